@@ -1,0 +1,52 @@
+# `make` lists the targets. Everything is installed into .venv below this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.run-installed
+DEV := $(VENV)/.dev-installed
+.DEFAULT_GOAL := help
+.PHONY: help run models test test-slow check bench soak clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: $(RUN) ## start Redis, workers, API and Flower; MODELS=a,b chooses the models
+	@$(if $(MODELS),VISION_MODELS="$(MODELS)" )PYTHONPATH=. exec $(BIN)/python scripts/run_stack.py
+
+models: $(RUN) ## fetch weights ahead: make models MODEL=blip
+	@PYTHONPATH=. $(BIN)/python -m workers.weights $(MODEL)
+
+test: $(DEV) ## run the tests
+	@$(BIN)/python -m pytest $(TESTS)
+
+test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state, a soak
+	@$(BIN)/python -m pytest -m slow
+
+check: $(DEV) ## format, lint, types, imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(DEV) ## measure what the stack adds to a model called in-process
+	@PYTHONPATH=. $(BIN)/python scripts/bench.py
+
+SOAK_S ?= 600
+soak: $(DEV) ## ten minutes of steady load on a model that leaks, slows, crashes and hangs
+	@PYTHONPATH=. $(BIN)/python scripts/soak.py --seconds $(SOAK_S) --plot docs/soak.png
+
+clean: ## remove what was installed and produced; downloaded weights stay
+	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN): requirements-run.txt workers/requirements.txt requirements.txt
+	@echo "Installing what the service needs into $(VENV); torch is large, this takes a while …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --disable-pip-version-check -r requirements-run.txt
+	@touch $@
+
+$(DEV): tests/requirements.txt $(RUN)
+	@echo "Installing what tests and checks need …"
+	@$(BIN)/pip install --disable-pip-version-check -q -r tests/requirements.txt
+	@touch $@

@@ -1,0 +1,190 @@
+"""Put a job on its model's queue, wait for the result, and own the retry when a worker dies.
+
+The API holds the request, the image and the deadline, so it moves a request on; nothing in Redis
+needs to survive. Each second it asks where its task is (``Store.trace``): queued, held by a worker
+that still beats, or lost. A lost one is sent again under a new id, at most ``MAX_RESENDS`` times,
+and the old id is voided so that a worker which only stalled does not run it too.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import celery.exceptions
+import redis
+import structlog
+from celery import Celery
+from celery.result import AsyncResult
+
+from api.admission import AWAY, RETRY_S, check_served, patiently
+from shared.catalog import ModelSpec
+from shared.errors import DeadlineExceeded, ModelFailed, VisionError
+from shared.messages import Job, Result, task_name
+from shared.store import ENQUEUED_AT, Presence, Store
+
+log = structlog.get_logger(__name__)
+
+SLICE_S = 1.0
+MAX_RESENDS = 2
+LOST_UNSEEN_S = 3.0
+"""How long a task may be neither queued nor held before it counts as lost: longer than a lease."""
+LOST_SEEN_S = 1.0
+"""The same for a task that some worker held before: its lease has just run out."""
+EXPIRY_SPARE_S = 5
+"""Celery drops messages so long after their deadline; before that the engine does, in silence."""
+# RuntimeError is what Celery's result consumer raises when it cannot reconnect.
+UNREADABLE = (*AWAY, redis.RedisError, celery.exceptions.BackendError, RuntimeError)
+
+
+class ClientGone(Exception):
+    """The client closed its connection while we waited."""
+
+
+class _Lost(Exception):
+    """The worker that held the task is gone."""
+
+
+class Pending:
+    """A job whose result is awaited."""
+
+    def __init__(
+        self,
+        app: Celery,
+        store: Store,
+        spec: ModelSpec,
+        job: Job,
+        images: Sequence[bytes],
+        presence: Callable[[ModelSpec], Presence],
+    ) -> None:
+        """Prepare to publish ``job`` with its encoded images; ``presence`` says who serves."""
+        self._app, self._store, self._spec, self._presence = app, store, spec, presence
+        self._job, self._images, self._deadline = job, images, job.deadline
+        self._resends = 0
+        self._result: AsyncResult[Any] | None = None
+        self._queued_at = 0.0
+        self._missing_since: float | None = None
+        self._tag = ""
+
+    def publish(self) -> None:
+        """Store the images and send the task.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer, or is full.
+        """
+        patiently(self._publish)
+
+    def _publish(self) -> None:
+        self._missing_since, self._tag = None, ""
+        now = time.time()
+        left = max(0.1, self._deadline - now)
+        self._store.put_images(self._job.images, self._images, left)
+        self._result = self._app.send_task(
+            task_name(self._job.tasks),
+            kwargs={"job": self._job.model_dump(mode="json", exclude_defaults=True)},
+            task_id=str(uuid.uuid4()),
+            queue=self._spec.queue,
+            expires=left + EXPIRY_SPARE_S,
+            headers={ENQUEUED_AT: now},
+        )
+        # Taken after the message is queued: whoever is stamped later is queued behind us, so an
+        # oldest message that is stamped later shows that ours has left the queue.
+        self._queued_at = time.time()
+
+    def wait(self, gone: Callable[[], bool]) -> Result:
+        """Block until the result is there.
+
+        Raises:
+            ClientGone: ``gone()`` said so.
+            DeadlineExceeded: the time is over.
+            VisionError: what the worker raised.
+        """
+        while True:
+            assert self._result is not None  # noqa: S101 - published before it is waited for
+            try:
+                return self._wait_once(self._result, gone)
+            except _Lost:
+                self._resends += 1
+                log.warning("task lost", task_id=self._result.id, resends=self._resends)
+                self._abandon(self._result)
+                if self._resends > MAX_RESENDS:
+                    raise ModelFailed(
+                        f"{self._spec.name}: {self._resends} workers died while they had this "
+                        "request."
+                    ) from None
+                self.publish()
+
+    def close(self) -> None:
+        """See that no worker spends time on a task without answer, and that nothing is left."""
+        if self._result is not None:
+            left_s = self._deadline - time.time()
+            _tidy(partial(self._store.void, self._result.id, left_s))
+            _tidy(self._result.forget)
+        _tidy(partial(self._store.drop_images, self._job.images))
+
+    def _wait_once(self, result: "AsyncResult[Any]", gone: Callable[[], bool]) -> Result:
+        while True:
+            left = self._deadline - time.time()
+            if left <= 0:
+                raise DeadlineExceeded(f"{self._spec.name} gave no result in time.")
+            try:
+                value = result.get(timeout=min(SLICE_S, left), propagate=False)
+            except celery.exceptions.TimeoutError:
+                pass
+            except UNREADABLE as err:
+                log.warning("waiting for Redis", error=str(err))
+                time.sleep(min(RETRY_S, max(0.0, left)))
+            else:
+                self._result = None  # answered: nothing to void
+                _tidy(result.forget)
+                return self._read(value)
+            if gone():
+                raise ClientGone
+            self._check_alive(result.id)
+
+    def _read(self, value: object) -> Result:
+        if isinstance(value, VisionError):
+            raise value
+        if isinstance(value, celery.exceptions.TaskRevokedError):
+            raise DeadlineExceeded(f"{self._spec.name} took the request too late.")
+        if isinstance(value, BaseException):
+            log.error("worker raised", error=repr(value))
+            raise ModelFailed(f"{self._spec.name} failed on this request.")
+        return Result.model_validate(value)
+
+    def _check_alive(self, task_id: str) -> None:
+        """Raise when the task is lost, or when nobody is left who could ever take it."""
+        now = time.time()
+        if now - self._queued_at < SLICE_S:
+            return
+        try:
+            trace = self._store.trace(task_id, self._spec.queue, self._queued_at)
+            if not trace.held:
+                check_served(self._spec, self._presence(self._spec))
+        except redis.RedisError:
+            self._missing_since = None
+            return
+        if trace.held:
+            self._tag, self._missing_since = trace.delivery_tag, None
+            if not trace.holder_alive:
+                raise _Lost
+        elif trace.maybe_queued:
+            self._missing_since = None
+        else:
+            self._missing_since = self._missing_since or now
+            if now - self._missing_since > (LOST_SEEN_S if self._tag else LOST_UNSEEN_S):
+                raise _Lost
+
+    def _abandon(self, result: "AsyncResult[Any]") -> None:
+        _tidy(partial(self._store.void, result.id, self._deadline - time.time()))
+        _tidy(partial(self._store.forget_delivery, result.id, self._tag))
+        _tidy(result.forget)
+
+
+def _tidy(call: Callable[[], object]) -> None:
+    """Clean up; what cannot be cleaned now expires by itself."""
+    try:
+        call()
+    except UNREADABLE as err:
+        log.warning("could not clean up", error=str(err))

@@ -1,0 +1,65 @@
+"""The one place where an error becomes an HTTP reply."""
+
+from http import HTTPStatus
+
+import structlog
+from flask import Flask, Response, g
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from api.dispatch import ClientGone
+from api.schemas import ErrorReply
+from shared.errors import Unauthorized, VisionError
+
+log = structlog.get_logger(__name__)
+
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's code for a client that hung up; only our log sees it."""
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Answer every error as JSON with ``id``, ``code`` and ``error``."""
+    app.register_error_handler(VisionError, _vision_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ClientGone, _client_gone)
+    app.register_error_handler(TimeoutError, _stalled)
+    app.register_error_handler(Exception, _bug)
+
+
+def _reply(code: int, message: str, retry_after_s: int | None = None) -> Response:
+    g.error = message
+    body = ErrorReply(id=g.request_id, code=code, error=message)
+    response = Response(body.model_dump_json(), status=code, mimetype="application/json")
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(retry_after_s)
+    return response
+
+
+def _vision_error(err: VisionError) -> Response:
+    response = _reply(err.status, err.message, err.retry_after_s)
+    if isinstance(err, Unauthorized):
+        response.headers["WWW-Authenticate"] = 'Basic realm="Vision Workers"'
+    return response
+
+
+def _http_error(err: HTTPException) -> Response:
+    message = err.description or err.name
+    if isinstance(err, RequestEntityTooLarge):
+        message = "The request body is too large."
+    response = _reply(err.code or 500, message)
+    for name, value in err.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def _client_gone(_: ClientGone) -> Response:
+    return _reply(CLIENT_CLOSED_REQUEST, "The client hung up.")
+
+
+def _stalled(_: TimeoutError) -> Response:
+    return _reply(HTTPStatus.REQUEST_TIMEOUT, "The request's body did not arrive.")
+
+
+def _bug(err: Exception) -> Response:
+    log.error("bug", request_id=g.request_id, exc_info=err)
+    return _reply(500, f"Internal error. The service's log tells more under {g.request_id}.")

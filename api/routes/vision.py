@@ -1,0 +1,84 @@
+"""The vision routes: one view for all tasks, driven by the catalogue."""
+
+from functools import partial
+
+from flask import Blueprint, Response, g, request
+from spectree import Response as Documented
+from spectree import SpecTree
+
+from api.hangup import client_gone, limit_stalls
+from api.intake import read_images, read_request
+from api.schemas import ErrorReply, ModelEcho, UploadForm, VisionQuery, VisionReply, VisionRequest
+from api.service import VisionService
+from api.slots import Slots
+from shared.messages import Job
+from shared.vocabulary import Task
+
+BASE = "/api/v1/vision"
+DESCRIBE = "describe"
+"""What the service of 2024 called captions."""
+WORDS = ",".join((*Task, DESCRIBE))
+DOCUMENTED = {
+    f"HTTP_{code}": ErrorReply for code in (400, 401, 404, 413, 422, 429, 500, 502, 503, 504)
+}
+
+
+def vision_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Blueprint:
+    """Return the routes ``/api/v1/vision[/<task>[/<model>[/<version>]]]``."""
+    routes = Blueprint("vision", __name__, url_prefix=BASE)
+
+    def vision(task: str = "", model: str = "", version: str = "") -> Response:
+        """Ask for captions, labels and NSFW scores of a photo.
+
+        Without a task in the path every task that the model offers is done; without a model, each
+        task by its default model. The reply holds what was asked for.
+        """
+        with slots.taken():
+            return _answer(service, task, model, version)
+
+    view_post = spec.validate(
+        json=VisionRequest,
+        form=UploadForm,
+        resp=Documented(HTTP_200=VisionReply, **DOCUMENTED),
+        skip_validation=True,  # our reader names the fault in one sentence, and sniffs no further
+        tags=["vision"],
+    )(vision)
+    view_get = spec.validate(
+        query=VisionQuery,
+        resp=Documented(HTTP_200=VisionReply, **DOCUMENTED),
+        skip_validation=True,
+        tags=["vision"],
+    )(vision)
+    for rule in ("", *(f"/<any({WORDS}):task>{rest}" for rest in _RESTS)):
+        routes.add_url_rule(rule, "post", view_post, methods=["POST"])
+        routes.add_url_rule(rule, "get", view_get, methods=["GET"])
+    return routes
+
+
+_RESTS = ("", "/<model>", "/<model>/<version>")
+
+
+def _answer(service: VisionService, task: str, model: str, version: str) -> Response:
+    limit_stalls(request.environ)
+    ask = read_request(request)
+    body = ask.body
+    tasks = (Task.CAPTION if task == DESCRIBE else Task(task),) if task else tuple(Task)
+    if not model:  # a model in the path says all; the body's version belongs to the body's model
+        model, version = body.model, body.version
+    plan = service.catalog.plan(tasks, model, version, service.settings.models)
+    g.models = ",".join(plan)
+    g.tasks = ",".join(done for part in plan.values() for done in part)
+    service.check(plan)
+    deadline, gone = service.deadline(plan), partial(client_gone, request.environ)
+    images = read_images(ask, service.settings, deadline, gone)
+    asked = Job(
+        request_id=g.request_id, prompt=body.prompt, options=body.options, deadline=deadline
+    )
+    result = service.run(asked, plan, images, gone)
+    name, done = next(iter(plan.items()))
+    row = service.catalog.get(name)
+    echo = ModelEcho(type=done[0], name=row.name, version=row.version, resolution=row.resolution)
+    reply = VisionReply(id=g.request_id, model=echo, result=result)
+    return Response(
+        reply.model_dump_json(exclude_none=True, by_alias=True), mimetype="application/json"
+    )

@@ -1,0 +1,118 @@
+"""One vision request from images to results: check, publish, wait, clean up."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from celery import Celery
+
+from api.admission import check_queue, check_served, patiently
+from api.dispatch import Pending
+from shared.catalog import Catalog, ModelSpec
+from shared.errors import ModelUnavailable
+from shared.messages import Job, Result, command_name
+from shared.settings import Settings
+from shared.store import Presence, Store, new_image_keys
+from shared.vocabulary import Command, Task
+
+COMMAND_TIMEOUT_S = 3.0
+
+
+class VisionService:
+    """Runs requests; one per API process, shared by its threads."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, app: Celery, store: Store) -> None:
+        self.settings, self.catalog, self.store = settings, catalog, store
+        self._app = app
+        self._seen_at: dict[str, float] = {}
+
+    def check(self, plan: Mapping[str, tuple[Task, ...]]) -> None:
+        """Refuse a plan that cannot be carried out now, before anything is stored.
+
+        Raises:
+            ModelUnavailable, Overloaded, BrokerUnavailable: as :mod:`api.dispatch` has them.
+        """
+        for name in plan:
+            spec = self.catalog.get(name)
+            presence = patiently(partial(self.presence, spec))
+            check_served(spec, presence)
+            check_queue(spec, presence)
+
+    def deadline(self, plan: Mapping[str, tuple[Task, ...]]) -> float:
+        """Return when a request that begins now must be answered, in seconds since the epoch."""
+        limits = [self.catalog.get(name).limits.timeout_s for name in plan]
+        return time.time() + min(limit or self.settings.timeout for limit in limits)
+
+    def presence(self, spec: ModelSpec) -> Presence:
+        """Return who serves the model now.
+
+        Remembers on behalf of Redis, which forgets everything in a restart, that somebody did.
+        """
+        presence = self.store.presence(spec)
+        now = time.monotonic()
+        if presence.workers:
+            self._seen_at[spec.name] = now
+        grace_s = self.settings.restart_grace_s
+        seen = presence.seen or now - self._seen_at.get(spec.name, -grace_s) < grace_s
+        return presence._replace(seen=seen)
+
+    def command(self, spec: ModelSpec, command: Command) -> tuple[str, ...]:
+        """Give a command to all workers of a model; returns the names of those that took it.
+
+        Raises:
+            ModelUnavailable: there is none.
+        """
+        workers = patiently(partial(self.presence, spec)).workers
+        if not workers:
+            raise ModelUnavailable(f"No worker serves {spec.name}.")
+        replies = patiently(
+            partial(
+                self._app.control.broadcast,
+                command_name(command),
+                destination=[worker.worker for worker in workers],
+                reply=True,
+                timeout=COMMAND_TIMEOUT_S,
+                limit=len(workers),
+            )
+        )
+        return tuple(sorted(name for reply in replies or () for name in reply))
+
+    def run(
+        self,
+        asked: Job,
+        plan: Mapping[str, tuple[Task, ...]],
+        images: Sequence[bytes],
+        gone: Callable[[], bool],
+    ) -> Result:
+        """Have each model of the plan do its tasks on the images, all at once, and merge.
+
+        Args:
+            asked: what all the jobs have in common: request id, prompt, options, deadline.
+            plan: tasks by model, as :meth:`Catalog.plan` gives them.
+            images: encoded images; a caption is made of the first, labels of all together.
+            gone: says whether the client hung up.
+
+        Raises:
+            VisionError: any of the tree.
+            ClientGone: nobody waits any more.
+        """
+        merged: dict[str, object] = {}
+        with ExitStack() as cleanup:
+            pending = []
+            for name, tasks in plan.items():
+                mine = {"tasks": tasks, "images": new_image_keys(len(images))}
+                waiting = Pending(
+                    self._app,
+                    self.store,
+                    self.catalog.get(name),
+                    asked.model_copy(update=mine),
+                    images,
+                    self.presence,
+                )
+                cleanup.callback(waiting.close)
+                waiting.publish()
+                pending.append(waiting)
+            for waiting in pending:
+                merged |= waiting.wait(gone).model_dump(exclude_none=True)
+        return Result.model_validate(merged)

@@ -1,0 +1,10 @@
+"""gunicorn's target: ``gunicorn -c python:api.gunicorn_conf api.wsgi:application``."""
+
+from api import create_app
+from api.memory import limit_allocator
+from shared.log import configure_logging
+from shared.settings import get_settings
+
+limit_allocator()
+configure_logging(get_settings(), "api")
+application = create_app(get_settings())

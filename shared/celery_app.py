@@ -1,0 +1,59 @@
+"""The Celery application both sides build, with the settings that the design rests on."""
+
+from celery import Celery
+
+from shared.settings import Settings
+
+MAX_DEADLINE_S = 600
+"""PhotoPrism's own limit; no request lives longer."""
+
+
+def make_celery(settings: Settings, *, worker: bool) -> Celery:
+    """Return the configured application; queues come into being when they are first used.
+
+    Args:
+        settings: where Redis is.
+        worker: a worker keeps a result that it cannot store while Redis restarts; the API must
+            never block on Redis, for it has deadlines to keep.
+
+    Time limits are not set: they do nothing in a thread pool. The engine owns the deadlines.
+    """
+    no_retries = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+    app = Celery("vision", broker=settings.broker_url, backend=settings.broker_url)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        # `expires` is checked when a message is received, so receive as late as possible.
+        worker_prefetch_multiplier=1,
+        # A killed worker's messages stay in `unacked`; the API moves requests on (api/dispatch.py).
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,
+        broker_transport_options={
+            # Longer than any deadline plus two loads, else living tasks are delivered again.
+            "visibility_timeout": 3 * MAX_DEADLINE_S,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 2,
+        },
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        redis_socket_timeout=30,
+        redis_socket_connect_timeout=2,
+        result_expires=MAX_DEADLINE_S,
+        result_backend_always_retry=worker,
+        result_backend_max_retries=30,
+        result_backend_max_sleep_between_retries_ms=1000,
+        # gthread: one result consumer per thread, 1.2 times the requests of a shared one.
+        result_backend_thread_safe=False,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        task_track_started=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_enable_remote_control=True,
+        task_default_queue="vision.unrouted",
+        **({} if worker else {"result_backend_transport_options": {"retry_policy": no_retries}}),
+    )
+    return app

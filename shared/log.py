@@ -1,0 +1,58 @@
+"""Structured logging: one line per event, constant text plus fields, request id bound by caller."""
+
+import logging
+import sys
+
+import structlog
+from structlog.types import EventDict, Processor
+
+from shared.settings import Settings
+
+
+def configure_logging(settings: Settings, role: str, **fields: str) -> None:
+    """Send structlog's and the standard library's records to stderr in one format.
+
+    Args:
+        settings: level and format.
+        role: which process this is (``api``, ``worker``, ``model``), a field of every line.
+        fields: more of the kind, such as the model served.
+    """
+    constant = {"role": role, **fields}
+
+    def add_constant(_: object, __: str, event: EventDict) -> EventDict:
+        return {**constant, **event}
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_constant,
+    ]
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if settings.log_format == "console"
+        else structlog.processors.JSONRenderer()
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.captureWarnings(capture=True)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    for noisy in ("amqp", "kombu", "celery", "urllib3", "PIL", "httpx2", "httpcore2"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,111 @@
+"""What crosses the queue: a job to the worker, a result back. JSON both ways, no image bytes."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from shared.vocabulary import Command, NsfwStatus, Task
+
+TASK_NAMES = {task: f"vision.{task}" for task in Task}
+DESCRIBE = "vision.describe"
+"""Name of the Celery task of a request for several answers at once; names are a wire format."""
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+"""A probability or share: Go refuses NaN, and PhotoPrism expects 0 to 1."""
+
+
+def share(value: float) -> float:
+    """Return a :data:`Share` of a number that rounding may have pushed out of 0 to 1."""
+    return round(min(max(value, 0.0), 1.0), 4)
+
+
+def command_name(command: Command) -> str:
+    """Return the name of the Celery remote control command."""
+    return f"vision_{command}"
+
+
+def task_name(tasks: tuple[Task, ...]) -> str:
+    """Return the name of the Celery task that does ``tasks``."""
+    return TASK_NAMES[tasks[0]] if len(tasks) == 1 else DESCRIBE
+
+
+StopWord = Annotated[str, Field(max_length=64)]
+"""Short and few: matching them costs a pass over the vocabulary for each character."""
+
+
+def _not_tiny(temperature: float) -> float:
+    """Keep logits finite when they are divided by the temperature; 0 means greedy."""
+    return max(temperature, 0.01) if temperature > 0 else temperature
+
+
+class Options(BaseModel):
+    """Generation options, named as Ollama names them; those not listed are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    temperature: Annotated[float, AfterValidator(_not_tiny)] | None = Field(
+        None, ge=0, le=100, allow_inf_nan=False
+    )
+    top_k: int | None = Field(None, ge=0)
+    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    seed: int | None = None
+    num_predict: int | None = Field(None, description="most tokens to generate; below 1: default")
+    repeat_penalty: float | None = Field(None, ge=0.01, le=10, allow_inf_nan=False)
+    stop: Annotated[tuple[StopWord, ...], Field(max_length=8)] | StopWord | None = None
+
+
+class Job(BaseModel):
+    """One request as a worker sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    request_id: str
+    tasks: tuple[Task, ...] = ()
+    images: tuple[str, ...] = Field((), description="Redis keys of the encoded images, in order")
+    prompt: str = ""
+    options: Options = Options()
+    deadline: float = Field(description="seconds since the epoch; later nobody waits")
+
+
+class Caption(BaseModel):
+    """One sentence on an image."""
+
+    text: str
+    source: str = "image"
+    confidence: Share | None = None
+    composed_from: str | None = Field(
+        None, description="`labels` when the text was put together from labels, not generated"
+    )
+
+
+class Label(BaseModel):
+    """One label; field names and types are PhotoPrism's."""
+
+    name: str
+    source: str = "image"
+    priority: int = 0
+    confidence: Share
+    topicality: Share = 0.0
+    categories: tuple[str, ...] = ()
+
+
+class Nsfw(BaseModel):
+    """Verdict on one image. Class scores are there only where the model tells the classes apart."""
+
+    status: NsfwStatus
+    score: Share | None = Field(None, description="probability that the image is not safe")
+    threshold: Share | None = Field(None, description="scores from here on are unsafe")
+    reason: str | None = Field(None, description="why there is no verdict")
+    drawing: Share | None = Field(None, serialization_alias="Drawing")
+    hentai: Share | None = Field(None, serialization_alias="Hentai")
+    neutral: Share | None = Field(None, serialization_alias="Neutral")
+    porn: Share | None = Field(None, serialization_alias="Porn")
+    sexy: Share | None = Field(None, serialization_alias="Sexy")
+
+
+class Result(BaseModel):
+    """Answers to one job. ``nsfw`` has one entry per image, in order."""
+
+    caption: Caption | None = None
+    labels: tuple[Label, ...] | None = None
+    nsfw: tuple[Nsfw, ...] | None = None

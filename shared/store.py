@@ -1,0 +1,198 @@
+"""What API and workers tell each other through Redis beside the queue.
+
+====================================  ========================================================
+``vision:image:<unique>:<n>``         encoded image, read by the worker, deleted when answered
+``vision:void:<task id>``             nobody waits for this task any more: do not run it
+``vision:lease:<task id>``            ``worker|delivery tag`` of the worker that holds the task
+``vision:worker:<worker>``            heartbeat: :class:`WorkerStatus` as JSON, a few seconds
+``vision:workers:<model>``            set of the workers that ever beat for the model
+``vision:seen:<model>``               a worker was here lately: wait for it, it may be restarting
+====================================  ========================================================
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import redis
+from pydantic import BaseModel, Field
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.catalog import ModelSpec
+from shared.vocabulary import WorkerState
+
+HEARTBEAT_TTL_S = 4
+LEASE_TTL_S = 3
+SPARE_TTL_S = 60
+"""How much longer than its request's deadline anything of a request may stay in Redis."""
+ENQUEUED_AT = "enq"
+"""Message header: when the API published, seconds since the epoch."""
+
+# Where is my task? Its lease, whether the lease's holder beats, queue length, oldest message.
+# O(1): the queue is a list with the oldest message at its end.
+_TRACE = """
+local lease = redis.call('GET', KEYS[1]) or ''
+local worker = string.match(lease, '^[^|]*')
+local alive = 0
+if lease ~= '' then alive = redis.call('EXISTS', 'vision:worker:' .. worker) end
+return {lease, alive, redis.call('LLEN', KEYS[2]), redis.call('LINDEX', KEYS[2], -1) or ''}
+"""
+
+
+class EngineStatus(BaseModel):
+    """What a worker's engine does and has done since it started."""
+
+    state: WorkerState = WorkerState.LOADING
+    reason: str = Field("", description="details of the state, for a person")
+    model_pid: int = Field(0, description="process id of the model; 0: none")
+    max_batch: int = Field(1, description="most images a batch; halved when memory ran out")
+    images: int = 0
+    images_per_s: float = Field(0.0, description="over the last minute")
+    batches: dict[int, int] = Field({}, description="number of batches by number of jobs in them")
+    memory_mb: int = Field(0, description="of the model process: on its GPU, or resident")
+    load_s: float = 0.0
+    recycles: dict[str, int] = Field({}, description="replaced model processes by reason")
+    last_error: str = ""
+
+
+class WorkerStatus(EngineStatus):
+    """One worker's heartbeat."""
+
+    worker: str
+    model: str
+    held: int = Field(0, description="requests it has taken and not answered")
+    started_at: float
+
+
+class Presence(NamedTuple):
+    """Who serves a model, and how much waits for them."""
+
+    workers: tuple[WorkerStatus, ...]
+    seen: bool
+    queued: int
+
+
+class Trace(NamedTuple):
+    """Where a published task is."""
+
+    delivery_tag: str
+    held: bool
+    holder_alive: bool
+    maybe_queued: bool
+
+
+def connect(url: str) -> "redis.Redis":
+    """Return a client that fails at once instead of retrying: its callers hold a request."""
+    return redis.Redis.from_url(
+        url, socket_connect_timeout=1, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+    )
+
+
+class Store:
+    """Reads and writes the keys above; raises ``redis.RedisError`` when Redis does not answer."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+        self._trace = client.register_script(_TRACE)
+
+    def ping(self) -> None:
+        """Raise unless Redis answers."""
+        self._redis.ping()
+
+    def put_images(self, keys: Sequence[str], images: Sequence[bytes], ttl_s: float) -> None:
+        """Store the encoded images of a request until it is answered or ``ttl_s`` is over."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key, image in zip(keys, images, strict=True):
+                pipe.set(key, image, ex=int(ttl_s) + SPARE_TTL_S)
+            pipe.execute()
+
+    def get_images(self, keys: Sequence[str]) -> list[bytes] | None:
+        """Return the encoded images, or ``None`` when their request is over and they are gone."""
+        images: list[Any] = self._redis.mget(list(keys))
+        return None if None in images else images
+
+    def drop_images(self, keys: Sequence[str]) -> None:
+        """Delete the images of an answered request."""
+        self._redis.delete(*keys)
+
+    def void(self, task_id: str, ttl_s: float) -> None:
+        """Say that nobody waits for this task."""
+        self._redis.set(f"vision:void:{task_id}", 1, ex=int(ttl_s) + SPARE_TTL_S)
+
+    def void_of(self, task_ids: Sequence[str]) -> set[str]:
+        """Return those of some tasks whose clients have gone."""
+        marks: list[Any] = self._redis.mget([f"vision:void:{task_id}" for task_id in task_ids])
+        return {task_id for task_id, mark in zip(task_ids, marks, strict=True) if mark}
+
+    def beat(self, status: WorkerStatus, leases: Iterable[tuple[str, str]], seen_s: int) -> None:
+        """Write a worker's heartbeat and renew the leases ``(task id, delivery tag)`` it holds."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.sadd(f"vision:workers:{status.model}", status.worker)
+            pipe.set(f"vision:seen:{status.model}", 1, ex=seen_s)
+            pipe.set(f"vision:worker:{status.worker}", status.model_dump_json(), ex=HEARTBEAT_TTL_S)
+            for task_id, tag in leases:
+                pipe.set(f"vision:lease:{task_id}", f"{status.worker}|{tag}", ex=LEASE_TTL_S)
+            pipe.execute()
+
+    def lease(self, worker: str, task_id: str, tag: str) -> None:
+        """Say that ``worker`` holds the task, before its next heartbeat says so."""
+        self._redis.set(f"vision:lease:{task_id}", f"{worker}|{tag}", ex=LEASE_TTL_S)
+
+    def release(self, task_id: str) -> None:
+        """Give up the lease of a task that goes back on the queue."""
+        self._redis.delete(f"vision:lease:{task_id}")
+
+    def leave(self, worker: str, model: str) -> None:
+        """Take a worker that stops off the list; ``seen`` stays, another may be starting."""
+        self._redis.delete(f"vision:worker:{worker}")
+        self._redis.srem(f"vision:workers:{model}", worker)
+
+    def presence(self, spec: ModelSpec) -> Presence:
+        """Return who serves the model now; forgets workers whose heartbeat ended."""
+        members = f"vision:workers:{spec.name}"
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.smembers(members)
+            pipe.exists(f"vision:seen:{spec.name}")
+            pipe.llen(spec.queue)
+            names, seen, queued = pipe.execute()
+        names = sorted(name.decode() for name in names)
+        beats: list[Any] = self._redis.mget([f"vision:worker:{n}" for n in names]) if names else []
+        dead = [name for name, beat in zip(names, beats, strict=True) if beat is None]
+        if dead:
+            self._redis.srem(members, *dead)
+        workers = tuple(WorkerStatus.model_validate_json(beat) for beat in beats if beat)
+        return Presence(workers, bool(seen), int(queued))
+
+    def trace(self, task_id: str, queue: str, enqueued_at: float) -> Trace:
+        """Find a published task: held by a worker, perhaps still queued, or lost.
+
+        ``maybe_queued`` compares the oldest message's age with the task's, for the queue is
+        first in, first out: while an older message waits, this one does too.
+        """
+        lease, alive, queued, oldest = self._trace(keys=[f"vision:lease:{task_id}", queue])
+        maybe_queued = False
+        if queued:
+            try:
+                oldest_at = float(json.loads(oldest)["headers"][ENQUEUED_AT])
+                maybe_queued = oldest_at <= enqueued_at
+            except (ValueError, KeyError, TypeError):
+                maybe_queued = True  # not published by us: cannot tell, so keep waiting
+        tag = lease.decode().partition("|")[2]
+        return Trace(tag, bool(lease), bool(alive), maybe_queued)
+
+    def forget_delivery(self, task_id: str, tag: str) -> None:
+        """Remove a dead worker's unacknowledged message, so that it is not delivered again."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.delete(f"vision:lease:{task_id}")
+            if tag:
+                pipe.hdel("unacked", tag)
+                pipe.zrem("unacked_index", tag)
+            pipe.execute()
+
+
+def new_image_keys(count: int) -> tuple[str, ...]:
+    """Return fresh keys for the images of a job; clients may reuse request ids, these are ours."""
+    unique = uuid.uuid4()
+    return tuple(f"vision:image:{unique}:{n}" for n in range(count))

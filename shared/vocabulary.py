@@ -1,0 +1,53 @@
+"""Closed sets of words shared by URLs, queues, logs and replies."""
+
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """What can be asked of a photo."""
+
+    CAPTION = "caption"
+    LABELS = "labels"
+    NSFW = "nsfw"
+
+
+class Command(StrEnum):
+    """What an operator can have all workers of a model do."""
+
+    RECYCLE = "recycle"
+    UNLOAD = "unload"
+
+
+class WorkerState(StrEnum):
+    """What a worker says of its model in its heartbeat."""
+
+    LOADING = "loading"
+    DOWNLOADING = "downloading"
+    READY = "ready"
+    BUSY = "busy"
+    DEGRADED = "degraded"
+    UNLOADED = "unloaded"
+    FAILED = "failed"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the model is loaded, or will be with the next request."""
+        return self in (
+            WorkerState.READY,
+            WorkerState.BUSY,
+            WorkerState.DEGRADED,
+            WorkerState.UNLOADED,
+        )
+
+    @property
+    def serves(self) -> bool:
+        """Whether a request that is queued now will be answered soon."""
+        return self.is_up or self == WorkerState.LOADING
+
+
+class NsfwStatus(StrEnum):
+    """Verdict on one image, in PhotoPrism's words."""
+
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+    UNAVAILABLE = "unavailable"

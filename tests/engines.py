@@ -1,0 +1,56 @@
+"""Engines with the fake model in real processes, for tests of the engine."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from shared.catalog import ModelSpec
+from shared.messages import Job
+from shared.settings import Settings
+from shared.vocabulary import Task
+from tests.conftest import plain
+from workers.engine import Engine
+from workers.pending import Item
+
+Void = Callable[[Sequence[str]], set[str]]
+
+
+@contextmanager
+def running(
+    void: Void = lambda _: set(), engine: dict[str, Any] | None = None, **knobs: Any
+) -> Iterator[Engine]:
+    row = {"name": "fake", "family": "fake", "parameters": knobs, "engine": engine or {}}
+    started = Engine(Settings(load_timeout_s=20), ModelSpec.model_validate(row), void)
+    started.start()
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def item(*reds: int, deadline_s: float = 60, **changes: Any) -> Item:
+    job = Job(
+        request_id="r", tasks=(Task.CAPTION,), images=("k",), deadline=time.time() + deadline_s
+    )
+    task_id = f"task-{next(_numbers)}"
+    return Item(task_id, job.model_copy(update=changes), [plain(red) for red in reds])
+
+
+_numbers = iter(range(10**9))
+
+
+def caption(engine: Engine, red: int) -> str:
+    result = engine.submit(item(red)).result(30)
+    assert result.caption
+    return result.caption.text
+
+
+def captions(engine: Engine, reds: Sequence[int]) -> list[str]:
+    futures = [engine.submit(item(red)) for red in reds]
+    found = [future.result(30).caption for future in futures]
+    return [caption.text for caption in found if caption]
+
+
+def expected(reds: Sequence[int]) -> list[str]:
+    return [f"rgb {red} 0 0" for red in reds]

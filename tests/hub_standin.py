@@ -1,0 +1,149 @@
+"""A stand-in for the Hugging Face hub on loopback: serves folders under the hub's own API.
+
+The real ``huggingface_hub`` downloads from it when ``HF_ENDPOINT`` names its ``url``.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import struct
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+SHA = hashlib.sha1(b"stand-in", usedforsecurity=False).hexdigest()
+"""The one commit that every repository has."""
+
+
+class HubStandIn:
+    """Serves ``repos`` (``owner/name`` → folder) while its context lasts, and counts requests."""
+
+    def __init__(self, repos: Mapping[str, Path]) -> None:
+        """Bind a free port; nothing is answered before the context is entered."""
+        self.repos = dict(repos)
+        self.requests: list[tuple[str, str]] = []
+        self.cuts: dict[str, int] = {}
+        """File → bytes after which a GET of it is cut off by a reset of the connection."""
+        hub = self
+
+        class Handler(_Handler):
+            """Knows its hub."""
+
+            standin = hub
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        """What to set ``HF_ENDPOINT`` to."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def fetched(self) -> list[str]:
+        """Return the names of the files whose contents were asked for, in order."""
+        return [
+            path.rpartition("/")[2]
+            for method, path in self.requests
+            if method == "GET" and "/resolve/" in path
+        ]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    standin: HubStandIn
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._route()
+
+    def do_GET(self) -> None:
+        self._route()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Be quiet."""
+
+    def _route(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.standin.requests.append((self.command, path))
+        match path.strip("/").split("/"):
+            case ["api", "models", owner, name, what, _] if f"{owner}/{name}" in self.standin.repos:
+                self._describe(f"{owner}/{name}", what)
+            case [owner, name, "resolve", _, *file] if f"{owner}/{name}" in self.standin.repos:
+                self._file(self.standin.repos[f"{owner}/{name}"].joinpath(*file))
+            case _:
+                self._send(
+                    404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"}
+                )
+
+    def _describe(self, repo: str, what: str) -> None:
+        """Answer ``revision`` (what a commit is) or ``tree`` (its files)."""
+        folder = self.standin.repos[repo]
+        sizes = {
+            str(path.relative_to(folder)): path.stat().st_size
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        siblings = [{"rfilename": name, "size": size} for name, size in sizes.items()]
+        tree = [
+            {"type": "file", "path": name, "size": size, "oid": SHA} for name, size in sizes.items()
+        ]
+        body = {"id": repo, "sha": SHA, "private": False, "siblings": siblings}
+        answer = json.dumps(tree if what == "tree" else body).encode()
+        self._send(200, answer, {"Content-Type": "application/json"})
+
+    def _file(self, file: Path) -> None:
+        if not file.is_file():
+            self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
+            return
+        data = file.read_bytes()
+        headers = {
+            "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
+            "X-Repo-Commit": SHA,
+            "Accept-Ranges": "bytes",
+        }
+        first = self._first_byte()
+        if first:
+            headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
+        cut = self.standin.cuts.get(file.name) if self.command == "GET" else None
+        self._send(206 if first else 200, data[first:], headers, cut)
+
+    def _first_byte(self) -> int:
+        wanted = self.headers.get("Range", "bytes=0-").removeprefix("bytes=")
+        return int(wanted.partition("-")[0] or 0)
+
+    def _send(
+        self, status: int, body: bytes, headers: Mapping[str, str], cut: int | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body[:cut])
+        if cut is not None:
+            self._reset()
+
+    def _reset(self) -> None:
+        """Break the connection without an orderly end, as a router that restarts does."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
+        self.close_connection = True

@@ -1,0 +1,94 @@
+"""What operators see and do: states and numbers of workers, recycle, unload, API keys."""
+
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.conftest import data_url, plain
+from tests.stack import API, Stack, wait_for
+
+
+@pytest.fixture(scope="module")
+def base(stack: Stack, api: str) -> str:
+    stack.worker("fake")
+    return api + API
+
+
+def ask(path: str, /, **more: Any) -> requests.Response:
+    return requests.post(path, json={"images": [data_url(plain(1))]}, timeout=30, **more)
+
+
+def worker_of(base: str, model: str) -> dict[str, Any]:
+    models = requests.get(f"{base}/models", timeout=10).json()["models"]
+    (worker,) = next(entry for entry in models if entry["name"] == model)["workers"]
+    return dict(worker)
+
+
+def test_the_list_of_models_tells_what_each_worker_does(base: str) -> None:
+    for _ in range(3):
+        assert ask(f"{base}/caption/fake").status_code == 200
+
+    def told() -> dict[str, Any] | None:
+        worker = worker_of(base, "fake")
+        return worker if worker["images"] >= 3 else None
+
+    worker = wait_for("the numbers", told, 5)
+    assert worker["state"] in ("ready", "busy")
+    assert worker["batches"]["1"] >= 3
+    assert worker["images_per_s"] > 0
+    assert worker["memory_mb"] > 10
+    assert worker["load_s"] > 0
+    assert worker["max_batch"] == 8
+
+
+def test_recycle_replaces_the_process_and_requests_go_on(base: str) -> None:
+    before = worker_of(base, "fake")["model_pid"]
+    told = requests.post(f"{base}/models/fake/recycle", timeout=10).json()
+    assert told["workers"] == [worker_of(base, "fake")["worker"]]
+    assert ask(f"{base}/caption/fake").status_code == 200
+    after = wait_for(
+        "another process",
+        lambda: pid if (pid := worker_of(base, "fake")["model_pid"]) not in (0, before) else None,
+        20,
+    )
+    assert psutil.pid_exists(after)
+    assert worker_of(base, "fake")["recycles"] == {"operator": 1}
+
+
+def test_unload_frees_the_memory_and_the_next_request_loads_again(base: str) -> None:
+    requests.post(f"{base}/models/fake/unload", timeout=10)
+    wait_for("unloading", lambda: worker_of(base, "fake")["state"] == "unloaded" or None, 10)
+    assert worker_of(base, "fake")["model_pid"] == 0
+    assert ask(f"{base}/caption/fake").status_code == 200
+
+
+def test_commands_need_a_model_and_a_worker(base: str) -> None:
+    assert requests.post(f"{base}/models/nobody/recycle", timeout=10).status_code == 404
+    assert requests.post(f"{base}/models/unserved/recycle", timeout=10).status_code == 503
+    assert requests.post(f"{base}/models/fake/explode", timeout=10).status_code == 404
+
+
+def test_readyz_names_enabled_models_that_nobody_has_ready(stack: Stack) -> None:
+    stack.worker("broken")
+    lonely = stack.api(VISION_MODELS="broken,unserved,fake")
+    reply = requests.get(f"{lonely}/readyz", timeout=10)
+    assert reply.status_code == 200
+    assert "the weights are corrupt" in reply.json()["models"]["broken"]
+    assert reply.json()["models"]["unserved"] == "no worker"
+    assert "fake" not in reply.json()["models"]
+
+
+def test_with_api_keys_requests_need_one_of_them(stack: Stack) -> None:
+    stack.worker("fake")
+    guarded = stack.api(VISION_API_KEYS="first-key, second-key")
+    path = f"{guarded}{API}/caption/fake"
+    refused = ask(path)
+    assert refused.status_code == 401
+    assert "API key" in refused.json()["error"]
+    assert ask(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert ask(path, headers={"Authorization": "Bearer second-key"}).status_code == 200
+    assert ask(path, auth=("anybody", "first-key")).status_code == 200
+    assert requests.post(f"{guarded}{API}/models/fake/recycle", timeout=10).status_code == 401
+    assert requests.get(f"{guarded}/livez", timeout=10).status_code == 200

@@ -1,0 +1,157 @@
+"""``make run`` as its user has it: it comes up, answers, restarts what dies, and leaves nothing."""
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from scripts.run_stack import LOOPBACK, free_port
+from tests.conftest import data_url
+from tests.stack import ROOT, Stack, child_environment, end, wait_for
+
+LAUNCH = [sys.executable, "scripts/run_stack.py"]
+
+
+def environment(port: int) -> dict[str, str]:
+    clean = child_environment(
+        PYTHONPATH=".",
+        VISION_PORT=str(port),
+        VISION_FLOWER_PORT=str(free_port()),
+        VISION_MODELS="fake",
+    )
+    clean.pop("VISION_REDIS_URL", None)
+    return clean
+
+
+class Launched:
+    """A running launcher, its output so far, and all its processes."""
+
+    def __init__(self, log: Path, **extra: str) -> None:
+        self.port = free_port()
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                LAUNCH,
+                cwd=ROOT,
+                env={**environment(self.port), **extra},
+                stdout=output,
+                stderr=output,
+            )
+        wait_for(f"the banner\n{log.read_text()}", self._banner)
+
+    def _banner(self) -> bool | None:
+        assert self.process.poll() is None, self.log.read_text()
+        return "Ctrl-C stops everything" in self.log.read_text() or None
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / ".run" / str(self.port)
+
+    def stop(self, sig: signal.Signals) -> int:
+        self.process.send_signal(sig)
+        return self.process.wait(60)
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+Launch = Callable[..., Launched]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Starts launchers; ends those that still run, and removes what they left in the checkout."""
+    started: list[Launched] = []
+
+    def start(**extra: str) -> Launched:
+        started.append(Launched(tmp_path / f"run-{len(started)}.log", **extra))
+        return started[-1]
+
+    yield start
+    for launched in started:
+        end(launched.process)
+        shutil.rmtree(launched.folder)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether a process runs; one that ended may wait as a zombie for a lazy init."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_it_comes_up_answers_restarts_a_dead_worker_and_leaves_nothing_on_ctrl_c(
+    launch: Launch, cat: bytes
+) -> None:
+    launched = launch()
+    told = re.search(r"curl -F images=@(\S+) (\S+)", launched.log.read_text())
+    assert told
+    assert (ROOT / told[1]).is_file()
+    body = {"images": [data_url(cat)]}
+    reply = requests.post(told[2], json=body, timeout=30)
+    assert reply.json()["result"]["nsfw"][0]["status"] in ("safe", "unsafe")
+
+    (worker,) = [p for p in launched.family() if p.cmdline()[1:] == ["-m", "workers", "fake"]]
+    worker.kill()
+    assert requests.post(told[2], json=body, timeout=60).status_code == 200
+
+    family = launched.family()
+    assert len(family) >= 6  # supervisord, Redis, worker, model process, gunicorn and its worker
+    assert launched.stop(signal.SIGINT) == 0
+    assert not any(map(alive, family))
+    assert not (launched.folder / "redis").exists()
+    assert "All stopped" in launched.log.read_text()
+
+
+def test_a_redis_of_ones_own_is_used_and_sigterm_stops_the_rest(
+    stack: Stack, launch: Launch
+) -> None:
+    launched = launch(VISION_REDIS_URL=stack.redis_url)
+    family = launched.family()
+    assert "redis-server" not in [process.name() for process in family]
+    assert f"Redis: {stack.redis_url}" in launched.log.read_text()
+    assert launched.stop(signal.SIGTERM) == 0
+    assert not any(map(alive, family))
+    stack.store.ping()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"VISION_MODELS": "nobody"}, "There is no model 'nobody'"),
+        ({"VISION_CATALOG": "/nowhere.yaml"}, "cannot read the catalogue"),
+        ({"VISION_PORT": "eighty"}, "VISION_PORT: Input should be a valid integer"),
+        ({"VISION_PORT": "0"}, "VISION_PORT"),
+        ({"VISION_REDIS_URL": "redis://127.0.0.1:1/0"}, "VISION_REDIS_URL"),
+    ],
+    ids=["model", "catalogue", "port", "port-0", "redis"],
+)
+def test_a_wrong_setting_is_told_before_anything_starts(change: dict[str, str], words: str) -> None:
+    done = subprocess.run(
+        LAUNCH, cwd=ROOT, env={**environment(free_port()), **change}, capture_output=True,
+        text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert words in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_told_with_the_setting_to_change() -> None:
+    taken = free_port()
+    with socket.create_server((LOOPBACK, taken)):
+        done = subprocess.run(
+            LAUNCH, cwd=ROOT, env=environment(taken), capture_output=True, text=True,
+            check=False, timeout=30,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert f"port {taken}" in done.stdout
+    assert "VISION_PORT=" in done.stdout

@@ -1,0 +1,196 @@
+import json
+import math
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from api.schemas import ModelEcho, VisionReply
+from shared.messages import Caption, Job, Label, Nsfw, Options, Result, task_name
+from shared.vocabulary import NsfwStatus, Task
+
+FULL = Result(
+    caption=Caption(text="A cat on a sofa", confidence=0.75),
+    labels=(
+        Label(name="cat", priority=1, confidence=0.5, topicality=1, categories=("animal",)),
+        Label(name="sofa", confidence=0),
+    ),
+    nsfw=(
+        Nsfw(
+            status=NsfwStatus.UNSAFE,
+            score=0.875,
+            threshold=0.5,
+            drawing=0.125,
+            hentai=0,
+            neutral=0,
+            porn=0.5,
+            sexy=0.375,
+        ),
+        Nsfw(status=NsfwStatus.UNAVAILABLE, reason="The model gave no verdict."),
+    ),
+)
+JOB = Job(
+    request_id="3f0c",
+    tasks=(Task.CAPTION, Task.LABELS),
+    images=("vision:image:1:0", "vision:image:1:1"),
+    prompt="Was ist das? 🐈",
+    options=Options(temperature=0.5, seed=7, stop=("\n", ".")),
+    deadline=1_790_000_000.25,
+)
+
+
+def public(result: Result) -> dict[str, Any]:
+    """Return a reply's JSON as clients read it."""
+    echo = ModelEcho(type=Task.LABELS, name="m", version="latest", resolution=224)
+    reply = VisionReply(id="42", model=echo, result=result)
+    body: dict[str, Any] = json.loads(reply.model_dump_json(exclude_none=True, by_alias=True))
+    return body
+
+
+def test_a_reply_has_exactly_the_fields_and_types_that_photoprism_parses() -> None:
+    body = public(FULL)
+
+    assert body == {
+        "id": "42",
+        "code": 200,
+        "model": {"type": "labels", "name": "m", "version": "latest", "resolution": 224},
+        "result": {
+            "caption": {"text": "A cat on a sofa", "source": "image", "confidence": 0.75},
+            "labels": [
+                {
+                    "name": "cat",
+                    "source": "image",
+                    "priority": 1,
+                    "confidence": 0.5,
+                    "topicality": 1.0,
+                    "categories": ["animal"],
+                },
+                {
+                    "name": "sofa",
+                    "source": "image",
+                    "priority": 0,
+                    "confidence": 0.0,
+                    "topicality": 0.0,
+                    "categories": [],
+                },
+            ],
+            "nsfw": [
+                {
+                    "status": "unsafe",
+                    "score": 0.875,
+                    "threshold": 0.5,
+                    "Drawing": 0.125,
+                    "Hentai": 0.0,
+                    "Neutral": 0.0,
+                    "Porn": 0.5,
+                    "Sexy": 0.375,
+                },
+                {"status": "unavailable", "reason": "The model gave no verdict."},
+            ],
+        },
+    }
+
+
+def test_whole_numbers_are_integers_and_shares_are_floats_as_go_tells_them_apart() -> None:
+    body = public(FULL)
+    cat = body["result"]["labels"][0]
+
+    assert {type(x) for x in (body["code"], body["model"]["resolution"], cat["priority"])} == {int}
+    assert {type(x) for x in (cat["confidence"], cat["topicality"])} == {float}
+    assert type(body["result"]["nsfw"][0]["Hentai"]) is float
+
+
+def test_what_was_not_asked_for_is_absent_and_what_was_not_found_is_an_empty_list() -> None:
+    assert public(Result(labels=()))["result"] == {"labels": []}
+    assert public(Result(caption=Caption(text="")))["result"] == {
+        "caption": {"text": "", "source": "image"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        pytest.param(Label, {"name": "cat", "confidence": None}, id="label-confidence"),
+        pytest.param(Label, {"name": "c", "confidence": 1, "topicality": None}, id="topicality"),
+        pytest.param(Caption, {"text": "", "confidence": None}, id="caption-confidence"),
+        pytest.param(Nsfw, {"status": "safe", "score": None}, id="score"),
+        pytest.param(Nsfw, {"status": "safe", "threshold": None}, id="threshold"),
+        pytest.param(Nsfw, {"status": "safe", "porn": None}, id="class"),
+    ],
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.01, 1.01])
+def test_a_share_is_a_number_from_0_to_1(
+    model: type[BaseModel], fields: dict[str, Any], value: float
+) -> None:
+    field = list(fields)[-1]
+
+    with pytest.raises(ValidationError, match=field):
+        model.model_validate({**fields, field: value})
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "repeat_penalty"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_options_that_no_sampler_can_use_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Options.model_validate({name: value})
+
+
+def test_options_of_ollama_that_no_model_here_has_are_ignored() -> None:
+    options = Options.model_validate({"num_ctx": 4096, "mirostat": 2, "top_k": 40, "seed": None})
+
+    assert options == Options(top_k=40)
+
+
+@pytest.mark.parametrize(
+    "stop", [pytest.param("###", id="word"), pytest.param([".", "\n"], id="list")]
+)
+def test_stop_words_come_as_one_or_as_many(stop: object) -> None:
+    options = Options.model_validate({"stop": stop})
+
+    assert options.stop == (tuple(stop) if isinstance(stop, list) else stop)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        pytest.param(JOB, id="full"),
+        pytest.param(
+            Job(request_id="", tasks=(Task.NSFW,), images=("k",), deadline=1.0), id="least"
+        ),
+    ],
+)
+def test_a_job_survives_the_queue(job: Job) -> None:
+    message = json.dumps(job.model_dump(mode="json", exclude_defaults=True))
+
+    assert Job.model_validate(json.loads(message)) == job
+
+
+@pytest.mark.parametrize(
+    "result", [FULL, Result(), Result(labels=())], ids=["full", "none", "empty"]
+)
+def test_a_result_survives_the_way_back(result: Result) -> None:
+    message = json.dumps(result.model_dump(mode="json", exclude_none=True), allow_nan=False)
+
+    assert Result.model_validate(json.loads(message)) == result
+
+
+@pytest.mark.parametrize(
+    ("tasks", "name"),
+    [
+        ((Task.CAPTION,), "vision.caption"),
+        ((Task.LABELS,), "vision.labels"),
+        ((Task.NSFW,), "vision.nsfw"),
+        ((Task.CAPTION, Task.NSFW), "vision.describe"),
+        (tuple(Task), "vision.describe"),
+    ],
+)
+def test_the_celery_tasks_names_are_a_wire_format(tasks: tuple[Task, ...], name: str) -> None:
+    assert task_name(tasks) == name
+
+
+def test_sampling_stays_finite_and_stop_words_stay_few_and_short() -> None:
+    assert Options(temperature=1e-300).temperature == 0.01
+    assert Options(temperature=0).temperature == 0
+    for stop in (("x",) * 9, ("y" * 65,), "z" * 65):
+        with pytest.raises(ValidationError):
+            Options.model_validate({"stop": stop})

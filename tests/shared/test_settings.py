@@ -1,0 +1,134 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from shared.settings import ROOT, SPARE_THREADS, Settings, get_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in [name for name in os.environ if name.upper().startswith("VISION_")]:
+        monkeypatch.delenv(name)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+def test_without_an_environment_everything_has_a_default() -> None:
+    settings = Settings()
+
+    assert (settings.host, settings.port, settings.redis_url) == ("127.0.0.1", 5000, None)
+    assert settings.models == ("efficientnet-lite0", "opennsfw")
+    assert (settings.models_dir, settings.catalog) == (ROOT / "models", ROOT / "models.yaml")
+
+
+def test_every_setting_has_a_description_for_the_readme() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param("blip", ("blip",), id="one"),
+        pytest.param("blip,opennsfw", ("blip", "opennsfw"), id="two"),
+        pytest.param(" blip , opennsfw ,", ("blip", "opennsfw"), id="spaces-and-comma"),
+        pytest.param("", (), id="empty"),
+        pytest.param(" , ", (), id="nothing-but-commas"),
+    ],
+)
+@pytest.mark.parametrize("name", ["models", "url_allow"])
+def test_lists_are_separated_by_commas(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv(f"VISION_{name.upper()}", text)
+
+    assert getattr(Settings(), name) == words
+
+
+def test_values_get_the_type_of_their_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VISION_PORT", "5001")
+    monkeypatch.setenv("VISION_TIMEOUT", "12.5")
+    monkeypatch.setenv("VISION_MODELS_DIR", str(tmp_path))
+
+    settings = Settings()
+
+    assert (settings.port, settings.timeout, settings.models_dir) == (5001, 12.5, tmp_path)
+
+
+def test_only_names_with_the_prefix_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "1")
+    monkeypatch.setenv("TIMEOUT", "1")
+    monkeypatch.setenv("VISION_NO_SUCH_SETTING", "1")
+
+    assert (Settings().port, Settings().timeout) == (5000, 300)
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = Settings()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1  # type: ignore[misc] # that it is an error is the point
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "65536"),
+        ("TIMEOUT", "0"),
+        ("TIMEOUT", "600"),
+        ("TIMEOUT", "nan"),
+        ("TIMEOUT", "soon"),
+        ("REQUEST_SLOTS", "0"),
+        ("API_PROCESSES", "0"),
+        ("MAX_BODY_MB", "0"),
+        ("MAX_BODY_MB", "inf"),
+        ("MAX_IMAGES", "0"),
+        ("MAX_MEGAPIXELS", "-1"),
+        ("FETCH_TIMEOUT_S", "0"),
+        ("BATCH_TIMEOUT_S", "0"),
+        ("TORCH_THREADS", "-1"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_bad_value_is_refused_and_its_setting_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"VISION_{name}", value)
+
+    with pytest.raises(ValidationError, match=rf"(?m)^{name.lower()}$"):
+        Settings()
+
+
+@pytest.mark.parametrize("value", [pytest.param(None, id="unset"), pytest.param("", id="empty")])
+def test_without_redis_the_message_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("VISION_REDIS_URL", value)
+
+    with pytest.raises(ValueError, match=r"VISION_REDIS_URL is not set: .*`make run`"):
+        _ = Settings().broker_url
+
+
+def test_the_broker_is_the_redis_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_REDIS_URL", "redis://nas:6379/3")
+
+    assert Settings().broker_url == "redis://nas:6379/3"
+
+
+def test_there_are_threads_left_when_all_request_slots_are_taken() -> None:
+    assert Settings(request_slots=3).threads == 3 + SPARE_THREADS
+
+
+def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = get_settings()
+    monkeypatch.setenv("VISION_PORT", "5001")
+
+    assert get_settings() is first

@@ -1,0 +1,181 @@
+"""A real stack for tests: Redis, Celery workers and gunicorn on free loopback ports."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from scripts.run_stack import LOOPBACK, free_port, redis_command
+from shared.catalog import Catalog
+from shared.store import Presence, Store, connect
+from shared.vocabulary import WorkerState
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+SAMPLES = TESTS / "samples"
+CATALOG = TESTS / "models.yaml"
+UP_S = 90.0
+API = "/api/v1/vision"
+
+T = TypeVar("T")
+
+
+def wait_for(what: str, probe: Callable[[], T | None], timeout_s: float = UP_S) -> T:
+    """Poll another process until it shows what is awaited; there is no event to wait on."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if (found := probe()) is not None:
+            return found
+        time.sleep(0.02)
+    message = f"waited {timeout_s} s for {what}"
+    raise AssertionError(message)
+
+
+class Processes:
+    """Child processes with their logs in files; all are ended together."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self._environment = folder, environment
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, argv: list[str], **extra: str) -> "subprocess.Popen[bytes]":
+        with (self.folder / f"{name}-{len(self._running)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                argv,
+                cwd=ROOT,
+                env={**self._environment, **extra},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._running.append(process)
+        return process
+
+    def logs(self, name: str) -> str:
+        return "\n".join(
+            path.read_text(errors="replace") for path in sorted(self.folder.glob(f"{name}-*.log"))
+        )
+
+    def stop(self) -> None:
+        first, *others = self._running  # the first is Redis, which the others sign off at
+        for process in others:
+            if process.poll() is None:
+                process.terminate()
+        for process in (*others, first):
+            end(process)
+
+
+def end(process: "subprocess.Popen[bytes]", sig: int = signal.SIGTERM) -> int:
+    """Signal a process and wait for its end; returns its exit status."""
+    if process.poll() is None:
+        process.send_signal(sig)
+    try:
+        return process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+class Stack:
+    """Redis, workers that start when first asked for, and any number of APIs."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        port = free_port()
+        self.redis_url = f"redis://{LOOPBACK}:{port}/0"
+        self.environment = child_environment(VISION_REDIS_URL=self.redis_url, **settings)
+        self.processes = Processes(folder, self.environment)
+        self._redis_command = redis_command(port, folder)
+        self.redis_process = self.processes.start("redis", self._redis_command)
+        self.redis = connect(self.redis_url)
+        self.store = Store(self.redis)
+        self.catalog = Catalog.load(CATALOG)
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        wait_for("Redis", lambda: _quietly(self.redis.ping))
+
+    def restart_redis(self) -> None:
+        """Kill Redis, with all it holds, and start another one on the same port."""
+        end(self.redis_process, signal.SIGKILL)
+        self.redis_process = self.processes.start("redis", self._redis_command)
+        wait_for("Redis", lambda: _quietly(self.redis.ping))
+
+    def worker(self, model: str) -> None:
+        """See that one worker of the model runs."""
+        if model not in self._workers:
+            self._workers[model] = self.another_worker(model)
+            self.wait_ready(model)
+
+    def another_worker(self, model: str, **extra: str) -> "subprocess.Popen[bytes]":
+        """Start a worker and return at once."""
+        argv = [sys.executable, "-m", "workers", model]
+        return self.processes.start(f"worker-{model}", argv, **extra)
+
+    def wait_ready(self, model: str, count: int = 1) -> None:
+        """Wait until ``count`` workers have the model ready, or its load has failed."""
+
+        def ready() -> bool | None:
+            states = [worker.state for worker in self.presence(model).workers]
+            done = [state for state in states if state.is_up or state == WorkerState.FAILED]
+            return True if len(done) >= count else None
+
+        wait_for(f"{model}\n{self.processes.logs(f'worker-{model}')}", ready)
+
+    def presence(self, model: str) -> Presence:
+        return self.store.presence(self.catalog.get(model))
+
+    def api(self, **extra: str) -> str:
+        """Start an API with more settings; returns its base URL."""
+        port = free_port()
+        argv = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf"]
+        process = self.processes.start(
+            "api", [*argv, "api.wsgi:application"], VISION_PORT=str(port), **extra
+        )
+        base = f"http://{LOOPBACK}:{port}"
+
+        def alive() -> bool | None:
+            assert process.poll() is None, self.processes.logs("api")
+            return _quietly(lambda: requests.get(f"{base}/livez", timeout=5).ok)
+
+        wait_for("the API", alive)
+        self.api_process = process
+        return base
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """Return the environment for processes under test: ours, with the tests' settings alone."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("VISION_")}
+    return {
+        **clean,
+        "VISION_CATALOG": str(CATALOG),
+        "VISION_MODELS_DIR": str(TESTS / "checkpoints"),
+        "VISION_MODELS": "efficientnet-lite0,opennsfw",
+        "VISION_TIMEOUT": "60",
+        "VISION_RESTART_GRACE_S": "20",
+        "VISION_TORCH_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        **extra,
+    }
+
+
+@contextlib.contextmanager
+def running_stack(folder: Path, **settings: str) -> Iterator[Stack]:
+    """Run a stack with more settings, and end all its processes."""
+    stack = Stack(folder, **settings)
+    try:
+        yield stack
+    finally:
+        stack.processes.stop()
+        stack.redis.close()
+
+
+def _quietly(call: Callable[[], Any]) -> bool | None:
+    try:
+        return True if call() else None
+    except Exception:  # noqa: BLE001 - not up yet, whatever it says
+        return None

@@ -1,0 +1,152 @@
+"""The documents say what the code does: settings, models, routes, make targets, files."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from api import create_app
+from shared.catalog import Catalog
+from shared.settings import ROOT, Settings
+
+FOLDERS = ("api", "docs", "scripts", "shared", "tests", "workers")
+DOCUMENTS = [*ROOT.glob("*.md"), *(f for folder in FOLDERS for f in (ROOT / folder).rglob("*.md"))]
+PLAIN_FILES = ("NOTICE", ".env.example")
+MODEL_ROW = re.compile(r"^\| `([^`]+)` \| ((?:caption|labels|nsfw)(?:, \w+)*) \|", re.MULTILINE)
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FOREIGN_PATH = re.compile(
+    r"(?<![\w.:/-])(?:~|/(?:etc|home|mnt|opt|root|srv|tmp|usr|var|work))/[\w./-]+"
+)
+UPWARD_PATH = re.compile(r"(?<![\w./-])(?:\.\./)+[\w./-]*")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def as_environment(value: object) -> str:
+    """A default as one would write it into the environment."""
+    match value:
+        case None:
+            return ""
+        case tuple():
+            return ",".join(value)
+        case Path():
+            return value.relative_to(ROOT).as_posix()
+        case _:
+            return str(value)
+
+
+def inline_code(text: str) -> list[str]:
+    return INLINE.findall(FENCED.sub("", text))
+
+
+def all_code(text: str) -> str:
+    return "\n".join([*FENCED.findall(text), *inline_code(text)])
+
+
+def assert_lines(written: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    missing = [line for line in wanted if line not in written]
+    surplus = [line for line in written if line not in wanted]
+    assert not missing, f"write into {where}:\n" + "\n".join(missing)
+    assert not surplus, f"remove from {where}:\n" + "\n".join(surplus)
+    assert list(written) == list(wanted), f"{where}: same order as in shared/settings.py, please"
+
+
+def test_the_readme_has_each_setting_with_its_default_and_description() -> None:
+    wanted = []
+    for name, field in Settings.model_fields.items():
+        default = as_environment(field.default)
+        cell = f"`{default}`" if default else "none"
+        wanted.append(f"| `VISION_{name.upper()}` | {cell} | {field.description} |")
+    written = [line for line in read("README.md").splitlines() if line.startswith("| `VISION_")]
+    assert_lines(written, wanted, "the README's table of settings")
+
+
+def test_the_example_environment_has_each_setting_with_its_default_commented_out() -> None:
+    wanted = []
+    for name, field in Settings.model_fields.items():
+        wanted.append(f"# {field.description}")
+        wanted.append(f"#VISION_{name.upper()}={as_environment(field.default)}")
+    _, _, body = read(".env.example").partition("\n\n")
+    assert_lines([line for line in body.splitlines() if line], wanted, ".env.example")
+
+
+def test_no_document_names_a_setting_that_is_not_there() -> None:
+    known = {f"VISION_{name.upper()}" for name in Settings.model_fields}
+    for path in DOCUMENTS:
+        named = set(re.findall(r"(?<![A-Z_])VISION_[A-Z_]*[A-Z]", path.read_text(encoding="utf-8")))
+        assert named <= known, name_of(path)
+
+
+def test_the_readme_has_each_model_of_the_catalogue_with_its_tasks() -> None:
+    written = dict(MODEL_ROW.findall(read("README.md")))
+    catalog = Catalog.load(ROOT / "models.yaml")
+    assert written == {spec.name: ", ".join(sorted(spec.tasks)) for spec in catalog.models}
+
+
+def test_the_readme_has_each_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("VISION_")]:
+        monkeypatch.delenv(name)
+    app = create_app(Settings(redis_url="redis://127.0.0.1:1/0"))
+    reply = app.test_client().get("/openapi.json").get_json()
+    named = set(inline_code(read("README.md")))
+    assert {*reply["paths"], "/openapi.json", "/docs"} <= named
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_make_targets_that_are_named_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z][a-z-]*)", all_code(path.read_text(encoding="utf-8"))))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_lead_to_files_and_headings_that_exist(path: Path) -> None:
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, heading = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not heading or heading in headings(target), link
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_files_that_are_named_exist(path: Path) -> None:
+    for word in inline_code(path.read_text(encoding="utf-8")):
+        if re.fullmatch(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*", word):
+            assert (ROOT / word).exists(), word
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *(ROOT / name for name in PLAIN_FILES)], ids=name_of)
+def test_no_path_outside_the_repository_is_named(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert FOREIGN_PATH.findall(text) == []
+    for way in UPWARD_PATH.findall(text):
+        assert (path.parent / way).resolve().is_relative_to(ROOT), way
+
+
+def test_sections_that_the_catalogue_refers_to_are_in_the_readme() -> None:
+    comments = " ".join(read("models.yaml").replace("#", " ").split())
+    sections = re.findall(r'README, "([^"]+)"', comments)
+    assert sections
+    assert {anchor(title) for title in sections} <= headings(ROOT / "README.md")
+
+
+def headings(path: Path) -> set[str]:
+    text = FENCED.sub("", path.read_text(encoding="utf-8"))
+    return {anchor(title) for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+def anchor(title: str) -> str:
+    """The name that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", title.strip().lower()).replace(" ", "-")

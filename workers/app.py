@@ -1,0 +1,127 @@
+"""A worker: Celery's thread pool in front of the engine, with its heartbeat."""
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+import structlog
+from celery import Celery, signals
+from celery.worker.control import control_command
+
+from shared.catalog import Catalog, ModelSpec
+from shared.celery_app import make_celery
+from shared.log import configure_logging
+from shared.messages import command_name
+from shared.settings import Settings
+from shared.store import Store, connect
+from shared.vocabulary import Command
+from workers import kombu_guard
+from workers.engine import Engine, Void
+from workers.heartbeat import Heartbeat, delivery_tag
+from workers.tasks import register_tasks
+
+log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings, model: str) -> None:
+    """Serve ``model`` until SIGTERM.
+
+    Raises:
+        ValueError: a setting or the catalogue is wrong.
+        NotOffered: the catalogue has no such model.
+    """
+    spec = Catalog.load(settings.catalog).get(model)
+    configure_logging(settings, "worker", model=spec.name)
+    kombu_guard.install()
+    app = make_celery(settings, worker=True)
+    name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
+    _wire(app, settings, spec, name)
+    app.worker_main(
+        [
+            "--quiet",
+            "worker",
+            f"--queues={spec.queue}",
+            "--pool=threads",
+            f"--concurrency={spec.engine.concurrency}",
+            f"--hostname={name}",
+            "--task-events",
+            "--without-gossip",
+            "--without-mingle",
+            f"--loglevel={settings.log_level}",
+        ]
+    )
+
+
+def _wire(app: Celery, settings: Settings, spec: ModelSpec, name: str) -> None:
+    store = Store(connect(settings.broker_url))
+    engine = Engine(settings, spec, _void_of(store))
+    heartbeat = Heartbeat(
+        store,
+        spec,
+        name,
+        lambda: engine.status,
+        spec.engine.concurrency,
+        settings.restart_grace_s,
+    )
+    register_tasks(app, store, engine)
+
+    _register_commands(engine)
+
+    @signals.setup_logging.connect(weak=False)
+    def keep_our_logging(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Celery configures no logging when somebody listens here."""
+
+    @signals.worker_init.connect(weak=False)
+    def start(**_: Any) -> None:  # noqa: ANN401
+        engine.start()
+        heartbeat.start()
+
+    @signals.worker_ready.connect(weak=False)
+    def consuming(sender: Any, **_: Any) -> None:  # noqa: ANN401
+        heartbeat.consuming(sender)
+        log.info("worker consumes", queue=spec.queue, worker=name)
+
+    @signals.task_received.connect(weak=False)
+    def received(request: Any, **_: Any) -> None:  # noqa: ANN401
+        heartbeat.received(request.id, delivery_tag(request))
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def drain(**_: Any) -> None:  # noqa: ANN401
+        engine.drain()
+
+    @signals.worker_shutdown.connect(weak=False)
+    def stop(**_: Any) -> None:  # noqa: ANN401
+        heartbeat.stop()
+        engine.close()
+        log.info("worker stopped")
+
+
+def _register_commands(engine: Engine) -> None:
+    """Let operators command the engine by Celery's remote control."""
+
+    @control_command(name=command_name(Command.RECYCLE))
+    def recycle(_: Any) -> dict[str, str]:  # noqa: ANN401 - Celery's signature
+        """Replace the model process."""
+        engine.recycle()
+        return {"ok": "recycle"}
+
+    @control_command(name=command_name(Command.UNLOAD))
+    def unload(_: Any) -> dict[str, str]:  # noqa: ANN401
+        """End the model process until the next request."""
+        engine.unload()
+        return {"ok": "unload"}
+
+
+def _void_of(store: Store) -> Void:
+    """Return the engine's question to Redis; while Redis is away, nobody is taken to have gone."""
+
+    def void_of(task_ids: Sequence[str]) -> set[str]:
+        try:
+            return store.void_of(task_ids)
+        except redis.RedisError as err:
+            log.warning("cannot ask who has gone", error=str(err))
+            return set()
+
+    return void_of

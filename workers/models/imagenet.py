@@ -1,0 +1,25 @@
+"""The 1000 ImageNet classes under names that people use, with categories."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+DATA = Path(__file__).parent / "data" / "imagenet_labels.json"
+
+
+class ImageNetClass(NamedTuple):
+    """One class: a name, categories from special to general, and PhotoPrism's priority."""
+
+    name: str
+    categories: tuple[str, ...]
+    priority: int
+
+
+@lru_cache(maxsize=1)
+def imagenet_classes() -> tuple[ImageNetClass, ...]:
+    """Return the classes in the order of a classifier's outputs."""
+    rows = json.loads(DATA.read_text(encoding="utf-8"))
+    return tuple(
+        ImageNetClass(row["name"], tuple(row["categories"]), row["priority"]) for row in rows
+    )
