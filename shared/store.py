@@ -165,6 +165,17 @@ class Store:
         workers = tuple(WorkerStatus.model_validate_json(beat) for beat in beats if beat)
         return Presence(workers, bool(seen), int(queued))
 
+    def is_served(self, spec: ModelSpec, besides: str) -> bool:
+        """Say whether a worker other than ``besides`` has the model ready.
+
+        While Redis is away there is none: it could not be told either.
+        """
+        try:
+            workers = self.presence(spec).workers
+        except redis.RedisError:
+            return False
+        return any(worker.state.is_up for worker in workers if worker.worker != besides)
+
     def trace(self, task_id: str, queue: str, enqueued_at: float) -> Trace:
         """Find a published task: held by a worker, perhaps still queued, or lost.
 

@@ -65,8 +65,7 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, name: str) -> None:
         spec.engine.concurrency,
         settings.restart_grace_s,
     )
-    register_tasks(app, store, engine)
-
+    register_tasks(app, store, engine, lambda: store.is_served(spec, besides=name))
     _register_commands(engine)
 
     @signals.setup_logging.connect(weak=False)
@@ -78,10 +77,16 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, name: str) -> None:
         engine.start()
         heartbeat.start()
 
+    @signals.celeryd_after_setup.connect(weak=False)
+    def wait_for_model(sender: Any, instance: Any, **_: Any) -> None:  # noqa: ANN401
+        """Take nothing off the queue before the heartbeat says that the model is up."""
+        del sender
+        instance.app.amqp.queues.deselect(spec.queue)
+
     @signals.worker_ready.connect(weak=False)
     def consuming(sender: Any, **_: Any) -> None:  # noqa: ANN401
         heartbeat.consuming(sender)
-        log.info("worker consumes", queue=spec.queue, worker=name)
+        log.info("worker started", queue=spec.queue, worker=name)
 
     @signals.task_received.connect(weak=False)
     def received(request: Any, **_: Any) -> None:  # noqa: ANN401

@@ -17,6 +17,8 @@ from shared.store import EngineStatus, Store, WorkerStatus
 log = structlog.get_logger(__name__)
 
 INTERVAL_S = 1.0
+GLANCE_S = 0.1
+"""How soon it is noticed that the model came up or went down."""
 STALLED_S = 10.0
 """Messages wait, threads are free, and nothing was received for this long: Celery lost its
 connection without noticing (known after reconnects to Redis)."""
@@ -91,7 +93,14 @@ class Heartbeat:
                 log.warning("no heartbeat", error=str(err))
             except Exception:  # without a heartbeat the worker is taken for dead: go on
                 log.exception("bug in the heartbeat")
-            self._stop.wait(INTERVAL_S)
+            self._pause()
+
+    def _pause(self) -> None:
+        """Wait for the next beat; a model that comes up or goes down is told at once."""
+        was_up, until = self._status().state.is_up, time.monotonic() + INTERVAL_S
+        while time.monotonic() < until and self._status().state.is_up == was_up:
+            if self._stop.wait(GLANCE_S):
+                return
 
     def _match_consumer(self) -> None:
         """Take requests only while the model is up, so that they go to replicas that are.

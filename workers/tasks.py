@@ -1,6 +1,7 @@
 """The Celery tasks: as thin as views. Decode the message, ask the engine, encode the result."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import celery
@@ -9,7 +10,7 @@ import structlog
 from celery import Celery
 from celery.exceptions import Ignore, Reject
 
-from shared.errors import VisionError
+from shared.errors import ModelUnavailable, VisionError
 from shared.messages import DESCRIBE, TASK_NAMES, Job
 from shared.store import Store
 from workers.engine import Engine
@@ -20,17 +21,27 @@ log = structlog.get_logger(__name__)
 REDIS_RETRY_S = 0.2
 
 
-def register_tasks(app: Celery, store: Store, engine: Engine) -> None:
+def register_tasks(
+    app: Celery, store: Store, engine: Engine, served_elsewhere: Callable[[], bool]
+) -> None:
     """Register one Celery task per vision task, so that Flower tells them apart.
 
     Args:
         app: the worker's application.
         store: where the images are.
         engine: what runs the jobs.
+        served_elsewhere: says whether another worker has the model.
     """
 
     def run(self: "celery.Task[Any, Any]", job: dict[str, Any]) -> dict[str, Any]:
-        return run_job(self, Job.model_validate(job), store, engine)
+        try:
+            return run_job(self, Job.model_validate(job), store, engine)
+        except ModelUnavailable:
+            # This worker's model failed while it held the request; it takes no more until it is up.
+            if not served_elsewhere():
+                raise
+            store.release(str(self.request.id))
+            raise Reject("another worker has the model", requeue=True) from None
 
     for name in (*TASK_NAMES.values(), DESCRIBE):
         app.task(name=name, bind=True, throws=(VisionError,))(run)

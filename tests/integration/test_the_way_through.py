@@ -215,25 +215,24 @@ def test_requests_that_wait_their_turn_are_not_taken_for_lost(stack: Stack, base
 
 
 @pytest.mark.slow
-def test_a_broken_replica_takes_no_requests_from_a_good_one(stack: Stack, base: str) -> None:
+@pytest.mark.parametrize(
+    "fault", ["parameters: {load_error: no luck}", "parameters: {crash_on_red: 7}"]
+)
+def test_a_broken_replica_costs_no_request_while_a_good_one_is_there(
+    stack: Stack, base: str, fault: str
+) -> None:
     good = stack.another_worker("restarting")
     stack.wait_ready("restarting")
     catalog = stack.processes.folder / "broken.yaml"
-    row = "models: [{name: restarting, family: fake, parameters: {load_error: no luck}}]"
-    catalog.write_text(row)
+    row = f"{{name: restarting, family: fake, {fault}, engine: {{max_failures: 1}}}}"
+    catalog.write_text(f"models: [{row}]")
     bad = stack.another_worker("restarting", VISION_CATALOG=str(catalog))
     stack.wait_ready("restarting", 2)
-
-    def settled() -> bool | None:
-        return "no luck" in str(stack.presence("restarting").workers) or None
-
-    wait_for("the broken one", settled, 20)
-    with ThreadPoolExecutor(12) as pool:
-        codes = {
-            reply.status_code
-            for reply in pool.map(lambda n: ask(f"{base}/caption/restarting", n), range(12))
-        }
-    assert codes == {200}
+    with ThreadPoolExecutor(24) as pool:
+        path = f"{base}/caption/restarting"
+        replies = list(pool.map(lambda n: ask(path, 7, id=f"{n}"), range(48)))
+    assert [reply.status_code for reply in replies] == [200] * 48
+    assert any(worker.last_error for worker in stack.presence("restarting").workers)
     end(bad)
     end(good)
 
