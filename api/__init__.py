@@ -21,6 +21,7 @@ from api.error_handlers import register_error_handlers
 from api.fetch import AllowList
 from api.routes.health import health_routes
 from api.routes.models import model_routes
+from api.routes.ollama import ollama_routes
 from api.routes.vision import vision_routes
 from api.service import VisionService
 from api.slots import Slots
@@ -62,7 +63,7 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False
     app.wsgi_app = _merge_slashes(app.wsgi_app)  # type: ignore[method-assign]
 
-    catalog = Catalog.load(settings.catalog)
+    catalog = Catalog.load(settings.catalog, passes_on=settings.ollama.enabled)
     for name in settings.models:
         catalog.get(name)
     AllowList(settings.url_allow)
@@ -72,7 +73,9 @@ def create_app(settings: Settings) -> Flask:
     document = SpecTree("flask", title="Vision Workers", version="1", mode="strict")
     register_error_handlers(app)
     app.register_blueprint(model_routes(service, document))
-    app.register_blueprint(vision_routes(service, Slots(settings.request_slots), document))
+    slots = Slots(settings.request_slots)
+    app.register_blueprint(vision_routes(service, slots, document))
+    app.register_blueprint(ollama_routes(service, slots, document))
     app.register_blueprint(health_routes(service, document))
     document.app = app
 

@@ -11,7 +11,7 @@ from api.intake import read_images, read_request
 from api.schemas import ErrorReply, ModelEcho, UploadForm, VisionQuery, VisionReply, VisionRequest
 from api.service import VisionService
 from api.slots import Slots
-from shared.messages import Job
+from shared.messages import Job, OllamaAsk
 from shared.vocabulary import Task
 
 BASE = "/api/v1/vision"
@@ -66,17 +66,20 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     if not model:  # a model in the path says all; the body's version belongs to the body's model
         model, version = body.model, body.version
     plan = service.catalog.plan(tasks, model, version, service.settings.models)
-    g.models = ",".join(plan)
-    g.tasks = ",".join(done for part in plan.values() for done in part)
+    g.models = ",".join(part.spec.name for part in plan)
+    g.tasks = ",".join(done for part in plan for done in part.tasks)
     service.check(plan)
     deadline, gone = service.deadline(plan), partial(client_gone, request.environ)
     images = read_images(ask, service.settings, deadline, gone)
     asked = Job(
-        request_id=g.request_id, prompt=body.prompt, options=body.options, deadline=deadline
+        request_id=g.request_id,
+        prompt=body.prompt,
+        options=body.options,
+        ollama=OllamaAsk(body=body.for_ollama),
+        deadline=deadline,
     )
     result = service.run(asked, plan, images, gone)
-    name, done = next(iter(plan.items()))
-    row = service.catalog.get(name)
+    row, done = plan[0]
     echo = ModelEcho(type=done[0], name=row.name, version=row.version, resolution=row.resolution)
     reply = VisionReply(id=g.request_id, model=echo, result=result)
     return Response(
