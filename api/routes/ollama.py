@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from flask import Blueprint, Response, g, request
@@ -31,18 +31,14 @@ log = structlog.get_logger(__name__)
 NDJSON = "application/x-ndjson"
 MANAGEMENT = ("pull", "push", "create", "copy", "delete")
 Json = dict[str, Any]
+View = TypeVar("View", bound=Callable[..., Response])
 
 
 def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Blueprint:
     """Return the routes ``/api/{generate,chat,show,tags,ps,version}``, and what is refused."""
     routes = Blueprint("ollama", __name__, url_prefix="/api")
     door = _Door(service)
-    documented = partial(
-        spec.validate,
-        resp=Documented(HTTP_200=OllamaReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply),
-        skip_validation=True,
-        tags=["ollama"],
-    )
+    documented = partial(_documented, spec)
 
     @routes.post("/generate")
     @documented(json=OllamaRequest)
@@ -90,6 +86,26 @@ def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
         )
 
     return routes
+
+
+def _documented(spec: SpecTree, **body: type[OllamaRequest]) -> Callable[[View], View]:
+    """Put a view into the OpenAPI document, but call it directly.
+
+    SpecTree's wrapper, also without validation, would read a streamed reply to its end.
+    """
+
+    def decorate(view: View) -> View:
+        wrapped = spec.validate(
+            **body,
+            resp=Documented(HTTP_200=OllamaReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply),
+            skip_validation=True,
+            tags=["ollama"],
+        )(view)
+        about = {name: value for name, value in vars(wrapped).items() if name != "__wrapped__"}
+        vars(view).update(about)
+        return view
+
+    return decorate
 
 
 def _in_slot(slots: Slots, view: Callable[[ExitStack], Response]) -> Response:

@@ -46,7 +46,7 @@ class Healing(_Strict):
     share: float = Field(0.5, gt=0, lt=1, description="of its best speed; below that it is slow")
     answers: int = Field(5, ge=1, description="answers in a row that must be slow")
     interval_s: float = Field(
-        600, ge=0, description="pause after a vain attempt; doubles each time"
+        600, ge=1, description="least time between two attempts; doubles when they are in vain"
     )
     unload_s: float = Field(30, gt=0, description="how long unloading may take")
     restart_interval_s: int = Field(1800, ge=1, description="least time between two restarts")

@@ -21,7 +21,7 @@ from shared.messages import Outcome, Result
 from shared.settings import Settings
 from shared.store import EngineStatus, OllamaSnapshot, Store
 from shared.vocabulary import OllamaCall, WorkerState
-from workers.ollama.client import HostDown, HostError, Json, OnLine
+from workers.ollama.client import HostDown, HostError, HostStalled, Json, OnLine
 from workers.ollama.config import defaults_of, parameters_of
 from workers.ollama.healer import Healer
 from workers.ollama.pool import Host, Pool, full_name
@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 VOID_S = 1.0
 """How often it is asked whose client has gone."""
 RETRY_S = 0.3
+GLANCE_S = 0.5
 TRIES_MORE = 2
 """Failures of one request beyond one on each server."""
 STOP_S = 5.0
@@ -237,11 +238,11 @@ class OllamaEngine:
         """Have the best server generate; when it fails, the next best one."""
         model = full_name(str(body["model"]))
         tried: list[Host] = []
-        passed_on = 0
+        passed_on = False
 
-        async def count(line: Json) -> None:
+        async def pass_on(line: Json) -> None:
             nonlocal passed_on
-            passed_on += 1
+            passed_on = on_line is not None
             if on_line:
                 await on_line(line)
 
@@ -249,8 +250,7 @@ class OllamaEngine:
             host = await self._pool.acquire(model, tried)
             self._begun.add(item)
             try:
-                stall_s = self._parameters.stall_s if self._pool.others_fit(host, model) else None
-                reply = await host.client.ask(path, body, stall_s, count if on_line else None)
+                reply = await self._unless_stalled(host, model, path, body, pass_on)
             except HostError as err:
                 tried.append(host)
                 log.warning(
@@ -269,6 +269,34 @@ class OllamaEngine:
             finally:
                 await self._pool.release(host, model)
             await asyncio.sleep(RETRY_S if host in tried[:-1] else 0)
+
+    async def _unless_stalled(
+        self, host: Host, model: str, path: str, body: Json, on_line: OnLine
+    ) -> Json:
+        """Ask one server, but give up on its silence as soon as another could do it instead.
+
+        Raises:
+            HostError: the server failed, or is silent.
+        """
+        heard_at, stall_s = time.monotonic(), self._parameters.stall_s
+
+        async def hear(line: Json) -> None:
+            nonlocal heard_at
+            heard_at = time.monotonic()
+            await on_line(line)
+
+        call = asyncio.create_task(host.client.ask(path, body, hear))
+        try:
+            while True:
+                silent_s = time.monotonic() - heard_at
+                if silent_s >= stall_s and self._pool.others_fit(host, model):
+                    raise HostStalled(f"Silent for {silent_s:.0f} s.")
+                await asyncio.wait({call}, timeout=max(GLANCE_S, stall_s - silent_s))
+                if call.done():
+                    return call.result()
+        finally:
+            call.cancel()
+            await asyncio.wait({call})
 
     async def _judge(self, host: Host, model: str, err: HostError) -> None:
         """Draw the conclusion from a failure: about the request, the server, or its models.
@@ -334,7 +362,7 @@ class OllamaEngine:
             for entry in list(host.ps):
                 body: dict[str, Any] = {"model": entry.get("name"), "keep_alive": 0}
                 try:
-                    await host.client.ask("/api/generate", body, self._parameters.stall_s)
+                    await host.client.ask("/api/generate", body)
                 except HostError as err:
                     log.warning("cannot unload", server=host.name, error=err.message)
 

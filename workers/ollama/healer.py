@@ -51,9 +51,11 @@ class Healer:
         pace.note(Sample(speed, host.gpu_share(model)))
         trouble = pace.trouble()
         if trouble is None:
-            if host.degraded.pop(model, None):
+            if pace.is_good(speed, host.gpu_share(model)) and host.degraded.pop(model, None):
                 log.info("ollama model recovered", server=host.name, model=model)
-        elif self._options.enabled and time.monotonic() >= self._next_at.get((host.name, model), 0):
+            return
+        host.degraded[model] = trouble
+        if self._options.enabled and time.monotonic() >= self._next_at.get((host.name, model), 0):
             self.begin(host, model, trouble)
 
     def begin(self, host: Host, model: str, why: str) -> None:
@@ -69,7 +71,7 @@ class Healer:
         told = log.bind(server=host.name, model=model)
         outcome = "failed"
         try:
-            if not await self._claim(f"heal:{host.name}:{model}", self._options.unload_s + IDLE_S):
+            if not await self._claim(f"heal:{host.name}:{model}", self._options.interval_s):
                 outcome = "left to another worker"
                 return
             told.warning("ollama model is slow; loading it anew", why=why)
@@ -77,8 +79,6 @@ class Healer:
                 outcome = "healed"
             elif await self._restart(host, model):
                 outcome = "healed by a restart"
-            else:
-                host.degraded[model] = why
         except HostError as err:
             host.degraded[model] = f"{why}; then: {err.message}"
             if isinstance(err, HostDown):
@@ -95,13 +95,13 @@ class Healer:
         host.heals[outcome] += 1
         host.pace(model).forget()
         key = (host.name, model)
+        pause_s = self._pause_s.get(key, self._options.interval_s)
+        self._next_at[key] = time.monotonic() + pause_s
         if outcome.startswith("healed"):
             host.degraded.pop(model, None)
             self._pause_s.pop(key, None)
-            return
-        pause_s = self._pause_s.get(key, self._options.interval_s)
-        self._next_at[key] = time.monotonic() + pause_s
-        self._pause_s[key] = min(2 * pause_s, LONGEST_PAUSE_S)
+        else:
+            self._pause_s[key] = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _reload(self, host: Host, model: str) -> bool:
         """Unload the model, load it again, and say whether it is as it used to be."""
@@ -110,7 +110,10 @@ class Healer:
                 await self._pool.wait_until(lambda: not host.running[model])
         except TimeoutError:
             log.warning("requests still run; unloading all the same", server=host.name)
-        await host.client.ask("/api/generate", {"model": model, "keep_alive": 0}, WARM_UP_S)
+        await _within(
+            self._options.unload_s,
+            host.client.ask("/api/generate", {"model": model, "keep_alive": 0}),
+        )
         try:
             async with asyncio.timeout(self._options.unload_s):
                 while await self._is_loaded(host, model):  # noqa: ASYNC110 - it tells of no end
@@ -130,18 +133,18 @@ class Healer:
             "prompt": "Count from one to twenty in words.",
             "options": {"num_predict": WARM_UP_TOKENS},
         }
-        reply = await host.client.ask("/api/generate", body, WARM_UP_S)
+        reply = await _within(WARM_UP_S, host.client.ask("/api/generate", body))
         await host.look()
         speed = tokens_per_s(reply)
-        sample = Sample(speed or 0.0, host.gpu_share(model))
-        good = speed is None or host.pace(model).is_good(sample)
+        gpu_share = host.gpu_share(model)
+        good = host.pace(model).is_good(speed, gpu_share)
         log.info(
             "ollama model warmed up",
             server=host.name,
             model=model,
-            tokens_per_s=round(sample.tokens_per_s, 1),
+            tokens_per_s=speed and round(speed, 1),
             best=round(host.pace(model).best, 1),
-            gpu_share=sample.gpu_share,
+            gpu_share=gpu_share,
             good=good,
         )
         return good
@@ -169,6 +172,14 @@ class Healer:
                         await asyncio.sleep(GLANCE_S)
         except TimeoutError:
             return False
+
+
+async def _within(seconds: float, call: Awaitable[Json]) -> Json:
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError as err:
+        raise HostError(f"no answer within {seconds:.0f} s") from err
 
 
 async def _run(command: str, variables: dict[str, str]) -> None:

@@ -55,20 +55,20 @@ class Pace:
         """Say what is wrong with the last answers, once there are enough of them."""
         if len(self._recent) < self._options.answers:
             return None
-        if all(self._fell(sample) for sample in self._recent):
+        if all(self._fell(sample.gpu_share) for sample in self._recent):
             return "it fell from the GPU to the CPU"
         if self.now < self._options.share * self.best:
             return f"{self.now:.1f} tokens/s; its best was {self.best:.1f}"
         return None
 
-    def is_good(self, sample: Sample) -> bool:
-        """Say whether one answer is as the model used to be."""
-        fast = sample.tokens_per_s >= self._options.share * self.best
-        return fast and not self._fell(sample)
+    def is_good(self, speed: float | None, gpu_share: float | None) -> bool:
+        """Say whether one answer is as the model used to be; without a speed, its place tells."""
+        fast = speed is None or speed >= self._options.share * self.best
+        return fast and not self._fell(gpu_share)
 
     def forget(self) -> None:
         """Begin to watch anew; what was best is kept."""
         self._recent.clear()
 
-    def _fell(self, sample: Sample) -> bool:
-        return self._was_on_gpu and sample.gpu_share is not None and sample.gpu_share < ON_GPU
+    def _fell(self, gpu_share: float | None) -> bool:
+        return self._was_on_gpu and gpu_share is not None and gpu_share < ON_GPU

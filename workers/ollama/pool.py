@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 
 
 def full_name(model: str) -> str:
-    """Return a model's name with its tag, as Ollama lists it."""
-    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+    """Return a model's name with its tag, in lower case: so Ollama tells names apart."""
+    return (model if ":" in model.rpartition("/")[2] else f"{model}:latest").lower()
 
 
 class Host:

@@ -1,4 +1,9 @@
 """STUB"""
+
 from shared.vocabulary import Task
+
 PROMPTS = {t: f"{t} please" for t in Task}
-def stricter(task, prompt): return prompt + " ONLY"
+
+
+def stricter(task, prompt):
+    return prompt + " ONLY"

@@ -1,0 +1,169 @@
+"""Ollama's own client library in front of our service: Ollama's models, and ours."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import ollama as ollama_client
+import pytest
+import requests
+
+from tests.conftest import data_url, plain, shape
+from tests.ollama_standin import OllamaStandin
+from tests.stack import API, Stack, running_stack, wait_for
+
+
+@pytest.fixture(scope="module")
+def standin() -> Iterator[OllamaStandin]:
+    with OllamaStandin(("llava:7b",)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, standin: OllamaStandin) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("door")
+    with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=standin.url) as running:
+        for model in ("ollama", "fake", "kosmos-2"):
+            running.another_worker(model)
+        for model in ("ollama", "fake", "kosmos-2"):
+            running.wait_ready(model)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def base(stack: Stack) -> str:
+    return stack.api(VISION_API_KEYS="sesame")
+
+
+@pytest.fixture
+def client(base: str) -> Iterator[ollama_client.Client]:
+    with ollama_client.Client(base, headers={"Authorization": "Bearer sesame"}) as ready:
+        yield ready
+
+
+def test_a_model_of_ollama_generates_in_one_piece_and_as_a_stream(
+    client: ollama_client.Client,
+) -> None:
+    whole = client.generate("llava:7b", "what?", images=[plain(8)], stream=False)
+    assert whole.response.startswith("rgb 8 0 0")
+    assert whole.eval_count
+    parts = list(client.generate("llava:7b", "what?", images=[plain(8)], stream=True))
+    assert len(parts) > 2
+    assert "".join(part.response or "" for part in parts) == whole.response
+    assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
+
+
+def test_a_stream_arrives_while_it_is_made(
+    client: ollama_client.Client, standin: OllamaStandin
+) -> None:
+    standin.knobs.hang_next, standin.knobs.hang_at = 1, "stream"
+    parts = client.generate("llava:7b", "what?", images=[plain(8)], stream=True)
+    assert (next(iter(parts)).response or "").strip() == "rgb"
+    before = standin.aborted
+    parts.close()  # type: ignore[attr-defined]
+    wait_for("the server to stop", lambda: standin.aborted > before or None, 10)
+
+
+def test_a_chat_with_images_reaches_ollama_as_it_was(
+    client: ollama_client.Client, standin: OllamaStandin
+) -> None:
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "this one", "images": [plain(4)]},
+        {"role": "assistant", "content": "yes"},
+        {"role": "user", "content": "and this", "images": [plain(6)]},
+    ]
+    reply = client.chat("llava:7b", messages, stream=False, options={"seed": 3})
+    assert reply.message.content
+    sent = standin.generates()[-1].body or {}
+    assert sent["options"] == {"seed": 3}
+    assert [message["role"] for message in sent["messages"]] == [m["role"] for m in messages]
+    assert len(standin.generates()[-1].images) == 2
+    streamed = "".join(
+        part.message.content or "" for part in client.chat("llava:7b", messages, stream=True)
+    )
+    assert streamed == reply.message.content
+
+
+def test_our_models_are_listed_beside_ollamas(client: ollama_client.Client) -> None:
+    names = {str(entry.model) for entry in client.list().models}
+    assert {"llava:7b", "fake:7", "kosmos-2:patch14-224"} <= names
+    assert "blip:latest" not in names  # no worker
+    assert "fake:7" in {str(entry.model) for entry in client.ps().models}
+    assert client.show("llava:7b").capabilities
+    assert "vision" in (client.show("fake").capabilities or ())
+
+
+def test_a_model_of_ours_says_a_caption(client: ollama_client.Client) -> None:
+    image = shape("red", "circle")
+    reply = client.generate("kosmos-2:latest", "Describe it.", images=[image], stream=False)
+    assert reply.response == "A red circle"
+    streamed = client.generate("kosmos-2", "Describe it.", images=[image], stream=True)
+    assert "".join(part.response or "" for part in streamed) == "A red circle"
+    message = {"role": "user", "content": "Describe it.", "images": [image]}
+    assert client.chat("kosmos-2", [message]).message.content == "A red circle"
+
+
+@pytest.mark.parametrize("wanted", ["json", {"type": "object", "properties": {"labels": {}}}])
+def test_a_model_of_ours_gives_labels_where_a_format_is_asked_for(
+    client: ollama_client.Client, wanted: Any
+) -> None:
+    image = shape("blue", "square")
+    reply = client.generate("kosmos-2", "", images=[image], format=wanted, stream=False)
+    labels = json.loads(reply.response or "")["labels"]
+    assert labels[0]["name"] == "blue square"
+    assert 0 < labels[0]["confidence"] <= 1
+
+
+def test_photoprisms_ollama_engine_gets_what_it_reads(base: str) -> None:
+    body = {
+        "model": "kosmos-2",
+        "prompt": "List labels as JSON.",
+        "format": "json",
+        "stream": False,
+        "think": False,
+        "images": [data_url(shape("blue", "square")).partition(",")[2]],
+    }
+    reply = requests.post(
+        f"{base}/api/generate", json=body, auth=("user", "sesame"), timeout=60
+    ).json()
+    assert reply["done"] is True
+    assert json.loads(reply["response"])["labels"]
+
+
+def test_faults_are_told_in_ollamas_way(client: ollama_client.Client, base: str) -> None:
+    with pytest.raises(ollama_client.ResponseError, match="unheard-of") as missing:
+        client.generate("unheard-of", "x")
+    assert missing.value.status_code == 404
+    with pytest.raises(ollama_client.ResponseError, match="image") as imageless:
+        client.generate("fake", "x")
+    assert imageless.value.status_code == 400
+    with pytest.raises(ollama_client.ResponseError, match="not managed here") as refused:
+        client.pull("llava:13b")
+    assert refused.value.status_code == 403
+    reply = requests.post(f"{base}/api/generate", json={"model": "fake"}, timeout=5)
+    assert reply.status_code == 401
+
+
+def test_a_stream_that_breaks_ends_with_the_error(
+    client: ollama_client.Client, standin: OllamaStandin
+) -> None:
+    standin.knobs.cut_next = 1
+    with pytest.raises(ollama_client.ResponseError, match="llava:7b"):
+        list(client.generate("llava:7b", "what?", images=[plain(8)], stream=True))
+
+
+def test_loading_and_unloading_pass_through(
+    client: ollama_client.Client, standin: OllamaStandin
+) -> None:
+    assert client.generate("llava:7b", stream=False).done_reason == "load"
+    assert client.generate("llava:7b", keep_alive=0, stream=False).done_reason == "unload"
+    assert client.generate("fake", stream=False).done_reason == "load"
+
+
+def test_the_vision_routes_are_still_there(base: str) -> None:
+    body = {"model": "fake", "images": [data_url(plain(3))]}
+    reply = requests.post(
+        f"{base}{API}/caption", json=body, headers={"Authorization": "Bearer sesame"}, timeout=60
+    )
+    assert reply.json()["result"]["caption"]["text"] == "rgb 3 0 0"

@@ -1,0 +1,148 @@
+"""A server whose model becomes slow is healed behind the clients' backs, and never in a loop."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from shared.store import OllamaHost
+from tests.conftest import data_url, plain
+from tests.ollama_standin import OllamaStandin
+from tests.stack import API, Stack, running_stack, wait_for
+
+pytestmark = pytest.mark.slow
+
+MODEL = "llava:7b"
+REQUESTS = 200
+WORDS = "one two three four five six seven eight"
+
+
+class Scene:
+    """Servers, and a stack in front of them."""
+
+    def __init__(
+        self, held: ExitStack, folder: Path, *servers: OllamaStandin, **environment: str
+    ) -> None:
+        hosts = ",".join(server.url for server in servers)
+        settings = {"OLLAMA_ENABLED": "true", "OLLAMA_HOST": hosts, **environment}
+        self.stack: Stack = held.enter_context(running_stack(folder, **settings))
+        self.stack.worker("ollama")
+        self.base = self.stack.api()
+
+    def captions(self, count: int, clients: int = 4) -> list[requests.Response]:
+        def caption(n: int) -> requests.Response:
+            body = {"model": MODEL, "images": [data_url(plain(n % 250 + 1))]}
+            return requests.post(f"{self.base}{API}/caption", json=body, timeout=60)
+
+        with ThreadPoolExecutor(clients) as pool:
+            return list(pool.map(caption, range(count)))
+
+    def host(self, server: OllamaStandin) -> OllamaHost:
+        (worker,) = self.stack.presence("ollama").workers
+        return next(host for host in worker.hosts if host.url == server.url)
+
+    def wait(self, server: OllamaStandin, what: Callable[[OllamaHost], object]) -> OllamaHost:
+        def seen() -> OllamaHost | None:
+            host = self.host(server)
+            return host if what(host) else None
+
+        return wait_for("the server's state", seen, 30)
+
+
+def standin(held: ExitStack, **knobs: Any) -> OllamaStandin:
+    return held.enter_context(OllamaStandin((MODEL,), token_s=0.002, answer=WORDS, **knobs))
+
+
+@pytest.mark.parametrize("illness", ["slow_after", "cpu_after"])
+def test_a_model_that_became_slow_is_loaded_anew_and_nobody_notices(
+    tmp_path: Path, illness: str
+) -> None:
+    with ExitStack() as held:
+        server = standin(held, **{illness: 60})
+        scene = Scene(held, tmp_path, server)
+        replies = scene.captions(REQUESTS)
+        assert [reply.status_code for reply in replies] == [200] * REQUESTS
+        host = scene.wait(server, lambda host: host.heals)
+        assert host.heals == {"healed": 1}
+        assert host.degraded == {}
+        assert server.unloads[MODEL] == 1
+        assert server.loads[MODEL] == 2
+        scene.captions(6)
+        host = scene.wait(server, lambda host: not host.healing)
+        assert host.tokens_per_s[MODEL] > 0.5 * host.best_tokens_per_s[MODEL]
+        assert host.gpu_share[MODEL] == 1.0
+
+
+def test_what_loading_anew_does_not_heal_is_avoided_and_left_in_peace(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        ill, well = standin(held, cpu_after=10, cpu_cure="never"), standin(held)
+        scene = Scene(held, tmp_path, ill, well)
+        assert {reply.status_code for reply in scene.captions(80)} == {200}
+        host = scene.wait(ill, lambda host: host.degraded)
+        assert "CPU" in host.degraded[MODEL]
+        before = len(ill.generates()), len(well.generates())
+        for reply in scene.captions(10, clients=1):
+            assert reply.status_code == 200
+        after = len(ill.generates()), len(well.generates())
+        assert (after[0] - before[0], after[1] - before[1]) == (0, 10)
+        scene.captions(40, clients=8)  # both are used under load; the ill one is not healed again
+        assert ill.unloads[MODEL] == 1
+        (worker,) = scene.stack.presence("ollama").workers
+        assert worker.state == "degraded"
+        assert ill.url in worker.reason
+
+
+@pytest.mark.parametrize("way", ["OLLAMA_RESTART_COMMAND", "OLLAMA_RESTART_URL"])
+def test_the_operators_restart_is_called_once_and_heals(tmp_path: Path, way: str) -> None:
+    with ExitStack() as held:
+        server = standin(held, slow_after=20, slow_cure="restart")
+        calls = tmp_path / "calls"
+        hook = held.enter_context(Webhook(server, calls))
+        call = hook.command if way == "OLLAMA_RESTART_COMMAND" else hook.url
+        scene = Scene(held, tmp_path, server, **{way: call})
+        assert {reply.status_code for reply in scene.captions(60)} == {200}
+        host = scene.wait(server, lambda host: host.heals)
+        assert host.heals == {"healed by a restart": 1}
+        assert calls.read_text().count(server.url) == 1
+        assert MODEL in calls.read_text()
+        assert {reply.status_code for reply in scene.captions(20)} == {200}
+
+
+class Webhook:
+    """Restarts a server when it is called, by HTTP or by a command, and writes down who called."""
+
+    def __init__(self, server: OllamaStandin, calls: Path) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with calls.open("ab") as file:
+                    file.write(body + b"\n")
+                server.restart()
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._http = HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
+        self.url = f"http://127.0.0.1:{self._http.server_port}/"
+        self.command = (
+            "python3 -c 'import os, urllib.request as u; e = os.environ; "
+            f'u.urlopen("{self.url}", (e["OLLAMA_SERVER"] + e["OLLAMA_MODEL"]).encode())\''
+        )
+
+    def __enter__(self) -> "Webhook":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
