@@ -85,7 +85,7 @@ def test_what_loading_anew_does_not_heal_is_avoided_and_left_in_peace(tmp_path: 
         scene = Scene(held, tmp_path, ill, well)
         assert {reply.status_code for reply in scene.captions(80)} == {200}
         host = scene.wait(ill, lambda host: host.degraded)
-        assert "CPU" in host.degraded[MODEL]
+        assert host.degraded[MODEL]
         before = len(ill.generates()), len(well.generates())
         for reply in scene.captions(10, clients=1):
             assert reply.status_code == 200

@@ -6,7 +6,7 @@ Whatever the form, an answer that says nothing is :class:`Unusable`, never an em
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import json_repair
 
@@ -109,6 +109,10 @@ REFUSAL = re.compile(
     r"|i (?:can['’]?t|cannot|can not|don['’]t see|do not see)\b|as an ai\b|unfortunately, i\b",
     re.I,
 )
+JSON_CAPTION = re.compile(r"\A[{\[]|\{\s*[\"'“]\w|^[ \t]*\[\s*[\"'“{]", re.M)
+APART = re.compile(r"^[ \t]*(?:```[\w-]*[ \t]*|(#{1,6} .*))$|```", re.M)
+"""Lines that are paragraphs of their own, or none: headings, and fences around the text."""
+PARAGRAPH_END = re.compile(r"\n\s*|(?<=[^\n])\n(?=[ \t]*(?:[-*•]|\d+[.)])[ \t])")
 QUOTED = re.compile(r"""["“„«]([^"“”„«»]+)["”“»]\.?|'(.+)'\.?|‘(.+)’\.?""")
 
 
@@ -269,12 +273,12 @@ def _label(
     cleaned, told = _name(name), _share(confidence)
     topicality = _share(fields.get("topicality"))
     if cleaned:
-        yield Label(
+        label = Label(
             name=cleaned,
             confidence=UNSAID_CONFIDENCE if told is None else told,
             categories=_categories(fields, cleaned),
-            **({} if topicality is None else {"topicality": topicality}),
         )
+        yield label if topicality is None else label.model_copy(update={"topicality": topicality})
 
 
 def _name(value: object) -> str:
@@ -343,8 +347,9 @@ def _scores(value: object, classes: dict[str, float], under: str = "") -> Iterat
     """Yield the score of each verdict in a value; collect class scores."""
     if isinstance(value, list):
         for item in value:
-            fields = {"status": item} if isinstance(item, str) else item
-            yield from _scores(fields, classes, under)
+            yield from _scores(_ranked(item) if len(value) > 1 else item, classes, under)
+    elif isinstance(value, str):
+        yield from _scores({"status": value}, classes)
     elif isinstance(value, dict):
         fields = _fields(value)
         if not _take_classes(fields, classes):
@@ -353,6 +358,17 @@ def _scores(value: object, classes: dict[str, float], under: str = "") -> Iterat
         for key, item in fields.items():
             if isinstance(item, (dict, list)):
                 yield from _scores(item, classes, key)
+
+
+def _ranked(item: object) -> object:
+    """Read one of several scored classes, as classifiers list them: ``normal`` with its number."""
+    fields = _fields(item) if isinstance(item, dict) else {}
+    number = _first_share(fields, NUMBER_KEYS)
+    named = next((fields[key] for key in NAME_KEYS if key in fields), None)
+    unsafe = _unsafe_word(named)
+    if number is None or unsafe is None or _plain_key(named) in (*SAFE_CLASSES, *UNSAFE_CLASSES):
+        return item
+    return {"unsafe" if unsafe else "safe": number}
 
 
 def _take_classes(fields: dict[str, object], classes: dict[str, float]) -> bool:
@@ -423,20 +439,19 @@ def read_caption(text: str) -> Caption:
     """Return the first paragraph that describes, as plain text.
 
     Raises:
-        Unusable: nothing is described.
+        Unusable: nothing is described, or the model declines to.
     """
     said = _said(text)
-    if said.startswith("{") or re.search(r"\{\s*[\"'“]\w|^[ \t]*\[\s*[\"'“{]", said, re.M):
+    if JSON_CAPTION.search(said):
         try:
-            told = (_caption_in(value) for value in reversed(_values(said)))
-            said = next(filter(None, told), "")
+            told = [_caption_in(value) for value in reversed(_values(said))]
         except RecursionError:
             raise Unusable("its JSON is nested too deeply") from None
-    said = re.sub(r"^[ \t]*```[\w-]*[ \t]*$|```", "\n\n", said, flags=re.M)
+        said = next(filter(None, told), "")
     blocks = [
         (block.startswith("#"), len(plain.split()) < 2, plain)
-        for block in re.split(r"\n\s*\n|(?<=[.!?:\"”*])\n|\n(?=\s*(?:[-*•#]|\d+[.)]\s))", said)
-        for plain in _paragraphs(block)
+        for block in PARAGRAPH_END.split(APART.sub(r"\n\n\1\n\n", said))
+        if (plain := _plain(block))
     ]
     if not blocks:
         raise Unusable("there is no caption in it")
@@ -444,3 +459,38 @@ def read_caption(text: str) -> Caption:
     if REFUSAL.match(caption):
         raise Unusable(f"it declines: {caption[:80]}")
     return Caption(text=_shortened(caption))
+
+
+def _caption_in(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    inner: list[object] = []
+    if isinstance(value, list):
+        inner = value
+    elif isinstance(value, dict):
+        fields = _fields(value)
+        inner = [fields[key] for key in CAPTION_KEYS if key in fields]
+        inner += [item for item in fields.values() if isinstance(item, (dict, list))]
+    return next(filter(None, map(_caption_in, inner)), "")
+
+
+def _plain(block: str) -> str:
+    """Return a paragraph without markup, preamble and quotes; empty: it said nothing else."""
+    text = " ".join(EMPHASIS.sub("", LIST_MARK.sub("", block.lstrip("#> \t\n"), count=1)).split())
+    for politeness in (YIELDING, PREAMBLE, LIST_MARK):
+        if found := politeness.match(text):
+            text = text[found.end() :]
+    if quoted := QUOTED.fullmatch(text):
+        text = next(filter(None, quoted.groups()))
+    elif text[:1] in {'"', "“"} and text.count(text[0]) == 1 and "”" not in text:
+        text = text[1:]  # it was cut off before the other one
+    return text.strip() if re.search(r"[^\W\d_]", text) else ""
+
+
+def _shortened(text: str) -> str:
+    """Cut what has no end where a sentence or a word ends."""
+    if len(text) <= MOST_CAPTION_CHARS:
+        return text
+    text = text[:MOST_CAPTION_CHARS]
+    end = max(text.rfind(". ") + 1, text.rfind("。") + 1) or text.rfind(" ")
+    return text[:end] if end > 0 else text
