@@ -99,8 +99,7 @@ class Engine(Memory):
     def _generate(
         self, model: Model, ask: Ask, gone: Gone, times: tuple[float, float]
     ) -> Iterator[Chunk]:
-        text = "" if self.take("empty_next") else compose(ask, self.knobs)
-        pieces, reason = tokens(BROKEN if self.take("broken_next") else text, ask.options)
+        pieces, reason = tokens(self._text(ask), ask.options)
         with self._counted():
             token_s = self.token_s(model)
             wait(self.knobs.prompt_s, gone)
@@ -129,6 +128,11 @@ class Engine(Memory):
         counts = {"prompt_eval_count": prompt, "eval_count": max(len(pieces), 1)}
         nanoseconds = {name: round(seconds * 1e9) for name, seconds in metrics.items()}
         yield Chunk(done_reason=reason, metrics={**nanoseconds, **counts})
+
+    def _text(self, ask: Ask) -> str:
+        if self.take("empty_next"):
+            return ""
+        return BROKEN if self.take("broken_next") else compose(ask, self.knobs)
 
     def _misbehave_midway(self, gone: Gone) -> None:
         if self.knobs.fail_at == "stream" and self.take("fail_next"):

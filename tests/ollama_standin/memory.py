@@ -123,6 +123,7 @@ class Memory:
                     self.changed.wait(POLL_S)
                     if gone():
                         raise ClientGone
+                self.in_memory()  # drops what has expired
                 model.active += 1
             finally:
                 model.waiting.remove(ticket)
@@ -151,7 +152,6 @@ class Memory:
                 self.changed.wait(POLL_S)
                 if gone():
                     raise ClientGone
-            self.in_memory()
             if model.loaded:
                 return
             model.loading = True
@@ -169,7 +169,7 @@ class Memory:
     def unload(self, model: Model) -> None:
         """Drop the model, or have the last of its generations do it."""
         with self.changed:
-            model.unload_asked = model.active > 0 and model.loaded
+            model.unload_asked = model.active > 0
             if model.loaded and not model.active:
                 self._drop(model)
 

@@ -60,6 +60,7 @@ class OllamaStandin(Engine):
         self.port = self._server.server_port
         self._thread: threading.Thread | None = None
         self.is_down = False
+        self.restarts = 0
 
     @property
     def url(self) -> str:
@@ -107,6 +108,7 @@ class OllamaStandin(Engine):
         self.go_down()
         time.sleep(down_s)
         self.come_back()
+        self.restarts += 1
 
     def state(self) -> dict[str, Any]:
         """Return counts, knobs and requests as ``GET /standin`` shows them."""
@@ -117,6 +119,7 @@ class OllamaStandin(Engine):
                 "unloads": dict(self.unloads),
                 "answered": self.answered,
                 "aborted": self.aborted,
+                "restarts": self.restarts,
                 "active": self.active,
                 "most_active": self.most_active,
                 "most_in_flight": self.most_in_flight,
