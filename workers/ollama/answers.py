@@ -82,38 +82,40 @@ LEVELS = {"certain": 1.0, "veryhigh": 0.95, "high": 0.9, "medium": 0.6, "moderat
 CAPTION_KEYS = ("caption", "description", "text", "sentence", "alttext", "summary", "answer",
                 "response", "content", "output", "result", "title")  # fmt: skip
 
-THOUGHTS = re.compile(r"<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.I | re.S)
-THOUGHTS_END = re.compile(r".*</(?:think|thinking|thought|reasoning)>", re.I | re.S)
+THOUGHTS = re.compile(
+    r"<(think|thinking|thought|reasoning)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL
+)
+THOUGHTS_END = re.compile(r".*</(?:think|thinking|thought|reasoning)>", re.IGNORECASE | re.DOTALL)
 SPECIAL = re.compile(r"<\|[^|>\n]{1,40}\|>|</?(?:s|answer|caption|p|b|i|em|strong|end_of_\w+)>")
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 JSON_START = re.compile(
-    r"(?:^|:)[ \t]*(?P<plain>[{\[])|(?P<marked>[{\[])(?=\s*(?:[\"'“{\[]|\w+\s*:))", re.M
+    r"(?:^|:)[ \t]*(?P<plain>[{\[])|(?P<marked>[{\[])(?=\s*(?:[\"'“{\[]|\w+\s*:))", re.MULTILINE
 )
 """A bracket that begins a line, follows a colon, or has a quote or key in it: ``[sic]`` has not."""
-NUMBER = re.compile(r"(-?\d*[.,]?\d+(?:e-?\d+)?)\s*(%|percent|/\s*(\d+))?", re.I)
-NAME_AND_NUMBER = re.compile(r"([^:=(]+?)(?:\s*[:=(]|\s+[-–])\s*([\d.]+\s*%?)\)?\s*")
+NUMBER = re.compile(r"(-?\d*[.,]?\d+(?:e-?\d+)?)\s*(%|percent|/\s*(\d+))?", re.IGNORECASE)
+NAME_AND_NUMBER = re.compile(r"([^:=(]+?)(?:\s*[:=(]|\s+[-\u2013])\s*([\d.]+\s*%?)\)?\s*")
 LIST_MARK = re.compile(r"(?:[-*•]|\d+[.)])\s+")
 EMPHASIS = re.compile(r"(?<!\w)[*_`~]+|[*_`~]+(?!\w)")
 YIELDING = re.compile(r"(?:sure|certainly|of course|okay|ok|absolutely)(?: thing)?(?:[!.,:]\s*|$)",
-                      re.I)  # fmt: skip
+                      re.IGNORECASE)  # fmt: skip
 PREAMBLE = re.compile(
-    r"(?:here(?:['’]s| is| are)|this is|below is)\b[^:\n]{0,80}?"
+    r"(?:here(?:['\u2019]s| is| are)|this is|below is)\b[^:\n]{0,80}?"
     r"\b(?:caption|description|sentence|answer|summary|title)s?\b[^:\n]{0,80}(?::\s*|$)"
     r"|(?:[\w-]+ ){0,3}(?:caption|description|alt[- ]?text|answer)(?: [^:\n]{1,60})?:\s*"
     r"|(?:title|summary|output|response|option|image|photo)(?: \d+)?:\s*"
     r"|(?:image |photo |short |suggested )?(?:caption|description|answer|title|summary)s?$",
-    re.I,
+    re.IGNORECASE,
 )
 REFUSAL = re.compile(
-    r"(?:i['’]?m|i am|we['’]?re) (?:so |very |really )?(?:sorry|unable|not able)\b|sorry\b"
-    r"|i (?:can['’]?t|cannot|can not|don['’]t see|do not see)\b|as an ai\b|unfortunately, i\b",
-    re.I,
+    r"(?:i['\u2019]?m|i am|we['\u2019]?re) (?:so |very |really )?(?:sorry|unable|not able)\b|sorry\b"
+    r"|i (?:can['\u2019]?t|cannot|can not|don['\u2019]t see|do not see)\b|as an ai\b|unfortunately, i\b",
+    re.IGNORECASE,
 )
-JSON_CAPTION = re.compile(r"\A[{\[]|\{\s*[\"'“]\w|^[ \t]*\[\s*[\"'“{]", re.M)
-APART = re.compile(r"^[ \t]*(?:```[\w-]*[ \t]*|(#{1,6} .*))$|```", re.M)
+JSON_CAPTION = re.compile(r"\A[{\[]|\{\s*[\"'“]\w|^[ \t]*\[\s*[\"'“{]", re.MULTILINE)
+APART = re.compile(r"^[ \t]*(?:```[\w-]*[ \t]*|(#{1,6} .*))$|```", re.MULTILINE)
 """Lines that are paragraphs of their own, or none: headings, and fences around the text."""
-PARAGRAPH_END = re.compile(r"\n\s*|(?<=[^\n])\n(?=[ \t]*(?:[-*•]|\d+[.)])[ \t])")
-QUOTED = re.compile(r"""["“„«]([^"“”„«»]+)["”“»]\.?|'(.+)'\.?|‘(.+)’\.?""")
+PARAGRAPH_END = re.compile(r"\n\s*\n|(?<=[.!?:*\"”])\n|\n(?=[ \t]*(?:[-*•]|\d+[.)])[ \t])")
+QUOTED = re.compile(r"""["“„«]([^"“”„«»]+)["”“»]\.?|'(.+)'\.?|\u2018(.+)\u2019\.?""")
 
 
 # What the model said
