@@ -61,7 +61,8 @@ class Pending:
         """Prepare to publish ``job`` with its encoded images; ``presence`` says who serves."""
         self._app, self._store, self._spec, self._presence = app, store, spec, presence
         self._job, self._images, self._deadline = job, images, job.deadline
-        self._resends = 0
+        self.losses = 0
+        """Tasks of this job whose worker went away."""
         self._result: AsyncResult[Any] | None = None
         self._queued_at = 0.0
         self._missing_since: float | None = None
@@ -105,12 +106,12 @@ class Pending:
             try:
                 return self._wait_once(self._result, gone)
             except _Lost:
-                self._resends += 1
-                log.warning("task lost", task_id=self._result.id, resends=self._resends)
+                self.losses += 1
+                log.warning("task lost", task_id=self._result.id, losses=self.losses)
                 self._abandon(self._result)
-                if self._resends > MAX_RESENDS:
+                if self.losses > MAX_RESENDS:
                     raise ModelFailed(
-                        f"{self._spec.name}: {self._resends} workers died while they had this "
+                        f"{self._spec.name}: {self.losses} workers died while they had this "
                         "request."
                     ) from None
                 self.publish()

@@ -9,6 +9,7 @@ from celery import Celery
 
 from api.admission import check_queue, check_served, patiently
 from api.dispatch import Pending
+from api.metrics import Metrics
 from shared.catalog import Catalog, ModelSpec
 from shared.errors import ModelUnavailable
 from shared.messages import Job, Result, command_name
@@ -22,8 +23,10 @@ COMMAND_TIMEOUT_S = 3.0
 class VisionService:
     """Runs requests; one per API process, shared by its threads."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, app: Celery, store: Store) -> None:
-        self.settings, self.catalog, self.store = settings, catalog, store
+    def __init__(
+        self, settings: Settings, catalog: Catalog, app: Celery, store: Store, metrics: Metrics
+    ) -> None:
+        self.settings, self.catalog, self.store, self.metrics = settings, catalog, store, metrics
         self._app = app
         self._seen_at: dict[str, float] = {}
 
@@ -102,17 +105,22 @@ class VisionService:
             pending = []
             for name, tasks in plan.items():
                 mine = {"tasks": tasks, "images": new_image_keys(len(images))}
+                spec = self.catalog.get(name)
                 waiting = Pending(
                     self._app,
                     self.store,
-                    self.catalog.get(name),
+                    spec,
                     asked.model_copy(update=mine),
                     images,
                     self.presence,
                 )
-                cleanup.callback(waiting.close)
+                cleanup.callback(self._close, spec, waiting)
                 waiting.publish()
                 pending.append(waiting)
             for waiting in pending:
                 merged |= waiting.wait(gone).model_dump(exclude_none=True)
         return Result.model_validate(merged)
+
+    def _close(self, spec: ModelSpec, waiting: Pending) -> None:
+        self.metrics.lost(spec, waiting.losses)
+        waiting.close()

@@ -20,6 +20,7 @@ from shared.vocabulary import Command
 from workers import kombu_guard
 from workers.engine import Engine, Void
 from workers.heartbeat import Heartbeat, delivery_tag
+from workers.metrics import WorkerMetrics
 from workers.tasks import register_tasks
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,8 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, name: str) -> None:
         spec.engine.concurrency,
         settings.restart_grace_s,
     )
+    metrics = WorkerMetrics(spec.name, lambda: engine.status)
+    engine.on_batch = metrics.batch_done
     register_tasks(app, store, engine, lambda: store.is_served(spec, besides=name))
     _register_commands(engine)
 
@@ -76,6 +79,7 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, name: str) -> None:
     def start(**_: Any) -> None:  # noqa: ANN401
         engine.start()
         heartbeat.start()
+        metrics.serve(settings.host, settings.metrics_port)
 
     @signals.celeryd_after_setup.connect(weak=False)
     def wait_for_model(sender: Any, instance: Any, **_: Any) -> None:  # noqa: ANN401

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, g, request
 from spectree import Response as Documented
 from spectree import SpecTree
 
+from api import request_id
 from api.hangup import client_gone, limit_stalls
 from api.intake import read_images, read_request
 from api.schemas import ErrorReply, ModelEcho, UploadForm, VisionQuery, VisionReply, VisionRequest
@@ -33,7 +34,7 @@ def vision_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
         Without a task in the path every task that the model offers is done; without a model, each
         task by its default model. The reply holds what was asked for.
         """
-        with slots.taken():
+        with slots.taken(), service.metrics.in_flight.track_inprogress():
             return _answer(service, task, model, version)
 
     view_post = spec.validate(
@@ -66,6 +67,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     if not model:  # a model in the path says all; the body's version belongs to the body's model
         model, version = body.model, body.version
     plan = service.catalog.plan(tasks, model, version, service.settings.models)
+    g.plan = plan
     g.models = ",".join(plan)
     g.tasks = ",".join(done for part in plan.values() for done in part)
     service.check(plan)
@@ -78,7 +80,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     name, done = next(iter(plan.items()))
     row = service.catalog.get(name)
     echo = ModelEcho(type=done[0], name=row.name, version=row.version, resolution=row.resolution)
-    reply = VisionReply(id=g.request_id, model=echo, result=result)
+    reply = VisionReply(id=request_id.echoed(), model=echo, result=result)
     return Response(
         reply.model_dump_json(exclude_none=True, by_alias=True), mimetype="application/json"
     )
