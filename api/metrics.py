@@ -77,7 +77,7 @@ class Metrics:
             ),
         }  # fmt: skip
         self._lost = _by_model(
-            registry, names, "vision_lost_tasks",
+            registry, names[1:], "vision_lost_tasks",
             "Tasks whose worker went away; each is sent again, at most twice.",
         )  # fmt: skip
 
