@@ -16,6 +16,7 @@ from shared.log import configure_logging
 from shared.messages import command_name
 from shared.settings import Settings
 from shared.store import Store, connect
+from shared.tracing import start_tracing
 from shared.vocabulary import Command
 from workers import kombu_guard
 from workers.engine import Engine, Void
@@ -35,6 +36,7 @@ def serve(settings: Settings, model: str) -> None:
     """
     spec = Catalog.load(settings.catalog).get(model)
     configure_logging(settings, "worker", model=spec.name)
+    start_tracing("worker")
     kombu_guard.install()
     app = make_celery(settings, worker=True)
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
