@@ -20,6 +20,10 @@ def names(text: str) -> set[str]:
     """The names of all samples that there are or can be, for some come with the first event."""
     found: set[str] = set()
     for family in text_string_to_metric_families(text):
+        if family.name.endswith(
+            "_created"
+        ):  # when counting began, which several processes leave out
+            continue
         match family.type:
             case "counter":
                 found.add(f"{family.name}_total")

@@ -7,7 +7,7 @@ took is counted here: the engine tells it by one call per batch.
 from collections.abc import Callable, Iterable
 
 import structlog
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Histogram, generate_latest, start_http_server
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -49,6 +49,10 @@ class WorkerMetrics(Collector):
             start_http_server(port, host, self._registry)
         except OSError as err:
             log.error("no metrics: cannot listen", host=host, port=port, error=str(err))  # noqa: TRY400 - one line
+
+    def exposition(self) -> bytes:
+        """Return all numbers as text."""
+        return generate_latest(self._registry)
 
     def batch_done(self, seconds: float) -> None:
         """Count a batch that took the model so many seconds."""
