@@ -23,10 +23,11 @@ from api.metrics import Metrics, Queues
 from api.routes.health import health_routes
 from api.routes.metrics import metrics_routes
 from api.routes.models import model_routes
+from api.routes.ollama import ollama_routes
 from api.routes.vision import BASE, vision_routes
 from api.service import VisionService
 from api.slots import Slots
-from shared.catalog import Catalog
+from shared.catalog import OLLAMA, Catalog
 from shared.celery_app import make_celery
 from shared.images import MEGA
 from shared.settings import Settings
@@ -64,19 +65,21 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False
     app.wsgi_app = _merge_slashes(app.wsgi_app)  # type: ignore[method-assign]
 
-    catalog = Catalog.load(settings.catalog)
+    catalog = Catalog.load(settings.catalog, passes_on=settings.ollama.enabled)
     for name in settings.models:
         catalog.get(name)
     AllowList(settings.url_allow)
     store = Store(connect(settings.broker_url))
-    queues = Queues(catalog, settings.models, store.presence)
-    metrics = Metrics(catalog, settings.request_slots, queues)
+    asked_for = (*settings.models, OLLAMA) if settings.ollama.enabled else settings.models
+    metrics = Metrics(catalog, settings.request_slots, Queues(catalog, asked_for, store.presence))
     celery = make_celery(settings, worker=False)
     service = VisionService(settings, catalog, celery, store, metrics)
     document = SpecTree("flask", title="Vision Workers", version="1", mode="strict")
     register_error_handlers(app)
     app.register_blueprint(model_routes(service, document))
-    app.register_blueprint(vision_routes(service, Slots(settings.request_slots), document))
+    slots = Slots(settings.request_slots, metrics.in_flight)
+    app.register_blueprint(vision_routes(service, slots, document))
+    app.register_blueprint(ollama_routes(service, slots, document))
     app.register_blueprint(health_routes(service, document))
     app.register_blueprint(metrics_routes(metrics, document))
     document.app = app
@@ -126,9 +129,10 @@ def _log_request(response: Response) -> Response:
 
 def _count_request(metrics: Metrics, response: Response) -> Response:
     # What no route takes has no blueprint; below the base it was meant for the vision routes.
-    if request.blueprint in ("vision", None) and request.path.startswith(BASE):
+    is_vision = request.blueprint in ("vision", None) and request.path.startswith(BASE)
+    if is_vision or (request.blueprint == "ollama" and request.method == "POST"):
         seconds = time.perf_counter() - g.started
-        metrics.answered(g.get("plan", {}), response.status_code, seconds)
+        metrics.answered(g.get("plan", ()), response.status_code, seconds)
     return response
 
 

@@ -8,7 +8,7 @@ and the old id is voided so that a worker which only stalled does not run it too
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from celery.result import AsyncResult
 from api.admission import AWAY, RETRY_S, check_served, patiently
 from shared.catalog import ModelSpec
 from shared.errors import DeadlineExceeded, ModelFailed, VisionError
-from shared.messages import Job, Result, task_name
+from shared.messages import Job, Outcome, task_name
 from shared.store import ENQUEUED_AT, Presence, Store
 
 log = structlog.get_logger(__name__)
@@ -61,8 +61,9 @@ class Pending:
         """Prepare to publish ``job`` with its encoded images; ``presence`` says who serves."""
         self._app, self._store, self._spec, self._presence = app, store, spec, presence
         self._job, self._images, self._deadline = job, images, job.deadline
-        self.losses = 0
-        """Tasks of this job whose worker went away."""
+        self.on_lost: Callable[[], None] = lambda: None
+        """Called for each task of this job whose worker went away."""
+        self._resends = 0
         self._result: AsyncResult[Any] | None = None
         self._queued_at = 0.0
         self._missing_since: float | None = None
@@ -82,7 +83,7 @@ class Pending:
         left = max(0.1, self._deadline - now)
         self._store.put_images(self._job.images, self._images, left)
         self._result = self._app.send_task(
-            task_name(self._job.tasks),
+            task_name(self._job),
             kwargs={"job": self._job.model_dump(mode="json", exclude_defaults=True)},
             task_id=str(uuid.uuid4()),
             queue=self._spec.queue,
@@ -93,7 +94,7 @@ class Pending:
         # oldest message that is stamped later shows that ours has left the queue.
         self._queued_at = time.time()
 
-    def wait(self, gone: Callable[[], bool]) -> Result:
+    def wait(self, gone: Callable[[], bool]) -> Outcome:
         """Block until the result is there.
 
         Raises:
@@ -106,15 +107,65 @@ class Pending:
             try:
                 return self._wait_once(self._result, gone)
             except _Lost:
-                self.losses += 1
-                log.warning("task lost", task_id=self._result.id, losses=self.losses)
-                self._abandon(self._result)
-                if self.losses > MAX_RESENDS:
-                    raise ModelFailed(
-                        f"{self._spec.name}: {self.losses} workers died while they had this "
-                        "request."
-                    ) from None
-                self.publish()
+                self._send_again(self._result)
+
+    def parts(self, gone: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        """Yield the parts of a reply of Ollama as they come, up to the one that is ``done``.
+
+        Raises:
+            ClientGone, DeadlineExceeded, VisionError: as :meth:`wait`.
+        """
+        begun = False
+        while True:
+            assert self._result is not None  # noqa: S101 - published before it is waited for
+            part = self._next_part(self._result)
+            if part is not None:
+                begun = True
+                yield part
+                if part.get("done"):
+                    self.wait(gone)  # the result follows at once; reading it tidies up
+                    return
+                continue
+            try:
+                self._look(self._result, gone)
+            except _Lost:
+                if begun:
+                    raise ModelFailed("The worker died while it answered.") from None
+                self._send_again(self._result)
+
+    def _next_part(self, result: "AsyncResult[Any]") -> dict[str, Any] | None:
+        try:
+            return self._store.next_part(result.id, SLICE_S)
+        except UNREADABLE as err:
+            log.warning("waiting for Redis", error=str(err))
+            time.sleep(RETRY_S)
+            return None
+
+    def _look(self, result: "AsyncResult[Any]", gone: Callable[[], bool]) -> None:
+        """After a silence: raise what there is to raise."""
+        if time.time() >= self._deadline:
+            raise DeadlineExceeded(f"{self._spec.name} gave no result in time.")
+        if gone():
+            raise ClientGone
+        try:
+            failed = result.ready() and not result.successful()
+        except UNREADABLE:
+            return
+        if failed:
+            self.wait(gone)
+        self._check_alive(result.id)
+
+    def _send_again(self, result: "AsyncResult[Any]") -> None:
+        """Publish anew what a dead worker had, unless that happened too often."""
+        self._resends += 1
+        log.warning("task lost", task_id=result.id, resends=self._resends)
+        self.on_lost()
+        self._abandon(result)
+        if self._resends > MAX_RESENDS:
+            raise ModelFailed(
+                f"{self._spec.name}: {self._resends} workers died while they had this request."
+            )
+        self.publish()
 
     def close(self) -> None:
         """See that no worker spends time on a task without answer, and that nothing is left."""
@@ -124,7 +175,7 @@ class Pending:
             _tidy(self._result.forget)
         _tidy(partial(self._store.drop_images, self._job.images))
 
-    def _wait_once(self, result: "AsyncResult[Any]", gone: Callable[[], bool]) -> Result:
+    def _wait_once(self, result: "AsyncResult[Any]", gone: Callable[[], bool]) -> Outcome:
         while True:
             left = self._deadline - time.time()
             if left <= 0:
@@ -144,7 +195,7 @@ class Pending:
                 raise ClientGone
             self._check_alive(result.id)
 
-    def _read(self, value: object) -> Result:
+    def _read(self, value: object) -> Outcome:
         if isinstance(value, VisionError):
             raise value
         if isinstance(value, celery.exceptions.TaskRevokedError):
@@ -152,7 +203,7 @@ class Pending:
         if isinstance(value, BaseException):
             log.error("worker raised", error=repr(value))
             raise ModelFailed(f"{self._spec.name} failed on this request.")
-        return Result.model_validate(value)
+        return Outcome.model_validate(value)
 
     def _check_alive(self, task_id: str) -> None:
         """Raise when the task is lost, or when nobody is left who could ever take it."""

@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Request
 from pydantic import ValidationError
@@ -49,6 +49,35 @@ def read_request(request: Request) -> Ask:
     if request.mimetype == "application/x-www-form-urlencoded" and body.lstrip()[:1] != b"{":
         return _read_form(request)
     return Ask(_validate(_parse_json(body, "The body")), ())
+
+
+def read_object(request: Request) -> dict[str, Any]:
+    """Read the body as a JSON object, whatever type it is called.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    value = _parse_json(_body(request), "The body")
+    if not isinstance(value, dict):
+        raise BadRequest("The body is no JSON object.")
+    return value
+
+
+def decode_images(sources: object, settings: Settings) -> list[bytes]:
+    """Decode base64 images and look at their headers; ``None`` means none.
+
+    Raises:
+        BadRequest: not a list of base64 strings.
+        TooLarge, UndecodableImage: as :func:`read_images`.
+    """
+    if sources is None:
+        return []
+    if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
+        raise BadRequest("`images` is not a list of base64 strings.")
+    images = [_decode(source) for source in sources]
+    for image in images:
+        check_header(image, settings.max_megapixels)
+    return images
 
 
 def read_images(

@@ -8,7 +8,7 @@ Labels have values of the catalogue and of closed sets only: each new value is a
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 
 import redis
@@ -18,9 +18,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from api.error_handlers import CLIENT_CLOSED_REQUEST
-from shared.catalog import Catalog, ModelSpec
+from shared.catalog import Catalog, ModelSpec, Part
 from shared.store import Presence
-from shared.vocabulary import Task
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's variable: where processes share their numbers; not set: one process."""
@@ -28,9 +27,6 @@ NONE = "none"
 """Label of a request that was refused before it was known which model and task it is for."""
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Upper bounds of the histogram: from a classifier on a GPU to PhotoPrism's own limit."""
-
-Plan = Mapping[str, tuple[Task, ...]]
-"""Tasks by model, as :meth:`Catalog.plan` gives them."""
 
 
 class Metrics:
@@ -64,6 +60,7 @@ class Metrics:
             registry=registry, multiprocess_mode="livesum",
         ).set(slots)  # fmt: skip
         names = [NONE, *(spec.name for spec in catalog.models)]
+        self._names = set(names)
         self._by_status = {
             HTTPStatus.GATEWAY_TIMEOUT: _by_model(
                 registry, names, "vision_timeouts", "Requests without a result in time (504)."
@@ -81,20 +78,26 @@ class Metrics:
             "Tasks whose worker went away; each is sent again, at most twice.",
         )  # fmt: skip
 
-    def answered(self, plan: Plan, status: int, seconds: float) -> None:
-        """Count a vision request that is over; its plan is empty if it never got that far."""
-        parts = [(model, str(task)) for model, tasks in plan.items() for task in tasks]
+    def answered(self, plan: Sequence[Part], status: int, seconds: float) -> None:
+        """Count a request that is over; its plan is empty if it never got that far."""
+        parts = [
+            (self._label(spec), str(task)) for spec, tasks in plan for task in tasks or (NONE,)
+        ]
         for model, task in parts or [(NONE, NONE)]:
             self._requests.labels(model, task, str(status)).inc()
             if status == HTTPStatus.OK:
                 self._seconds.labels(model, task).observe(seconds)
         if counter := self._by_status.get(status):
-            for model in plan or (NONE,):
+            for model in {model for model, _ in parts} or {NONE}:
                 counter.labels(model).inc()
 
-    def lost(self, spec: ModelSpec, tasks: int) -> None:
-        """Count tasks whose worker went away."""
-        self._lost.labels(spec.name).inc(tasks)
+    def lost(self, spec: ModelSpec) -> None:
+        """Count a task whose worker went away."""
+        self._lost.labels(self._label(spec)).inc()
+
+    def _label(self, spec: ModelSpec) -> str:
+        """Return the row's name; what clients call models that only Ollama knows is no label."""
+        return spec.name if spec.name in self._names else spec.served_by
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return all numbers as text, in a format that ``accept`` names, and its content type."""
@@ -121,7 +124,7 @@ class Queues(Collector):
             presence: asks Redis.
         """
         self._catalog, self._presence = catalog, presence
-        self._enabled = {catalog.get(name).name for name in enabled}
+        self._enabled = {catalog.get(name).served_by for name in enabled}
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Ask Redis; without it, say only that it does not answer."""
@@ -130,6 +133,8 @@ class Queues(Collector):
         up = _gauge("vision_workers_up", "Workers that have the model ready.")
         try:
             for spec in self._catalog.models:
+                if spec.served_by != spec.name:
+                    continue  # all models of Ollama share one queue
                 found = self._presence(spec)
                 if not (spec.name in self._enabled or found.workers or found.queued):
                     continue

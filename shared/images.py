@@ -15,6 +15,7 @@ FORMATS = (
     "PPM", "TGA", "QOI",
 )  # fmt: skip
 MEGA = 1_000_000
+JPEG_QUALITY = 92
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError)
 """What Pillow's decoders raise on damaged files, beside errors of their own type."""
 
@@ -65,6 +66,23 @@ def decode_rgb(data: bytes) -> Image.Image:
             return _to_rgb(_upright(image))
         except Exception as err:  # Pillow's decoders document no list of what they raise
             raise UndecodableImage(f"The image cannot be decoded: {_reason(err)}.") from err
+
+
+def for_ollama(data: bytes) -> bytes:
+    """Return the image as Ollama can read it: upright RGB JPEG or PNG, untouched where it is one.
+
+    Ollama knows few formats, and nothing of EXIF orientation.
+
+    Raises:
+        UndecodableImage: truncated or damaged.
+    """
+    with _open(data) as image:
+        plain = image.format in ("JPEG", "PNG") and image.mode in ("RGB", "L")
+        if plain and _upright(image) is image:
+            return data
+    buffer = io.BytesIO()
+    decode_rgb(data).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
 
 
 def _open(data: bytes) -> Image.Image:

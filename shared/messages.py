@@ -1,12 +1,13 @@
 """What crosses the queue: a job to the worker, a result back. JSON both ways, no image bytes."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from shared.vocabulary import Command, NsfwStatus, Task
+from shared.vocabulary import Command, NsfwStatus, OllamaCall, Task
 
 TASK_NAMES = {task: f"vision.{task}" for task in Task}
+CALL_NAMES = {call: f"vision.ollama_{call}" for call in OllamaCall if call != OllamaCall.VISION}
 DESCRIBE = "vision.describe"
 """Name of the Celery task of a request for several answers at once; names are a wire format."""
 
@@ -24,11 +25,6 @@ def command_name(command: Command) -> str:
     return f"vision_{command}"
 
 
-def task_name(tasks: tuple[Task, ...]) -> str:
-    """Return the name of the Celery task that does ``tasks``."""
-    return TASK_NAMES[tasks[0]] if len(tasks) == 1 else DESCRIBE
-
-
 StopWord = Annotated[str, Field(max_length=64)]
 """Short and few: matching them costs a pass over the vocabulary for each character."""
 
@@ -39,9 +35,9 @@ def _not_tiny(temperature: float) -> float:
 
 
 class Options(BaseModel):
-    """Generation options, named as Ollama names them; those not listed are ignored."""
+    """Generation options, named as Ollama names them; those not listed only Ollama understands."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     temperature: Annotated[float, AfterValidator(_not_tiny)] | None = Field(
         None, ge=0, le=100, allow_inf_nan=False
@@ -52,6 +48,28 @@ class Options(BaseModel):
     num_predict: int | None = Field(None, description="most tokens to generate; below 1: default")
     repeat_penalty: float | None = Field(None, ge=0.01, le=10, allow_inf_nan=False)
     stop: Annotated[tuple[StopWord, ...], Field(max_length=8)] | StopWord | None = None
+
+    @property
+    def known(self) -> "Options":
+        """Those that models of our own understand."""
+        if not self.model_extra:
+            return self
+        return Options(**self.model_dump(include=set(Options.model_fields), exclude_unset=True))
+
+
+class OllamaAsk(BaseModel):
+    """What a job says to Ollama beside what all models understand."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str = Field("", description="the model as Ollama knows it")
+    call: OllamaCall = OllamaCall.VISION
+    body: dict[str, Any] = Field(
+        {},
+        description="fields as the client sent them; images of chat messages are numbers that "
+        "point into the job's images",
+    )
+    stream: bool = Field(default=False, description="pass the reply on while it is made")
 
 
 class Job(BaseModel):
@@ -64,7 +82,15 @@ class Job(BaseModel):
     images: tuple[str, ...] = Field((), description="Redis keys of the encoded images, in order")
     prompt: str = ""
     options: Options = Options()
+    ollama: OllamaAsk | None = None
     deadline: float = Field(description="seconds since the epoch; later nobody waits")
+
+
+def task_name(job: Job) -> str:
+    """Return the name of the Celery task that does a job; operators see it in Flower."""
+    if job.ollama and job.ollama.call in CALL_NAMES:
+        return CALL_NAMES[job.ollama.call]
+    return TASK_NAMES[job.tasks[0]] if len(job.tasks) == 1 else DESCRIBE
 
 
 class Caption(BaseModel):
@@ -109,3 +135,9 @@ class Result(BaseModel):
     caption: Caption | None = None
     labels: tuple[Label, ...] | None = None
     nsfw: tuple[Nsfw, ...] | None = None
+
+
+class Outcome(Result):
+    """What a worker sends back."""
+
+    raw: dict[str, Any] | None = Field(None, description="Ollama's reply, where one was asked for")

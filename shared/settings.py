@@ -1,6 +1,6 @@
 """The environment, read in one place. Every variable has the prefix ``VISION_``."""
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +13,47 @@ SPARE_THREADS = 8
 
 Words = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list in the environment."""
+
+
+def _words(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class OllamaSettings(BaseSettings):
+    """Where Ollama is, by the names that people have in their configurations already."""
+
+    model_config = SettingsConfigDict(env_prefix="OLLAMA_", frozen=True, extra="ignore")
+
+    enabled: bool = Field(
+        default=False, description="pass models that are not in the catalogue on to Ollama"
+    )
+    host: Words = Field(
+        (),
+        description="Ollama servers; none: those of the row `ollama` in models.yaml, or "
+        "`http://localhost:11434`",
+    )
+    api_key: str = Field("", description="bearer key for Ollama servers that have none in the row")
+    caption_prompt: str = Field("", description="prompt for captions instead of the built-in one")
+    labels_prompt: str = Field("", description="the same for labels")
+    nsfw_prompt: str = Field("", description="the same for NSFW")
+    restart_command: str = Field(
+        "",
+        description="shell command that restarts a server which stays slow; it finds the server's "
+        "address in `OLLAMA_SERVER`, the model in `OLLAMA_MODEL`",
+    )
+    restart_url: str = Field(
+        "", description="address that gets a POST with `server` and `model` for the same purpose"
+    )
+
+    @field_validator("host", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return _words(value)
 
 
 class Settings(BaseSettings):
@@ -82,9 +122,12 @@ class Settings(BaseSettings):
     @field_validator("models", "url_allow", "api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(word.strip() for word in value.split(",") if word.strip())
-        return value
+        return _words(value)
+
+    @cached_property
+    def ollama(self) -> OllamaSettings:
+        """The settings that begin with ``OLLAMA_``."""
+        return OllamaSettings()
 
     @property
     def broker_url(self) -> str:

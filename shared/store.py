@@ -6,6 +6,9 @@
 ``vision:lease:<task id>``            ``worker|delivery tag`` of the worker that holds the task
 ``vision:worker:<worker>``            heartbeat: :class:`WorkerStatus` as JSON, a few seconds
 ``vision:workers:<model>``            set of the workers that ever beat for the model
+``vision:part:<task id>``             list: parts of a reply that Ollama is still making
+``vision:ollama``                     :class:`OllamaSnapshot` as JSON: what Ollama's servers have
+``vision:claim:<what>``               some worker does this now, or did it lately
 ``vision:seen:<model>``               a worker was here lately: wait for it, it may be restarting
 ====================================  ========================================================
 """
@@ -26,6 +29,7 @@ from shared.vocabulary import WorkerState
 HEARTBEAT_TTL_S = 4
 LEASE_TTL_S = 3
 SPARE_TTL_S = 60
+SNAPSHOT_TTL_S = 30
 """How much longer than its request's deadline anything of a request may stay in Redis."""
 ENQUEUED_AT = "enq"
 """Message header: when the API published, seconds since the epoch."""
@@ -39,6 +43,31 @@ local alive = 0
 if lease ~= '' then alive = redis.call('EXISTS', 'vision:worker:' .. worker) end
 return {lease, alive, redis.call('LLEN', KEYS[2]), redis.call('LINDEX', KEYS[2], -1) or ''}
 """
+
+
+class OllamaHost(BaseModel):
+    """One Ollama server, as a worker knows it."""
+
+    url: str
+    up: bool
+    error: str = ""
+    parallel: int = Field(description="requests it gets at once")
+    running: int = 0
+    models: tuple[str, ...] = ()
+    gpu_share: dict[str, float] = Field({}, description="of loaded models: memory on the GPU")
+    tokens_per_s: dict[str, float] = Field({}, description="by model: median of the last answers")
+    best_tokens_per_s: dict[str, float] = Field({}, description="by model: the best it has been")
+    healing: tuple[str, ...] = Field((), description="models that are being loaded anew")
+    degraded: dict[str, str] = Field({}, description="models that stay slow, and why")
+    heals: dict[str, int] = Field({}, description="attempts to heal, by outcome")
+
+
+class OllamaSnapshot(BaseModel):
+    """What all reachable Ollama servers have, for the front door; entries are Ollama's own."""
+
+    tags: tuple[dict[str, Any], ...] = ()
+    ps: tuple[dict[str, Any], ...] = ()
+    version: str = Field("", description="the oldest of theirs; empty: none can be reached")
 
 
 class EngineStatus(BaseModel):
@@ -56,6 +85,7 @@ class EngineStatus(BaseModel):
     loads: int = Field(0, description="model processes that were loaded")
     recycles: dict[str, int] = Field({}, description="replaced model processes by reason")
     last_error: str = ""
+    hosts: tuple[OllamaHost, ...] = ()
 
 
 class WorkerStatus(EngineStatus):
@@ -118,6 +148,32 @@ class Store:
         """Delete the images of an answered request."""
         self._redis.delete(*keys)
 
+    def push_part(self, task_id: str, part: dict[str, Any]) -> None:
+        """Pass on a part of a reply that is still being made."""
+        key = f"vision:part:{task_id}"
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.rpush(key, json.dumps(part))
+            pipe.expire(key, SPARE_TTL_S)
+            pipe.execute()
+
+    def next_part(self, task_id: str, timeout_s: float) -> dict[str, Any] | None:
+        """Wait for the next part of a reply; ``None``: none came in time."""
+        popped: Any = self._redis.blpop([f"vision:part:{task_id}"], timeout=timeout_s)
+        return None if popped is None else dict(json.loads(popped[1]))
+
+    def put_snapshot(self, snapshot: OllamaSnapshot) -> None:
+        """Say what Ollama's servers have."""
+        self._redis.set("vision:ollama", snapshot.model_dump_json(), ex=SNAPSHOT_TTL_S)
+
+    def snapshot(self) -> OllamaSnapshot:
+        """Return what Ollama's servers have; nothing when no worker looks at them."""
+        value: Any = self._redis.get("vision:ollama")
+        return OllamaSnapshot.model_validate_json(value) if value else OllamaSnapshot()
+
+    def claim(self, what: str, seconds: float) -> bool:
+        """Say whether the caller may do something that nobody else has claimed lately."""
+        return bool(self._redis.set(f"vision:claim:{what}", 1, nx=True, px=int(seconds * 1000)))
+
     def void(self, task_id: str, ttl_s: float) -> None:
         """Say that nobody waits for this task."""
         self._redis.set(f"vision:void:{task_id}", 1, ex=int(ttl_s) + SPARE_TTL_S)
@@ -152,10 +208,10 @@ class Store:
 
     def presence(self, spec: ModelSpec) -> Presence:
         """Return who serves the model now; forgets workers whose heartbeat ended."""
-        members = f"vision:workers:{spec.name}"
+        members = f"vision:workers:{spec.served_by}"
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.smembers(members)
-            pipe.exists(f"vision:seen:{spec.name}")
+            pipe.exists(f"vision:seen:{spec.served_by}")
             pipe.llen(spec.queue)
             names, seen, queued = pipe.execute()
         names = sorted(name.decode() for name in names)

@@ -11,6 +11,15 @@ class Task(StrEnum):
     NSFW = "nsfw"
 
 
+class OllamaCall(StrEnum):
+    """What is asked of an Ollama server; all but ``vision`` are routes of its own API."""
+
+    VISION = "vision"
+    GENERATE = "generate"
+    CHAT = "chat"
+    SHOW = "show"
+
+
 class Command(StrEnum):
     """What an operator can have all workers of a model do."""
 

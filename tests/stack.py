@@ -149,7 +149,11 @@ class Stack:
 
 def child_environment(**extra: str) -> dict[str, str]:
     """Return the environment for processes under test: ours, with the tests' settings alone."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VISION_")}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("VISION_", "OLLAMA_"))
+    }
     return {
         **clean,
         "VISION_CATALOG": str(CATALOG),

@@ -3,14 +3,14 @@
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 import structlog
 from celery import Celery, signals
 from celery.worker.control import control_command
 
-from shared.catalog import Catalog, ModelSpec
+from shared.catalog import OLLAMA, Catalog, ModelSpec
 from shared.celery_app import make_celery
 from shared.log import configure_logging
 from shared.messages import command_name
@@ -22,6 +22,7 @@ from workers import kombu_guard
 from workers.engine import Engine, Void
 from workers.heartbeat import Heartbeat, delivery_tag
 from workers.metrics import WorkerMetrics
+from workers.ollama.engine import OllamaEngine
 from workers.tasks import register_tasks
 
 log = structlog.get_logger(__name__)
@@ -34,20 +35,27 @@ def serve(settings: Settings, model: str) -> None:
         ValueError: a setting or the catalogue is wrong.
         NotOffered: the catalogue has no such model.
     """
-    spec = Catalog.load(settings.catalog).get(model)
+    catalog = Catalog.load(settings.catalog)
+    spec = catalog.get(catalog.get(model).served_by)
     configure_logging(settings, "worker", model=spec.name)
     start_tracing("worker")
     kombu_guard.install()
     app = make_celery(settings, worker=True)
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
-    _wire(app, settings, spec, name)
+    store = Store(connect(settings.broker_url))
+    engine: Engine | OllamaEngine
+    if spec.family == OLLAMA:
+        engine = OllamaEngine(settings, catalog, spec, store)
+    else:
+        engine = Engine(settings, spec, _void_of(store))
+    _wire(app, settings, spec, Worker(name, store, engine))
     app.worker_main(
         [
             "--quiet",
             "worker",
             f"--queues={spec.queue}",
             "--pool=threads",
-            f"--concurrency={spec.engine.concurrency}",
+            f"--concurrency={engine.concurrency}",
             f"--hostname={name}",
             "--task-events",
             "--without-gossip",
@@ -57,15 +65,22 @@ def serve(settings: Settings, model: str) -> None:
     )
 
 
-def _wire(app: Celery, settings: Settings, spec: ModelSpec, name: str) -> None:
-    store = Store(connect(settings.broker_url))
-    engine = Engine(settings, spec, _void_of(store))
+class Worker(NamedTuple):
+    """What is wired to Celery."""
+
+    name: str
+    store: Store
+    engine: Engine | OllamaEngine
+
+
+def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> None:
+    name, store, engine = worker
     heartbeat = Heartbeat(
         store,
         spec,
         name,
         lambda: engine.status,
-        spec.engine.concurrency,
+        engine.concurrency,
         settings.restart_grace_s,
     )
     metrics = WorkerMetrics(spec.name, lambda: engine.status)
@@ -109,7 +124,7 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, name: str) -> None:
         log.info("worker stopped")
 
 
-def _register_commands(engine: Engine) -> None:
+def _register_commands(engine: Engine | OllamaEngine) -> None:
     """Let operators command the engine by Celery's remote control."""
 
     @control_command(name=command_name(Command.RECYCLE))

@@ -75,6 +75,11 @@ class Engine:
 
     # For other threads.
 
+    @property
+    def concurrency(self) -> int:
+        """Jobs to hold at once."""
+        return self._options.concurrency
+
     def start(self) -> None:
         """Start loading the model; returns at once."""
         self._thread.start()

@@ -32,7 +32,7 @@ class Item:
     """Number of the model process that has the images; 0: none."""
 
     def __post_init__(self) -> None:
-        self.ask = Ask(tasks=self.job.tasks, prompt=self.job.prompt, options=self.job.options)
+        self.ask = Ask(tasks=self.job.tasks, prompt=self.job.prompt, options=self.job.options.known)
         digest = hashlib.sha256(self.ask.model_dump_json().encode())
         for image in self.images:
             digest.update(hashlib.sha256(image).digest())

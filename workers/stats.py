@@ -3,7 +3,7 @@
 import time
 from collections import Counter, deque
 
-from shared.store import EngineStatus
+from shared.store import EngineStatus, OllamaHost
 from shared.vocabulary import WorkerState
 from workers.memory import Memory
 
@@ -24,6 +24,7 @@ class Stats:
         self._recycles: Counter[str] = Counter()
         self._recent: deque[tuple[float, int]] = deque()
         self._full_batch = max_batch
+        self.hosts: tuple[OllamaHost, ...] = ()
         self._busy = False
         self.status = EngineStatus()
 
@@ -88,6 +89,7 @@ class Stats:
             loads=self._loads,
             recycles=dict(self._recycles),
             last_error=self._last_error,
+            hosts=self.hosts,
         )
 
     def _shown_state(self) -> WorkerState:

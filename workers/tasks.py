@@ -11,9 +11,10 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject
 
 from shared.errors import ModelUnavailable, VisionError
-from shared.messages import DESCRIBE, TASK_NAMES, Job
+from shared.messages import CALL_NAMES, DESCRIBE, TASK_NAMES, Job
 from shared.store import Store
 from workers.engine import Engine
+from workers.ollama.engine import OllamaEngine
 from workers.pending import Dropped, HandedBack, Item
 
 log = structlog.get_logger(__name__)
@@ -22,7 +23,7 @@ REDIS_RETRY_S = 0.2
 
 
 def register_tasks(
-    app: Celery, store: Store, engine: Engine, served_elsewhere: Callable[[], bool]
+    app: Celery, store: Store, engine: Engine | OllamaEngine, served_elsewhere: Callable[[], bool]
 ) -> None:
     """Register one Celery task per vision task, so that Flower tells them apart.
 
@@ -43,12 +44,12 @@ def register_tasks(
             store.release(str(self.request.id))
             raise Reject("another worker has the model", requeue=True) from None
 
-    for name in (*TASK_NAMES.values(), DESCRIBE):
+    for name in (*TASK_NAMES.values(), *CALL_NAMES.values(), DESCRIBE):
         app.task(name=name, bind=True, throws=(VisionError,))(run)
 
 
 def run_job(
-    task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine
+    task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine | OllamaEngine
 ) -> dict[str, Any]:
     """Run one job in the engine and return its result as JSON.
 

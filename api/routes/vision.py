@@ -12,7 +12,7 @@ from api.intake import read_images, read_request
 from api.schemas import ErrorReply, ModelEcho, UploadForm, VisionQuery, VisionReply, VisionRequest
 from api.service import VisionService
 from api.slots import Slots
-from shared.messages import Job
+from shared.messages import Job, OllamaAsk
 from shared.vocabulary import Task
 
 BASE = "/api/v1/vision"
@@ -34,7 +34,7 @@ def vision_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
         Without a task in the path every task that the model offers is done; without a model, each
         task by its default model. The reply holds what was asked for.
         """
-        with slots.taken(), service.metrics.in_flight.track_inprogress():
+        with slots.taken():
             return _answer(service, task, model, version)
 
     view_post = spec.validate(
@@ -68,17 +68,20 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
         model, version = body.model, body.version
     plan = service.catalog.plan(tasks, model, version, service.settings.models)
     g.plan = plan
-    g.models = ",".join(plan)
-    g.tasks = ",".join(done for part in plan.values() for done in part)
+    g.models = ",".join(part.spec.name for part in plan)
+    g.tasks = ",".join(done for part in plan for done in part.tasks)
     service.check(plan)
     deadline, gone = service.deadline(plan), partial(client_gone, request.environ)
     images = read_images(ask, service.settings, deadline, gone)
     asked = Job(
-        request_id=g.request_id, prompt=body.prompt, options=body.options, deadline=deadline
+        request_id=g.request_id,
+        prompt=body.prompt,
+        options=body.options,
+        ollama=OllamaAsk(body=body.for_ollama),
+        deadline=deadline,
     )
     result = service.run(asked, plan, images, gone)
-    name, done = next(iter(plan.items()))
-    row = service.catalog.get(name)
+    row, done = plan[0]
     echo = ModelEcho(type=done[0], name=row.name, version=row.version, resolution=row.resolution)
     reply = VisionReply(id=request_id.echoed(), model=echo, result=result)
     return Response(

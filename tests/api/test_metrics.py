@@ -4,7 +4,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
-from shared.settings import Settings
+from api.metrics import Metrics, Queues
+from shared.catalog import Catalog, Part
+from shared.settings import ROOT, Settings
+from shared.store import Presence
+from shared.vocabulary import Task
 from tests.stack import API
 
 
@@ -36,6 +40,33 @@ def test_words_of_clients_are_no_labels(client: FlaskClient) -> None:
     assert "invented" not in text
     assert 'vision_requests_total{model="none",status="404",task="none"} 2.0' in text
     assert 'vision_requests_total{model="none",status="405",task="none"} 1.0' in text
+
+
+def test_models_that_only_ollama_knows_are_one_label() -> None:
+    catalog = Catalog.load(ROOT / "models.yaml", passes_on=True)
+    metrics = Metrics(catalog, 1, Queues(catalog, (), lambda _: Presence((), seen=False, queued=0)))
+    spec = catalog.find("invented", "7b")
+    metrics.answered([Part(spec, (Task.CAPTION,))], 504, 1.0)
+    metrics.answered([Part(spec, ())], 200, 1.0)
+    metrics.lost(spec)
+    text = metrics.exposition("")[0].decode()
+    assert "invented" not in text
+    assert 'vision_requests_total{model="ollama",status="504",task="caption"} 1.0' in text
+    assert 'vision_request_seconds_count{model="ollama",task="none"} 1.0' in text
+    assert 'vision_timeouts_total{model="ollama"} 1.0' in text
+    assert 'vision_lost_tasks_total{model="ollama"} 1.0' in text
+
+
+def test_requests_to_the_routes_of_ollama_are_counted_and_its_lists_are_not(
+    client: FlaskClient,
+) -> None:
+    key = {"Authorization": "Bearer secret"}
+    client.get("/api/tags", headers=key)
+    reply = client.post("/api/generate", json={"model": "invented"}, headers=key)
+    assert reply.headers["X-Request-ID"]
+    counted = f'vision_requests_total{{model="none",status="{reply.status_code}",task="none"}} 1.0'
+    (line,) = [x for x in client.get("/metrics").text.splitlines() if "requests_total{" in x]
+    assert line == counted
 
 
 def test_polls_are_not_counted_as_vision_requests(client: FlaskClient) -> None:

@@ -1,0 +1,256 @@
+"""Ollama's routes: any client of Ollama gets our models, and Ollama's through our queue."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import structlog
+from flask import Blueprint, Response, g, request
+from spectree import Response as Documented
+from spectree import SpecTree
+
+from api import front_door
+from api.admission import patiently
+from api.dispatch import ClientGone, Pending
+from api.hangup import client_gone, limit_stalls
+from api.intake import decode_images, read_object
+from api.schemas import ErrorReply, OllamaReply, OllamaRequest
+from api.service import VisionService
+from api.slots import Slots
+from shared.catalog import OLLAMA, ModelSpec, Part
+from shared.errors import BadRequest, Refused, TooLarge, VisionError
+from shared.messages import Job, OllamaAsk, Options
+from shared.store import OllamaSnapshot, WorkerStatus
+from shared.vocabulary import OllamaCall
+
+log = structlog.get_logger(__name__)
+
+NDJSON = "application/x-ndjson"
+MANAGEMENT = ("pull", "push", "create", "copy", "delete")
+Json = dict[str, Any]
+
+
+def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Blueprint:
+    """Return the routes ``/api/{generate,chat,show,tags,ps,version}``, and what is refused."""
+    routes = Blueprint("ollama", __name__, url_prefix="/api")
+    door = _Door(service)
+    documented = partial(
+        spec.validate,
+        resp=Documented(HTTP_200=OllamaReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply),
+        skip_validation=True,
+        tags=["ollama"],
+    )
+
+    @routes.post("/generate")
+    @documented(json=OllamaRequest)
+    def generate() -> Response:
+        """Answer a prompt and images; a model of ours makes a caption, or labels with `format`."""
+        return _in_slot(slots, partial(door.answer, OllamaCall.GENERATE))
+
+    @routes.post("/chat")
+    @documented(json=OllamaRequest)
+    def chat() -> Response:
+        """Answer a chat; a model of ours looks at the images of the last message."""
+        return _in_slot(slots, partial(door.answer, OllamaCall.CHAT))
+
+    @routes.post("/show")
+    @documented(json=OllamaRequest)
+    def show() -> Response:
+        """Tell details of a model."""
+        return _in_slot(slots, door.show)
+
+    @routes.get("/tags")
+    @documented()
+    def tags() -> Response:
+        """List the models that run here, and those of Ollama's servers."""
+        return door.tags()
+
+    @routes.get("/ps")
+    @documented()
+    def ps() -> Response:
+        """List the models that are loaded."""
+        return door.running()
+
+    @routes.get("/version")
+    @documented()
+    def version() -> Response:
+        """Tell the version of Ollama's API that is spoken here."""
+        return door.version()
+
+    @routes.route(f"/<any({','.join(MANAGEMENT)}):what>", methods=["POST", "DELETE"])
+    @documented()
+    def manage(what: str) -> Response:
+        """Refuse to manage models."""
+        raise Refused(
+            f"Models are not managed here: run `ollama {what}` on the Ollama server itself; models "
+            "of this service are rows of its catalogue."
+        )
+
+    return routes
+
+
+def _in_slot(slots: Slots, view: Callable[[ExitStack], Response]) -> Response:
+    """Run a view in a request slot, which a streamed reply keeps until its end."""
+    with ExitStack() as held:
+        held.enter_context(slots.taken())
+        limit_stalls(request.environ)
+        response = view(held)
+        response.call_on_close(held.pop_all().close)
+        return response
+
+
+class _Door:
+    """The views."""
+
+    def __init__(self, service: VisionService) -> None:
+        self._service, self._catalog = service, service.catalog
+
+    def answer(self, call: OllamaCall, held: ExitStack) -> Response:
+        """Answer ``/api/generate`` or ``/api/chat``."""
+        body = read_object(request)
+        name = _model(body)
+        spec = self._catalog.find(name, "")
+        g.models, g.plan = spec.name, (Part(spec, ()),)
+        if spec.family == OLLAMA:
+            return self._of_ollama(call, body, Part(spec, ()), held)
+        return self._of_ours(call, body, front_door.part_for(spec, body.get("format")), held)
+
+    def show(self, held: ExitStack) -> Response:
+        """Answer ``/api/show``."""
+        body = read_object(request)
+        spec = self._catalog.find(_model(body), "")
+        if spec.family != OLLAMA:
+            return _json(front_door.shown(spec))
+        ask = OllamaAsk(call=OllamaCall.SHOW, body=_without(body, "model", "name"))
+        part = Part(spec, ())
+        pending = self._publish(part, Job(ollama=ask, **self._common(part)), [], held)
+        return _json(pending.wait(partial(client_gone, request.environ)).raw or {})
+
+    def tags(self) -> Response:
+        """Answer ``/api/tags``."""
+        served = [row for row, workers in self._served() if workers]
+        return _json(front_door.tags(served, self._snapshot()))
+
+    def running(self) -> Response:
+        """Answer ``/api/ps``."""
+        return _json(front_door.running(self._served(), self._snapshot()))
+
+    def version(self) -> Response:
+        """Answer ``/api/version``."""
+        return _json({"version": self._snapshot().version or front_door.API_LEVEL})
+
+    def _of_ollama(self, call: OllamaCall, body: Json, part: Part, held: ExitStack) -> Response:
+        """Pass a request on, and the reply back as it comes."""
+        stream = body.get("stream") is not False
+        fields = _without(body, "model", "stream", "images")
+        if call == OllamaCall.CHAT:
+            chat = front_door.take_images(body.get("messages") or [])
+            sources: object = chat.images
+            fields["messages"] = chat.messages
+        else:
+            sources = body.get("images")
+        images = self._images(sources)
+        self._service.check((part,))
+        ask = OllamaAsk(call=call, body=fields, stream=stream)
+        pending = self._publish(part, Job(ollama=ask, **self._common(part)), images, held)
+        gone = partial(client_gone, request.environ)
+        if not stream:
+            return _json(pending.wait(gone).raw or {})
+        parts = pending.parts(gone)
+        first = next(parts)  # what fails before it becomes a status
+        return Response(_lines(first, parts, g.request_id), mimetype=NDJSON)
+
+    def _of_ours(self, call: OllamaCall, body: Json, part: Part, held: ExitStack) -> Response:
+        """Have a model of ours look, and say it as Ollama would."""
+        is_chat = call == OllamaCall.CHAT
+        said = front_door.take_images(body.get("messages")) if is_chat else None
+        if said is not None:
+            prompt = said.last.get("content")
+            sources: object = [said.images[n] for n in said.last.get("images", ())]
+        else:
+            prompt, sources = body.get("prompt"), body.get("images")
+        images = self._images(sources)
+        started, name = time.monotonic(), _model(body)
+        text = ""
+        if images:
+            self._service.check((part,))
+            g.tasks, g.plan = ",".join(part.tasks), (part,)
+            options = _options(body.get("options"))
+            prompt = prompt if isinstance(prompt, str) else ""
+            job = Job(prompt=prompt, options=options, **self._common(part))
+            pending = self._publish(part, job, images, held)
+            outcome = pending.wait(partial(client_gone, request.environ))
+            text = front_door.as_text(outcome, structured=bool(body.get("format")))
+        elif prompt:
+            raise BadRequest(f"{part.spec.name} answers to images, and there is none.")
+        whole = front_door.reply(name, text, time.monotonic() - started, chat=is_chat)
+        if not images:
+            whole["done_reason"] = "load"  # what an empty request asks for
+        if body.get("stream") is False:
+            return _json(whole)
+        return Response(_ndjson(front_door.parts_of(whole)), mimetype=NDJSON)
+
+    def _common(self, part: Part) -> dict[str, Any]:
+        return {"request_id": g.request_id, "deadline": self._service.deadline((part,))}
+
+    def _publish(self, part: Part, job: Job, images: list[bytes], held: ExitStack) -> Pending:
+        pending = self._service.pending(job, part, images)
+        held.callback(pending.close)
+        pending.publish()
+        return pending
+
+    def _images(self, sources: object) -> list[bytes]:
+        images = decode_images(sources, self._service.settings)
+        limit = self._service.settings.max_images
+        if len(images) > limit:
+            raise TooLarge(f"There are {len(images)} images; the limit is {limit}.")
+        return images
+
+    def _served(self) -> list[tuple[ModelSpec, tuple[WorkerStatus, ...]]]:
+        rows = front_door.ours(self._catalog.models)
+        return [(row, patiently(partial(self._service.presence, row)).workers) for row in rows]
+
+    def _snapshot(self) -> OllamaSnapshot:
+        return patiently(self._service.store.snapshot)
+
+
+def _model(body: Json) -> str:
+    name = body.get("model") or body.get("name")
+    if not isinstance(name, str):
+        raise BadRequest("`model` is missing.")
+    return name
+
+
+def _options(value: object) -> Options:
+    try:
+        return Options.model_validate(value or {})
+    except ValueError as err:
+        raise BadRequest(f"`options` is malformed: {err}") from err
+
+
+def _without(body: Json, *names: str) -> Json:
+    return {name: value for name, value in body.items() if name not in names}
+
+
+def _json(value: Json) -> Response:
+    return Response(json.dumps(value), mimetype="application/json")
+
+
+def _ndjson(parts: Iterable[Json]) -> Iterator[bytes]:
+    for part in parts:
+        yield json.dumps(part).encode() + b"\n"
+
+
+def _lines(first: Json, rest: Iterator[Json], request_id: str) -> Iterator[bytes]:
+    """Write a streamed reply; what fails on the way becomes its last line."""
+    yield from _ndjson([first])
+    try:
+        yield from _ndjson(rest)
+    except ClientGone:
+        log.info("the client hung up", request_id=request_id)
+    except VisionError as err:
+        log.warning("reply broke off", request_id=request_id, error=err.message)
+        yield from _ndjson([{"error": err.message}])

@@ -1,0 +1,60 @@
+"""A stand-in in a process of its own, which can be killed and started again."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class OllamaProcess:
+    """A server that dies at once with :meth:`kill`; the context ends it."""
+
+    def __init__(self, models: tuple[str, ...] = ("standin",), **knobs: Any) -> None:
+        self._models, self._knobs = models, knobs
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        """Start it, on the same port if it ran before."""
+        port = self.url.rpartition(":")[2] or "0"
+        argv = [sys.executable, "-m", "tests.ollama_standin", "--port", port]
+        self._process = subprocess.Popen(
+            [*argv, "--models", ",".join(self._models)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        assert self.url, "the stand-in did not start"
+        self.turn(**self._knobs)
+
+    def turn(self, **knobs: Any) -> None:
+        """Turn knobs."""
+        requests.post(f"{self.url}/standin", json=knobs, timeout=10).raise_for_status()
+
+    def state(self) -> dict[str, Any]:
+        """Return counts, knobs and requests."""
+        state: dict[str, Any] = requests.get(f"{self.url}/standin", timeout=10).json()
+        return state
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()

@@ -1,0 +1,136 @@
+"""The stand-in itself: a threaded HTTP server around the engine, that can go down and return."""
+
+import random
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from http.server import ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from tests.ollama_standin.engine import Engine
+from tests.ollama_standin.http import Handler
+from tests.ollama_standin.knobs import Knobs, Spec
+
+
+class _Server(ThreadingHTTPServer):
+    """Knows its open connections, so that a server that goes down takes them along."""
+
+    # Joined when the server closes: no thread and no socket outlives its test.
+    daemon_threads = False
+    request_queue_size = 128
+
+    def __init__(self, port: int, standin: "OllamaStandin") -> None:
+        self.standin = standin
+        self.open: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", port), Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Be quiet on connections that broke; others are faults of the stand-in."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def hang_up(self) -> None:
+        for connection in list(self.open):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # closed meanwhile
+
+
+class OllamaStandin(Engine):
+    """An Ollama server while its context lasts. Turn ``knobs`` at any time."""
+
+    def __init__(
+        self, models: Mapping[str, Spec] | Sequence[str] = ("standin",), port: int = 0, **knobs: Any
+    ) -> None:
+        """Bind the port, or a free one; nothing is answered before the context is entered."""
+        super().__init__(models, Knobs(**knobs))
+        self._server: _Server | None = _Server(port, self) if port else self._on_free_port()
+        self.port = self._server.server_port
+        self._thread: threading.Thread | None = None
+        self.is_down = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _on_free_port(self) -> _Server:
+        """Bind below the ports of outgoing connections: one of those could sit on ours while down.
+
+        Raises:
+            OSError: When a hundred ports were taken.
+        """
+        for _ in range(100):
+            try:
+                return _Server(random.randint(20_000, 32_000), self)  # noqa: S311
+            except OSError:
+                continue
+        raise OSError("no free port")
+
+    def go_down(self) -> None:
+        """End as a killed server does: no listener, connections broken, nothing in memory."""
+        self.is_down = True
+        server, self._server = self._server, None
+        if server is None:
+            return
+        if self._thread is not None:
+            server.shutdown()
+            self._thread.join()
+            self._thread = None
+        server.socket.close()
+        server.hang_up()
+        server.server_close()
+        self.forget()
+
+    def come_back(self) -> None:
+        """Listen again, on the same port."""
+        if self._server is None:
+            self._server = _Server(self.port, self)
+        self.is_down = False
+        # A listener answers as soon as it is bound: the thread takes over what came meanwhile.
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def restart(self, down_s: float = 0.0) -> None:
+        """Go down, come back after some time."""
+        self.go_down()
+        time.sleep(down_s)
+        self.come_back()
+
+    def state(self) -> dict[str, Any]:
+        """Return counts, knobs and requests as ``GET /standin`` shows them."""
+        with self.changed:
+            return {
+                "knobs": self.knobs.model_dump(),
+                "loads": dict(self.loads),
+                "unloads": dict(self.unloads),
+                "answered": self.answered,
+                "aborted": self.aborted,
+                "active": self.active,
+                "most_active": self.most_active,
+                "most_in_flight": self.most_in_flight,
+                "requests": [vars(request) for request in self.requests],
+            }
+
+    def __enter__(self) -> Self:
+        self.come_back()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.go_down()

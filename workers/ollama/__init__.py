@@ -1,0 +1,1 @@
+"""Models that Ollama servers run: ask, spread, heal."""

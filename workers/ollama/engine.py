@@ -1,0 +1,363 @@
+"""The engine of Ollama's models: no model process, but servers elsewhere. One event loop.
+
+It has the surface of :class:`workers.engine.Engine`, so that Celery's side cannot tell them apart.
+"""
+
+import asyncio
+import base64
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import redis
+import structlog
+
+from shared.catalog import Catalog, ModelSpec
+from shared.errors import BadRequest, ModelFailed, OllamaFailed, VisionError
+from shared.images import for_ollama
+from shared.messages import Outcome, Result
+from shared.settings import Settings
+from shared.store import EngineStatus, OllamaSnapshot, Store
+from shared.vocabulary import OllamaCall, WorkerState
+from workers.ollama.client import HostDown, HostError, Json, OnLine
+from workers.ollama.config import defaults_of, parameters_of
+from workers.ollama.healer import Healer
+from workers.ollama.pool import Host, Pool, full_name
+from workers.ollama.vision import VisionCaller
+from workers.pending import Dropped, HandedBack, Item
+from workers.stats import Stats
+
+log = structlog.get_logger(__name__)
+
+VOID_S = 1.0
+"""How often it is asked whose client has gone."""
+RETRY_S = 0.3
+TRIES_MORE = 2
+"""Failures of one request beyond one on each server."""
+STOP_S = 5.0
+
+
+class OllamaEngine:
+    """Spreads jobs over the servers, moves them when one fails, and heals what became slow."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, spec: ModelSpec, store: Store) -> None:
+        """Prepare; nothing runs before :meth:`start`.
+
+        Raises:
+            ValueError: the row's parameters or ``OLLAMA_HOST`` are wrong.
+        """
+        self._settings, self._catalog, self._spec, self._store = settings, catalog, spec, store
+        self._parameters = parameters_of(spec)
+        self._servers = self._parameters.servers(settings.ollama)
+        self._stats = Stats(1)
+        self.on_batch: Callable[[float], None] = lambda _: None
+        """Called in the engine's thread with the seconds that each answer took."""
+        self._stats.set_state(WorkerState.LOADING)
+        self._calls: dict[asyncio.Task[None], Item] = {}
+        self._begun: set[Item] = set()
+        self._draining = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ollama", daemon=True)
+        self._pool: Pool
+        self._healer: Healer
+        self._over: asyncio.Event
+
+    # For other threads.
+
+    @property
+    def concurrency(self) -> int:
+        """Jobs to hold: those that run, as many that follow, and some that need no server."""
+        return 2 * sum(row.parallel for row in self._servers) + 2
+
+    @property
+    def status(self) -> EngineStatus:
+        """What the engine does and has done."""
+        return self._stats.status
+
+    def start(self) -> None:
+        """Start looking at the servers; returns at once."""
+        self._thread.start()
+        self._started.wait()
+
+    def submit(self, item: Item) -> "Future[Result]":
+        """Hand in a job.
+
+        Its future raises ``Dropped``, ``HandedBack`` or a :class:`VisionError`.
+        """
+        self._post(lambda: self._take(item))
+        return item.future
+
+    def drain(self) -> None:
+        """Finish what has begun; hand back all else, now and from now on."""
+        self._post(self._begin_drain)
+
+    def recycle(self) -> None:
+        """Load every loaded model anew, because an operator wants it."""
+        self._post(self._heal_all)
+
+    def unload(self) -> None:
+        """Unload every model until its next job, because an operator wants it."""
+        self._post(lambda: self._background(self._unload_all()))
+
+    def close(self) -> None:
+        """End the loop and the thread."""
+        self._post(self._begin_drain)
+        self._post(self._over.set)
+        self._thread.join()
+
+    def _post(self, call: Callable[[], object]) -> None:
+        assert self._loop  # noqa: S101 - started
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:  # closed: Celery's last threads may still come
+            log.warning("engine is over")
+
+    # The loop.
+
+    def _run(self) -> None:
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        parameters = self._parameters
+        self._pool = Pool(
+            self._servers, parameters.healing, parameters.poll_s, self._settings.restart_grace_s
+        )
+        self._healer = Healer(
+            self._pool, parameters.healing, self._settings.ollama, self._store_claim
+        )
+        self._helpers = {
+            asyncio.create_task(self._pool.watch(self._announce)),
+            asyncio.create_task(self._drop_unwanted()),
+        }
+        self._started.set()
+        await self._over.wait()
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=STOP_S)
+        for task in (*self._calls, *self._helpers):
+            task.cancel()
+        await asyncio.gather(*self._calls, *self._helpers, return_exceptions=True)
+        for host in self._pool.hosts:
+            await host.client.close()
+
+    def _background(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._helpers.add(task)
+        task.add_done_callback(self._helpers.discard)
+
+    def _take(self, item: Item) -> None:
+        if self._draining:
+            item.future.set_exception(HandedBack())
+            return
+        task = asyncio.create_task(self._serve(item))
+        self._calls[task] = item
+        task.add_done_callback(lambda _: self._calls.pop(task))
+
+    def _begin_drain(self) -> None:
+        self._draining = True
+        for task, item in self._calls.items():
+            if item not in self._begun:
+                task.cancel()
+
+    async def _drop_unwanted(self) -> None:
+        """Cancel the calls whose clients have gone; the server then stops generating."""
+        while True:
+            await asyncio.sleep(VOID_S)
+            calls = dict(self._calls)
+            if not calls:
+                continue
+            try:
+                ids = [item.task_id for item in calls.values()]
+                gone = await asyncio.to_thread(self._store.void_of, ids)
+            except redis.RedisError as err:
+                log.warning("cannot ask who has gone", error=str(err))
+                continue
+            for task, item in calls.items():
+                if item.task_id in gone:
+                    task.cancel()
+
+    async def _serve(self, item: Item) -> None:
+        """Run one job and resolve its future, whatever happens."""
+        structlog.contextvars.bind_contextvars(request_id=item.job.request_id, task_id=item.task_id)
+        outcome: BaseException | Result
+        try:
+            async with asyncio.timeout(item.job.deadline - time.time()):
+                outcome = await self._answer(item)
+        except TimeoutError:
+            outcome = Dropped()
+        except asyncio.CancelledError:
+            handed_back = self._draining and item not in self._begun
+            outcome = HandedBack() if handed_back else Dropped()
+        except VisionError as err:
+            outcome = err
+        except Exception:
+            log.exception("bug in the Ollama engine")
+            outcome = ModelFailed("Internal error on the way to Ollama; the worker's log tells.")
+        self._begun.discard(item)
+        if isinstance(outcome, Result):
+            item.future.set_result(outcome)
+        else:
+            item.future.set_exception(outcome)
+
+    async def _answer(self, item: Item) -> Result:
+        ask = item.job.ollama
+        if ask is None:
+            raise BadRequest("The job names no model of Ollama.")
+        if ask.call == OllamaCall.SHOW:
+            return Outcome(raw=await self._show(ask.model, ask.body))
+        images = [await asyncio.to_thread(for_ollama, image) for image in item.images]
+        started = time.monotonic()
+        if ask.call == OllamaCall.VISION:
+
+            async def generate(path: str, body: Json) -> Json:
+                return await self._ask(item, path, body)
+
+            defaults = defaults_of(self._catalog, ask.model)
+            caller = VisionCaller(item.job, defaults, self._settings.ollama, generate)
+            result = await caller.answer(images)
+        else:
+            on_line = self._passer(item) if ask.stream else None
+            path = f"/api/{ask.call}"
+            body = with_images(ask.body, images)
+            raw = await self._ask(item, path, {**body, "model": ask.model}, on_line)
+            result = Outcome(raw=raw)
+        self._stats.batch_done(1, len(images), self._stats.memory)
+        self.on_batch(time.monotonic() - started)
+        return result
+
+    async def _show(self, model: str, body: Json) -> Json:
+        error = HostError("no server")
+        for host in self._pool.having(full_name(model)):
+            try:
+                return await host.client.post("/api/show", {**body, "model": model})
+            except HostError as err:
+                error = err
+        raise OllamaFailed(f"{model}: {error.message}")
+
+    async def _ask(self, item: Item, path: str, body: Json, on_line: OnLine | None = None) -> Json:
+        """Have the best server generate; when it fails, the next best one."""
+        model = full_name(str(body["model"]))
+        tried: list[Host] = []
+        passed_on = 0
+
+        async def count(line: Json) -> None:
+            nonlocal passed_on
+            passed_on += 1
+            if on_line:
+                await on_line(line)
+
+        while True:
+            host = await self._pool.acquire(model, tried)
+            self._begun.add(item)
+            try:
+                stall_s = self._parameters.stall_s if self._pool.others_fit(host, model) else None
+                reply = await host.client.ask(path, body, stall_s, count if on_line else None)
+            except HostError as err:
+                tried.append(host)
+                log.warning(
+                    "ollama failed",
+                    server=host.name,
+                    model=model,
+                    error=err.message,
+                    tries=len(tried),
+                )
+                await self._judge(host, model, err)
+                if passed_on or len(tried) >= len(self._servers) + TRIES_MORE:
+                    raise OllamaFailed(f"{model} on {host.name}: {err.message}") from err
+            else:
+                self._healer.consider(host, model, reply)
+                return reply
+            finally:
+                await self._pool.release(host, model)
+            await asyncio.sleep(RETRY_S if host in tried[:-1] else 0)
+
+    async def _judge(self, host: Host, model: str, err: HostError) -> None:
+        """Draw the conclusion from a failure: about the request, the server, or its models.
+
+        Raises:
+            BadRequest: the request is to blame.
+        """
+        if err.status == 400:
+            raise BadRequest(f"Ollama refuses the request: {err.message}") from err
+        if err.status == 404:
+            host.tags = [tag for tag in host.tags if full_name(str(tag.get("name"))) != model]
+            await self._pool.tell()
+        elif isinstance(err, HostDown) or err.status in (401, 403):
+            await self._pool.mark(host, err.message)
+
+    def _passer(self, item: Item) -> OnLine:
+        async def pass_on(line: Json) -> None:
+            await asyncio.to_thread(self._store.push_part, item.task_id, line)
+
+        return pass_on
+
+    # What others see.
+
+    async def _announce(self) -> None:
+        """Publish state and, for the front door, what the servers have."""
+        hosts = self._pool.hosts
+        if self._pool.trouble:
+            state, reason = WorkerState.FAILED, self._pool.trouble
+        elif not any(host.up for host in hosts):
+            state, reason = WorkerState.LOADING, "no Ollama server answers yet"
+        else:
+            down = [host.name for host in hosts if not host.up]
+            slow = [f"{name} on {host.name}" for host in hosts for name in host.degraded]
+            reason = "; ".join(
+                [f"{name} is down" for name in down] + [f"{x} is slow" for x in slow]
+            )
+            state = WorkerState.DEGRADED if reason else WorkerState.READY
+        self._stats.hosts = tuple(host.status() for host in hosts)
+        self._stats.set_state(state, reason)
+        snapshot = OllamaSnapshot(
+            tags=_merged([host.tags for host in hosts if host.up]),
+            ps=_merged([host.ps for host in hosts if host.up]),
+            version=min((host.version for host in hosts if host.up and host.version), default=""),
+        )
+        try:
+            await asyncio.to_thread(self._store.put_snapshot, snapshot)
+        except redis.RedisError as err:
+            log.warning("cannot say what Ollama has", error=str(err))
+
+    async def _store_claim(self, what: str, seconds: float) -> bool:
+        try:
+            return await asyncio.to_thread(self._store.claim, what, seconds)
+        except redis.RedisError:
+            return False
+
+    def _heal_all(self) -> None:
+        for host in self._pool.hosts:
+            for entry in host.ps if host.up else ():
+                self._healer.begin(host, full_name(str(entry.get("name"))), "an operator wants it")
+
+    async def _unload_all(self) -> None:
+        for host in self._pool.hosts:
+            for entry in list(host.ps):
+                body: dict[str, Any] = {"model": entry.get("name"), "keep_alive": 0}
+                try:
+                    await host.client.ask("/api/generate", body, self._parameters.stall_s)
+                except HostError as err:
+                    log.warning("cannot unload", server=host.name, error=err.message)
+
+
+def with_images(body: Json, images: Sequence[bytes]) -> Json:
+    """Put a job's images where the client had them: in ``images``, or in chat messages."""
+    encoded = [base64.b64encode(image).decode() for image in images]
+    if "messages" not in body:
+        return {**body, "images": encoded} if encoded else body
+    messages = [
+        {**message, "images": [encoded[n] for n in message["images"]]}
+        if isinstance(message, dict) and message.get("images")
+        else message
+        for message in body["messages"]
+    ]
+    return {**body, "messages": messages}
+
+
+def _merged(lists: Sequence[Sequence[Json]]) -> tuple[Json, ...]:
+    """Return the entries of all servers, each name once."""
+    by_name = {str(entry.get("name")): entry for entries in lists for entry in entries}
+    return tuple(by_name[name] for name in sorted(by_name))
