@@ -46,7 +46,7 @@ $(RUN): requirements-run.txt workers/requirements.txt requirements.txt
 	@$(BIN)/pip install --disable-pip-version-check -r requirements-run.txt
 	@touch $@
 
-$(DEV): tests/requirements.txt $(RUN)
+$(DEV): tests/requirements.txt requirements-otel.txt $(RUN)
 	@echo "Installing what tests and checks need …"
 	@$(BIN)/pip install --disable-pip-version-check -q -r tests/requirements.txt
 	@touch $@

@@ -6,7 +6,6 @@ May import ``shared`` only; never ``workers``, torch, transformers or numpy.
 import io
 import re
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import IO, Any
@@ -16,16 +15,19 @@ from flask import Flask, Request, Response, g, jsonify, request
 from spectree import SpecTree
 from swagger_ui import flask_api_doc
 
+from api import request_id
 from api.auth import check_key
 from api.error_handlers import register_error_handlers
 from api.fetch import AllowList
+from api.metrics import Metrics, Queues
 from api.routes.health import health_routes
+from api.routes.metrics import metrics_routes
 from api.routes.models import model_routes
 from api.routes.ollama import ollama_routes
-from api.routes.vision import vision_routes
+from api.routes.vision import BASE, vision_routes
 from api.service import VisionService
 from api.slots import Slots
-from shared.catalog import Catalog
+from shared.catalog import OLLAMA, Catalog
 from shared.celery_app import make_celery
 from shared.images import MEGA
 from shared.settings import Settings
@@ -67,16 +69,19 @@ def create_app(settings: Settings) -> Flask:
     for name in settings.models:
         catalog.get(name)
     AllowList(settings.url_allow)
-    service = VisionService(
-        settings, catalog, make_celery(settings, worker=False), Store(connect(settings.broker_url))
-    )
+    store = Store(connect(settings.broker_url))
+    asked_for = (*settings.models, OLLAMA) if settings.ollama.enabled else settings.models
+    metrics = Metrics(catalog, settings.request_slots, Queues(catalog, asked_for, store.presence))
+    celery = make_celery(settings, worker=False)
+    service = VisionService(settings, catalog, celery, store, metrics)
     document = SpecTree("flask", title="Vision Workers", version="1", mode="strict")
     register_error_handlers(app)
     app.register_blueprint(model_routes(service, document))
-    slots = Slots(settings.request_slots)
+    slots = Slots(settings.request_slots, metrics.in_flight)
     app.register_blueprint(vision_routes(service, slots, document))
     app.register_blueprint(ollama_routes(service, slots, document))
     app.register_blueprint(health_routes(service, document))
+    app.register_blueprint(metrics_routes(metrics, document))
     document.app = app
 
     def openapi() -> Response:
@@ -85,16 +90,20 @@ def create_app(settings: Settings) -> Flask:
     app.add_url_rule("/openapi.json", view_func=openapi)
     app.add_url_rule("/docs/openapi.json", view_func=openapi)  # the page asks below its own path
     flask_api_doc(app, config_rel_url="/openapi.json", url_prefix="/docs", title="Vision Workers")
-    app.before_request(_begin)
-    app.before_request(partial(_check_key, settings))
-    app.after_request(_log_request)
+    _register_hooks(app, settings, metrics)
     return app
 
 
+def _register_hooks(app: Flask, settings: Settings, metrics: Metrics) -> None:
+    app.before_request(_begin)
+    app.before_request(partial(_check_key, settings))
+    app.after_request(_log_request)
+    app.after_request(partial(_count_request, metrics))
+    app.after_request(request_id.add_header)
+
+
 def _begin() -> None:
-    g.request_id = str(uuid.uuid4())
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    request_id.begin()
     g.started = time.perf_counter()
 
 
@@ -109,13 +118,21 @@ def _log_request(response: Response) -> Response:
     fields = {name: g.get(name) for name in ("models", "tasks", "error") if g.get(name)}
     getattr(log, level)(
         "request",
-        request_id=g.request_id,
         method=request.method,
         path=request.path,
         status=response.status_code,
         ms=round((time.perf_counter() - g.started) * 1000, 1),
         **fields,
     )
+    return response
+
+
+def _count_request(metrics: Metrics, response: Response) -> Response:
+    # What no route takes has no blueprint; below the base it was meant for the vision routes.
+    is_vision = request.blueprint in ("vision", None) and request.path.startswith(BASE)
+    if is_vision or (request.blueprint == "ollama" and request.method == "POST"):
+        seconds = time.perf_counter() - g.started
+        metrics.answered(g.get("plan", ()), response.status_code, seconds)
     return response
 
 

@@ -61,6 +61,8 @@ class Pending:
         """Prepare to publish ``job`` with its encoded images; ``presence`` says who serves."""
         self._app, self._store, self._spec, self._presence = app, store, spec, presence
         self._job, self._images, self._deadline = job, images, job.deadline
+        self.on_lost: Callable[[], None] = lambda: None
+        """Called for each task of this job whose worker went away."""
         self._resends = 0
         self._result: AsyncResult[Any] | None = None
         self._queued_at = 0.0
@@ -157,6 +159,7 @@ class Pending:
         """Publish anew what a dead worker had, unless that happened too often."""
         self._resends += 1
         log.warning("task lost", task_id=result.id, resends=self._resends)
+        self.on_lost()
         self._abandon(result)
         if self._resends > MAX_RESENDS:
             raise ModelFailed(

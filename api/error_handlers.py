@@ -6,6 +6,7 @@ import structlog
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from api import request_id
 from api.dispatch import ClientGone
 from api.schemas import ErrorReply
 from shared.errors import Unauthorized, VisionError
@@ -27,7 +28,7 @@ def register_error_handlers(app: Flask) -> None:
 
 def _reply(code: int, message: str, retry_after_s: int | None = None) -> Response:
     g.error = message
-    body = ErrorReply(id=g.request_id, code=code, error=message)
+    body = ErrorReply(id=request_id.echoed(), code=code, error=message)
     response = Response(body.model_dump_json(), status=code, mimetype="application/json")
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
@@ -61,5 +62,5 @@ def _stalled(_: TimeoutError) -> Response:
 
 
 def _bug(err: Exception) -> Response:
-    log.error("bug", request_id=g.request_id, exc_info=err)
+    log.error("bug", exc_info=err)
     return _reply(500, f"Internal error. The service's log tells more under {g.request_id}.")

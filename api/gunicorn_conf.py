@@ -1,8 +1,32 @@
 """gunicorn's configuration, from our settings."""
 
+import os
+import shutil
+import tempfile
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
+from prometheus_client import multiprocess, values
+
+from api.metrics import FOLDER
+from shared.log import configure_logging
 from shared.settings import get_settings
 
 _settings = get_settings()
+
+
+class _Logger(Logger):  # type: ignore[misc]  # gunicorn is not typed
+    """gunicorn's own messages, in the format of ours."""
+
+    def setup(self, cfg: Config) -> None:
+        """Hand messages on to the root logger."""
+        super().setup(cfg)
+        configure_logging(_settings, "api")
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.api_processes
@@ -12,3 +36,24 @@ keepalive = 75
 graceful_timeout = _settings.stop_grace_s
 accesslog = None  # the application logs each request, with its id and model
 loglevel = "warning"
+logger_class = _Logger
+
+
+def on_starting(server: Arbiter) -> None:
+    """Have the processes, none of which runs yet, keep their metrics in files of one folder."""
+    del server
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix="vision-metrics-")
+    # It was chosen when prometheus_client was imported, before there was a folder.
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """Take what a process had under way out of the sums; what it has counted stays in."""
+    del server
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Arbiter) -> None:
+    """Remove the folder."""
+    del server
+    shutil.rmtree(os.environ[FOLDER], ignore_errors=True)

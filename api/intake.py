@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import structlog
-from flask import Request, g
+from flask import Request
 from pydantic import ValidationError
 
+from api import request_id
 from api.dispatch import ClientGone
 from api.fetch import AllowList, fetch
-from api.schemas import ID_PATTERN, VisionQuery, VisionRequest
+from api.schemas import VisionQuery, VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge
 from shared.images import MEGA, check_header
 from shared.settings import Settings
@@ -161,7 +161,7 @@ def _parse_json(data: bytes, what: str) -> object:
 
 def _validate(fields: object) -> VisionRequest:
     if isinstance(fields, dict):
-        _adopt_id(fields.get("id"))
+        request_id.adopt(fields.get("id"))
     try:
         return VisionRequest.model_validate(fields)
     except ValidationError as err:
@@ -170,13 +170,6 @@ def _validate(fields: object) -> VisionRequest:
             for fault in err.errors(include_url=False, include_input=False)[:5]
         )
         raise BadRequest(f"The request is malformed: {faults}.") from err
-
-
-def _adopt_id(request_id: object) -> None:
-    """Use the client's id from here on, also in errors and logs, if it is one."""
-    if isinstance(request_id, str) and re.fullmatch(ID_PATTERN, request_id):
-        g.request_id = request_id
-        structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
 def _decode(source: str) -> bytes:

@@ -9,6 +9,7 @@ from celery import Celery
 
 from api.admission import check_queue, check_served, patiently
 from api.dispatch import Pending
+from api.metrics import Metrics
 from shared.catalog import OLLAMA, Catalog, ModelSpec, Part
 from shared.errors import ModelUnavailable
 from shared.messages import Job, Result, command_name
@@ -22,8 +23,10 @@ COMMAND_TIMEOUT_S = 3.0
 class VisionService:
     """Runs requests; one per API process, shared by its threads."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, app: Celery, store: Store) -> None:
-        self.settings, self.catalog, self.store = settings, catalog, store
+    def __init__(
+        self, settings: Settings, catalog: Catalog, app: Celery, store: Store, metrics: Metrics
+    ) -> None:
+        self.settings, self.catalog, self.store, self.metrics = settings, catalog, store, metrics
         self._app = app
         self._seen_at: dict[str, float] = {}
 
@@ -118,4 +121,6 @@ class VisionService:
             "ollama": ollama if spec.family == OLLAMA else None,
         }
         job = asked.model_copy(update=mine)
-        return Pending(self._app, self.store, spec, job, images, self.presence)
+        pending = Pending(self._app, self.store, spec, job, images, self.presence)
+        pending.on_lost = partial(self.metrics.lost, spec)
+        return pending

@@ -4,7 +4,9 @@ from api import create_app
 from api.memory import limit_allocator
 from shared.log import configure_logging
 from shared.settings import get_settings
+from shared.tracing import start_tracing
 
 limit_allocator()
 configure_logging(get_settings(), "api")
 application = create_app(get_settings())
+start_tracing("api", application)

@@ -156,8 +156,11 @@ def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
         programs["redis"] = redis_command(port, folder / "redis")
         say(f"Redis: an embedded one on {LOOPBACK}:{port}")
     python = sys.executable
-    for model in workers_of(settings):
-        programs[f"worker-{model}"] = [python, "-m", "workers", model]
+    for number, model in enumerate(workers_of(settings)):
+        command = [python, "-m", "workers", model]
+        if settings.metrics_port:  # on one machine each worker needs a port of its own
+            command = ["env", f"VISION_METRICS_PORT={settings.metrics_port + number}", *command]
+        programs[f"worker-{model}"] = command
     programs["api"] = [
         python, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:application",
     ]  # fmt: skip

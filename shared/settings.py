@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address the API listens on; `0.0.0.0`: all")
     port: int = Field(5000, ge=1, le=65535, description="port of the API")
     flower_port: int = Field(5555, ge=1, le=65535, description="port of Flower")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="port, on `VISION_HOST`, where a worker tells Prometheus its numbers; 0: none",
+    )
     redis_url: str | None = Field(
         None, description="Redis to use; `make run` starts one of its own when this is not set"
     )

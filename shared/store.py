@@ -81,7 +81,8 @@ class EngineStatus(BaseModel):
     images_per_s: float = Field(0.0, description="over the last minute")
     batches: dict[int, int] = Field({}, description="number of batches by number of jobs in them")
     memory_mb: int = Field(0, description="of the model process: on its GPU, or resident")
-    load_s: float = 0.0
+    load_s: float = Field(0.0, description="seconds the last load took")
+    loads: int = Field(0, description="model processes that were loaded")
     recycles: dict[str, int] = Field({}, description="replaced model processes by reason")
     last_error: str = ""
     hosts: tuple[OllamaHost, ...] = ()

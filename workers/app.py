@@ -16,10 +16,12 @@ from shared.log import configure_logging
 from shared.messages import command_name
 from shared.settings import Settings
 from shared.store import Store, connect
+from shared.tracing import start_tracing
 from shared.vocabulary import Command
 from workers import kombu_guard
 from workers.engine import Engine, Void
 from workers.heartbeat import Heartbeat, delivery_tag
+from workers.metrics import WorkerMetrics
 from workers.ollama.engine import OllamaEngine
 from workers.tasks import register_tasks
 
@@ -36,6 +38,7 @@ def serve(settings: Settings, model: str) -> None:
     catalog = Catalog.load(settings.catalog)
     spec = catalog.get(catalog.get(model).served_by)
     configure_logging(settings, "worker", model=spec.name)
+    start_tracing("worker")
     kombu_guard.install()
     app = make_celery(settings, worker=True)
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
@@ -80,6 +83,8 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> N
         engine.concurrency,
         settings.restart_grace_s,
     )
+    metrics = WorkerMetrics(spec.name, lambda: engine.status)
+    engine.on_batch = metrics.batch_done
     register_tasks(app, store, engine, lambda: store.is_served(spec, besides=name))
     _register_commands(engine)
 
@@ -91,6 +96,7 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> N
     def start(**_: Any) -> None:  # noqa: ANN401
         engine.start()
         heartbeat.start()
+        metrics.serve(settings.host, settings.metrics_port)
 
     @signals.celeryd_after_setup.connect(weak=False)
     def wait_for_model(sender: Any, instance: Any, **_: Any) -> None:  # noqa: ANN401

@@ -55,6 +55,8 @@ class Engine:
             void: says which of some task ids nobody waits for.
         """
         self._settings, self._spec, self._options, self._void = settings, spec, spec.engine, void
+        self.on_batch: Callable[[float], None] = lambda _: None
+        """Called in the engine's thread with the seconds that each batch took."""
         self._inbox: queue.SimpleQueue[Item | Callable[[], None]] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stats = Stats(spec.engine.max_batch)
@@ -226,6 +228,7 @@ class Engine:
                 _resolve(item, outcome)
             self._failures = self._out_of_memory = 0
             self._stats.batch_done(len(batch), report.images, report.memory)
+            self.on_batch(report.seconds)
             self._health.note(report.images, report.seconds, report.memory.used)
             if why := self._health.verdict():
                 self._want(why)
@@ -237,7 +240,12 @@ class Engine:
         """
         self._out_of_memory += 1
         self._stats.max_batch = max(1, min(self._stats.max_batch, images) // 2)
-        log.warning("out of memory", images=images, max_batch=self._stats.max_batch)
+        log.warning(
+            "out of memory",
+            images=images,
+            max_batch=self._stats.max_batch,
+            requests=[item.job.request_id for item in batch],
+        )
         if len(batch) == 1 and batch[0].suspect:
             batch[0].future.set_exception(
                 ModelFailed(f"{self._spec.name} has not enough memory for this request.")
@@ -312,7 +320,13 @@ class Engine:
             if process:
                 self._load_failed(process, f"the process ended: {details}")
             return
-        log.warning("model process lost", why=why, details=details, pid=process.pid)
+        log.warning(
+            "model process lost",
+            why=why,
+            details=details,
+            pid=process.pid,
+            requests=[item.job.request_id for item in self._batch],
+        )
         process.kill()
         self._process = None
         self._stats.recycled(why, details)

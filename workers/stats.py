@@ -19,7 +19,7 @@ class Stats:
         self.max_batch = max_batch
         self.memory = Memory(used=0, free=0)
         self._state, self._reason, self._last_error = WorkerState.LOADING, "", ""
-        self._pid, self._load_s, self._images = 0, 0.0, 0
+        self._pid, self._load_s, self._loads, self._images = 0, 0.0, 0, 0
         self._batches: Counter[int] = Counter()
         self._recycles: Counter[str] = Counter()
         self._recent: deque[tuple[float, int]] = deque()
@@ -43,6 +43,7 @@ class Stats:
     def loaded(self, pid: int, seconds: float) -> None:
         """A process has loaded the model."""
         self._pid, self._load_s = pid, seconds
+        self._loads += 1
         self.publish()
 
     def batch_begun(self) -> None:
@@ -83,8 +84,9 @@ class Stats:
             images=self._images,
             images_per_s=round(sum(images for _, images in self._recent) / WINDOW_S, 2),
             batches=dict(sorted(self._batches.items())),
-            memory_mb=round(self.memory.used / MB),
+            memory_mb=round(self.memory.used / MB) if self._pid else 0,
             load_s=round(self._load_s, 2),
+            loads=self._loads,
             recycles=dict(self._recycles),
             last_error=self._last_error,
             hosts=self.hosts,

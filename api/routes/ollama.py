@@ -129,7 +129,7 @@ class _Door:
         body = read_object(request)
         name = _model(body)
         spec = self._catalog.find(name, "")
-        g.models = spec.name
+        g.models, g.plan = spec.name, (Part(spec, ()),)
         if spec.family == OLLAMA:
             return self._of_ollama(call, body, Part(spec, ()), held)
         return self._of_ours(call, body, front_door.part_for(spec, body.get("format")), held)
@@ -193,7 +193,7 @@ class _Door:
         text = ""
         if images:
             self._service.check((part,))
-            g.tasks = ",".join(part.tasks)
+            g.tasks, g.plan = ",".join(part.tasks), (part,)
             options = _options(body.get("options"))
             prompt = prompt if isinstance(prompt, str) else ""
             job = Job(prompt=prompt, options=options, **self._common(part))

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, g, request
 from spectree import Response as Documented
 from spectree import SpecTree
 
+from api import request_id
 from api.hangup import client_gone, limit_stalls
 from api.intake import read_images, read_request
 from api.schemas import ErrorReply, ModelEcho, UploadForm, VisionQuery, VisionReply, VisionRequest
@@ -66,6 +67,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     if not model:  # a model in the path says all; the body's version belongs to the body's model
         model, version = body.model, body.version
     plan = service.catalog.plan(tasks, model, version, service.settings.models)
+    g.plan = plan
     g.models = ",".join(part.spec.name for part in plan)
     g.tasks = ",".join(done for part in plan for done in part.tasks)
     service.check(plan)
@@ -81,7 +83,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     result = service.run(asked, plan, images, gone)
     row, done = plan[0]
     echo = ModelEcho(type=done[0], name=row.name, version=row.version, resolution=row.resolution)
-    reply = VisionReply(id=g.request_id, model=echo, result=result)
+    reply = VisionReply(id=request_id.echoed(), model=echo, result=result)
     return Response(
         reply.model_dump_json(exclude_none=True, by_alias=True), mimetype="application/json"
     )

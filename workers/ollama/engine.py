@@ -53,6 +53,8 @@ class OllamaEngine:
         self._parameters = parameters_of(spec)
         self._servers = self._parameters.servers(settings.ollama)
         self._stats = Stats(1)
+        self.on_batch: Callable[[float], None] = lambda _: None
+        """Called in the engine's thread with the seconds that each answer took."""
         self._stats.set_state(WorkerState.LOADING)
         self._calls: dict[asyncio.Task[None], Item] = {}
         self._begun: set[Item] = set()
@@ -208,6 +210,7 @@ class OllamaEngine:
         if ask.call == OllamaCall.SHOW:
             return Outcome(raw=await self._show(ask.model, ask.body))
         images = [await asyncio.to_thread(for_ollama, image) for image in item.images]
+        started = time.monotonic()
         if ask.call == OllamaCall.VISION:
 
             async def generate(path: str, body: Json) -> Json:
@@ -223,6 +226,7 @@ class OllamaEngine:
             raw = await self._ask(item, path, {**body, "model": ask.model}, on_line)
             result = Outcome(raw=raw)
         self._stats.batch_done(1, len(images), self._stats.memory)
+        self.on_batch(time.monotonic() - started)
         return result
 
     async def _show(self, model: str, body: Json) -> Json:

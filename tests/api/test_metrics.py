@@ -1,0 +1,82 @@
+"""``/metrics`` without a stack: what it tells when Redis is away, whom it answers, which labels."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from api import create_app
+from api.metrics import Metrics, Queues
+from shared.catalog import Catalog, Part
+from shared.settings import ROOT, Settings
+from shared.store import Presence
+from shared.vocabulary import Task
+from tests.stack import API
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    settings = Settings(redis_url="redis://127.0.0.1:1/0", api_keys=("secret",))
+    return create_app(settings).test_client()
+
+
+def test_without_redis_the_requests_are_told_and_the_queues_left_out(client: FlaskClient) -> None:
+    text = client.get("/metrics").text
+    assert "vision_redis_up 0.0" in text
+    assert 'vision_timeouts_total{model="kosmos-2"} 0.0' in text
+    assert "vision_queue_length" not in text
+
+
+def test_no_key_is_needed_and_a_request_without_one_is_counted(client: FlaskClient) -> None:
+    assert client.get(f"{API}/caption").status_code == 401
+    counted = 'vision_requests_total{model="none",status="401",task="none"} 1.0'
+    assert counted in client.get("/metrics").text
+
+
+def test_words_of_clients_are_no_labels(client: FlaskClient) -> None:
+    key = {"Authorization": "Bearer secret"}
+    assert client.get(f"{API}/caption/invented-model", headers=key).status_code == 404
+    assert client.get(f"{API}/invented-task", headers=key).status_code == 404
+    assert client.delete(f"{API}/caption/invented-model", headers=key).status_code == 405
+    text = client.get("/metrics").text
+    assert "invented" not in text
+    assert 'vision_requests_total{model="none",status="404",task="none"} 2.0' in text
+    assert 'vision_requests_total{model="none",status="405",task="none"} 1.0' in text
+
+
+def test_models_that_only_ollama_knows_are_one_label() -> None:
+    catalog = Catalog.load(ROOT / "models.yaml", passes_on=True)
+    metrics = Metrics(catalog, 1, Queues(catalog, (), lambda _: Presence((), seen=False, queued=0)))
+    spec = catalog.find("invented", "7b")
+    metrics.answered([Part(spec, (Task.CAPTION,))], 504, 1.0)
+    metrics.answered([Part(spec, ())], 200, 1.0)
+    metrics.lost(spec)
+    text = metrics.exposition("")[0].decode()
+    assert "invented" not in text
+    assert 'vision_requests_total{model="ollama",status="504",task="caption"} 1.0' in text
+    assert 'vision_request_seconds_count{model="ollama",task="none"} 1.0' in text
+    assert 'vision_timeouts_total{model="ollama"} 1.0' in text
+    assert 'vision_lost_tasks_total{model="ollama"} 1.0' in text
+
+
+def test_requests_to_the_routes_of_ollama_are_counted_and_its_lists_are_not(
+    client: FlaskClient,
+) -> None:
+    key = {"Authorization": "Bearer secret"}
+    client.get("/api/tags", headers=key)
+    reply = client.post("/api/generate", json={"model": "invented"}, headers=key)
+    assert reply.headers["X-Request-ID"]
+    counted = f'vision_requests_total{{model="none",status="{reply.status_code}",task="none"}} 1.0'
+    (line,) = [x for x in client.get("/metrics").text.splitlines() if "requests_total{" in x]
+    assert line == counted
+
+
+def test_polls_are_not_counted_as_vision_requests(client: FlaskClient) -> None:
+    for path in ("/livez", "/readyz", f"{API}/models", "/metrics"):
+        client.get(path)
+    assert "vision_requests_total{" not in client.get("/metrics").text
+
+
+def test_prometheus_gets_the_format_that_it_asks_for(client: FlaskClient) -> None:
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    reply = client.get("/metrics", headers={"Accept": accept})
+    assert reply.content_type.startswith("application/openmetrics-text")
+    assert reply.text.endswith("# EOF\n")

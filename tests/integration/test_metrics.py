@@ -1,0 +1,191 @@
+"""What Prometheus reads from a real stack: an API of two processes, and workers."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import requests
+
+from scripts.run_stack import LOOPBACK, free_port
+from tests.conftest import data_url, plain
+from tests.scrape import total
+from tests.stack import API, Stack, end, running_stack, wait_for
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of our own, for processes are killed in it."""
+    with running_stack(tmp_path_factory.mktemp("watched")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def base(watched: Stack) -> str:
+    return watched.api(VISION_API_PROCESSES="2", VISION_REQUEST_SLOTS="1")
+
+
+def ask(base: str, model: str) -> int:
+    body = {"images": [data_url(plain(1))]}
+    return requests.post(f"{base}{API}/caption/{model}", json=body, timeout=60).status_code
+
+
+@contextlib.contextmanager
+def suspended(stack: Stack, model: str) -> Iterator[None]:
+    """Have the model of a worker take requests and not answer them."""
+    stack.worker(model)
+    (worker,) = stack.presence(model).workers
+    process = psutil.Process(worker.model_pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def hold_all_slots(pool: ThreadPoolExecutor, base: str, model: str) -> list[Future[int]]:
+    """Ask until both processes, each with one slot, have a request under way."""
+    asked: list[Future[int]] = []
+
+    def both_busy() -> bool | None:
+        if sum(not reply.done() for reply in asked) < 2:
+            asked.append(pool.submit(ask, base, model))
+        return True if total(base, "vision_requests_in_flight") == 2 else None
+
+    wait_for("both processes to be busy", both_busy)
+    return asked
+
+
+def test_requests_of_all_processes_are_added_up(watched: Stack, base: str) -> None:
+    watched.worker("brief")
+    watched.worker("fake")
+    assert total(base, "vision_request_slots") == 2
+    with ThreadPoolExecutor(2) as pool:
+        asked = hold_all_slots(pool, base, "brief")
+        refused = ask(base, "fake")
+        codes = [refused, *(reply.result() for reply in asked)]
+    assert set(codes) == {429, 504}
+    assert total(base, "vision_requests_in_flight") == 0
+    timeouts, rejected = codes.count(504), codes.count(429)
+    assert timeouts >= 2
+    assert total(base, "vision_timeouts_total", model="brief") == timeouts
+    assert total(base, "vision_requests_total", model="brief", status="504") == timeouts
+    assert total(base, "vision_rejected_total", model="none") == rejected
+    for _ in range(5):
+        assert ask(base, "fake") == 200
+    labels = {"model": "fake", "task": "caption"}
+    assert total(base, "vision_requests_total", status="200", **labels) == 5
+    assert total(base, "vision_request_seconds_count", **labels) == 5
+    assert total(base, "vision_request_seconds_sum", **labels) > 0
+
+
+def test_a_killed_api_process_leaves_its_counts_but_nothing_under_way(
+    watched: Stack, base: str
+) -> None:
+    before = total(base, "vision_requests_total")
+    with suspended(watched, "slow"), ThreadPoolExecutor(2) as pool:
+        asked = hold_all_slots(pool, base, "slow")
+        children = psutil.Process(watched.api_process.pid).children()
+        assert len(children) == 2
+        for child in children:
+            child.kill()
+        for reply in asked:
+            with contextlib.suppress(requests.RequestException):
+                reply.result()
+
+    def renewed() -> bool | None:
+        with contextlib.suppress(requests.RequestException):
+            return total(base, "vision_request_slots") == 2 or None
+        return None
+
+    wait_for("two new processes", renewed)
+    assert total(base, "vision_requests_in_flight") == 0
+    assert total(base, "vision_requests_total") >= before
+
+
+def test_queue_and_workers_are_read_when_asked(watched: Stack, base: str) -> None:
+    watched.worker("fake")
+    assert total(base, "vision_redis_up") == 1
+    assert total(base, "vision_workers", model="fake") == 1
+    assert total(base, "vision_workers_up", model="fake") == 1
+    assert total(base, "vision_workers_up", model="opennsfw") == 0
+    watched.redis.rpush("vision.opennsfw", "{}", "{}")
+    assert total(base, "vision_queue_length", model="opennsfw") == 2
+    watched.redis.delete("vision.opennsfw")
+    assert total(base, "vision_queue_length", model="opennsfw") == 0
+
+
+def test_a_client_that_hangs_up_is_counted(watched: Stack, base: str) -> None:
+    url = urlsplit(base)
+    image = plain(1)
+    head = (
+        f"POST {API}/caption/slow HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        f"Content-Length: {len(image)}\r\n\r\n"
+    )
+    address = (str(url.hostname), int(url.port or 0))
+
+    def aborts() -> float | None:
+        return total(base, "vision_client_aborts_total", model="slow") or None
+
+    with suspended(watched, "slow"):
+        assert aborts() is None
+        with socket.create_connection(address) as connection:
+            connection.sendall(head.encode() + image)
+            wait_for("it", lambda: total(base, "vision_requests_in_flight") or None)
+        assert wait_for("the count", aborts) == 1
+
+
+def test_a_task_whose_worker_dies_is_counted_and_answered(watched: Stack, base: str) -> None:
+    victim = watched.another_worker("restarting")
+    watched.wait_ready("restarting")
+    (worker,) = watched.presence("restarting").workers
+    psutil.Process(worker.model_pid).suspend()  # it will have the request, and not answer
+    with ThreadPoolExecutor(1) as pool:
+        reply = pool.submit(ask, base, "restarting")
+        wait_for("it to be taken", lambda: watched.presence("restarting").workers[0].held or None)
+        victim.kill()
+        watched.another_worker("restarting")
+        assert reply.result() == 200
+    assert total(base, "vision_lost_tasks_total", model="restarting") >= 1
+
+
+def test_the_folder_of_the_processes_numbers_goes_with_them(watched: Stack, tmp_path: Path) -> None:
+    watched.api(VISION_API_PROCESSES="2", TMPDIR=str(tmp_path))
+    assert list(tmp_path.glob("vision-metrics-*/*.db"))
+    assert end(watched.api_process) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_tells_its_numbers_on_a_port_of_its_own(watched: Stack, base: str) -> None:
+    port = free_port()
+    watched.another_worker("delicate", VISION_METRICS_PORT=str(port))
+    watched.wait_ready("delicate")
+    worker, me = f"http://{LOOPBACK}:{port}", {"model": "delicate"}
+    for _ in range(3):
+        assert ask(base, "delicate") == 200
+    assert total(worker, "vision_worker_images_total", **me) == 3
+    assert total(worker, "vision_worker_batch_jobs_count", **me) == 3
+    assert total(worker, "vision_worker_batch_jobs_sum", **me) == 3
+    assert total(worker, "vision_worker_batch_jobs_bucket", le="1.0", **me) == 3
+    assert total(worker, "vision_worker_batch_seconds_count", **me) == 3
+    assert total(worker, "vision_worker_model_memory_bytes", **me) > 10e6
+    assert total(worker, "vision_worker_load_seconds", **me) > 0
+    assert total(worker, "vision_worker_loads_total", **me) == 1
+    assert total(worker, "vision_worker_state", **me) == 1
+    assert requests.post(f"{base}{API}/models/delicate/recycle", timeout=30).status_code == 200
+    wait_for("a new process", lambda: total(worker, "vision_worker_loads_total") == 2 or None)
+    assert total(worker, "vision_worker_recycles_total", reason="operator") == 1
+    assert total(worker, "vision_worker_recycles_total", reason="crash") == 0
+
+
+def test_a_worker_whose_port_is_taken_serves_without_numbers(watched: Stack, base: str) -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        watched.another_worker("unserved", VISION_METRICS_PORT=str(port))
+        watched.wait_ready("unserved")
+    assert ask(base, "unserved") == 200
+    assert "no metrics: cannot listen" in watched.processes.logs("worker-unserved")
