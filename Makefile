@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow check bench soak clean
+.PHONY: help run models test test-slow check bench bench-engine soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -30,6 +30,10 @@ check: $(DEV) ## format, lint, types, imports
 
 bench: $(DEV) ## measure what the stack adds to a model called in-process
 	@PYTHONPATH=. $(BIN)/python scripts/bench.py
+
+bench-engine: $(DEV) ## stack against bare models at real size, 25 minutes; MODELS=a,b, QUICK=1
+	@PYTHONPATH=. $(BIN)/python scripts/bench_engine.py $(if $(MODELS),--models $(MODELS)) \
+	  $(if $(QUICK),--quick) $(if $(CHECKPOINTS),--checkpoints $(CHECKPOINTS))
 
 SOAK_S ?= 600
 soak: $(DEV) ## ten minutes of steady load on a model that leaks, slows, crashes and hangs

@@ -21,7 +21,6 @@ from shared.images import MEGA, check_header
 from shared.settings import Settings
 
 _ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
-_BASE64_GAPS = re.compile(rb"\s+")
 FORM_FIELDS = ("id", "model", "version", "prompt", "url")
 
 
@@ -180,9 +179,10 @@ def _decode(source: str) -> bytes:
             raise BadRequest("A data URL has no comma: data:image/jpeg;base64,… is expected.")
         if not meta.lower().endswith(";base64"):
             raise BadRequest("A data URL is not base64: data:image/jpeg;base64,… is expected.")
-        # Only what base64 itself needs: undoing any escape costs a hundred times the memory.
-        for escape, sign in _ESCAPES:
-            payload = payload.replace(escape, sign)
+        if "%" in payload:
+            # Only what base64 itself needs: undoing any escape costs a hundred times the memory.
+            for escape, sign in _ESCAPES:
+                payload = payload.replace(escape, sign)
         return _decode_base64(payload)
     return _decode_base64(source)
 
@@ -190,7 +190,7 @@ def _decode(source: str) -> bytes:
 def _decode_base64(text: str) -> bytes:
     """Decode base64 in either alphabet, with or without padding and line breaks."""
     try:
-        data = _BASE64_GAPS.sub(b"", text.encode("ascii")).rstrip(b"=").translate(_TO_STANDARD)
+        data = text.encode("ascii").translate(_TO_STANDARD, _GAPS).rstrip(b"=")
         return base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
     except (UnicodeEncodeError, binascii.Error) as err:
         raise BadRequest(
@@ -199,3 +199,4 @@ def _decode_base64(text: str) -> bytes:
 
 
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_GAPS = b" \t\n\r\v\f"

@@ -116,7 +116,7 @@ class Stack:
         argv = [sys.executable, "-m", "workers", model]
         return self.processes.start(f"worker-{model}", argv, **extra)
 
-    def wait_ready(self, model: str, count: int = 1) -> None:
+    def wait_ready(self, model: str, count: int = 1, timeout_s: float = UP_S) -> None:
         """Wait until ``count`` workers have the model ready, or its load has failed."""
 
         def ready() -> bool | None:
@@ -124,7 +124,7 @@ class Stack:
             done = [state for state in states if state.is_up or state == WorkerState.FAILED]
             return True if len(done) >= count else None
 
-        wait_for(f"{model}\n{self.processes.logs(f'worker-{model}')}", ready)
+        wait_for(f"{model}\n{self.processes.logs(f'worker-{model}')}", ready, timeout_s)
 
     def presence(self, model: str) -> Presence:
         return self.store.presence(self.catalog.get(model))

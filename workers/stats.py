@@ -23,6 +23,7 @@ class Stats:
         self._batches: Counter[int] = Counter()
         self._recycles: Counter[str] = Counter()
         self._recent: deque[tuple[float, int]] = deque()
+        self._recent_images = 0
         self._full_batch = max_batch
         self.hosts: tuple[OllamaHost, ...] = ()
         self._busy = False
@@ -61,6 +62,7 @@ class Stats:
         self._images += images
         self.memory = memory
         self._recent.append((time.monotonic(), images))
+        self._recent_images += images
         self.publish()
 
     def recycled(self, why: str, details: str = "") -> None:
@@ -75,14 +77,14 @@ class Stats:
         """Make the numbers visible to other threads."""
         horizon = time.monotonic() - WINDOW_S
         while self._recent and self._recent[0][0] < horizon:
-            self._recent.popleft()
+            self._recent_images -= self._recent.popleft()[1]
         self.status = EngineStatus(
             state=self._shown_state(),
             reason=self._reason,
             model_pid=self._pid,
             max_batch=self.max_batch,
             images=self._images,
-            images_per_s=round(sum(images for _, images in self._recent) / WINDOW_S, 2),
+            images_per_s=round(self._recent_images / WINDOW_S, 2),
             batches=dict(sorted(self._batches.items())),
             memory_mb=round(self.memory.used / MB) if self._pid else 0,
             load_s=round(self._load_s, 2),
