@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow check bench soak clean
+.PHONY: help run models test test-slow test-containers check bench soak clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: $(RUN) ## start Redis, workers, API and Flower; MODELS=a,b chooses the models
 	@$(if $(MODELS),VISION_MODELS="$(MODELS)" )PYTHONPATH=. exec $(BIN)/python scripts/run_stack.py
@@ -21,6 +21,9 @@ test: $(DEV) ## run the tests
 
 test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state, a soak
 	@$(BIN)/python -m pytest -m slow
+
+test-containers: $(DEV) ## build the images and test the compose stack; COMPOSE_COMMAND names compose
+	@$(BIN)/python -m pytest -m containers
 
 check: $(DEV) ## format, lint, types, imports
 	$(BIN)/ruff format --check .
