@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
+COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
 .PHONY: help run models test test-slow test-containers check bench soak clean
 
@@ -25,11 +26,15 @@ test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state,
 test-containers: $(DEV) ## build the images and test the compose stack; COMPOSE_COMMAND names compose
 	@$(BIN)/python -m pytest -m containers
 
-check: $(DEV) ## format, lint, types, imports
+check: $(DEV) ## format, lint, types, imports, Dockerfiles, manifests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
+	$(BIN)/python -m pytest -q tests/test_deploy.py
+	@if $(COMPOSE_COMMAND) version >/dev/null 2>&1; then $(COMPOSE_COMMAND) -f compose.yaml config --quiet && \
+		echo "compose.yaml is valid"; else echo "No compose command: compose.yaml is not checked"; fi
 
 bench: $(DEV) ## measure what the stack adds to a model called in-process
 	@PYTHONPATH=. $(BIN)/python scripts/bench.py

@@ -52,8 +52,8 @@ class Project:
         self.session = requests.Session()
         self.session.headers["Authorization"] = f"Bearer {KEY}"
 
-    def compose(self, *arguments: str, check: bool = True) -> str:
-        """Run a compose command; returns what it printed."""
+    def compose(self, *arguments: str, check: bool = True, merge: bool = False) -> str:
+        """Run a compose command; returns what it printed, ``merge``: on both channels."""
         files = [part for file in self._files for part in ("-f", file)]
         done = subprocess.run(
             [*COMMAND, "--env-file", os.devnull, "-p", self.name, *files, *arguments],
@@ -61,7 +61,7 @@ class Project:
             timeout=900,
         )  # fmt: skip
         assert not check or done.returncode == 0, f"{arguments}: {done.stderr[-3000:]}"
-        return done.stdout
+        return done.stdout + (done.stderr if merge else "")
 
     def up(self, *arguments: str) -> None:
         """Start services and wait until they are healthy."""
