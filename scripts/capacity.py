@@ -1,7 +1,7 @@
-"""Measure what one Redis carries: its own time and memory a request, with a model that does nothing.
+"""Measure what one Redis carries: its time and memory a request, with a model that does nothing.
 
-Prints Markdown for ``docs/scaling.md``. Requests a second are this machine's, where clients, APIs and
-workers share the cores with Redis; Redis' own CPU time a request is what tells its limit.
+Prints Markdown for ``docs/scaling.md``. Requests a second are this machine's, where clients, APIs
+and workers share the cores with Redis; the CPU time a request costs Redis tells its limit.
 """
 
 import os
