@@ -18,12 +18,11 @@ def engine() -> None:
 
 @pytest.fixture(scope="session")
 def project(engine: None) -> Iterator[Project]:
-    port = free_ports(4)
+    port = free_ports(3)
     project = Project(
         f"vision-test-{os.getpid()}",
         COMPOSE_PROFILES="flower",
         FLOWER_BASIC_AUTH=":".join(FLOWER_AUTH),
-        PROXY_PORT=str(port + 3),
         REDIS_PASSWORD="letters1and2digits",
         VISION_API_KEYS=f"another-key,{KEY}",
         VISION_FLOWER_PORT=str(port + 2),

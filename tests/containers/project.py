@@ -82,6 +82,24 @@ class Project:
         oldest = min(int(pid) for pid in pids.split() if pid != "1")  # 1 is the init
         self.sh(service, f"kill -{signal} {oldest}", index)
 
+    def started(self, service: str, index: int) -> str:
+        """When a container was started; empty: it does not run now."""
+        return self.sh(service, "stat -c %Y /proc/1", index, check=False).strip()
+
+    def wait_restarted(self, service: str, index: int, before: str) -> None:
+        """Wait until a container that ended by itself is up again, and all of its kind are healthy.
+
+        Not ``up --wait``: it gives up on a container between its end and its start.
+        """
+        wait_for(
+            f"{service} {index} to start again",
+            lambda: self.started(service, index) not in ("", before) or None,
+        )
+        wait_for(
+            f"{service} to be healthy",
+            lambda: all(row["Health"] == "healthy" for row in self.containers(service)) or None,
+        )
+
     def base(self, service: str = "api", port: int = 5000) -> str:
         return f"http://{self.compose('port', service, str(port)).strip()}"
 
@@ -154,8 +172,11 @@ class Load:
 
 
 def free_ports(count: int) -> int:
-    """Return the first of so many free loopback ports in a row."""
-    first = 42000 + os.getpid() % 5000
+    """Return the first of so many free loopback ports in a row.
+
+    Below those that the kernel hands to outgoing connections: ours are bound only a minute later.
+    """
+    first = 20000 + os.getpid() % 10000
     while not all(is_free(LOOPBACK, port) for port in range(first, first + count)):
         first += count
     return first

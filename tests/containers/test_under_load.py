@@ -83,9 +83,9 @@ def test_rolling_two_apis_behind_a_proxy_costs_no_request(
     wait_for("the proxy", lambda: project.ask(proxy, BLIP, red_circle).ok or None)
     with project.load(proxy, BLIP, red_circle) as load:
         for index in (1, 2):
+            started = project.started("api", index)
             project.signal("api", "TERM", "gunicorn", index)
-            load.more(10)
-            project.up("--no-recreate", "--scale", "api=2")
+            project.wait_restarted("api", index, started)
             load.more(10)
     assert load.got == {"200": load.answered}
 
@@ -93,4 +93,5 @@ def test_rolling_two_apis_behind_a_proxy_costs_no_request(
 def test_a_worker_stops_cleanly(project: Project) -> None:
     project.compose("stop", "worker-nsfw")
     (row,) = project.containers("worker-nsfw")
+    project.up("--no-recreate")
     assert row["ExitCode"] == 0

@@ -14,7 +14,7 @@ CONNECT = "import socket; socket.create_connection(({host!r}, 6379), 3)"
 
 
 def test_all_services_of_the_default_set_are_healthy(project: Project) -> None:
-    states = {row["Service"]: row["Health"] for row in project.containers()}
+    states = {row["Service"]: row["Health"] for row in project.containers(*SERVICES)}
     assert states == dict.fromkeys(SERVICES, "healthy")
 
 
@@ -63,7 +63,7 @@ def test_the_image_of_the_api_is_small_and_has_no_torch(project: Project) -> Non
 def test_only_the_api_and_flower_are_published(project: Project) -> None:
     published = {
         row["Service"]: {port["URL"] for port in row["Publishers"] or () if port["PublishedPort"]}
-        for row in project.containers()
+        for row in project.containers(*SERVICES)
     }
     assert {name: hosts for name, hosts in published.items() if hosts} == {
         "api": {"127.0.0.1"}, "flower": {"127.0.0.1"},
