@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
+COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow check bench bench-engine soak clean
+.PHONY: help run models test test-slow test-containers check bench bench-engine soak clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: $(RUN) ## start Redis, workers, API and Flower; MODELS=a,b chooses the models
 	@$(if $(MODELS),VISION_MODELS="$(MODELS)" )PYTHONPATH=. exec $(BIN)/python scripts/run_stack.py
@@ -22,11 +23,18 @@ test: $(DEV) ## run the tests
 test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state, a soak
 	@$(BIN)/python -m pytest -m slow
 
-check: $(DEV) ## format, lint, types, imports
+test-containers: $(DEV) ## build the images and test the compose stack; COMPOSE_COMMAND names compose
+	@$(BIN)/python -m pytest -m containers
+
+check: $(DEV) ## format, lint, types, imports, Dockerfiles, manifests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint Dockerfile.api Dockerfile.worker
+	$(BIN)/python -m pytest -q tests/test_deploy.py
+	@if $(COMPOSE_COMMAND) version >/dev/null 2>&1; then $(COMPOSE_COMMAND) -f compose.yaml config --quiet && \
+		echo "compose.yaml is valid"; else echo "No compose command: compose.yaml is not checked"; fi
 
 bench: $(DEV) ## measure what the stack adds to a model called in-process
 	@PYTHONPATH=. $(BIN)/python scripts/bench.py

@@ -94,6 +94,7 @@ class WorkerStatus(EngineStatus):
     worker: str
     model: str
     held: int = Field(0, description="requests it has taken and not answered")
+    consuming: bool = Field(default=False, description="takes requests from its queue")
     started_at: float
 
 

@@ -1,107 +1,109 @@
-"""The dashboard, alerts and scrape configuration name what our metrics have, and nothing else."""
+"""Images, compose files, Kubernetes manifests: valid, in step with settings and catalogue."""
 
-import json
 import re
+from pathlib import Path
 from typing import Any
 
+import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 
-from api import create_app
+from shared.catalog import Catalog
 from shared.settings import ROOT, Settings
-from shared.store import EngineStatus, Presence
-from shared.vocabulary import Task, WorkerState
-from tests.scrape import names
-from workers.health import Recycle
-from workers.metrics import WorkerMetrics
 
-DEPLOY = ROOT / "deploy"
-PROMETHEUS = DEPLOY / "prometheus"
-STRING = re.compile(r'"[^"]*"')
-MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
-GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
-METRIC = re.compile(r"(?<![\w$.])([a-zA-Z_:][\w:]*)(?!\s*\(|[\w:])")
-WORDS = {"and", "or", "unless", "bool", "offset"}
-OUR_LABELS = {
-    "model": None,  # the catalogue's
-    "task": set(Task),
-    "status": None,
-    "state": set(WorkerState),
-    "reason": set(Recycle),
-    "le": None,
-    "job": {"vision-api", "vision-workers"},
-    "instance": None,
-}
+MANIFESTS = ROOT / "deploy" / "kubernetes"
+CLUSTER_FILES = sorted(MANIFESTS.glob("*.yaml"))
+SET_ELSEWHERE = {"MODELS_DIR", "CATALOG", "HOST", "PORT", "FLOWER_PORT"}
+"""Fixed in the images, or used to publish a port."""
+OVERLAYS = sorted(path for path in ROOT.glob("compose.*.yaml"))
 
 
-def groups(name: str) -> list[dict[str, Any]]:
-    loaded: dict[str, Any] = yaml.safe_load((PROMETHEUS / name).read_text(encoding="utf-8"))
-    return [rule for group in loaded["groups"] for rule in group["rules"]]
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [doc for doc in yaml.safe_load_all(path.read_text()) if doc]
 
 
-def targets() -> list[dict[str, Any]]:
-    board = json.loads((DEPLOY / "grafana" / "vision-workers.json").read_text(encoding="utf-8"))
-    return [target for panel in board["panels"] for target in panel.get("targets", ())]
-
-
-EXPRESSIONS = [
-    *((rule["alert"], rule["expr"]) for rule in groups("alerts.yml")),
-    *((f"panel {target['legendFormat']}", target["expr"]) for target in targets()),
-]
-
-
-def metrics_in(expression: str) -> set[str]:
-    """The names of metrics in PromQL: what is left without strings, labels, ranges, functions."""
-    bare = GROUPING.sub(" ", STRING.sub("", expression))
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", " ", bare)
-    return {name for name in METRIC.findall(bare) if name not in WORDS}
+def kinds(kind: str) -> list[dict[str, Any]]:
+    return [doc for path in CLUSTER_FILES for doc in documents(path) if doc["kind"] == kind]
 
 
 @pytest.fixture(scope="module")
-def ours() -> set[str]:
-    """All names that an API and a worker tell, as they tell them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.store.Store.presence", lambda *_: Presence((), seen=True, queued=0))
-        text = create_app(Settings(redis_url="redis://127.0.0.1:1/0")).test_client().get("/metrics")
-        found = names(text.text)
-    return found | names(WorkerMetrics("blip", EngineStatus).exposition().decode())
+def services() -> dict[str, Any]:
+    services: dict[str, Any] = documents(ROOT / "compose.yaml")[0]["services"]
+    return services
 
 
-def test_the_names_of_metrics_are_found_in_an_expression() -> None:
-    text = 'sum by (model, le) (rate(a_b{x="by_c"}[5m])) / max(d_total) > 0.5 and on (x) up == 1e3'
-    assert metrics_in(text) == {"a_b", "d_total", "up"}
+def workers(services: dict[str, Any]) -> dict[str, Any]:
+    return {name: row for name, row in services.items() if name.startswith("worker-")}
 
 
-@pytest.mark.parametrize(("where", "expression"), EXPRESSIONS)
-def test_each_metric_that_is_named_is_told(where: str, expression: str, ours: set[str]) -> None:
-    named = metrics_in(expression)
-    assert named
-    assert named - {"up"} <= ours
+@pytest.mark.parametrize("path", CLUSTER_FILES, ids=lambda path: path.name)
+def test_manifests_fit_their_schemas(path: Path) -> None:
+    keda = yaml.safe_load((ROOT / "tests" / "keda-schema.yaml").read_text())
+    for doc in documents(path):
+        if doc["apiVersion"].startswith("keda.sh/"):
+            jsonschema.validate(doc, keda[doc["kind"]])
+        elif doc["kind"] != "Kustomization":
+            kubernetes_validate.validate(doc, "1.37", strict=True)
 
 
-@pytest.mark.parametrize(("where", "expression"), EXPRESSIONS)
-def test_each_label_and_value_that_is_named_can_occur(where: str, expression: str) -> None:
-    for label in re.findall(r"\w+", " ".join(GROUPING.findall(expression))):
-        assert label in OUR_LABELS
-    for label, value in MATCHER.findall(expression):
-        known = OUR_LABELS[label]
-        assert known is None or set(value.split("|")) <= known
+def test_all_manifests_are_applied() -> None:
+    (kustomization,) = kinds("Kustomization")
+    assert sorted(kustomization["resources"]) == sorted(
+        path.name for path in CLUSTER_FILES if path.name != "kustomization.yaml"
+    )
 
 
-def test_each_metric_that_is_told_is_on_the_dashboard(ours: set[str]) -> None:
-    shown = set().union(*(metrics_in(target["expr"]) for target in targets()))
-    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in ours}
-    assert families <= {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
+def test_each_worker_is_scaled_by_its_own_queue() -> None:
+    catalog = Catalog.load(ROOT / "models.yaml")
+    scaled = {doc["spec"]["scaleTargetRef"]["name"]: doc["spec"] for doc in kinds("ScaledObject")}
+    deployed = {doc["metadata"]["name"]: doc for doc in kinds("Deployment")}
+    assert set(scaled) == {name for name in deployed if name.startswith("worker-")}
+    for name, spec in scaled.items():
+        (container,) = deployed[name]["spec"]["template"]["spec"]["containers"]
+        model = next(e["value"] for e in container["env"] if e["name"] == "VISION_MODELS")
+        assert spec["triggers"][0]["metadata"]["listName"] == catalog.get(model).queue
 
 
-def test_the_jobs_that_the_alerts_watch_are_scraped() -> None:
-    loaded = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
-    assert {job["job_name"] for job in loaded["scrape_configs"]} == OUR_LABELS["job"]
-    for file in loaded["rule_files"]:
-        assert (PROMETHEUS / file).is_file()
+def test_each_setting_reaches_the_containers_it_is_for(services: dict[str, Any]) -> None:
+    known = {f"VISION_{name.upper()}" for name in Settings.model_fields}
+    fixed = {f"VISION_{name}" for name in SET_ELSEWHERE}
+    api = set(services["api"]["environment"])
+    worker = set(services["worker-blip"]["environment"])
+    assert api | worker == known - fixed
 
 
-def test_the_rule_of_an_alert_says_how_bad_it_is_and_what_it_means() -> None:
-    for rule in groups("alerts.yml"):
-        assert rule["labels"]["severity"] in ("critical", "warning")
-        assert rule["annotations"]["summary"]
+def test_workers_differ_in_nothing_but_model_profile_and_size(services: dict[str, Any]) -> None:
+    own = {"environment", "profiles", "deploy", "command", "extra_hosts"}
+    rows = [
+        {key: value for key, value in row.items() if key not in own}
+        for row in workers(services).values()
+    ]
+    assert all(row == rows[0] for row in rows)
+
+
+def test_the_catalogue_has_each_model_that_is_served(services: dict[str, Any]) -> None:
+    catalog = Catalog.load(ROOT / "models.yaml")
+    served = set()
+    for row in workers(services).values():
+        model = row["environment"]["VISION_MODELS"]
+        served.add(re.sub(r"\$\{\w+:-(.+)\}", r"\1", model))
+    assert {catalog.get(name).name for name in served} == served
+    (default,) = re.findall(r":-(.+)\}", services["api"]["environment"]["VISION_MODELS"])
+    always = [row for row in workers(services).values() if "profiles" not in row]
+    assert len(default.split(",")) == len(always)
+    assert set(default.split(",")) <= served
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.name)
+def test_overlays_name_services_that_exist(path: Path, services: dict[str, Any]) -> None:
+    assert set(documents(path)[0]["services"]) <= set(services)
+
+
+def test_who_may_write_where(services: dict[str, Any]) -> None:
+    for name, row in services.items():
+        assert row["read_only"] is True, name
+        assert row["cap_drop"] == ["ALL"], name
+        bound = [v["source"] for v in row.get("volumes", ()) if isinstance(v, dict)]
+        assert bound == (["./models"] if name.startswith("worker-") else []), name
+    assert [name for name, row in services.items() if "ports" in row] == ["api", "flower"]

@@ -110,11 +110,15 @@ class Heartbeat:
         if self._consumer is None or self._consumer.task_consumer is None:
             return
         wanted, queue = self._status().state.is_up, self._spec.queue
-        consumes = self._consumer.task_consumer.consuming_from(queue)
-        if consumes != wanted:
+        if self._consumes() != wanted:
             control = self._consumer.app.control
             change = control.add_consumer if wanted else control.cancel_consumer
             change(queue, destination=[self._worker], reply=False)
+
+    def _consumes(self) -> bool:
+        """Say whether Celery takes messages from the queue now; not while it reconnects."""
+        consumer = self._consumer and self._consumer.task_consumer
+        return bool(consumer and consumer.consuming_from(self._spec.queue))
 
     def _watch(self, held: int) -> None:
         """Exit when messages wait, threads are free, and yet nothing is received for a while."""
@@ -139,6 +143,7 @@ class Heartbeat:
             worker=self._worker,
             model=self._spec.name,
             held=held,
+            consuming=self._consumes(),
             started_at=self._started_at,
             **self._status().model_dump(),
         )

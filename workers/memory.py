@@ -2,10 +2,14 @@
 
 import gc
 import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
 from pydantic import BaseModel
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Where the kernel shows a container its own limits."""
 
 
 class Memory(BaseModel):
@@ -20,7 +24,29 @@ def measure() -> Memory:
     cuda = _cuda()
     if cuda is not None:
         return Memory(used=cuda.memory_reserved(), free=cuda.mem_get_info()[0])
-    return Memory(used=psutil.Process().memory_info().rss, free=psutil.virtual_memory().available)
+    free = min(psutil.virtual_memory().available, container_free())
+    return Memory(used=psutil.Process().memory_info().rss, free=free)
+
+
+def container_free(cgroup: Path = CGROUP) -> int:
+    """Return the bytes left under this container's own limit; without one, more than there are."""
+    for folder, limit, usage, cache in (
+        (cgroup, "memory.max", "memory.current", "inactive_file"),
+        (
+            cgroup / "memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
+    ):
+        try:
+            most = int((folder / limit).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            # The cache of files that nobody reads now is given up before anything is killed.
+            return max(0, most - int((folder / usage).read_text()) + int(stat[cache]))
+        except (OSError, ValueError, KeyError):  # no such hierarchy, or "max": no limit
+            continue
+    return sys.maxsize
 
 
 def release() -> None:

@@ -1,0 +1,49 @@
+"""One project a session: built, started with the default set and Flower, taken down at the end."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import shape
+from tests.containers.project import FLOWER_AUTH, KEY, Project, free_ports, why_not
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """Skip where no containers can be run."""
+    if reason := why_not():
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def project(engine: None) -> Iterator[Project]:
+    port = free_ports(3)
+    project = Project(
+        f"vision-test-{os.getpid()}",
+        COMPOSE_PROFILES="flower",
+        FLOWER_BASIC_AUTH=":".join(FLOWER_AUTH),
+        REDIS_PASSWORD="letters1and2digits",
+        VISION_API_KEYS=f"another-key,{KEY}",
+        VISION_FLOWER_PORT=str(port + 2),
+        VISION_HOST="127.0.0.1",
+        VISION_PORT=f"{port}-{port + 1}",  # the API may be scaled to two
+    )
+    try:
+        project.compose("build")
+        project.up()
+        yield project
+    finally:
+        project.compose("--profile", "*", "down", "--volumes", "--remove-orphans", check=False)
+        left = project.containers()
+    assert left == []
+
+
+@pytest.fixture(scope="session")
+def base(project: Project) -> str:
+    return project.base()
+
+
+@pytest.fixture(scope="session")
+def red_circle() -> bytes:
+    return shape("red", "circle")

@@ -1,0 +1,186 @@
+"""compose.yaml as a project of its own, driven through nothing but a compose command."""
+
+import json
+import os
+import shlex
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import requests
+
+from scripts.run_stack import LOOPBACK, is_free
+from tests.conftest import data_url
+from tests.stack import API, ROOT, wait_for
+
+COMMAND = shlex.split(os.environ.get("COMPOSE_COMMAND", "docker compose"))
+KEY = "key-of-the-tests"
+FLOWER_AUTH = ("operator", "password-of-the-tests")
+SERVICES = ("redis", "api", "worker-labels", "worker-nsfw", "worker-blip", "flower")
+FIND = "for d in /proc/[0-9]*; do grep -qsz {word} $d/cmdline && echo ${{d#/proc/}}; done; true"
+"""Prints the processes that have a word in their command line, which is held in NULs."""
+
+
+def why_not() -> str:
+    """Why no container can be run here; empty: they can."""
+    try:
+        done = subprocess.run(
+            [*COMMAND, "ls"], cwd=ROOT, capture_output=True, check=False, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired) as err:
+        return f"no compose command: {err}"
+    return f"no container engine: {done.stderr.strip()[-200:]}" if done.returncode else ""
+
+
+class Project:
+    """The stack of compose.yaml under a name of its own, with the tests' override."""
+
+    def __init__(self, name: str, *files: str, **variables: str) -> None:
+        self.name = name
+        self._files = files or ("compose.yaml", "tests/containers/compose.test.yaml")
+        # Ours alone: neither settings of the person who runs the tests, nor their .env.
+        clean = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("VISION_", "COMPOSE_", "FLOWER_", "REDIS_"))
+        }
+        self._environment = {**clean, **variables}
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Bearer {KEY}"
+
+    def compose(self, *arguments: str, check: bool = True, merge: bool = False) -> str:
+        """Run a compose command; returns what it printed, ``merge``: on both channels."""
+        files = [part for file in self._files for part in ("-f", file)]
+        done = subprocess.run(
+            [*COMMAND, "--env-file", os.devnull, "-p", self.name, *files, *arguments],
+            cwd=ROOT, env=self._environment, capture_output=True, check=False, text=True,
+            timeout=900,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"{arguments}: {done.stderr[-3000:]}"
+        return done.stdout + (done.stderr if merge else "")
+
+    def up(self, *arguments: str) -> None:
+        """Start services and wait until they are healthy."""
+        self.compose("up", "-d", "--no-build", "--wait", "--wait-timeout", "240", *arguments)
+
+    def containers(self, *services: str) -> list[dict[str, Any]]:
+        lines = self.compose("ps", "-a", "--format", "json", *services).splitlines()
+        return [json.loads(line) for line in lines]
+
+    def sh(self, service: str, script: str, index: int = 1, *, check: bool = True) -> str:
+        """Run a shell script in a container."""
+        index_option = f"--index={index}"
+        return self.compose("exec", "-T", index_option, service, "sh", "-c", script, check=check)
+
+    def signal(self, service: str, signal: str, word: str, index: int = 1) -> None:
+        """Signal the oldest process of a container whose command line has ``word``."""
+        pids = self.sh(service, FIND.format(word=word), index)
+        oldest = min(int(pid) for pid in pids.split() if pid != "1")  # 1 is the init
+        self.sh(service, f"kill -{signal} {oldest}", index)
+
+    def started(self, service: str, index: int) -> str:
+        """When a container was started; empty: it does not run now."""
+        return self.sh(service, "stat -c %Y /proc/1", index, check=False).strip()
+
+    def wait_restarted(self, service: str, index: int, before: str) -> None:
+        """Wait until a container that ended by itself is up again, and all of its kind are healthy.
+
+        Not ``up --wait``: it gives up on a container between its end and its start.
+        """
+        wait_for(
+            f"{service} {index} to start again",
+            lambda: self.started(service, index) not in ("", before) or None,
+        )
+        wait_for(
+            f"{service} to be healthy",
+            lambda: all(row["Health"] == "healthy" for row in self.containers(service)) or None,
+        )
+
+    def base(self, service: str = "api", port: int = 5000) -> str:
+        return f"http://{self.compose('port', service, str(port)).strip()}"
+
+    def ask(self, base: str, path: str, image: bytes) -> requests.Response:
+        body = {"images": [data_url(image)]}
+        return self.session.post(f"{base}{API}/{path}", json=body, timeout=120)
+
+    def workers(self, model: str) -> list[dict[str, Any]]:
+        """What the API says of a model's workers that take requests."""
+        try:
+            reply = self.session.get(f"{self.base()}{API}/models", timeout=10)
+            rows = {row["name"]: row["workers"] for row in reply.json()["models"]}
+        except (requests.RequestException, ValueError, KeyError):
+            return []
+        return [worker for worker in rows[model] if worker["consuming"]]
+
+    def wait_workers(self, model: str, count: int) -> list[dict[str, Any]]:
+        def there() -> list[dict[str, Any]] | None:
+            found = self.workers(model)
+            return found if len(found) == count else None
+
+        return wait_for(f"{count} workers of {model}", there)
+
+    @contextmanager
+    def load(self, base: str, path: str, image: bytes, clients: int = 4) -> Iterator["Load"]:
+        """Have clients ask without pause while the block runs."""
+        load = Load(self, base, path, image, clients)
+        try:
+            yield load
+        finally:
+            load.stop()
+
+
+class Load:
+    """Clients that ask one after the other until they are stopped, and what they got."""
+
+    def __init__(self, project: Project, base: str, path: str, image: bytes, clients: int) -> None:
+        self.got: Counter[str] = Counter()
+        self._lock, self._over = threading.Lock(), threading.Event()
+        self._ask: Callable[[], requests.Response] = partial(project.ask, base, path, image)
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+        self.more(clients)
+
+    def more(self, count: int) -> None:
+        """Wait until so many more requests are answered."""
+        until = self.answered + count
+        wait_for(f"{count} more replies, got {self.got}", lambda: self.answered >= until or None)
+
+    @property
+    def answered(self) -> int:
+        with self._lock:
+            return sum(self.got.values())
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                reply = self._ask()
+                got = "200" if reply.status_code == 200 else f"{reply.status_code} {reply.text}"
+            except requests.RequestException as err:
+                got = repr(err)
+            with self._lock:
+                self.got[got] += 1
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many free loopback ports in a row.
+
+    Below those that the kernel hands to outgoing connections: ours are bound only a minute later.
+    """
+    first = 20000 + os.getpid() % 10000
+    while not all(is_free(LOOPBACK, port) for port in range(first, first + count)):
+        first += count
+    return first
+
+
+def worker_names(workers: Sequence[dict[str, Any]]) -> set[str]:
+    return {worker["worker"] for worker in workers}

@@ -1,0 +1,102 @@
+"""`docker compose up -d`: what runs, as whom, what it answers, and what cannot be reached."""
+
+import pytest
+import requests
+
+from tests.containers.project import FLOWER_AUTH, SERVICES, Project
+from tests.stack import API, wait_for
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+OURS = tuple(service for service in SERVICES if service != "redis")
+API_IMAGE_MB = 120
+"""What the API's image has beside its base image, which is 125 MB."""
+CONNECT = "import socket; socket.create_connection(({host!r}, 6379), 3)"
+
+
+def test_all_services_of_the_default_set_are_healthy(project: Project) -> None:
+    states = {row["Service"]: row["Health"] for row in project.containers(*SERVICES)}
+    assert states == dict.fromkeys(SERVICES, "healthy")
+
+
+def test_a_photo_gets_labels_and_an_nsfw_score(project: Project, base: str, cat: bytes) -> None:
+    labels = project.ask(base, "labels", cat).json()["result"]["labels"]
+    assert labels[0]["name"] == "cat"
+    (nsfw,) = project.ask(base, "nsfw", cat).json()["result"]["nsfw"]
+    assert nsfw["status"] == "safe"
+
+
+def test_a_picture_gets_its_caption(project: Project, base: str, red_circle: bytes) -> None:
+    caption = project.ask(base, "caption/blip", red_circle).json()["result"]["caption"]
+    assert caption["text"] == "a red circle"
+
+
+def test_without_a_key_nothing_is_answered(base: str) -> None:
+    assert requests.post(f"{base}{API}/labels", json={"images": []}, timeout=10).status_code == 401
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_nobody_is_root_and_the_root_file_system_is_read_only(
+    project: Project, service: str
+) -> None:
+    assert project.sh(service, "id -u").strip() == "1000"
+    assert (
+        project.sh(service, "touch /app/x /opt/x 2>/dev/null; ls /app/x /opt/x", check=False) == ""
+    )
+    assert project.sh(service, "touch /tmp/x && echo written").strip() == "written"
+
+
+def test_redis_is_not_root_and_saves_nothing(project: Project) -> None:
+    assert project.sh("redis", "id -un").strip() == "redis"
+    asked = "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli config get '{}'"
+    assert project.sh("redis", asked.format("save")).split() == ["save"]
+    assert project.sh("redis", asked.format("appendonly")).split() == ["appendonly", "no"]
+    assert project.sh("redis", asked.format("maxmemory-policy")).split()[1] == "noeviction"
+    assert project.sh("redis", "grep ' /data ' /proc/mounts").split()[0] == "tmpfs"
+
+
+def test_the_image_of_the_api_is_small_and_has_no_torch(project: Project) -> None:
+    kilobytes = project.sh("api", "du -sk /opt/venv /app").split()[::2]
+    assert sum(map(int, kilobytes)) / 1000 < API_IMAGE_MB
+    assert project.sh("api", "ls -d /opt/venv/lib/python3*/site-packages/torch", check=False) == ""
+
+
+def test_only_the_api_and_flower_are_published(project: Project) -> None:
+    published = {
+        row["Service"]: {port["URL"] for port in row["Publishers"] or () if port["PublishedPort"]}
+        for row in project.containers(*SERVICES)
+    }
+    assert {name: hosts for name, hosts in published.items() if hosts} == {
+        "api": {"127.0.0.1"}, "flower": {"127.0.0.1"},
+    }  # fmt: skip
+
+
+def test_redis_cannot_be_reached_by_who_shares_the_networks_of_the_api(project: Project) -> None:
+    project.compose("--profile", "stranger", "up", "-d", "--no-build", "stranger")
+    address = project.sh("redis", "hostname -i").strip()
+    for host in ("redis", address):
+        script = f'timeout 5 python -c "{CONNECT.format(host=host)}" && echo connected'
+        assert project.sh("stranger", script, check=False) == ""
+    control = CONNECT.format(host="api").replace("6379", "5000")
+    assert project.sh("stranger", f'python -c "{control}" && echo connected') == "connected\n"
+
+
+def test_redis_wants_its_password(project: Project) -> None:
+    assert "NOAUTH" in project.sh("redis", "redis-cli llen vision.blip 2>&1")
+
+
+def test_flower_wants_its_password_shows_tasks_and_changes_nothing(
+    project: Project, base: str, red_circle: bytes
+) -> None:
+    flower = project.base("flower", 5555)
+    assert requests.get(f"{flower}/tasks", timeout=10).status_code == 401
+    assert project.ask(base, "caption/blip", red_circle).ok
+
+    def task() -> dict[str, object] | None:
+        shown = requests.get(f"{flower}/api/tasks", auth=FLOWER_AUTH, timeout=10).json()
+        ours = [task for task in shown.values() if task["routing_key"] == "vision.blip"]
+        return ours[0] if ours and ours[0]["state"] == "SUCCESS" else None
+
+    assert wait_for("the task in Flower", task)["name"] == "vision.caption"
+    (worker,) = project.workers("blip")
+    order = f"{flower}/api/worker/shutdown/{worker['worker']}"
+    assert requests.post(order, auth=FLOWER_AUTH, timeout=10).status_code == 403
