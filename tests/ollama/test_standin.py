@@ -151,7 +151,7 @@ def test_an_unload_waits_for_generations_and_shows_until_done(
     host: OllamaStandin, ask: ollama.Client
 ) -> None:
     host.knobs.hang_next, host.knobs.unload_s = 1, 0.2
-    with ThreadPoolExecutor() as pool, client(host.url, timeout=0.3) as impatient:
+    with ThreadPoolExecutor() as pool, client(host.url, timeout=0.7) as impatient:
         hung = pool.submit(caption, impatient)
         wait_for("the load", lambda: ask.ps().models or None, 5)
         ask.generate("gemma3", keep_alive=0)

@@ -100,13 +100,14 @@ def test_a_stream_may_be_cut(host: OllamaStandin, ask: ollama.Client) -> None:
 
 
 @pytest.mark.parametrize("where", ["headers", "stream"])
-def test_a_hang_lasts_until_the_client_leaves(host: OllamaStandin, where: Any) -> None:
+def test_a_hang_lasts_until_the_client_leaves(
+    host: OllamaStandin, ask: ollama.Client, where: Any
+) -> None:
     host.knobs.hang_next, host.knobs.hang_at = 1, where
-    with client(host.url, timeout=0.2) as impatient:
-        with pytest.raises(httpx.ReadTimeout):
-            list(impatient.generate("gemma3", "Say.", images=[plain(1)], stream=True))
-        wait_for("the abort", lambda: host.aborted or None, 5)
-        assert caption(impatient).response == "rgb 200 1 2"
+    with client(host.url, timeout=0.2) as impatient, pytest.raises(httpx.ReadTimeout):
+        list(impatient.generate("gemma3", "Say.", images=[plain(1)], stream=True))
+    wait_for("the abort", lambda: host.aborted or None, 5)
+    assert caption(ask).response == "rgb 200 1 2"
 
 
 def test_all_paths_may_fail_or_hang(host: OllamaStandin) -> None:

@@ -1,1 +1,1 @@
-"""Models that Ollama servers run: ask, spread, heal."""
+"""Models that an Ollama server runs: how they are asked, and how their answers are read."""

@@ -1,42 +1,56 @@
-"""What models are asked when neither the request nor the settings say."""
+"""What a vision LLM is asked when neither the request nor the operator says it."""
+
+from types import MappingProxyType
 
 from shared.vocabulary import Task
 
-PROMPTS: dict[Task, str] = {
-    Task.CAPTION: (
-        "Describe this photo in one sentence: its main subject, what happens, and where. "
-        "Say only what is visible; do not guess names, places or dates. "
-        "Start right with the description: no introduction, no quotation marks, no markup."
-    ),
-    Task.LABELS: (
-        "List 3 to 10 labels for what is visible in this photo, the most important first. "
-        "Each name is one common noun in the singular, of two words only where one would be "
-        "unclear. confidence, from 0 to 1, is how sure you are that it is there; topicality, from "
-        "0 to 1, is how much the photo is about it. Answer with JSON alone: "
-        '{"labels": [{"name": "…", "confidence": 0.0, "topicality": 0.0}]}'
-    ),
-    Task.NSFW: (
-        "Judge whether this photo is unsafe for work: nudity, sexual acts, or sexually suggestive "
-        "poses. Swimwear, medicine and classical art are safe by themselves. nsfw is true or "
-        "false; nsfw_confidence, from 0 to 1, is the probability that the photo is unsafe: near 0 "
-        "for a harmless photo, near 1 for an explicit one. Answer with JSON alone: "
-        '{"nsfw": false, "nsfw_confidence": 0.0}'
-    ),
-}
+DEFAULTS = MappingProxyType(
+    {
+        Task.CAPTION: (
+            "Describe this photo in one plain sentence of at most 25 words. Start with what "
+            "matters most and say what it does or where it is. Mention only what can be seen. "
+            "Reply with the sentence alone."
+        ),
+        Task.LABELS: (
+            "List the 3 to 10 most fitting labels of this photo: things, living beings, places "
+            "and activities that can be seen. A label is a common English noun in the singular, "
+            "one word if possible. For each give the confidence that it is there (0 to 1) and "
+            "the topicality, its share in what the photo is about (0 to 1). Reply with JSON of "
+            'this form: {"labels": [{"name": "…", "confidence": 0.0, "topicality": 0.0}]}'
+        ),
+        Task.NSFW: (
+            "Decide whether this photo is unsafe to show at work: nudity, sexual acts or "
+            "sexually suggestive poses. Art, swimwear at the beach, medicine and ordinary "
+            "portraits are safe. Give nsfw (true or false) and nsfw_confidence, the probability "
+            'that it is unsafe (0 to 1). Reply with JSON of this form: {"nsfw": false, '
+            '"nsfw_confidence": 0.0}'
+        ),
+    }
+)
+"""Prompts by task."""
 
-FORMS: dict[Task, str] = {
-    Task.CAPTION: "exactly one plain sentence that describes what is visible, and nothing else",
-    Task.LABELS: (
-        "one JSON object and nothing else, with at least one label, no code fence, no comments, "
-        'in exactly this form: {"labels": [{"name": "noun", "confidence": 0.9, "topicality": 0.8}]}'
-    ),
-    Task.NSFW: (
-        "one JSON object and nothing else, no code fence, no comments, in exactly this form: "
-        '{"nsfw": true or false, "nsfw_confidence": number from 0 to 1}'
-    ),
-}
+_STRICTER = MappingProxyType(
+    {
+        Task.CAPTION: (
+            "Write exactly one sentence about what can be seen. No introduction, no "
+            "explanation, no formatting, no refusal. Do not leave the answer empty."
+        ),
+        Task.LABELS: (
+            "Answer with one JSON object and nothing else, starting with { and ending with }. "
+            'It has one key, "labels": a list with at least one object of the keys "name" '
+            '(a noun), "confidence" and "topicality" (numbers between 0 and 1). For example '
+            '{"labels": [{"name": "bicycle", "confidence": 0.9, "topicality": 0.7}]} with the '
+            "values for this photo."
+        ),
+        Task.NSFW: (
+            "Answer with one JSON object and nothing else, starting with { and ending with }. "
+            'It has two keys: "nsfw", true or false, and "nsfw_confidence", a number between '
+            "0 and 1."
+        ),
+    }
+)
 
 
 def stricter(task: Task, prompt: str) -> str:
-    """Return the prompt to ask with again when the answer to the first could not be used."""
-    return f"{prompt}\n\nYour last answer could not be used. Reply with {FORMS[task]}."
+    """Return the prompt of the second and last try, after an answer that could not be used."""
+    return f"{prompt.strip()}\n\n{_STRICTER[task]}".strip()
