@@ -4,7 +4,6 @@ import base64
 import binascii
 import json
 import math
-import re
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple

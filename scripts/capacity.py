@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scripts.bench import through_stack
+from scripts.measuring import Client
 from shared.celery_app import make_celery
 from shared.messages import Job, task_name
 from shared.settings import Settings
@@ -49,7 +49,7 @@ def throughput(stack: Stack, processes: int, workers: int) -> None:
     for _ in range(workers):
         stack.another_worker("fake")
     stack.wait_ready("fake", workers)
-    call = through_stack(base, "fake", Task.CAPTION)
+    call = Client(base, "fake", Task.CAPTION)
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(lambda _: call(), range(2 * CLIENTS)))
         spent, started = redis_cpu(stack), time.perf_counter()
@@ -77,7 +77,7 @@ def memory(stack: Stack) -> None:
             )
             stack.store.put_images(job.images, [image], settings.timeout)
             message = {"job": job.model_dump(mode="json", exclude_defaults=True)}
-            app.send_task(task_name(job.tasks), kwargs=message, queue=spec.queue)
+            app.send_task(task_name(job), kwargs=message, queue=spec.queue)
         after = int(stack.redis.info("memory")["used_memory"])
         print(f"| {size_kb} | {(after - before) / WAITING / 1000:.0f} |", flush=True)
 

@@ -117,11 +117,14 @@ class Stack:
         return self.processes.start(f"worker-{model}", argv, **extra)
 
     def wait_ready(self, model: str, count: int = 1, timeout_s: float = UP_S) -> None:
-        """Wait until ``count`` workers have the model ready, or its load has failed."""
+        """Wait until ``count`` workers take requests, or their load has failed."""
 
         def ready() -> bool | None:
-            states = [worker.state for worker in self.presence(model).workers]
-            done = [state for state in states if state.is_up or state == WorkerState.FAILED]
+            done = [
+                worker
+                for worker in self.presence(model).workers
+                if worker.consuming or worker.state == WorkerState.FAILED
+            ]
             return True if len(done) >= count else None
 
         wait_for(f"{model}\n{self.processes.logs(f'worker-{model}')}", ready, timeout_s)

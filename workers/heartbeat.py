@@ -97,10 +97,14 @@ class Heartbeat:
 
     def _pause(self) -> None:
         """Wait for the next beat; a model that comes up or goes down is told at once."""
-        was_up, until = self._status().state.is_up, time.monotonic() + INTERVAL_S
-        while time.monotonic() < until and self._status().state.is_up == was_up:
+        before, until = self._service(), time.monotonic() + INTERVAL_S
+        while time.monotonic() < until and self._service() == before:
             if self._stop.wait(GLANCE_S):
                 return
+
+    def _service(self) -> tuple[bool, bool]:
+        """Whether the model is up, and whether requests are taken."""
+        return self._status().state.is_up, self._consumes()
 
     def _match_consumer(self) -> None:
         """Take requests only while the model is up, so that they go to replicas that are.

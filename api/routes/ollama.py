@@ -41,19 +41,19 @@ def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
     documented = partial(_documented, spec)
 
     @routes.post("/generate")
-    @documented(json=OllamaRequest)
+    @documented(OllamaRequest)
     def generate() -> Response:
         """Answer a prompt and images; a model of ours makes a caption, or labels with `format`."""
         return _in_slot(slots, partial(door.answer, OllamaCall.GENERATE))
 
     @routes.post("/chat")
-    @documented(json=OllamaRequest)
+    @documented(OllamaRequest)
     def chat() -> Response:
         """Answer a chat; a model of ours looks at the images of the last message."""
         return _in_slot(slots, partial(door.answer, OllamaCall.CHAT))
 
     @routes.post("/show")
-    @documented(json=OllamaRequest)
+    @documented(OllamaRequest)
     def show() -> Response:
         """Tell details of a model."""
         return _in_slot(slots, door.show)
@@ -88,7 +88,7 @@ def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
     return routes
 
 
-def _documented(spec: SpecTree, **body: type[OllamaRequest]) -> Callable[[View], View]:
+def _documented(spec: SpecTree, body: type[OllamaRequest] | None = None) -> Callable[[View], View]:
     """Put a view into the OpenAPI document, but call it directly.
 
     SpecTree's wrapper, also without validation, would read a streamed reply to its end.
@@ -96,7 +96,7 @@ def _documented(spec: SpecTree, **body: type[OllamaRequest]) -> Callable[[View],
 
     def decorate(view: View) -> View:
         wrapped = spec.validate(
-            **body,
+            json=body,
             resp=Documented(HTTP_200=OllamaReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply),
             skip_validation=True,
             tags=["ollama"],

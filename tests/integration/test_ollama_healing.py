@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import requests
@@ -138,7 +138,7 @@ class Webhook:
             f'u.urlopen("{self.url}", (e["OLLAMA_SERVER"] + e["OLLAMA_MODEL"]).encode())\''
         )
 
-    def __enter__(self) -> "Webhook":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

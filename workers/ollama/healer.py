@@ -51,7 +51,8 @@ class Healer:
         pace.note(Sample(speed, host.gpu_share(model)))
         trouble = pace.trouble()
         if trouble is None:
-            if pace.is_good(speed, host.gpu_share(model)) and host.degraded.pop(model, None):
+            if model in host.degraded and pace.is_good(speed, host.gpu_share(model)):
+                del host.degraded[model]
                 log.info("ollama model recovered", server=host.name, model=model)
             return
         host.degraded[model] = trouble

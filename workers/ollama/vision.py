@@ -20,7 +20,7 @@ from workers.ollama.answers import (
 )
 from workers.ollama.client import Json
 from workers.ollama.config import Defaults
-from workers.ollama.prompts import PROMPTS, stricter
+from workers.ollama.prompts import DEFAULTS, stricter
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +101,7 @@ class VisionCaller:
             Task.LABELS: self._environment.labels_prompt,
             Task.NSFW: self._environment.nsfw_prompt,
         }
-        ours = PROMPTS[task]
+        ours = DEFAULTS[task]
         return self._job.prompt or self._defaults.prompts.get(task) or environment[task] or ours
 
     def _body(self, task: Task, prompt: str, images: Sequence[str]) -> Json:
