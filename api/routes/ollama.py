@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, TypeVar
+from http import HTTPStatus
+from typing import Any
 
 import structlog
 from flask import Blueprint, Response, g, request
@@ -31,30 +32,34 @@ log = structlog.get_logger(__name__)
 NDJSON = "application/x-ndjson"
 MANAGEMENT = ("pull", "push", "create", "copy", "delete")
 Json = dict[str, Any]
-View = TypeVar("View", bound=Callable[..., Response])
 
 
 def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Blueprint:
     """Return the routes ``/api/{generate,chat,show,tags,ps,version}``, and what is refused."""
     routes = Blueprint("ollama", __name__, url_prefix="/api")
     door = _Door(service)
-    documented = partial(_documented, spec)
+    documented = partial(
+        spec.validate,
+        resp=Documented(HTTP_200=OllamaReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply),
+        skip_validation=True,
+        tags=["ollama"],
+    )
 
     @routes.post("/generate")
-    @documented(OllamaRequest)
-    def generate() -> Response:
+    @documented(json=OllamaRequest)
+    def generate() -> Any:  # noqa: ANN401 - Flask's
         """Answer a prompt and images; a model of ours makes a caption, or labels with `format`."""
         return _in_slot(slots, partial(door.answer, OllamaCall.GENERATE))
 
     @routes.post("/chat")
-    @documented(OllamaRequest)
-    def chat() -> Response:
+    @documented(json=OllamaRequest)
+    def chat() -> Any:  # noqa: ANN401 - Flask's
         """Answer a chat; a model of ours looks at the images of the last message."""
         return _in_slot(slots, partial(door.answer, OllamaCall.CHAT))
 
     @routes.post("/show")
-    @documented(OllamaRequest)
-    def show() -> Response:
+    @documented(json=OllamaRequest)
+    def show() -> Any:  # noqa: ANN401 - Flask's
         """Tell details of a model."""
         return _in_slot(slots, door.show)
 
@@ -88,34 +93,38 @@ def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
     return routes
 
 
-def _documented(spec: SpecTree, body: type[OllamaRequest] | None = None) -> Callable[[View], View]:
-    """Put a view into the OpenAPI document, but call it directly.
+class _Stream(Iterator[bytes]):
+    """A streamed reply; whatever it holds is given back when the server closes it."""
 
-    SpecTree's wrapper, also without validation, would read a streamed reply to its end.
-    """
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines, self._held = lines, ExitStack()
 
-    def decorate(view: View) -> View:
-        wrapped = spec.validate(
-            json=body,
-            resp=Documented(HTTP_200=OllamaReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply),
-            skip_validation=True,
-            tags=["ollama"],
-        )(view)
-        about = {name: value for name, value in vars(wrapped).items() if name != "__wrapped__"}
-        vars(view).update(about)
-        return view
+    def hold(self, held: ExitStack) -> None:
+        """Take over what is to be given back at the end."""
+        self._held = held
 
-    return decorate
+    def __next__(self) -> bytes:
+        return next(self._lines)
+
+    def close(self) -> None:
+        """End it, also when nothing was read."""
+        self._held.close()
 
 
-def _in_slot(slots: Slots, view: Callable[[ExitStack], Response]) -> Response:
+Reply = Response | _Stream
+
+
+def _in_slot(slots: Slots, view: Callable[[ExitStack], Reply]) -> Any:  # noqa: ANN401 - Flask's
     """Run a view in a request slot, which a streamed reply keeps until its end."""
     with ExitStack() as held:
         held.enter_context(slots.taken())
         limit_stalls(request.environ)
-        response = view(held)
-        response.call_on_close(held.pop_all().close)
-        return response
+        reply = view(held)
+        if isinstance(reply, Response):
+            return reply
+        reply.hold(held.pop_all())
+        # Not a response yet: SpecTree would read one to its end.
+        return reply, HTTPStatus.OK, {"Content-Type": NDJSON}
 
 
 class _Door:
@@ -124,7 +133,7 @@ class _Door:
     def __init__(self, service: VisionService) -> None:
         self._service, self._catalog = service, service.catalog
 
-    def answer(self, call: OllamaCall, held: ExitStack) -> Response:
+    def answer(self, call: OllamaCall, held: ExitStack) -> Reply:
         """Answer ``/api/generate`` or ``/api/chat``."""
         body = read_object(request)
         name = _model(body)
@@ -158,7 +167,7 @@ class _Door:
         """Answer ``/api/version``."""
         return _json({"version": self._snapshot().version or front_door.API_LEVEL})
 
-    def _of_ollama(self, call: OllamaCall, body: Json, part: Part, held: ExitStack) -> Response:
+    def _of_ollama(self, call: OllamaCall, body: Json, part: Part, held: ExitStack) -> Reply:
         """Pass a request on, and the reply back as it comes."""
         stream = body.get("stream") is not False
         fields = _without(body, "model", "stream", "images")
@@ -177,9 +186,9 @@ class _Door:
             return _json(pending.wait(gone).raw or {})
         parts = pending.parts(gone)
         first = next(parts)  # what fails before it becomes a status
-        return Response(_lines(first, parts, g.request_id), mimetype=NDJSON)
+        return _Stream(_lines(first, parts, g.request_id))
 
-    def _of_ours(self, call: OllamaCall, body: Json, part: Part, held: ExitStack) -> Response:
+    def _of_ours(self, call: OllamaCall, body: Json, part: Part, held: ExitStack) -> Reply:
         """Have a model of ours look, and say it as Ollama would."""
         is_chat = call == OllamaCall.CHAT
         said = front_door.take_images(body.get("messages")) if is_chat else None
@@ -207,7 +216,7 @@ class _Door:
             whole["done_reason"] = "load"  # what an empty request asks for
         if body.get("stream") is False:
             return _json(whole)
-        return Response(_ndjson(front_door.parts_of(whole)), mimetype=NDJSON)
+        return _Stream(_ndjson(front_door.parts_of(whole)))
 
     def _common(self, part: Part) -> dict[str, Any]:
         return {"request_id": g.request_id, "deadline": self._service.deadline((part,))}
