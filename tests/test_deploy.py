@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from shared.catalog import Catalog
-from shared.settings import ROOT, Settings
+from shared.settings import ROOT, OllamaSettings, Settings
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 CLUSTER_FILES = sorted(MANIFESTS.glob("*.yaml"))
@@ -67,9 +67,10 @@ def test_each_worker_is_scaled_by_its_own_queue() -> None:
 
 def test_each_setting_reaches_the_containers_it_is_for(services: dict[str, Any]) -> None:
     known = {f"VISION_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"OLLAMA_{name.upper()}" for name in OllamaSettings.model_fields}
     fixed = {f"VISION_{name}" for name in SET_ELSEWHERE}
     api = set(services["api"]["environment"])
-    worker = set(services["worker-blip"]["environment"])
+    worker = set(services["worker-ollama"]["environment"])
     assert api | worker == known - fixed
 
 

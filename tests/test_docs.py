@@ -2,14 +2,15 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from api import create_app
 from shared.catalog import Catalog
-from shared.settings import ROOT, Settings
+from shared.settings import ROOT, OllamaSettings, Settings
 
 FOLDERS = ("api", "docs", "scripts", "shared", "tests", "workers")
 DOCUMENTS = [*ROOT.glob("*.md"), *(f for folder in FOLDERS for f in (ROOT / folder).rglob("*.md"))]
@@ -61,21 +62,29 @@ def assert_lines(written: Sequence[str], wanted: Sequence[str], where: str) -> N
     assert list(written) == list(wanted), f"{where}: same order as in shared/settings.py, please"
 
 
+def settings() -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting by the name of its variable."""
+    for kind in (Settings, OllamaSettings):
+        for name, field in kind.model_fields.items():
+            yield f"{kind.model_config['env_prefix']}{name.upper()}", field
+
+
 def test_the_readme_has_each_setting_with_its_default_and_description() -> None:
     wanted = []
-    for name, field in Settings.model_fields.items():
+    for name, field in settings():
         default = as_environment(field.default)
         cell = f"`{default}`" if default else "none"
-        wanted.append(f"| `VISION_{name.upper()}` | {cell} | {field.description} |")
-    written = [line for line in read("README.md").splitlines() if line.startswith("| `VISION_")]
+        wanted.append(f"| `{name}` | {cell} | {field.description} |")
+    lines = read("README.md").splitlines()
+    written = [line for line in lines if line.startswith(("| `VISION_", "| `OLLAMA_"))]
     assert_lines(written, wanted, "the README's table of settings")
 
 
 def test_the_example_environment_has_each_setting_with_its_default_commented_out() -> None:
     wanted = []
-    for name, field in Settings.model_fields.items():
+    for name, field in settings():
         wanted.append(f"# {field.description}")
-        wanted.append(f"#VISION_{name.upper()}={as_environment(field.default)}")
+        wanted.append(f"#{name}={as_environment(field.default)}")
     _, _, body = read(".env.example").partition("\n\n")
     assert_lines([line for line in body.splitlines() if line], wanted, ".env.example")
 

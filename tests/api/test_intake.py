@@ -138,7 +138,8 @@ def test_all_fields_of_a_json_body_are_read() -> None:
             "url": "https://example.com/cat.jpg",
             "options": {"temperature": 0.1, "num_ctx": 4096},
             "stream": False,
-            "schema": {"unknown": "fields are ignored"},
+            "schema": {"type": "object"},
+            "unknown": "fields are ignored",
         }
     )
 
@@ -150,7 +151,8 @@ def test_all_fields_of_a_json_body_are_read() -> None:
         prompt="a photo of",
         images=(BASE64,),
         url="https://example.com/cat.jpg",
-        options=Options(temperature=0.1),
+        options=Options.model_validate({"temperature": 0.1, "num_ctx": 4096}),
+        schema={"type": "object"},
         stream=False,
     )
 
