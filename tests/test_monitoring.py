@@ -9,7 +9,7 @@ import yaml
 
 from api import create_app
 from shared.settings import ROOT, Settings
-from shared.store import EngineStatus, Presence
+from shared.store import EngineStatus, OllamaHost, Presence
 from shared.vocabulary import Task, WorkerState
 from tests.scrape import names
 from workers.health import Recycle
@@ -21,6 +21,7 @@ STRING = re.compile(r'"[^"]*"')
 MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 METRIC = re.compile(r"(?<![\w$.])([a-zA-Z_:][\w:]*)(?!\s*\(|[\w:])")
+HOST = OllamaHost(url="http://a", up=True, parallel=1, tokens_per_s={"m": 1.0}, heals={"healed": 1})
 WORDS = {"and", "or", "unless", "bool", "offset"}
 OUR_LABELS = {
     "model": None,  # the catalogue's
@@ -31,6 +32,8 @@ OUR_LABELS = {
     "le": None,
     "job": {"vision-api", "vision-workers"},
     "instance": None,
+    "server": None,
+    "outcome": None,
 }
 
 
@@ -64,7 +67,9 @@ def ours() -> set[str]:
         patch.setattr("shared.store.Store.presence", lambda *_: Presence((), seen=True, queued=0))
         text = create_app(Settings(redis_url="redis://127.0.0.1:1/0")).test_client().get("/metrics")
         found = names(text.text)
-    return found | names(WorkerMetrics("blip", EngineStatus).exposition().decode())
+    return found | names(
+        WorkerMetrics("ollama", lambda: EngineStatus(hosts=(HOST,))).exposition().decode()
+    )
 
 
 def test_the_names_of_metrics_are_found_in_an_expression() -> None:

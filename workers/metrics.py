@@ -4,7 +4,7 @@ The numbers are those of the engine's status, read when Prometheus asks. Only ho
 took is counted here: the engine tells it by one call per batch.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry, Histogram, generate_latest, start_http_server
@@ -16,7 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from shared.store import EngineStatus
+from shared.store import EngineStatus, OllamaHost
 from shared.vocabulary import WorkerState
 from workers.health import Recycle
 
@@ -73,6 +73,7 @@ class WorkerMetrics(Collector):
         yield self._states(status)
         yield self._recycles(status)
         yield self._batches(status)
+        yield from _ollama(status.hosts)
 
     def _gauge(self, name: str, what: str, value: float) -> Metric:
         family = GaugeMetricFamily(f"vision_worker_{name}", what, labels=["model"])
@@ -115,3 +116,29 @@ class WorkerMetrics(Collector):
             sum(jobs * n for jobs, n in sizes.items()),
         )
         return family
+
+
+def _ollama(hosts: Sequence[OllamaHost]) -> Iterable[Metric]:
+    """Tell how each Ollama server does; other workers have none."""
+    up = GaugeMetricFamily(
+        "vision_ollama_server_up", "Whether the Ollama server answers.", labels=["server"]
+    )
+    degraded = GaugeMetricFamily(
+        "vision_ollama_degraded_models", "Models that stay slow there.", labels=["server"]
+    )
+    speed = GaugeMetricFamily(
+        "vision_ollama_tokens_per_second",
+        "Median speed of the last answers.",
+        labels=["server", "model"],
+    )
+    heals = CounterMetricFamily(
+        "vision_ollama_heals", "Attempts to heal a model.", labels=["server", "outcome"]
+    )
+    for host in hosts:
+        up.add_metric([host.url], host.up)
+        degraded.add_metric([host.url], len(host.degraded))
+        for model, tokens_per_s in host.tokens_per_s.items():
+            speed.add_metric([host.url, model], tokens_per_s)
+        for outcome, count in host.heals.items():
+            heals.add_metric([host.url, outcome], count)
+    return up, degraded, speed, heals

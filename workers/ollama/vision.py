@@ -1,5 +1,6 @@
 """Captions, labels and NSFW scores from models that answer in words."""
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -88,7 +89,8 @@ class VisionCaller:
             reply = await self._ask("/api/generate", self._body(task, text, images))
             try:
                 # Some models put all they say into their thoughts.
-                return read(str(reply.get("response") or reply.get("thinking") or ""))
+                words = str(reply.get("response") or reply.get("thinking") or "")
+                return await asyncio.to_thread(read, words)  # mending may take a while
             except Unusable as err:
                 why = str(err)
                 log.warning("unusable answer", model=self._ollama.model, task=task, reason=why)
