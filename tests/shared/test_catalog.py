@@ -8,6 +8,7 @@ from shared.catalog import FAMILIES, Catalog, ModelSpec
 from shared.errors import NotOffered
 from shared.settings import ROOT
 from shared.vocabulary import Task
+from tests.stack import CATALOG as TEST_CATALOG
 
 CAPTIONER = {"name": "writer", "family": "blip", "source": "some/where", "version": "2.1"}
 LABELLER = {"name": "sorter", "family": "efficientnet_lite", "aliases": ["sorter-lite-0"]}
@@ -289,3 +290,20 @@ def test_a_plan_says_which_model_does_what(
 def test_a_plan_without_any_model_is_refused(catalog: Catalog) -> None:
     with pytest.raises(NotOffered):
         catalog.plan((Task.NSFW, Task.LABELS), "writer", "", ALL)
+
+
+def test_names_that_are_not_here_are_ollamas_if_they_are_passed_on() -> None:
+    catalog = Catalog.load(TEST_CATALOG, passes_on=True)
+    spec = catalog.find("llava", "7b")
+    assert (spec.name, spec.version, spec.source) == ("llava", "7b", "llava:7b")
+    assert (spec.queue, spec.served_by) == ("vision.ollama", "ollama")
+    assert catalog.find("hf.co/someone/Model-GGUF:Q4_K_M", "").source == (
+        "hf.co/someone/Model-GGUF:Q4_K_M"
+    )
+    assert catalog.find("gemma", "").source == "gemma3:4b"
+    assert catalog.find("fake:latest", "").family == "fake"
+    for name in ("ollama", "no such/ name", "x" * 300, "a\nb"):
+        with pytest.raises(NotOffered):
+            catalog.find(name, "")
+    with pytest.raises(NotOffered):
+        Catalog.load(TEST_CATALOG).find("llava", "7b")
