@@ -60,6 +60,7 @@ def hold_all_slots(pool: ThreadPoolExecutor, base: str, model: str) -> list[Futu
     return asked
 
 
+@pytest.mark.slow
 def test_requests_of_all_processes_are_added_up(watched: Stack, base: str) -> None:
     watched.worker("brief")
     watched.worker("fake")
@@ -139,6 +140,7 @@ def test_a_client_that_hangs_up_is_counted(watched: Stack, base: str) -> None:
         assert wait_for("the count", aborts) == 1
 
 
+@pytest.mark.slow
 def test_a_task_whose_worker_dies_is_counted_and_answered(watched: Stack, base: str) -> None:
     victim = watched.another_worker("restarting")
     watched.wait_ready("restarting")

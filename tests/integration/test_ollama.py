@@ -177,8 +177,8 @@ def test_many_requests_use_both_servers_and_none_is_crossed(ollama: Ollama) -> N
         {"fail_next": 1},
         {"fail_next": 1, "fail_at": "stream"},
         {"cut_next": 1},
-        {"hang_next": 1},
-        {"hang_next": 1, "hang_at": "stream"},
+        pytest.param({"hang_next": 1}, marks=pytest.mark.slow),
+        pytest.param({"hang_next": 1, "hang_at": "stream"}, marks=pytest.mark.slow),
     ],
     ids=["500", "500-midway", "cut", "hang", "hang-midway"],
 )

@@ -112,6 +112,7 @@ def test_it_comes_up_answers_restarts_a_dead_worker_and_leaves_nothing_on_ctrl_c
     assert "All stopped" in launched.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_redis_of_ones_own_is_used_and_sigterm_stops_the_rest(
     stack: Stack, launch: Launch
 ) -> None:

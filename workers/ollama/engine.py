@@ -88,7 +88,8 @@ class OllamaEngine:
 
         Its future raises ``Dropped``, ``HandedBack`` or a :class:`VisionError`.
         """
-        self._post(lambda: self._take(item))
+        if not self._post(lambda: self._take(item)):
+            item.future.set_exception(HandedBack())  # Celery's last threads, after the end
         return item.future
 
     def drain(self) -> None:
@@ -109,12 +110,14 @@ class OllamaEngine:
         self._post(self._over.set)
         self._thread.join()
 
-    def _post(self, call: Callable[[], object]) -> None:
+    def _post(self, call: Callable[[], object]) -> bool:
+        """Have the loop make a call; say whether there still is a loop."""
         assert self._loop  # noqa: S101 - started
         try:
             self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # closed: Celery's last threads may still come
-            log.warning("engine is over")
+        except RuntimeError:
+            return False
+        return True
 
     # The loop.
 

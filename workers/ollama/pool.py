@@ -121,6 +121,9 @@ class Pool:
                 await self.mark(host, "")
             except HostError as err:
                 await self.mark(host, err.message)
+            except Exception as err:
+                log.exception("the server's answer was not understood", server=host.name)
+                await self.mark(host, f"not understood: {err!r}")
             await after_look()
             await asyncio.sleep(self._poll_s)
 
