@@ -21,7 +21,7 @@ test: $(DEV) ## run the tests
 	@$(BIN)/python -m pytest $(TESTS)
 
 test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state, a soak
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow $(TESTS)
 
 test-containers: $(DEV) ## build the images and test the compose stack; COMPOSE_COMMAND names compose
 	@$(BIN)/python -m pytest -m containers
