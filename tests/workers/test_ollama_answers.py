@@ -203,6 +203,9 @@ SAFE, UNSAFE = NsfwStatus.SAFE, NsfwStatus.UNSAFE
         ('[{"nsfw": false}, {"nsfw": true}]', UNSAFE, 1),
         ('{"labels": [{"name": "a", "nsfw": false}, {"name": "b", "nsfw": true}]}', UNSAFE, 1),
         ("Unsafe.", UNSAFE, 1),
+        ('{"porn": 0.3, "hentai": 0.3, "sexy": 0.3, "neutral": 0.1}', UNSAFE, 0.9),
+        ('[{"label":"normal","score":0.99},{"label":"nsfw","score":0.01}]', SAFE, 0.01),
+        ('{"safe": 0.98}', SAFE, 0.02),
         ('"SFW"', SAFE, 0),
         ("Not safe for work", UNSAFE, 1),
     ],
@@ -226,7 +229,7 @@ def test_verdicts_are_found_however_they_are_written(
 )
 def test_class_scores_are_read_in_any_case(text: str) -> None:
     verdict = read_nsfw(text)
-    assert (verdict.status, verdict.score) == (UNSAFE, 0.8)
+    assert (verdict.status, verdict.score) == (UNSAFE, 0.87)  # they exclude each other
     assert (verdict.drawing, verdict.hentai, verdict.neutral) == (0.1, 0.02, 0.07)
     assert (verdict.porn, verdict.sexy) == (0.8, 0.05)
 
@@ -261,3 +264,27 @@ def test_scores_from_the_threshold_on_are_unsafe() -> None:
 def test_no_verdict_is_an_error(text: str) -> None:
     with pytest.raises(Unusable, match="whether the image is safe"):
         read_nsfw(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I see [something] nice",
+        "- cat {hm}",
+        "{a, a, " * 40 + "a, " * 4500,
+        '{"x": ' * 100_000,
+    ],
+)
+def test_prose_with_brackets_and_babble_name_no_labels(text: str) -> None:
+    with pytest.raises(Unusable):
+        read_labels(text)
+
+
+def test_a_form_that_was_not_filled_in_is_no_verdict() -> None:
+    with pytest.raises(Unusable):
+        read_nsfw('{"drawing": 0, "hentai": 0, "neutral": 0, "porn": 0, "sexy": 0}')
+
+
+def test_an_answer_after_long_thoughts_is_read() -> None:
+    thoughts = "<think>" + "is it a cat? " * 5000 + "</think>"
+    assert read_labels(thoughts + '{"labels": ["cat"]}')[0].name == "cat"

@@ -16,6 +16,8 @@ from workers.ollama.answers import LABELS_SCHEMA, NSFW_SCHEMA, Unusable, read_ca
         "**A cat** sits on *a mat*.",
         "# Caption\n\nA cat sits on a mat.",
         "## Caption: A cat sits on a mat.",
+        "# Caption\nA cat sits on a mat.<|im_end|>",
+        "### Description\n\n**A cat sits on a mat.**",
         "Here is a caption: A cat sits on a mat.",
         "Here's a short caption for the image:\n\n> A cat sits on a mat.",
         "Sure! Here\u2019s the description you asked for:\nA cat sits\non a mat.",
@@ -98,3 +100,8 @@ def test_the_second_prompt_keeps_the_first_and_adds_to_it(task: Task) -> None:
     assert second.startswith("Count the sheep.\n\n")
     assert len(second) > 100
     assert prompts.stricter(task, "").strip()
+
+
+def test_quotes_of_words_in_a_caption_are_kept() -> None:
+    text = '"Stop" is on a sign that says "go"'
+    assert read_caption(text).text == text

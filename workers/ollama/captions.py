@@ -18,6 +18,7 @@ LONGEST = 1000
 """Characters of a caption; a model that goes on is cut at a word."""
 
 _KEYS = ("caption", "description", "text", "sentence", "response", "answer", "result", "content")
+_HEADING = re.compile(r"^#{1,6}\s.*$", re.MULTILINE)
 _FENCE = re.compile(r"```[a-zA-Z]*\n?")
 _GREETING = r"(?:sure|certainly|of course|absolutely|okay|ok|great)[!,.:]+\s*"
 _SUBJECT = r"(?:caption|description|answer|sentence)"
@@ -44,6 +45,7 @@ def read_caption(text: str) -> Caption:
     spoken = _FENCE.sub("", without_thoughts(text)).strip()
     if spoken.startswith(("{", "[")):
         spoken = _text_in(read_json(spoken), DEEPEST)
+    spoken = _HEADING.sub("", spoken).strip() or spoken
     caption = _first_sentence_like(re.split(r"\n\s*\n", spoken))
     if not re.search(r"\w", caption):
         raise Unusable("the model wrote no caption")
@@ -87,5 +89,7 @@ def _plain(paragraph: str) -> str:
 def _unquoted(text: str) -> str:
     """Return a text without quotes around all of it."""
     while len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES:
+        if text[0] in text[1:-1]:
+            break  # quotes of parts: "Stop" is on a sign that says "go"
         text = text[1:-1].strip()
     return text

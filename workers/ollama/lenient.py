@@ -1,5 +1,6 @@
 """Reads what LLMs write when they were asked for JSON, numbers and names."""
 
+import json
 import math
 import re
 from itertools import accumulate
@@ -14,11 +15,16 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 MOST_CHARACTERS = 16_000
 """Of an answer; what is longer is a model that repeats itself, and repairing takes its time."""
 
-MOST_BRACKETS = 200
+MOST_TO_MEND = 4_000
+"""Of JSON that is broken; more of it keeps the mending busy for seconds."""
+MOST_BRACKETS = 32
 """That are open at a time."""
 LONGEST_NUMBER = 40
 DEEPEST = 8
 """How far answers are searched: what is nested deeper is none."""
+
+MOST_THOUGHT = 200_000
+"""Characters of thoughts and answer together."""
 
 SHARE_SCHEMA = {"type": "number", "minimum": 0, "maximum": 1}
 NAMES = ("name", "label", "labelname", "tag", "title", "object", "class", "keyword", "text")
@@ -28,6 +34,8 @@ QUOTES = "\"'\u2018\u2019\u201c\u201d\u00ab\u00bb"
 """Straight and typographic."""
 
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
+_TOKEN = re.compile(r"<\|\w+\|>")
+"""Marks of a model's template."""
 _THOUGHT_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _BARE_PERCENT = re.compile(r"(:\s*)(\d+(?:\.\d+)?\s*%)")
 _JSON_LINES = re.compile(r"\}[ \t\r]*\n\s*\{")
@@ -62,8 +70,9 @@ def without_thoughts(text: str) -> str:
     The opening tag may be missing, when it belongs to the model's template, and the closing one,
     when the model ran out of tokens: then there is no answer.
     """
-    text = _THOUGHT.sub("", printable(text[:MOST_CHARACTERS]))
-    return _THOUGHT_END.split(text)[-1].strip()
+    text = _TOKEN.sub("", printable(text[:MOST_THOUGHT]))
+    text = _THOUGHT.sub("", text)
+    return _THOUGHT_END.split(text)[-1].strip()[:MOST_CHARACTERS]
 
 
 def read_json(text: str) -> Json:
@@ -75,10 +84,18 @@ def read_json(text: str) -> Json:
     mended = _BARE_PERCENT.sub(r'\1"\2"', without_thoughts(text))
     # Of objects on lines of their own only the last would be kept.
     mended = _JSON_LINES.sub("},{", mended)
+    try:
+        whole: Json = json.loads(mended)
+    except (RecursionError, ValueError):
+        pass
+    else:
+        return whole
+    if not re.search(r"[:\"']", mended):
+        return ""  # prose with brackets in it, which mending would make values of
     if max(accumulate(map(_step, mended)), default=0) > MOST_BRACKETS:
         return ""  # no answer; to mend it takes seconds
     try:
-        value: Json = json_repair.loads(mended)  # type: ignore[assignment]
+        value: Json = json_repair.loads(mended[:MOST_TO_MEND])  # type: ignore[assignment]
     except (RecursionError, ValueError):
         return ""  # brackets by the thousand, or digits
     return value

@@ -62,7 +62,7 @@ def _objects(value: Json, deepest: int) -> Iterator[dict[str, Json]]:
     if isinstance(value, list) and deepest:
         objects = [item for part in value for item in _objects(part, deepest - 1)]
         named = {key(str(first(item, *NAMES))): first(item, *CONFIDENCES) for item in objects}
-        yield from [named] if set(named) & set(_CLASSES) else objects
+        yield from [named] if set(named) & {*_CLASSES, *_FLAG} else objects
     elif isinstance(value, dict) and deepest:
         known = fields(value)
         for inner in value.values():
@@ -98,6 +98,9 @@ def _score(
     # Beside a word that is not known, nobody can say what the score is of.
     if score is None and flag is None and first(item, *_VERDICT) is None:
         score = read_share(first(item, *_FLAG, "score"))
+        safe = read_share(first(item, *_OPPOSITE))
+        if score is None and safe is not None:
+            score = 1 - safe
     if flag is None:
         return _score_of_classes(classes) if score is None else score
     if score is None:
@@ -124,4 +127,6 @@ def _score_of_classes(classes: dict[str, float | None]) -> float | None:
     unsafe = [classes[name] for name in ("hentai", "porn", "sexy")]
     known = [value for value in unsafe if value is not None]
     neutral = classes["neutral"]
-    return max(known) if known else None if neutral is None else 1 - neutral
+    if known and (any(known) or neutral):
+        return min(sum(known), 1.0)  # classes exclude each other, as in a classifier's output
+    return None if neutral is None or known else 1 - neutral  # all at 0: a form not filled in
