@@ -39,7 +39,7 @@ check: $(DEV) ## format, lint, types, imports, Dockerfiles, manifests
 bench: $(DEV) ## measure what the stack adds to a model called in-process
 	@PYTHONPATH=. $(BIN)/python scripts/bench.py
 
-bench-engine: $(DEV) ## stack against bare models at real size, 25 minutes; MODELS=a,b, QUICK=1
+bench-engine: $(DEV) ## stack against bare models at real size, half an hour; MODELS=a,b QUICK=1
 	@PYTHONPATH=. $(BIN)/python scripts/bench_engine.py $(if $(MODELS),--models $(MODELS)) \
 	  $(if $(QUICK),--quick) $(if $(CHECKPOINTS),--checkpoints $(CHECKPOINTS))
 

@@ -232,7 +232,10 @@ def simple_captioner(folder: Path) -> Callable[[], None]:
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
     from transformers.models.auto import AutoImageProcessor
+    from transformers.utils import logging
 
+    quiet: Any = logging.disable_progress_bar
+    quiet()
     loader: Any = AutoModelForImageTextToText
     model = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
     beams = 4 if model.config.model_type == "vision-encoder-decoder" else 1
