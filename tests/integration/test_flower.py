@@ -1,14 +1,21 @@
 """Operators see each request in Flower as one task, with queue, state and runtime."""
 
+import io
 import json
+import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from PIL import Image
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
 
-from scripts.run_stack import LOOPBACK, free_port
+from scripts.run_stack import FLOWER_COLUMNS, LOOPBACK, free_port
 from tests.conftest import data_url
 from tests.stack import API, Stack, end, wait_for
 
@@ -16,7 +23,10 @@ from tests.stack import API, Stack, end, wait_for
 @pytest.fixture(scope="module")
 def flower(stack: Stack) -> Iterator[str]:
     port = free_port()
-    argv = [sys.executable, "-m", "celery", "flower", f"--address={LOOPBACK}", f"--port={port}"]
+    argv = [
+        sys.executable, "-m", "celery", "flower",
+        f"--address={LOOPBACK}", f"--port={port}", f"--tasks_columns={FLOWER_COLUMNS}",
+    ]  # fmt: skip
     process = stack.processes.start(
         "flower",
         argv,
@@ -37,6 +47,25 @@ def flower(stack: Stack) -> Iterator[str]:
     end(process)
 
 
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """A real browser without a screen."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no chromium and chromedriver: Debian's chromium-driver brings both")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        "headless", "no-sandbox", "disable-gpu", "disable-background-networking",
+        "disable-component-update", "disable-sync", "window-size=1500,700",
+        f"user-data-dir={tmp_path}",
+    ):  # fmt: skip
+        options.add_argument(f"--{argument}")
+    service = webdriver.ChromeService(driver, env={"PATH": "/usr/bin:/bin"})
+    with webdriver.Chrome(options, service) as started:
+        yield started
+
+
 def test_a_request_is_one_task_with_queue_state_runtime_and_small_arguments(
     stack: Stack, api: str, flower: str, cat: bytes
 ) -> None:
@@ -54,3 +83,39 @@ def test_a_request_is_one_task_with_queue_state_runtime_and_small_arguments(
     assert task["runtime"] > 0
     assert len(task["kwargs"]) + len(task["args"] or "") < 600
     assert data_url(cat)[40:80] not in json.dumps(task)
+
+
+def test_an_operators_browser_lists_tasks_with_queue_state_and_runtime(
+    api: str, flower: str, cat: bytes, browser: webdriver.Chrome
+) -> None:
+    for task in ("caption", "labels", "nsfw"):
+        body = {"images": [data_url(cat)], "id": "seen-in-a-browser"}
+        assert requests.post(f"{api}{API}/{task}/fake", json=body, timeout=30).status_code == 200
+    browser.get(f"{flower}/tasks")
+
+    def all_three() -> list[dict[str, str]] | None:
+        shown = rows(browser)
+        done = {row["name"] for row in shown if row["state"] == "SUCCESS"}
+        if done >= {"vision.caption", "vision.labels", "vision.nsfw"}:
+            return shown
+        browser.refresh()
+        return None
+
+    for row in wait_for("the tasks", all_three, 30):
+        assert row["routing_key"] == "vision.fake"
+        assert float(row["runtime"].removesuffix(" ms")) > 0
+        assert row["worker"].startswith("fake-")
+    shot = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+    assert shot.width > 1000
+    assert len(shot.getcolors(1 << 24) or ()) > 100  # text is drawn, not a blank page
+
+
+def rows(browser: webdriver.Chrome) -> list[dict[str, str]]:
+    """Return Flower's task list as the browser shows it; none while it is being filled."""
+    try:
+        found = browser.find_elements(By.CSS_SELECTOR, "#tasks-table tbody tr")
+        cells = [[cell.text for cell in row.find_elements(By.TAG_NAME, "td")] for row in found]
+    except StaleElementReferenceException:
+        return []
+    names = FLOWER_COLUMNS.split(",")
+    return [dict(zip(names, row, strict=True)) for row in cells if len(row) == len(names)]
