@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import shape
-from tests.containers.project import FLOWER_AUTH, KEY, Project, free_ports, why_not
+from tests.containers.project import FLOWER_AUTH, KEY, NOBODY, Project, free_ports, why_not
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,8 @@ def project(engine: None) -> Iterator[Project]:
         f"vision-test-{os.getpid()}",
         COMPOSE_PROFILES="flower",
         FLOWER_BASIC_AUTH=":".join(FLOWER_AUTH),
+        OLLAMA_ENABLED="true",
+        OLLAMA_HOST=NOBODY,  # its worker is started by the one test that asks it
         REDIS_PASSWORD="letters1and2digits",
         VISION_API_KEYS=f"another-key,{KEY}",
         VISION_FLOWER_PORT=str(port + 2),

@@ -20,6 +20,8 @@ from tests.stack import API, ROOT, wait_for
 COMMAND = shlex.split(os.environ.get("COMPOSE_COMMAND", "docker compose"))
 KEY = "key-of-the-tests"
 FLOWER_AUTH = ("operator", "password-of-the-tests")
+NOBODY = "http://127.0.0.1:9"
+"""An Ollama server that nobody answers for: within the worker's container."""
 SERVICES = ("redis", "api", "worker-labels", "worker-nsfw", "worker-blip", "flower")
 FIND = "for d in /proc/[0-9]*; do grep -qsz {word} $d/cmdline && echo ${{d#/proc/}}; done; true"
 """Prints the processes that have a word in their command line, which is held in NULs."""
@@ -46,7 +48,7 @@ class Project:
         clean = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("VISION_", "COMPOSE_", "FLOWER_", "REDIS_"))
+            if not key.startswith(("VISION_", "COMPOSE_", "FLOWER_", "OLLAMA_", "REDIS_"))
         }
         self._environment = {**clean, **variables}
         self.session = requests.Session()

@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from tests.containers.project import FLOWER_AUTH, SERVICES, Project
+from tests.containers.project import FLOWER_AUTH, NOBODY, SERVICES, Project
 from tests.stack import API, wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
@@ -100,3 +100,22 @@ def test_flower_wants_its_password_shows_tasks_and_changes_nothing(
     (worker,) = project.workers("blip")
     order = f"{flower}/api/worker/shutdown/{worker['worker']}"
     assert requests.post(order, auth=FLOWER_AUTH, timeout=10).status_code == 403
+
+
+def test_an_ollama_server_that_nobody_answers_for_is_named(
+    project: Project, base: str, red_circle: bytes
+) -> None:
+    project.compose("up", "-d", "--no-build", "worker-ollama")  # without a server never healthy
+    try:
+
+        def refused() -> requests.Response | None:
+            reply = project.ask(base, "caption/unknown:1b", red_circle)
+            return reply if NOBODY in reply.text else None
+
+        reply = wait_for("the worker's word on its server", refused, timeout_s=180)
+        assert reply.status_code == 503
+        assert "No Ollama server can be reached." in reply.json()["error"]
+        (row,) = project.containers("worker-ollama")
+        assert row["State"] == "running"
+    finally:
+        project.compose("rm", "--stop", "--force", "worker-ollama")
