@@ -22,7 +22,7 @@ from api.admission import AWAY, RETRY_S, check_served, patiently
 from shared.catalog import ModelSpec
 from shared.errors import DeadlineExceeded, ModelFailed, VisionError
 from shared.messages import Job, Outcome, task_name
-from shared.store import ENQUEUED_AT, Presence, Store
+from shared.store import ENQUEUED_AT, Presence, Store, Trace
 
 log = structlog.get_logger(__name__)
 
@@ -216,12 +216,19 @@ class Pending:
                 check_served(self._spec, self._presence(self._spec))
         except redis.RedisError:
             self._missing_since = None
-            return
+        else:
+            self._judge(trace, now)
+
+    def _judge(self, trace: Trace, now: float) -> None:
+        """Raise when a trace leads nowhere, once it has for a moment."""
         if trace.held:
             self._tag, self._missing_since = trace.delivery_tag, None
             if not trace.holder_alive:
                 raise _Lost
-        elif trace.maybe_queued:
+            return
+        if trace.queued_at != self._queued_at:  # a worker has handed it back
+            self._queued_at, self._tag = trace.queued_at, ""
+        if trace.maybe_queued:
             self._missing_since = None
         else:
             self._missing_since = self._missing_since or now

@@ -3,7 +3,8 @@
 ====================================  ========================================================
 ``vision:image:<unique>:<n>``         encoded image, read by the worker, deleted when answered
 ``vision:void:<task id>``             nobody waits for this task any more: do not run it
-``vision:lease:<task id>``            ``worker|delivery tag`` of the worker that holds the task
+``vision:lease:<task id>``            ``worker|delivery tag`` of the worker that holds the task;
+                                      ``|time`` when a worker has put it back on the queue
 ``vision:worker:<worker>``            heartbeat: :class:`WorkerStatus` as JSON, a few seconds
 ``vision:workers:<model>``            set of the workers that ever beat for the model
 ``vision:part:<task id>``             list: parts of a reply that Ollama is still making
@@ -14,6 +15,7 @@
 """
 
 import json
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -28,9 +30,13 @@ from shared.vocabulary import WorkerState
 
 HEARTBEAT_TTL_S = 4
 LEASE_TTL_S = 3
+HAND_BACK_S = 2.0
+"""How long Celery may take to put a task back on the queue."""
+HANDED_BACK_TTL_S = 10
+"""Longer than the API takes to look."""
 SPARE_TTL_S = 60
-SNAPSHOT_TTL_S = 30
 """How much longer than its request's deadline anything of a request may stay in Redis."""
+SNAPSHOT_TTL_S = 30
 ENQUEUED_AT = "enq"
 """Message header: when the API published, seconds since the epoch."""
 
@@ -113,6 +119,8 @@ class Trace(NamedTuple):
     held: bool
     holder_alive: bool
     maybe_queued: bool
+    queued_at: float
+    """When it was put on the queue for the last time, in seconds since the epoch."""
 
 
 def connect(url: str) -> "redis.Redis":
@@ -198,9 +206,10 @@ class Store:
         """Say that ``worker`` holds the task, before its next heartbeat says so."""
         self._redis.set(f"vision:lease:{task_id}", f"{worker}|{tag}", ex=LEASE_TTL_S)
 
-    def release(self, task_id: str) -> None:
-        """Give up the lease of a task that goes back on the queue."""
-        self._redis.delete(f"vision:lease:{task_id}")
+    def hand_back(self, task_id: str) -> None:
+        """Give up the lease of a task that goes back on the queue, behind all that wait there."""
+        back_at = time.time() + HAND_BACK_S
+        self._redis.set(f"vision:lease:{task_id}", f"|{back_at}", ex=HANDED_BACK_TTL_S)
 
     def leave(self, worker: str, model: str) -> None:
         """Take a worker that stops off the list; ``seen`` stays, another may be starting."""
@@ -238,9 +247,13 @@ class Store:
         """Find a published task: held by a worker, perhaps still queued, or lost.
 
         ``maybe_queued`` compares the oldest message's age with the task's, for the queue is
-        first in, first out: while an older message waits, this one does too.
+        first in, first out: while an older message waits, this one does too. A message that was
+        handed back is as new as its return.
         """
         lease, alive, queued, oldest = self._trace(keys=[f"vision:lease:{task_id}", queue])
+        holder, _, tag = lease.decode().partition("|")
+        if lease and not holder:
+            enqueued_at, tag = float(tag), ""
         maybe_queued = False
         if queued:
             try:
@@ -248,8 +261,7 @@ class Store:
                 maybe_queued = oldest_at <= enqueued_at
             except (ValueError, KeyError, TypeError):
                 maybe_queued = True  # not published by us: cannot tell, so keep waiting
-        tag = lease.decode().partition("|")[2]
-        return Trace(tag, bool(lease), bool(alive), maybe_queued)
+        return Trace(tag, bool(holder), bool(alive), maybe_queued, enqueued_at)
 
     def forget_delivery(self, task_id: str, tag: str) -> None:
         """Remove a dead worker's unacknowledged message, so that it is not delivered again."""

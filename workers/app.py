@@ -115,6 +115,7 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> N
 
     @signals.worker_shutting_down.connect(weak=False)
     def drain(**_: Any) -> None:  # noqa: ANN401
+        heartbeat.drain()
         engine.drain()
 
     @signals.worker_shutdown.connect(weak=False)

@@ -54,11 +54,16 @@ class Heartbeat:
         self._stalled_since: float | None = None
         self._consumer: Any = None
         self._stop = threading.Event()
+        self._draining = False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         """Begin to beat."""
         self._thread.start()
+
+    def drain(self) -> None:
+        """Go on beating while the last batch runs, but expect no more requests."""
+        self._draining = True
 
     def stop(self) -> None:
         """Stop, and take the worker off the list of its model."""
@@ -86,8 +91,9 @@ class Heartbeat:
             try:
                 held = [(request.id, delivery_tag(request)) for request in _reserved()]
                 self._store.beat(self._current(len(held)), held, self._seen_s)
-                self._match_consumer()
-                self._watch(len(held))
+                if not self._draining:
+                    self._match_consumer()
+                    self._watch(len(held))
             except redis.RedisError as err:
                 self._stalled_since = None
                 log.warning("no heartbeat", error=str(err))

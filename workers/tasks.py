@@ -41,7 +41,7 @@ def register_tasks(
             # This worker's model failed while it held the request; it takes no more until it is up.
             if not served_elsewhere():
                 raise
-            store.release(str(self.request.id))
+            _give_back(str(self.request.id), store)
             raise Reject("another worker has the model", requeue=True) from None
 
     for name in (*TASK_NAMES.values(), *CALL_NAMES.values(), DESCRIBE):
@@ -74,7 +74,7 @@ def run_job(
             raise Ignore from None
         except HandedBack:
             status = "handed back"
-            store.release(str(task.request.id))
+            _give_back(str(task.request.id), store)
             raise Reject("the worker stops", requeue=True) from None
         except VisionError as err:
             status = type(err).__name__
@@ -82,6 +82,14 @@ def run_job(
         finally:
             ms = round((time.perf_counter() - started) * 1000, 1)
             log.info("job", tasks=",".join(job.tasks), status=status, ms=ms)
+
+
+def _give_back(task_id: str, store: Store) -> None:
+    """Say that the task is back on the queue; without Redis its lease runs out by itself."""
+    try:
+        store.hand_back(task_id)
+    except redis.RedisError as err:
+        log.warning("cannot say that a task is back on the queue", error=str(err))
 
 
 def _read(task_id: str, job: Job, store: Store) -> Item:
