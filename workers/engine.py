@@ -23,16 +23,16 @@ from shared.settings import Settings
 from shared.store import EngineStatus
 from shared.vocabulary import WorkerState
 from workers.health import Health, Recycle
+from workers.memory import Memory
 from workers.pending import HandedBack, Item, Pending
 from workers.poison import Poison
 from workers.process import ModelProcess, ProcessDied
+from workers.setbacks import Setbacks
 from workers.stats import Stats
 from workers.wire import BatchReport, JobError
 
 log = structlog.get_logger(__name__)
 
-FIRST_BACKOFF_S = 2.0
-LONGEST_BACKOFF_S = 120.0
 STANDBY_PAUSE_S = 60.0
 """After a successor failed to load, the old process goes on for at least so long."""
 STANDBY_SHARE = 1.5
@@ -66,10 +66,9 @@ class Engine:
         self._process: ModelProcess | None = None
         self._standby: ModelProcess | None = None
         self._batch: list[Item] = []
-        self._batch_until = self._worked_at = self._retry_at = self._recycle_at = 0.0
-        self._backoff_s = FIRST_BACKOFF_S
+        self._batch_until = self._worked_at = self._recycle_at = 0.0
+        self._setbacks = Setbacks(spec.engine.max_failures)
         self._recycle: Recycle | None = None
-        self._failures = self._out_of_memory = 0
         self._draining = self._stopping = self._unloaded = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -99,8 +98,8 @@ class Engine:
         self._post(self._begin_drain)
 
     def recycle(self) -> None:
-        """Replace the model process, because an operator wants it."""
-        self._post(lambda: self._want(Recycle.OPERATOR))
+        """Replace the model process, because an operator wants it; a failed one is tried again."""
+        self._post(self._recycle_or_retry)
 
     def unload(self) -> None:
         """End the model process until the next job, because an operator wants it."""
@@ -173,12 +172,13 @@ class Engine:
         now, due = time.monotonic(), TICK_S
         if self._batch:
             due = min(due, self._batch_until - now)
-        if not self._process and self._retry_at > now:
-            due = min(due, self._retry_at - now)
+        if not self._process and self._setbacks.retry_at > now:
+            due = min(due, self._setbacks.retry_at - now)
         return max(0.0, due)
 
     def _check_time(self) -> None:
         now = time.monotonic()
+        self._stats.tick()
         for process in (self._process, self._standby):
             if process and not process.loaded:
                 silent_s = now - process.heard_at
@@ -222,47 +222,55 @@ class Engine:
             self._batch = batch
             self._lost(self._process, Recycle.DEVICE, "the GPU reports an error")
         elif report.fault == "out_of_memory":
-            self._halve(batch, report.images)
+            self._ran_out_of_memory(batch, report.images)
         else:
             for item, outcome in zip(batch, report.outcomes, strict=True):
                 _resolve(item, outcome)
-            self._failures = self._out_of_memory = 0
+            self._setbacks.succeeded()
             self._stats.batch_done(len(batch), report.images, report.memory)
             self.on_batch(report.seconds)
-            self._health.note(report.images, report.seconds, report.memory.used)
+            ask = batch[0].ask  # what decides how long an answer takes
+            kind = (ask.tasks, ask.options.num_predict)
+            self._health.note(kind, report.images, report.seconds, report.memory)
             if why := self._health.verdict():
                 self._want(why)
 
-    def _halve(self, batch: list[Item], images: int) -> None:
-        """After memory ran out: smaller batches from now on; if that is not enough, a new process.
+    def _ran_out_of_memory(self, batch: list[Item], images: int) -> None:
+        """Smaller batches from now on; if that is not enough, a new process.
 
         A job that does not fit alone into a fresh process is refused.
         """
-        self._out_of_memory += 1
-        self._stats.max_batch = max(1, min(self._stats.max_batch, images) // 2)
+        again, alone = self._setbacks.ran_short(), len(batch) == 1
+        if not alone:  # one job is never split, so that smaller batches would not help it
+            self._stats.max_batch = max(1, min(self._stats.max_batch, images) // 2)
         log.warning(
             "out of memory",
             images=images,
             max_batch=self._stats.max_batch,
             requests=[item.job.request_id for item in batch],
         )
-        if len(batch) == 1 and batch[0].suspect:
+        if alone and batch[0].suspect:
             batch[0].future.set_exception(
                 ModelFailed(f"{self._spec.name} has not enough memory for this request.")
             )
             return
+        if self._draining:
+            self._hand_back(batch)
+            return
         for item in batch:
             item.generation = 0  # the process has let go of its images
-            item.suspect = len(batch) == 1
+            item.suspect = alone
         self._pending.put_back(batch)
-        if self._out_of_memory > 1 or len(batch) == 1:
+        if again or alone:
             self._replace(Recycle.OUT_OF_MEMORY)
+            if self._setbacks.failed():
+                self._give_up(f"Memory ran out {self._setbacks.failures} times in a row.")
 
     # Processes.
 
     def _keep_process(self) -> None:
         """Start a process when one is needed and none is there."""
-        if self._process or self._draining or time.monotonic() < self._retry_at:
+        if self._process or self._draining or time.monotonic() < self._setbacks.retry_at:
             return
         if self._unloaded and not len(self._pending):
             return
@@ -272,7 +280,10 @@ class Engine:
             self._standby = None
             return
         self._set_state(WorkerState.LOADING, self._stats.status.reason)
-        self._use(ModelProcess(self._settings, self._spec))
+        try:
+            self._use(ModelProcess(self._settings, self._spec))
+        except OSError as err:
+            self._give_up(f"No process can be started: {err}")
 
     def _use(self, process: ModelProcess) -> None:
         self._process, self._recycle = process, None
@@ -299,26 +310,31 @@ class Engine:
                 self._set_state(report.state, report.reason)
 
     def _is_ready(self, process: ModelProcess) -> None:
-        self._stats.loaded(process.pid, process.load_s)
+        self._setbacks.loaded()
+        self._stats.loaded(process.pid, process.load_s, process.memory)
         log.info("model ready", pid=process.pid, load_s=round(process.load_s, 2))
-        self._retry_at, self._worked_at = 0.0, time.monotonic()
+        self._worked_at = time.monotonic()
         self._set_state(WorkerState.READY)
 
     def _load_failed(self, process: ModelProcess, reason: str) -> None:
         process.kill()
         if process is self._standby:
-            log.warning("successor cannot be loaded; the old process goes on", reason=reason)
-            self._standby, self._recycle = None, None
-            self._recycle_at = time.monotonic() + STANDBY_PAUSE_S
+            self._no_standby(reason)
             return
         self._process = None
         self._give_up(f"The model cannot be loaded: {reason}")
 
+    def _no_standby(self, reason: str) -> None:
+        log.warning("successor cannot be loaded; the old process goes on", reason=reason)
+        self._standby, self._recycle = None, None
+        self._recycle_at = time.monotonic() + STANDBY_PAUSE_S
+
     def _lost(self, process: ModelProcess | None, why: Recycle, details: str) -> None:
         """A process crashed, hung or broke: replace it, and find out which job did it."""
-        if process is None or process is not self._process or not process.loaded:
-            if process:
-                self._load_failed(process, f"the process ended: {details}")
+        if process is None:
+            return
+        if process is not self._process or not process.loaded:
+            self._died_loading(process, why, details)
             return
         log.warning(
             "model process lost",
@@ -328,35 +344,51 @@ class Engine:
             requests=[item.job.request_id for item in self._batch],
         )
         process.kill()
-        self._process = None
+        self._process = self._recycle = None
         self._stats.recycled(why, details)
-        self._failures += 1
+        too_many = self._setbacks.failed()
         batch, self._batch = self._batch, []
         self._stats.batch_over()
         if len(batch) == 1 and batch[0].suspect:
             self._poison.add(batch[0].digest)
-            batch[0].future.set_exception(self._poisoned())
+            for item in (*batch, *self._pending.take_alike(batch[0].digest)):
+                item.future.set_exception(self._poisoned())
         else:
             self._pending.put_back(batch)
         # Whatever it had may have ended it, prepared or running: each is run alone now.
         self._pending.suspect(process.generation)
         if self._draining:
             self._hand_back(self._pending.take_all())
-        elif self._failures >= self._options.max_failures:
-            self._give_up(f"The model process died {self._failures} times in a row: {details}")
+        elif too_many:
+            deaths = self._setbacks.failures
+            self._give_up(f"The model process died {deaths} times in a row: {details}")
         else:
             self._set_state(WorkerState.LOADING, f"replaced after a {why}")
 
+    def _died_loading(self, process: ModelProcess, why: Recycle, details: str) -> None:
+        """Nobody reported a reason: try once more before requests are refused."""
+        mine = process is self._process and why == Recycle.CRASH
+        if not mine or self._setbacks.died_loading():
+            self._load_failed(process, f"the process ended: {details}")
+            return
+        log.warning("model process died while loading", details=details, pid=process.pid)
+        process.kill()
+        self._process = None
+        self._stats.recycled(why, details)
+
     def _give_up(self, reason: str) -> None:
         """Refuse jobs with the reason, and try again after a pause that grows."""
-        self._failures, self._retry_at = 0, time.monotonic() + self._backoff_s
-        log.warning("model failed", reason=reason, retry_in_s=self._backoff_s)
-        self._backoff_s = min(2 * self._backoff_s, LONGEST_BACKOFF_S)
+        log.warning("model failed", reason=reason, retry_in_s=self._setbacks.give_up())
         self._set_state(WorkerState.FAILED, reason)
         for item in self._pending.take_all():
             item.future.set_exception(self._unavailable())
 
     # Recycling.
+
+    def _recycle_or_retry(self) -> None:
+        if self._stats.state == WorkerState.FAILED:
+            self._setbacks.retry_now()
+        self._want(Recycle.OPERATOR)
 
     def _want(self, why: Recycle) -> None:
         """Replace the process between two batches, by a loaded successor where memory allows."""
@@ -364,14 +396,16 @@ class Engine:
             return
         if why != Recycle.OPERATOR and time.monotonic() < self._recycle_at:
             return
-        self._recycle = why
         memory = self._stats.memory
-        stand_by = self._options.standby == "on" or (
-            self._options.standby == "auto" and memory.free > STANDBY_SHARE * memory.used
-        )
-        log.info("recycle", why=why, standby=stand_by, memory=memory.used)
-        if stand_by and why != Recycle.IDLE:
-            self._standby = ModelProcess(self._settings, self._spec)
+        standby = why != Recycle.IDLE and wants_standby(self._options.standby, memory)
+        log.info("recycle", why=why, standby=standby, memory=memory.used)
+        if standby:
+            try:
+                self._standby = ModelProcess(self._settings, self._spec)
+            except OSError as err:
+                self._no_standby(str(err))
+                return
+        self._recycle = why
 
     def _swap(self) -> None:
         """Carry out a wanted recycle, between two batches, when the successor is loaded."""
@@ -406,8 +440,6 @@ class Engine:
     def _set_state(self, state: WorkerState, reason: str = "") -> None:
         if (state, reason) != (self._stats.status.state, self._stats.status.reason):
             log.info("model state", state=state, reason=reason)
-        if state == WorkerState.READY:
-            self._backoff_s = FIRST_BACKOFF_S if not self._failures else self._backoff_s
         self._stats.set_state(state, reason)
 
     def _poisoned(self) -> VisionError:
@@ -417,6 +449,18 @@ class Engine:
 
     def _unavailable(self) -> VisionError:
         return ModelUnavailable(f"{self._spec.name}: {self._stats.status.reason}")
+
+
+def wants_standby(option: str, memory: Memory) -> bool:
+    """Say whether a successor is loaded beside a process that uses ``memory``.
+
+    Args:
+        option: ``on``, ``off`` or ``auto``: if memory allows.
+        memory: of the process that is to be replaced.
+    """
+    if option == "auto":
+        return memory.free > STANDBY_SHARE * memory.used
+    return option == "on"
 
 
 def _resolve(item: Item, outcome: Result | JobError) -> None:

@@ -15,17 +15,20 @@ CGROUP = Path("/sys/fs/cgroup")
 class Memory(BaseModel):
     """Bytes in use by this process and bytes free, both on the device where the model is."""
 
-    used: int
-    free: int
+    used: int = 0
+    free: int = 0
+    resident: int = 0
+    """Of the host; the same as ``used`` on the CPU."""
 
 
 def measure() -> Memory:
     """Measure the GPU's memory if this process uses one, else its resident memory."""
-    cuda = _cuda()
+    cuda, resident = _cuda(), psutil.Process().memory_info().rss
     if cuda is not None:
-        return Memory(used=cuda.memory_reserved(), free=cuda.mem_get_info()[0])
+        free = cuda.mem_get_info()[0]
+        return Memory(used=cuda.memory_reserved(), free=free, resident=resident)
     free = min(psutil.virtual_memory().available, container_free())
-    return Memory(used=psutil.Process().memory_info().rss, free=free)
+    return Memory(used=resident, free=free, resident=resident)
 
 
 def container_free(cgroup: Path = CGROUP) -> int:

@@ -63,9 +63,11 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
     except Exception as err:  # whatever it is, it is the reason that operators see
         log.exception("load failed")
         reason = str(err) if isinstance(err, LoadError) else f"{type(err).__name__}: {err}"
+        if memory.is_out_of_memory(err):
+            reason = f"not enough memory ({reason})"
         send(pipe, StateReport(state=WorkerState.FAILED, reason=_one_line(reason)))
         return
-    send(pipe, StateReport(state=WorkerState.READY))
+    send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure()))
     Server(pipe, model).serve()
 
 

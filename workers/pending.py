@@ -78,9 +78,15 @@ class Pending:
             return []
         first = self._items[0]
         alike = [item for item in self._items if item.ask == first.ask]
-        batch = _fill(alike, images)
+        batch = [first] if first.ask.is_seeded else _fill(alike, images)
         self._items = [item for item in self._items if item not in batch]
         return batch
+
+    def take_alike(self, digest: str) -> list[Item]:
+        """Remove and return the jobs that have the same images and ask the same."""
+        alike = [item for item in self._items if item.digest == digest]
+        self._items = [item for item in self._items if item.digest != digest]
+        return alike
 
     def suspect(self, generation: int) -> None:
         """Mark the jobs that a process had when it died; its number is ``generation``."""

@@ -13,6 +13,7 @@ from shared.catalog import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers import model_process
+from workers.memory import Memory
 from workers.pending import Item
 from workers.wire import (
     BatchReport,
@@ -44,6 +45,8 @@ class ModelProcess:
         self.generation = next(_generations)
         self.loaded = False
         self.load_s = 0.0
+        self.memory = Memory()
+        """What it used when it was loaded."""
         self.heard_at = self._started_at = time.monotonic()
         self.pipe, child = _spawn.Pipe()
         self._process = _spawn.Process(
@@ -97,6 +100,7 @@ class ModelProcess:
             raise ProcessDied(f"exit code {self._process.exitcode}") from err
         if isinstance(report, StateReport) and report.state == WorkerState.READY:
             self.loaded, self.load_s = True, self.heard_at - self._started_at
+            self.memory = report.memory
         return report
 
     def kill(self) -> None:

@@ -17,7 +17,7 @@ class Stats:
 
     def __init__(self, max_batch: int) -> None:
         self.max_batch = max_batch
-        self.memory = Memory(used=0, free=0)
+        self.memory = Memory()
         self._state, self._reason, self._last_error = WorkerState.LOADING, "", ""
         self._pid, self._load_s, self._loads, self._images = 0, 0.0, 0, 0
         self._batches: Counter[int] = Counter()
@@ -41,9 +41,9 @@ class Stats:
             self._last_error = reason
         self.publish()
 
-    def loaded(self, pid: int, seconds: float) -> None:
+    def loaded(self, pid: int, seconds: float, memory: Memory) -> None:
         """A process has loaded the model."""
-        self._pid, self._load_s = pid, seconds
+        self._pid, self._load_s, self.memory = pid, seconds, memory
         self._loads += 1
         self.publish()
 
@@ -72,6 +72,11 @@ class Stats:
         if details:
             self._last_error = f"{why}: {details}"
         self.publish()
+
+    def tick(self) -> None:
+        """Let the rate fall while nothing happens."""
+        if self._recent and self._recent[0][0] < time.monotonic() - WINDOW_S:
+            self.publish()
 
     def publish(self) -> None:
         """Make the numbers visible to other threads."""

@@ -26,6 +26,11 @@ class Ask(BaseModel):
     prompt: str = ""
     options: Options = Options()
 
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the same answer is expected each time: others in the batch would change it."""
+        return self.options.seed is not None and bool(self.options.temperature)
+
 
 class Prepare(BaseModel):
     """Decode and prepare the images of a job now; it will be run soon."""
@@ -56,6 +61,7 @@ class StateReport(BaseModel):
     kind: Literal["state"] = "state"
     state: WorkerState
     reason: str = ""
+    memory: Memory = Memory()
 
 
 class JobError(BaseModel):

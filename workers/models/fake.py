@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 from pydantic import Field
@@ -29,6 +30,8 @@ class FakeParameters(Parameters):
     slower: float = Field(0.0, description="share by which each image slows all that follow")
     leak_mb: float = Field(0.0, description="memory that each image leaves behind")
     load_error: str = ""
+    load_out_of_memory: bool = False
+    crash_first_load: str = Field("", description="file that the load which crashes leaves behind")
     crash_on_red: int = -1
     crash_in_prepare_on_red: int = -1
     hang_on_red: int = -1
@@ -49,6 +52,12 @@ class Fake:
         time.sleep(self._knobs.load_s)
         if self._knobs.load_error:
             raise LoadError(self._knobs.load_error)
+        if self._knobs.load_out_of_memory:
+            raise MemoryError
+        mark = Path(self._knobs.crash_first_load or ".")
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGSEGV)
 
     def prepare(self, image: Image.Image) -> Colour:
         """Return the colour of the image, were it one pixel."""
@@ -60,13 +69,13 @@ class Fake:
     def predict(self, batch: Sequence[Colour], ask: Ask) -> list[Answer]:
         """Answer from the colours, after the time that the knobs say."""
         knobs = self._knobs
+        time.sleep(
+            (knobs.predict_s + knobs.image_s * len(batch)) * (1 + knobs.slower * self._served)
+        )
         if 0 < knobs.out_of_memory_above < len(batch):
             raise MemoryError
         for red, _, _ in batch:
             self._misbehave(red)
-        time.sleep(
-            (knobs.predict_s + knobs.image_s * len(batch)) * (1 + knobs.slower * self._served)
-        )
         self._served += len(batch)
         if knobs.leak_mb:
             self._leaked.append(os.urandom(int(knobs.leak_mb * 1_000_000 * len(batch))))
