@@ -2,8 +2,9 @@
 
 The API holds the request, the image and the deadline, so it moves a request on; nothing in Redis
 needs to survive. Each second it asks where its task is (``Store.trace``): queued, held by a worker
-that still beats, or lost. A lost one is sent again under a new id, at most ``MAX_RESENDS`` times,
-and the old id is voided so that a worker which only stalled does not run it too.
+that still beats, or lost. A lost one is sent again under a new id, after the death of a worker at
+most ``MAX_RESENDS`` times, and the old id is voided so that a worker which only stalled does not
+run it too.
 """
 
 import time
@@ -156,8 +157,12 @@ class Pending:
         self._check_alive(result.id)
 
     def _send_again(self, result: "AsyncResult[Any]") -> None:
-        """Publish anew what a dead worker had, unless that happened too often."""
-        self._resends += 1
+        """Publish anew what a dead worker had, unless that happened too often.
+
+        A task that nobody is known to have held was lost by Redis, or by a worker that stopped:
+        that says nothing against the request, and is bounded by its deadline.
+        """
+        self._resends += bool(self._tag)
         log.warning("task lost", task_id=result.id, resends=self._resends)
         self.on_lost()
         self._abandon(result)

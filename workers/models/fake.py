@@ -35,6 +35,7 @@ class FakeParameters(Parameters):
     crash_on_red: int = -1
     crash_in_prepare_on_red: int = -1
     hang_on_red: int = -1
+    hang_s: float = 3600.0
     raise_on_red: int = -1
     device_fault_on_red: int = -1
     out_of_memory_above: int = Field(0, description="largest batch that fits; 0: any")
@@ -86,7 +87,7 @@ class Fake:
         if red == knobs.crash_on_red:
             os.kill(os.getpid(), signal.SIGSEGV)
         if red == knobs.hang_on_red:
-            time.sleep(3600)
+            time.sleep(knobs.hang_s)
         if red == knobs.raise_on_red:
             msg = "the knob says so"
             raise ValueError(msg)

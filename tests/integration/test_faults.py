@@ -1,0 +1,193 @@
+"""What goes wrong in and around a model process, seen through the whole stack. Slow."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+import yaml
+
+from shared.catalog import Catalog
+from tests.conftest import data_url, plain
+from tests.stack import API, Stack, end, running_stack, wait_for
+from tests.stalling_proxy import StallingProxy
+from workers.heartbeat import EXIT_STALLED
+
+pytestmark = pytest.mark.slow
+
+ROWS: dict[str, dict[str, Any]] = {
+    "counted": {"engine": {"recycle_images": 5}},
+    "leaking": {"parameters": {"leak_mb": 10}, "engine": {"recycle_growth_mb": 50}},
+    "slowing": {
+        "parameters": {"predict_s": 0.01, "slower": 0.2},
+        "engine": {"slow_factor": 2, "slow_batches": 3},
+    },
+    "cramped": {"parameters": {"predict_s": 0.2, "out_of_memory_above": 4}},
+    "faulty": {"parameters": {"device_fault_on_red": 9}},
+    "resting": {"engine": {"keep_alive_s": 0.5}},
+    "doomed": {"parameters": {"crash_on_red": 9}, "engine": {"max_failures": 2, "poison_s": 0}},
+    "lengthy": {"parameters": {"hang_on_red": 9, "hang_s": 13}, "engine": {"max_batch": 1}},
+    "plain": {},
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of models with one fault each."""
+    folder = tmp_path_factory.mktemp("faults")
+    catalog = folder / "models.yaml"
+    rows = [{"name": name, "family": "fake", **row} for name, row in ROWS.items()]
+    catalog.write_text(yaml.safe_dump({"models": rows}))
+    settings = {"VISION_CATALOG": str(catalog), "VISION_MODELS": "doomed"}
+    with running_stack(folder, **settings) as running:
+        running.catalog = Catalog.load(catalog)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> str:
+    return stack.api()
+
+
+def ask(api: str, model: str, red: int, **body: Any) -> requests.Response:
+    whole = {"images": [data_url(plain(red))], **body}
+    return requests.post(f"{api}{API}/caption/{model}", json=whole, timeout=90)
+
+
+def worker_of(api: str, model: str) -> dict[str, Any]:
+    models = requests.get(f"{api}{API}/models", timeout=10).json()["models"]
+    (worker,) = next(entry for entry in models if entry["name"] == model)["workers"]
+    return dict(worker)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"), [("counted", "count"), ("leaking", "memory"), ("slowing", "slow")]
+)
+def test_wear_replaces_the_process_and_fails_no_request(
+    stack: Stack, api: str, model: str, why: str
+) -> None:
+    stack.worker(model)
+
+    def worn() -> bool | None:
+        assert ask(api, model, 1).status_code == 200
+        return True if worker_of(api, model)["recycles"].get(why) else None
+
+    wait_for("a recycle", worn, 60)
+    assert ask(api, model, 2).json()["result"]["caption"]["text"] == "rgb 2 0 0"
+
+
+def test_memory_that_runs_out_makes_batches_smaller_and_fails_no_request(
+    stack: Stack, api: str
+) -> None:
+    stack.worker("cramped")
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(pool.map(lambda red: ask(api, "cramped", red), range(48)))
+    assert [reply.status_code for reply in replies] == [200] * 48
+    worker = wait_for("its state", lambda: _if(worker_of(api, "cramped"), state="degraded"), 5)
+    assert worker["max_batch"] in (2, 3, 4)
+
+
+def test_a_fault_of_the_gpu_costs_only_the_request_that_causes_it(stack: Stack, api: str) -> None:
+    stack.worker("faulty")
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda red: ask(api, "faulty", red), range(2, 12)))
+    assert [reply.status_code for reply in replies] == [200] * 7 + [500] + [200] * 2
+    assert set(worker_of(api, "faulty")["recycles"]) == {"device"}
+
+
+def test_an_idle_model_gives_its_memory_back_and_serves_the_next_request(
+    stack: Stack, api: str
+) -> None:
+    stack.worker("resting")
+    assert ask(api, "resting", 1).status_code == 200
+    worker = wait_for("rest", lambda: _if(worker_of(api, "resting"), state="unloaded"), 10)
+    assert worker["memory_mb"] == 0
+    assert ask(api, "resting", 2).json()["result"]["caption"]["text"] == "rgb 2 0 0"
+
+
+def test_failures_in_a_row_are_503_with_the_reason_until_the_next_try(
+    stack: Stack, api: str
+) -> None:
+    stack.worker("doomed")
+    assert [ask(api, "doomed", 9, prompt=word).status_code for word in "ab"][-1] == 503
+    refused = ask(api, "doomed", 1)
+    assert refused.status_code == 503
+    assert "died 2 times in a row" in refused.json()["error"]
+    assert int(refused.headers["Retry-After"]) > 0
+    troubles = requests.get(f"{api}/readyz", timeout=5).json()["models"]
+    assert "died 2 times in a row" in troubles["doomed"]
+    wait_for("the next try", lambda: _if(worker_of(api, "doomed"), state="ready"), 20)
+    assert ask(api, "doomed", 1).status_code == 200
+
+
+def test_a_worker_that_hears_of_no_message_ends_itself_and_its_requests_are_served(
+    stack: Stack, api: str
+) -> None:
+    proxy = StallingProxy(urlsplit(stack.redis_url).port or 0)
+    url = f"redis://127.0.0.1:{proxy.port}/0"
+    deaf = stack.another_worker("plain", VISION_REDIS_URL=url)
+    try:
+        stack.wait_ready("plain")
+        assert ask(api, "plain", 1).status_code == 200
+        proxy.stall()
+        with ThreadPoolExecutor(2) as pool:
+            replies = [pool.submit(ask, api, "plain", red) for red in (2, 3)]
+            assert deaf.wait(40) == EXIT_STALLED
+            successor = stack.another_worker("plain")
+            texts = [reply.result().json()["result"]["caption"]["text"] for reply in replies]
+        assert texts == ["rgb 2 0 0", "rgb 3 0 0"]
+        end(successor)
+    finally:
+        proxy.close()
+        end(deaf)
+
+
+def test_a_worker_that_stops_finishes_a_batch_however_long_and_nothing_is_run_twice(
+    stack: Stack, api: str
+) -> None:
+    first = stack.another_worker("lengthy")
+    stack.wait_ready("lengthy")
+    with ThreadPoolExecutor(3) as pool:
+        replies = [pool.submit(ask, api, "lengthy", 9, id=f"lengthy-{n}") for n in (1, 2)]
+        wait_for("both", lambda: len(stack.redis.keys("vision:lease:*")) == 2 or None, 10)
+        first.terminate()
+        wait_for("a hand-back", lambda: stack.presence("lengthy").queued or None, 10)
+        assert first.wait(30) == 0
+        second = stack.another_worker("lengthy")
+        assert [reply.result().status_code for reply in replies] == [200, 200]
+    end(second)
+    lines = stack.processes.logs("worker-lengthy").splitlines()
+    done = [line for line in lines if '"event": "job"' in line and '"done"' in line]
+    assert len(done) == 2
+    told = stack.processes.logs("api").splitlines()
+    lost = [line for line in told if "task lost" in line and "lengthy-" in line]
+    assert all('"resends": 0' in line for line in lost)  # none counts as a worker's death
+
+
+def test_a_request_that_three_workers_died_with_is_given_up(stack: Stack, api: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        worker = stack.another_worker("lengthy")
+        stack.wait_ready("lengthy")
+        reply = pool.submit(ask, api, "lengthy", 9)
+        seen: set[bytes] = set()
+        for _ in range(3):
+            seen |= wait_for("a new lease", partial(_new_leases, stack, seen), 30)
+            worker.kill()
+            worker = stack.another_worker("lengthy")
+        refused = reply.result()
+    assert refused.status_code == 500
+    assert "3 workers died" in refused.json()["error"]
+    assert stack.presence("lengthy").queued == 0
+    end(worker)
+
+
+def _new_leases(stack: Stack, seen: set[bytes]) -> set[bytes] | None:
+    found: Any = stack.redis.keys("vision:lease:*")
+    return set(found) - seen or None
+
+
+def _if(worker: dict[str, Any], *, state: str) -> dict[str, Any] | None:
+    return worker if worker["state"] == state else None

@@ -1,0 +1,58 @@
+"""A TCP proxy in front of Redis that can go half-open for connections that wait for messages."""
+
+import contextlib
+import socket
+import threading
+
+from scripts.run_stack import LOOPBACK
+
+CHUNK = 65536
+WAITS = b"BRPOP"
+"""The command with which kombu waits for messages."""
+
+
+class StallingProxy:
+    """Forwards, until :meth:`stall`: then what waits for messages hears nothing, and no error."""
+
+    def __init__(self, port: int) -> None:
+        """``port``: of the server on loopback."""
+        self._target = port
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._stalled = threading.Event()
+        self._sockets: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stall(self) -> None:
+        """Say no more to connections that have ever waited for a message; others go on."""
+        self._stalled.set()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection((LOOPBACK, self._target))
+            self._sockets += [client, server]
+            waits = threading.Event()
+            for source, sink in ((client, server), (server, client)):
+                arguments = (source, sink, waits)
+                threading.Thread(target=self._pump, args=arguments, daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, waits: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(CHUNK):
+                if WAITS in data:
+                    waits.set()
+                if not (self._stalled.is_set() and waits.is_set()):
+                    sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
