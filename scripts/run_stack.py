@@ -53,9 +53,7 @@ def main() -> int:
         check(settings)
         folder = ROOT / ".run" / str(settings.port)
         supervisor = start(settings, folder)
-        startup = Startup(settings, set(workers_of(settings)), folder)
-        startup.wait(supervisor)
-        startup.announce()
+        Startup(settings, set(workers_of(settings)), folder).wait(supervisor)
         supervisor.wait()
         say("The supervisor ended by itself.")
     except ValidationError as err:

@@ -58,7 +58,7 @@ class Startup:
             self._session.headers["Authorization"] = f"Bearer {settings.api_keys[0]}"
 
     def wait(self, supervisor: "subprocess.Popen[bytes]") -> None:
-        """Wait until API and Flower answer and each model is ready or failed.
+        """Wait until API and Flower answer and each model is ready or failed; say what is up.
 
         Raises:
             StartFailed: one of them does not come up, or supervisord ended.
@@ -67,8 +67,9 @@ class Startup:
             if supervisor.poll() is not None:
                 raise StartFailed(f"the supervisor ended.\n{self._tail('supervisord')}")
             if self.look():
-                return
+                break
             time.sleep(POLL_S)
+        self._announce()
 
     def look(self) -> bool:
         """Look at everything once, tell news, and say whether all is up.
@@ -94,7 +95,7 @@ class Startup:
         self._heard_at[_FLOWER] = self._clock()
         return all(is_settled(self._told.get(name, "")) for name in self._names)
 
-    def announce(self) -> None:
+    def _announce(self) -> None:
         """Say what is up, where, and how to try it."""
         catalog = Catalog.load(self._settings.catalog)
         up = [n for n, s in self._told.items() if s.partition(" ")[0] != WorkerState.FAILED]

@@ -1,4 +1,4 @@
-"""Waiting for a stack to come up, with a server that says what it is told to and a clock to turn."""
+"""Waiting for a stack to come up: a server says what it is told to, and a test turns the clock."""
 
 import json
 import threading
