@@ -29,8 +29,8 @@ from shared.vocabulary import WorkerState
 HEARTBEAT_TTL_S = 4
 LEASE_TTL_S = 3
 SPARE_TTL_S = 60
-SNAPSHOT_TTL_S = 30
 """How much longer than its request's deadline anything of a request may stay in Redis."""
+SNAPSHOT_TTL_S = 30
 ENQUEUED_AT = "enq"
 """Message header: when the API published, seconds since the epoch."""
 
