@@ -68,7 +68,8 @@ def test_malformed_requests_are_400_and_name_the_fault(base: str, body: bytes, w
         pytest.param("/caption/nobody", "vit-gpt2", id="model"),
         pytest.param("/caption/opennsfw", "Models that do: ", id="task-of-model"),
         pytest.param("/caption/fake/8", "'7'", id="version"),
-        pytest.param("/smell/fake", "not found", id="task"),
+        pytest.param("/smell/fake", "caption, labels, nsfw", id="task"),
+        pytest.param("/caption/fake/7/more", "/<model>/<version>", id="too-deep"),
     ],
 )
 def test_unknown_things_are_404_and_name_what_there_is(base: str, path: str, words: str) -> None:
