@@ -101,7 +101,7 @@ def test_a_process_that_has_worked_is_light_and_has_nothing_of_the_models(
     stack.worker("fake")
     base = stack.api()
     (process,) = psutil.Process(stack.api_process.pid).children()
-    for _ in range(20):
+    for _ in range(8):
         upload = requests.post(f"{base}{API}/caption/fake", files={"images": cat}, timeout=60)
         body = {"images": [data_url(cat)] * 4}
         posted = requests.post(f"{base}{API}/nsfw/fake", json=body, timeout=60)
