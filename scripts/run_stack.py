@@ -33,6 +33,8 @@ STOP_S = 30
 FLOWER_COLUMNS = "name,uuid,state,routing_key,received,runtime,worker"
 """Flower's own, and the queue."""
 REDIS_MEMORY = "512mb"
+PASSING = ("redis", "tmp")
+"""Folders beside the logs that are removed when the stack stops."""
 _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
 
@@ -72,7 +74,8 @@ def main() -> int:
                 supervisor.terminate()
                 supervisor.wait()
             if folder is not None:
-                shutil.rmtree(folder / "redis", ignore_errors=True)
+                for name in PASSING:
+                    shutil.rmtree(folder / name, ignore_errors=True)
             say("All stopped.")
     return 1
 
@@ -131,10 +134,12 @@ def free_port() -> int:
 
 def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
     """Write the configuration into ``folder`` and start supervisord with it."""
-    (folder / "redis").mkdir(parents=True, exist_ok=True)
+    for name in PASSING:
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for log in folder.glob("*.log*"):
         log.unlink()
-    environment = dict(os.environ)
+    # torch for one leaves folders where temporary files go; here they are removed with the rest.
+    environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
     programs: dict[str, list[str]] = {}
     if settings.redis_url:
         say(f"Redis: {settings.redis_url.rpartition('@')[2]}")

@@ -17,6 +17,7 @@ from scripts.run_stack import LOOPBACK, free_port
 from tests.conftest import data_url
 from tests.stack import ROOT, Stack, child_environment, end, wait_for
 
+LOGS = (".log", ".conf", ".pid")
 KEYS = ("opens-sesame", "another-door")
 LAUNCH = [sys.executable, "scripts/run_stack.py"]
 
@@ -109,6 +110,7 @@ def test_it_comes_up_answers_restarts_a_dead_worker_and_leaves_nothing_on_ctrl_c
     assert reply.json()["result"]["nsfw"][0]["status"] in ("safe", "unsafe")
 
     (worker,) = [p for p in launched.family() if p.cmdline()[1:] == ["-m", "workers", "fake"]]
+    assert worker.environ()["TMPDIR"] == str(launched.folder / "tmp")
     worker.kill()
     assert asker.post(url, json=body, timeout=60).status_code == 200
 
@@ -116,7 +118,7 @@ def test_it_comes_up_answers_restarts_a_dead_worker_and_leaves_nothing_on_ctrl_c
     assert len(family) >= 6  # supervisord, Redis, worker, model process, gunicorn and its worker
     assert launched.stop(signal.SIGINT) == 0
     assert not any(map(alive, family))
-    assert not (launched.folder / "redis").exists()
+    assert all(path.suffix in LOGS for path in launched.folder.iterdir())
     assert "All stopped" in launched.log.read_text()
 
 
