@@ -17,6 +17,7 @@ from swagger_ui import flask_api_doc
 
 from api import request_id
 from api.auth import check_key
+from api.documents import complete
 from api.error_handlers import register_error_handlers
 from api.fetch import AllowList
 from api.metrics import Metrics, Queues
@@ -75,7 +76,7 @@ def create_app(settings: Settings) -> Flask:
     celery = make_celery(settings, worker=False)
     service = VisionService(settings, catalog, celery, store, metrics)
     document = SpecTree("flask", title="Vision Workers", version="1", mode="strict")
-    register_error_handlers(app)
+    register_error_handlers(app, BASE)
     app.register_blueprint(model_routes(service, document))
     slots = Slots(settings.request_slots, metrics.in_flight)
     app.register_blueprint(vision_routes(service, slots, document))
@@ -85,7 +86,7 @@ def create_app(settings: Settings) -> Flask:
     document.app = app
 
     def openapi() -> Response:
-        return jsonify(document.spec)
+        return jsonify(complete(document.spec))
 
     app.add_url_rule("/openapi.json", view_func=openapi)
     app.add_url_rule("/docs/openapi.json", view_func=openapi)  # the page asks below its own path

@@ -28,7 +28,8 @@ class _Logger(Logger):  # type: ignore[misc]  # gunicorn is not typed
         self.error_log.propagate = True
 
 
-bind = f"{_settings.host}:{_settings.port}"
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host  # IPv6 wants brackets
+bind = f"{_host}:{_settings.port}"
 workers = _settings.api_processes
 worker_class = "gthread"
 threads = _settings.threads

@@ -39,7 +39,7 @@ def read_request(request: Request) -> Ask:
     if request.method in ("GET", "HEAD"):
         return Ask(_validate(_query(request)), ())
     if request.mimetype.startswith("image/"):
-        return Ask(_validate(_query(request)), (request.get_data(cache=False),))
+        return Ask(_validate(_query(request)), (_body(request),))
     if request.mimetype == "multipart/form-data":
         return _read_form(request)
     body = _body(request)

@@ -91,12 +91,13 @@ class UploadForm(BaseModel):
     """A request as ``multipart/form-data``, for people with curl."""
 
     images: list[Annotated[str, Field(json_schema_extra={"format": "binary"})]] = Field(
-        description="image files; the field may be repeated"
+        [], description="image files, or images as text; the field may be repeated"
     )
     id: Text = ""
     model: Text = ""
     version: Text = ""
     prompt: Text = ""
+    url: Text = Field("", description="http(s) URL of one more image")
     options: Text = Field("", description="generation options as a JSON object")
 
 

@@ -115,10 +115,13 @@ class VisionService:
         """Return one model's part of a request, to be published, waited for and closed."""
         spec, tasks = part
         ollama = asked.ollama.model_copy(update={"model": spec.source}) if asked.ollama else None
+        to_ollama = spec.family == OLLAMA
         mine = {
             "tasks": tasks,
             "images": new_image_keys(len(images)),
-            "ollama": ollama if spec.family == OLLAMA else None,
+            # What only Ollama understands may be as large as a body: keep it off our own queues.
+            "options": asked.options if to_ollama else asked.options.known,
+            "ollama": ollama if to_ollama else None,
         }
         job = asked.model_copy(update=mine)
         pending = Pending(self._app, self.store, spec, job, images, self.presence)

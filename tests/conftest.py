@@ -2,13 +2,15 @@
 
 import base64
 import io
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from scripts.tiny_checkpoints import shapes
-from tests.stack import SAMPLES, Stack, running_stack
+from tests.stack import SAMPLES, TESTS, Stack, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +48,19 @@ def plain(red: int, green: int = 0, blue: int = 0) -> bytes:
 def shape(colour: str, kind: str, seed: int = 1) -> bytes:
     """A picture that the tiny checkpoints were trained to describe."""
     return png(shapes.draw(seed, colour=colour, shape=kind).image)
+
+
+def timm_checkpoint(folder: Path) -> Path:
+    """A checkpoint that says it runs through timm, as Freepik's detector does."""
+    shutil.copytree(TESTS / "checkpoints" / "vit-classifier", folder)
+    (folder / "config.json").write_text(
+        '{"model_type": "timm_wrapper", "architecture": "eva02_base_patch14_448", '
+        '"architectures": ["TimmWrapperForImageClassification"], "num_classes": 4}'
+    )
+    (folder / "preprocessor_config.json").write_text(
+        '{"image_processor_type": "TimmWrapperImageProcessor"}'
+    )
+    return folder
 
 
 def data_url(image: bytes) -> str:

@@ -3,6 +3,7 @@
 The real ``huggingface_hub`` downloads from it when ``HF_ENDPOINT`` names its ``url``.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 SHA = hashlib.sha1(b"stand-in", usedforsecurity=False).hexdigest()
 """The one commit that every repository has."""
+XET = "xet-read-token"
 
 
 class HubStandIn:
@@ -29,6 +31,9 @@ class HubStandIn:
         self.requests: list[tuple[str, str]] = []
         self.cuts: dict[str, int] = {}
         """File → bytes after which a GET of it is cut off by a reset of the connection."""
+        self.holds: dict[str, int] = {}
+        """File → bytes after which a GET of it stands still until ``go_on`` is set."""
+        self.go_on = threading.Event()
         hub = self
 
         class Handler(_Handler):
@@ -62,6 +67,7 @@ class HubStandIn:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.go_on.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -118,19 +124,29 @@ class _Handler(BaseHTTPRequestHandler):
             "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
             "X-Repo-Commit": SHA,
             "Accept-Ranges": "bytes",
+            # As the hub has them of each large file; whoever follows them finds nothing here.
+            "X-Xet-Hash": hashlib.sha256(data).hexdigest(),
+            "X-Xet-Refresh-Route": f"{self.standin.url}/{XET}",
         }
         first = self._first_byte()
         if first:
             headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
-        cut = self.standin.cuts.get(file.name) if self.command == "GET" else None
-        self._send(206 if first else 200, data[first:], headers, cut)
+        is_get = self.command == "GET"
+        cut = self.standin.cuts.get(file.name) if is_get else None
+        hold = self.standin.holds.get(file.name, 0) if is_get else 0
+        self._send(206 if first else 200, data[first:], headers, cut, hold)
 
     def _first_byte(self) -> int:
         wanted = self.headers.get("Range", "bytes=0-").removeprefix("bytes=")
         return int(wanted.partition("-")[0] or 0)
 
     def _send(
-        self, status: int, body: bytes, headers: Mapping[str, str], cut: int | None = None
+        self,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str],
+        cut: int | None = None,
+        hold: int = 0,
     ) -> None:
         self.send_response(status)
         for name, value in headers.items():
@@ -138,7 +154,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
-            self.wfile.write(body[:cut])
+            if hold:
+                self.wfile.write(body[:hold])
+                self.standin.go_on.wait()
+            with contextlib.suppress(ConnectionError):  # the client may have been killed meanwhile
+                self.wfile.write(body[hold:cut])
         if cut is not None:
             self._reset()
 

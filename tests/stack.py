@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import requests
 
 from scripts.run_stack import LOOPBACK, free_port, redis_command
+from scripts.startup import reachable
 from shared.catalog import Catalog
 from shared.store import Presence, Store, connect
 from shared.vocabulary import WorkerState
@@ -23,6 +24,7 @@ SAMPLES = TESTS / "samples"
 CATALOG = TESTS / "models.yaml"
 UP_S = 90.0
 API = "/api/v1/vision"
+GUNICORN = "from gunicorn.app.wsgiapp import run; run()"
 
 T = TypeVar("T")
 
@@ -132,14 +134,22 @@ class Stack:
     def presence(self, model: str) -> Presence:
         return self.store.presence(self.catalog.get(model))
 
-    def api(self, **extra: str) -> str:
-        """Start an API with more settings; returns its base URL."""
+    def api(self, *, host: str = LOOPBACK, before: str = "", **extra: str) -> str:
+        """Start an API with more settings; returns its base URL.
+
+        Args:
+            host: address to listen on.
+            before: Python that the process runs first, to make it fail or hurry.
+            extra: more environment.
+        """
         port = free_port()
-        argv = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf"]
+        gunicorn = ["-c", f"{before}\n{GUNICORN}"] if before else ["-m", "gunicorn"]
         process = self.processes.start(
-            "api", [*argv, "api.wsgi:application"], VISION_PORT=str(port), **extra
+            "api",
+            [sys.executable, *gunicorn, "-c", "python:api.gunicorn_conf", "api.wsgi:application"],
+            **{"VISION_HOST": host, "VISION_PORT": str(port), **extra},
         )
-        base = f"http://{LOOPBACK}:{port}"
+        base = f"http://{reachable(host)}:{port}"
 
         def alive() -> bool | None:
             assert process.poll() is None, self.processes.logs("api")

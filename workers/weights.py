@@ -1,13 +1,14 @@
 """Weights on disk: find them, or fetch them from the hub so that no half model is ever left.
 
-Files are fetched into ``<folder>.partial`` beside the folder and renamed when all are there; an
-interrupted download goes on where it stopped.
+Files are fetched into ``<folder>.partial`` beside the folder and renamed when all are there. After
+an interruption those that are complete are kept; the hub's client begins the others anew.
 """
 
 import json
+import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 OTHER_PATTERNS = ("*.json", "*.txt", "*.model", "LICENSE*", "README.md")
 REPORT_S = 2.0
 MB = 1_000_000
+UNFINISHED = "*.incomplete"
+"""What the hub's client calls files that it is fetching, below ``.cache`` in its folder."""
+
+# Plain HTTP alone: that is the way that tests take, and it writes nowhere but into the folder; Xet
+# has a cache in the home directory. Read when huggingface_hub is first imported, by whomever.
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
 
 def ensure_weights(spec: ModelSpec, models_dir: Path, report: Callable[[str], None]) -> Path:
@@ -96,13 +103,17 @@ def _fetch(spec: ModelSpec, folder: Path, report: Callable[[str], None]) -> None
     source = spec.source or ""
     partial = folder.with_name(f"{folder.name}.partial")
     report(f"asking for {source}")
+    # A fetch that was killed left them. Their names are made up anew each time, so that nobody ever
+    # goes on with one; and nobody else is fetching, since we hold the lock.
+    for left_over in (partial / ".cache").rglob(UNFINISHED):
+        left_over.unlink()
     try:
         info = huggingface_hub.HfApi().model_info(
             source, revision=spec.revision, files_metadata=True
         )
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
         names = wanted_files(sizes)
-        with _Progress(partial, sum(sizes[name] for name in names), spec, report):
+        with _Progress(partial, {name: sizes[name] for name in names}, spec, report):
             huggingface_hub.snapshot_download(
                 source,
                 revision=info.sha or spec.revision,
@@ -132,9 +143,13 @@ class _Progress:
     """Reports and logs how much of a download is on disk, every few seconds."""
 
     def __init__(
-        self, folder: Path, total: int, spec: ModelSpec, report: Callable[[str], None]
+        self,
+        folder: Path,
+        sizes: Mapping[str, int],
+        spec: ModelSpec,
+        report: Callable[[str], None],
     ) -> None:
-        self._folder, self._total, self._spec, self._report = folder, total, spec, report
+        self._folder, self._sizes, self._spec, self._report = folder, sizes, spec, report
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
@@ -147,9 +162,13 @@ class _Progress:
 
     def _run(self) -> None:
         while not self._stop.wait(REPORT_S):
-            done = sum(_size(path) for path in self._folder.rglob("*"))
-            share = f"{100 * done / self._total:.0f} % " if self._total else ""
-            text = f"{share}({done / MB:.0f} of {self._total / MB:.0f} MB) of {self._spec.source}"
+            total = sum(self._sizes.values())
+            begun = (self._folder / ".cache").rglob(UNFINISHED)
+            files = [*begun, *(self._folder / name for name in self._sizes)]
+            # A file of an older revision may be there and larger.
+            done = min(sum(map(_size, files)), total)
+            share = f"{100 * done / total:.0f} % " if total else ""
+            text = f"{share}({done / MB:.0f} of {total / MB:.0f} MB) of {self._spec.source}"
             log.info("downloading", model=self._spec.name, progress=text)
             self._report(text)
 

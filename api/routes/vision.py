@@ -20,7 +20,7 @@ DESCRIBE = "describe"
 """What the service of 2024 called captions."""
 WORDS = ",".join((*Task, DESCRIBE))
 DOCUMENTED = {
-    f"HTTP_{code}": ErrorReply for code in (400, 401, 404, 413, 422, 429, 500, 502, 503, 504)
+    f"HTTP_{code}": ErrorReply for code in (400, 401, 404, 405, 413, 422, 429, 500, 502, 503, 504)
 }
 
 
@@ -40,7 +40,8 @@ def vision_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
     view_post = spec.validate(
         json=VisionRequest,
         form=UploadForm,
-        resp=Documented(HTTP_200=VisionReply, **DOCUMENTED),
+        query=VisionQuery,  # where the body is an image; documents.py adds that body
+        resp=Documented(HTTP_200=VisionReply, HTTP_408=ErrorReply, **DOCUMENTED),
         skip_validation=True,  # our reader names the fault in one sentence, and sniffs no further
         tags=["vision"],
     )(vision)

@@ -154,6 +154,13 @@ def test_options_reach_the_model(stack: Stack, base: str) -> None:
     assert post(f"{base}/caption/vit-gpt2", **body)["result"]["caption"]["text"] == "a red"
 
 
+def test_a_prompt_reaches_the_model_that_can_use_it(stack: Stack, base: str) -> None:
+    stack.worker("blip")
+    image = data_url(shape("blue", "square"))
+    reply = post(f"{base}/caption/blip", images=[image], prompt="a red")
+    assert reply["result"]["caption"]["text"].lower() == "a red square"
+
+
 def test_what_photoprism_sends_word_for_word_is_understood(base: str, cat: bytes) -> None:
     body = json.dumps(
         {

@@ -17,6 +17,8 @@ from scripts.run_stack import LOOPBACK, free_port
 from tests.conftest import data_url
 from tests.stack import ROOT, Stack, child_environment, end, wait_for
 
+LOGS = (".log", ".conf", ".pid")
+KEYS = ("opens-sesame", "another-door")
 LAUNCH = [sys.executable, "scripts/run_stack.py"]
 
 
@@ -92,23 +94,31 @@ def alive(process: psutil.Process) -> bool:
 def test_it_comes_up_answers_restarts_a_dead_worker_and_leaves_nothing_on_ctrl_c(
     launch: Launch, cat: bytes
 ) -> None:
-    launched = launch()
-    told = re.search(r"curl -F images=@(\S+) (\S+)", launched.log.read_text())
+    launched = launch(VISION_API_KEYS=",".join(KEYS))
+    said = launched.log.read_text()
+    told = re.search(r"curl -H '(.+): (.+)' -F images=@(\S+) (\S+)", said)
+    flower = re.search(r"Flower +(\S+)", said)
     assert told
-    assert (ROOT / told[1]).is_file()
+    assert flower
+    assert requests.get(flower[1], timeout=10).status_code == 200
+    assert not any(key in said for key in KEYS)
+    assert (ROOT / told[3]).is_file()
+    asker, url = requests.Session(), told[4]
+    asker.headers[told[1]] = told[2].replace("KEY", KEYS[1])
     body = {"images": [data_url(cat)]}
-    reply = requests.post(told[2], json=body, timeout=30)
+    reply = asker.post(url, json=body, timeout=30)
     assert reply.json()["result"]["nsfw"][0]["status"] in ("safe", "unsafe")
 
     (worker,) = [p for p in launched.family() if p.cmdline()[1:] == ["-m", "workers", "fake"]]
+    assert worker.environ()["TMPDIR"] == str(launched.folder / "tmp")
     worker.kill()
-    assert requests.post(told[2], json=body, timeout=60).status_code == 200
+    assert asker.post(url, json=body, timeout=60).status_code == 200
 
     family = launched.family()
     assert len(family) >= 6  # supervisord, Redis, worker, model process, gunicorn and its worker
     assert launched.stop(signal.SIGINT) == 0
     assert not any(map(alive, family))
-    assert not (launched.folder / "redis").exists()
+    assert all(path.suffix in LOGS for path in launched.folder.iterdir())
     assert "All stopped" in launched.log.read_text()
 
 
@@ -146,13 +156,14 @@ def test_a_wrong_setting_is_told_before_anything_starts(change: dict[str, str], 
     assert "Traceback" not in done.stderr
 
 
-def test_a_taken_port_is_told_with_the_setting_to_change() -> None:
+@pytest.mark.parametrize("setting", ["VISION_PORT", "VISION_FLOWER_PORT"])
+def test_a_taken_port_is_told_with_the_setting_to_change(setting: str) -> None:
     taken = free_port()
     with socket.create_server((LOOPBACK, taken)):
         done = subprocess.run(
-            LAUNCH, cwd=ROOT, env=environment(taken), capture_output=True, text=True,
-            check=False, timeout=30,
+            LAUNCH, cwd=ROOT, env={**environment(free_port()), setting: str(taken)},
+            capture_output=True, text=True, check=False, timeout=30,
         )  # fmt: skip
     assert done.returncode == 1
     assert f"port {taken}" in done.stdout
-    assert "VISION_PORT=" in done.stdout
+    assert f" {setting}=" in done.stdout

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pillow_heif
@@ -10,7 +11,7 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.conftest import data_url, plain, png
+from tests.conftest import data_url, plain, png, timm_checkpoint
 from tests.stack import API, Stack
 
 
@@ -68,7 +69,8 @@ def test_malformed_requests_are_400_and_name_the_fault(base: str, body: bytes, w
         pytest.param("/caption/nobody", "vit-gpt2", id="model"),
         pytest.param("/caption/opennsfw", "Models that do: ", id="task-of-model"),
         pytest.param("/caption/fake/8", "'7'", id="version"),
-        pytest.param("/smell/fake", "not found", id="task"),
+        pytest.param("/smell/fake", "caption, labels, nsfw", id="task"),
+        pytest.param("/caption/fake/7/more", "/<model>/<version>", id="too-deep"),
     ],
 )
 def test_unknown_things_are_404_and_name_what_there_is(base: str, path: str, words: str) -> None:
@@ -134,6 +136,17 @@ def test_a_model_that_cannot_be_loaded_is_503_with_the_reason(stack: Stack, base
     stack.worker("broken")
     reply = ask(f"{base}/caption/broken", images=[data_url(plain(1))])
     assert "the weights are corrupt" in refused(reply, 503)
+
+
+@pytest.mark.slow
+def test_a_model_of_timm_without_timm_is_503_with_the_advice(
+    stack: Stack, base: str, tmp_path: Path
+) -> None:
+    timm_checkpoint(tmp_path / "of-timm")
+    stack.another_worker("of-timm", VISION_MODELS_DIR=str(tmp_path))
+    stack.wait_ready("of-timm")
+    reply = ask(f"{base}/labels/of-timm", images=[data_url(plain(1))])
+    assert "install `timm` and the `torchvision`" in refused(reply, 503)
 
 
 def test_a_model_that_raises_is_500_and_the_next_request_is_served(stack: Stack, base: str) -> None:

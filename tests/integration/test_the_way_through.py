@@ -1,5 +1,6 @@
 """The queue between API and workers: deadlines, hang-ups, overload, restarts, lost workers."""
 
+import base64
 import contextlib
 import json
 import signal
@@ -67,6 +68,19 @@ def test_nothing_of_a_request_is_left_in_redis(stack: Stack, base: str) -> None:
     assert ask(f"{base}/caption/fake").status_code == 200
     # Leases run out by themselves, within seconds.
     wait_for("clean Redis", lambda: None if leftovers(stack) else True, 6)
+
+
+def test_options_that_no_model_of_ours_knows_stay_off_the_queue(stack: Stack, base: str) -> None:
+    stack.redis.set("vision:seen:unserved", 1, ex=60)  # so that the request waits for a worker
+    options = {"seed": 5, "num_ctx": 4096, "strange": "x" * 1_000_000}
+    queue = stack.catalog.get("unserved").queue
+    with pytest.raises(requests.Timeout):
+        ask(f"{base}/caption/unserved", timeout=1, options=options)
+    (message,) = stack.redis.lrange(queue, 0, -1)
+    stack.redis.delete(queue, "vision:seen:unserved")
+    (_, kwargs, _) = json.loads(base64.b64decode(json.loads(message)["body"]))
+    assert kwargs["job"]["options"] == {"seed": 5}
+    assert len(message) < 10_000
 
 
 def test_a_deadline_that_passes_is_504_and_its_task_is_dropped(stack: Stack, base: str) -> None:

@@ -11,11 +11,11 @@ from shared.catalog import ModelSpec
 from shared.images import decode_rgb
 from shared.messages import Options
 from shared.vocabulary import Task
-from tests.conftest import shape
+from tests.conftest import shape, timm_checkpoint
 from tests.stack import SAMPLES, TESTS
 from workers.models.base import Answer, LoadError, VisionModel, load_model
 from workers.models.blip import is_prefix
-from workers.models.kosmos2 import labels_from
+from workers.models.kosmos2 import Kosmos2Parameters, labels_from, pick_prompt
 from workers.wire import Ask
 
 CHECKPOINTS = TESTS / "checkpoints"
@@ -117,6 +117,35 @@ def test_blip_continues_short_prefixes_alone(prompt: str, prefix: bool) -> None:
     assert is_prefix(prompt) is prefix
 
 
+def test_blip_says_what_a_prefix_begins_and_goes_on_with_what_it_sees() -> None:
+    model = load("blip", "blip", parameters={"max_new_tokens": 32})
+    ask = Ask(tasks=(Task.CAPTION,), prompt=" a red ")
+    pictures = [shape("blue", "square"), shape("white", "circle")]
+    assert texts(describe(model, ask, pictures)) == ["a red square", "a red circle"]
+
+
+OWN_PROMPTS = Kosmos2Parameters(caption_prompt="for captions", labels_prompt="for labels")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tasks", "picked"),
+    [
+        ("<grounding>Describe", "caption", "<grounding>Describe"),
+        (" <grounding> A dog ", "labels", "<grounding> A dog"),
+        ("", "caption", "for captions"),
+        ("", "labels", "for labels"),
+        ("", "caption labels", "for captions"),
+        ("Describe the image <grounding>", "caption", "for captions"),
+        ("What is this?", "labels", "for labels"),
+    ],
+)
+def test_kosmos_uses_a_prompt_that_begins_with_grounding_alone(
+    prompt: str, tasks: str, picked: str
+) -> None:
+    ask = Ask(tasks=tuple(map(Task, tasks.split())), prompt=prompt)
+    assert pick_prompt(ask, OWN_PROMPTS) == picked
+
+
 def test_any_classifier_gives_labels() -> None:
     row: dict[str, Any] = {
         "tasks": ["labels"],
@@ -147,15 +176,7 @@ def test_a_mapping_that_does_not_fit_says_how_it_must_be() -> None:
 
 
 def test_a_model_of_timm_without_timm_says_what_to_install(tmp_path: Path) -> None:
-    folder = tmp_path / "eva"
-    shutil.copytree(CHECKPOINTS / "vit-classifier", folder)
-    (folder / "config.json").write_text(
-        '{"model_type": "timm_wrapper", "architecture": "eva02_base_patch14_448", '
-        '"architectures": ["TimmWrapperForImageClassification"], "num_classes": 4}'
-    )
-    (folder / "preprocessor_config.json").write_text(
-        '{"image_processor_type": "TimmWrapperImageProcessor"}'
-    )
+    folder = timm_checkpoint(tmp_path / "eva")
     with pytest.raises(LoadError, match="install `timm` and the `torchvision`"):
         load("image_classification", folder, tasks=["labels"])
 

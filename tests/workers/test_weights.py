@@ -1,6 +1,7 @@
 """Weights are fetched by the real ``huggingface_hub``, from a stand-in for the hub on loopback."""
 
 import os
+import queue
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,9 @@ import yaml
 
 from shared.catalog import ModelSpec
 from shared.settings import ROOT
-from tests.hub_standin import HubStandIn
+from tests.hub_standin import XET, HubStandIn
+from tests.stack import wait_for
+from workers import weights
 from workers.models.base import LoadError
 from workers.weights import ensure_weights, is_complete, wanted_files
 
@@ -48,15 +51,21 @@ def hub(tmp_path: Path) -> Iterator[HubStandIn]:
         yield standin
 
 
+def home_of(tmp_path: Path) -> Path:
+    """The home directory of the processes under test."""
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    return home
+
+
 def start(tmp_path: Path, hub_url: str, model: str) -> "subprocess.Popen[str]":
     catalog = tmp_path / "models.yaml"
     catalog.write_text(yaml.safe_dump({"models": ROWS}))
-    ours = ("VISION_", "HF_", "HUGGING")
+    ours = ("VISION_", "HF_", "HUGGING", "XDG_")
     outside = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment = outside | {
         "HF_ENDPOINT": hub_url,
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_DISABLE_XET": "1",
+        "HOME": str(home_of(tmp_path)),
         "NO_PROXY": "127.0.0.1",
         "PYTHONPATH": str(ROOT),
         "VISION_CATALOG": str(catalog),
@@ -111,6 +120,60 @@ def test_a_download_that_is_cut_off_leaves_no_half_model_and_is_finished_by_the_
     assert code == 0, said
     assert contents(folder) == contents(CHECKPOINT)
     assert hub.fetched().count("vocab.json") == 1
+
+
+def unfinished(partial: Path) -> list[Path]:
+    return list(partial.rglob("*.incomplete"))
+
+
+def test_a_fetch_that_is_killed_leaves_what_is_complete_and_the_next_one_clears_the_rest(
+    tmp_path: Path, hub: HubStandIn
+) -> None:
+    folder, partial = tmp_path / "models" / "tiny-1", tmp_path / "models" / "tiny-1.partial"
+    hub.holds = {"model.safetensors": 300_000}
+
+    def mid_file() -> list[Path] | None:
+        """The one file that is being fetched, once all others are there."""
+        one = [path for path in unfinished(partial) if path not in left]
+        if len(one) != 1 or len(contents(partial)) != len(contents(CHECKPOINT)) - 1:
+            return None
+        return one
+
+    left: list[Path] = []
+    with start(tmp_path, hub.url, "tiny") as killed:
+        left = wait_for("a file to be fetched", mid_file, 30)
+        killed.kill()
+    assert unfinished(partial) == left
+
+    with start(tmp_path, hub.url, "tiny") as process:
+        assert wait_for("the file to be fetched anew", mid_file, 30) == unfinished(partial)
+        hub.go_on.set()
+        said, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0, said
+    assert contents(folder) == contents(CHECKPOINT)
+    assert hub.fetched().count("vocab.json") == 1
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["tiny-1", "tiny-1.lock"]
+
+
+def test_nothing_is_written_outside_the_folder_of_models(tmp_path: Path, hub: HubStandIn) -> None:
+    code, said = fetch(tmp_path, hub.url, "tiny")
+
+    assert code == 0, said
+    assert list(home_of(tmp_path).rglob("*")) == []
+    assert not any(XET in path for _, path in hub.requests)
+
+
+def test_progress_ends_at_100_percent_whatever_was_there_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "REPORT_S", 0.01)
+    make_repo(tmp_path, {"model.safetensors": "x" * 300, ".cache/a.1.incomplete": "x" * 50})
+    spec = ModelSpec(name="tiny", family="blip", source="own/tiny")
+    said: queue.Queue[str] = queue.Queue()
+
+    with weights._Progress(tmp_path, {"model.safetensors": 100}, spec, said.put):
+        assert said.get(timeout=10).startswith("100 % ")
 
 
 def test_a_model_that_is_there_is_used_without_asking_the_hub(

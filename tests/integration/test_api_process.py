@@ -1,0 +1,112 @@
+"""The API as the process that it is: addresses, weight, bodies that stop half-way, bugs."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import requests
+
+from tests.conftest import data_url, plain
+from tests.stack import API, Stack, running_stack
+
+HURRY_AND_FAIL = """
+from api import hangup, service
+hangup.STALL_S = 0.3
+service.VisionService.check = None  # calling it is the bug
+"""
+HEAVY = re.compile(r"/site-packages/(torch|transformers|numpy|onnxruntime)\b")
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]:
+    """A stack whose API has a bug, little patience with silent clients, and a small limit."""
+    with running_stack(tmp_path_factory.mktemp("odd"), VISION_MAX_BODY_MB="1") as stack:
+        yield stack, stack.api(before=HURRY_AND_FAIL) + API
+
+
+def half_sent(base: str, path: str, kind: str, *headers: str) -> str:
+    """Send the beginning of a body and then nothing; returns the whole reply."""
+    site = urlsplit(base)
+    with socket.create_connection((site.hostname, site.port), 10) as line:
+        head = [f"POST {site.path}{path} HTTP/1.1", f"Host: {site.netloc}", f"Content-Type: {kind}"]
+        line.sendall("\r\n".join([*head, "Connection: close", *headers, "", "5\r\n{"]).encode())
+        return b"".join(iter(lambda: line.recv(65536), b"")).decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "header"),
+    [
+        ("application/json", "Content-Length: 1000"),
+        ("image/png", "Content-Length: 1000"),
+        ("multipart/form-data; boundary=x", "Content-Length: 1000"),
+        ("application/json", "Transfer-Encoding: chunked"),
+    ],
+    ids=["json", "image", "form", "chunked"],
+)
+def test_a_body_that_stops_half_way_is_408(odd: tuple[Stack, str], kind: str, header: str) -> None:
+    head, _, body = half_sent(odd[1], "/caption/fake", kind, header).partition("\r\n\r\n")
+    assert head.splitlines()[0] == "HTTP/1.1 408 REQUEST TIMEOUT"
+    assert json.loads(body)["error"] == "The request's body did not arrive."
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/json", "multipart/form-data"])
+def test_a_body_in_chunks_that_is_too_large_is_413(odd: tuple[Stack, str], kind: str) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    begin = {"image/png": plain(1), "application/json": b"{", "multipart/form-data": part}
+    chunks = iter([begin[kind], *[bytes(100_000)] * 11])
+    headers = {"Content-Type": f"{kind}; boundary=x"}
+    reply = requests.post(f"{odd[1]}/caption/fake", data=chunks, headers=headers, timeout=10)
+    assert reply.status_code == 413
+    assert reply.json()["error"] == "The request body is too large."
+
+
+def test_a_bug_is_500_and_its_id_leads_to_the_stack_trace_in_the_log(
+    odd: tuple[Stack, str],
+) -> None:
+    stack, base = odd
+    body = {"images": [data_url(plain(1))], "id": "unlucky-photo"}
+    headers = {"X-Request-ID": "unlucky-request"}
+    reply = requests.post(f"{base}/caption/fake", json=body, headers=headers, timeout=10)
+    assert reply.status_code == 500
+    assert reply.headers["Content-Type"] == "application/json"
+    assert (reply.json()["id"], reply.json()["code"]) == ("unlucky-photo", 500)
+    assert "unlucky-request" in reply.json()["error"]
+    assert "Traceback" not in reply.text
+    assert "NoneType" not in reply.text
+    logged = [json.loads(line) for line in stack.processes.logs("api").splitlines()]
+    (bug,) = [line for line in logged if line["event"] == "bug"]
+    assert bug["request_id"] == "unlucky-request"
+    assert "TypeError" in json.dumps(bug)
+
+
+def test_it_listens_on_an_address_of_ipv6(stack: Stack) -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+    base = stack.api(host="::1")
+    assert base.startswith("http://[::1]:")
+    assert requests.get(f"{base}/readyz", timeout=10).ok
+
+
+def test_a_process_that_has_worked_is_light_and_has_nothing_of_the_models(
+    stack: Stack, cat: bytes
+) -> None:
+    stack.worker("fake")
+    base = stack.api()
+    (process,) = psutil.Process(stack.api_process.pid).children()
+    for _ in range(8):
+        upload = requests.post(f"{base}{API}/caption/fake", files={"images": cat}, timeout=60)
+        body = {"images": [data_url(cat)] * 4}
+        posted = requests.post(f"{base}{API}/nsfw/fake", json=body, timeout=60)
+        assert (upload.status_code, posted.status_code) == (200, 200)
+    for path in ("/docs/", "/openapi.json", "/metrics", f"{API}/models"):
+        assert requests.get(base + path, timeout=10).ok
+    assert HEAVY.findall(Path(f"/proc/{process.pid}/maps").read_text()) == []
+    assert process.memory_info().rss < 120_000_000
