@@ -27,6 +27,10 @@ def kinds(kind: str) -> list[dict[str, Any]]:
     return [doc for path in CLUSTER_FILES for doc in documents(path) if doc["kind"] == kind]
 
 
+def triggers() -> list[dict[str, Any]]:
+    return [trigger for doc in kinds("ScaledObject") for trigger in doc["spec"]["triggers"]]
+
+
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     services: dict[str, Any] = documents(ROOT / "compose.yaml")[0]["services"]
@@ -52,6 +56,18 @@ def test_all_manifests_are_applied() -> None:
     assert sorted(kustomization["resources"]) == sorted(
         path.name for path in CLUSTER_FILES if path.name != "kustomization.yaml"
     )
+
+
+def test_keda_reads_the_password_from_the_secret_that_is_made() -> None:
+    """Kustomize would put a hash behind its name, and KEDA's kinds are not rewritten."""
+    (kustomization,) = kinds("Kustomization")
+    assert kustomization["generatorOptions"]["disableNameSuffixHash"] is True
+    (secret,) = kustomization["secretGenerator"]
+    (authentication,) = kinds("TriggerAuthentication")
+    (reference,) = authentication["spec"]["secretTargetRef"]
+    assert reference == {"parameter": "password", "name": secret["name"], "key": "REDIS_PASSWORD"}
+    used = {trigger["authenticationRef"]["name"] for trigger in triggers()}
+    assert used == {authentication["metadata"]["name"]}
 
 
 def test_each_worker_is_scaled_by_its_own_queue() -> None:
