@@ -25,8 +25,10 @@ XET = "xet-read-token"
 class HubStandIn:
     """Serves ``repos`` (``owner/name`` → folder) while its context lasts, and counts requests."""
 
-    def __init__(self, repos: Mapping[str, Path]) -> None:
-        """Bind a free port; nothing is answered before the context is entered."""
+    def __init__(
+        self, repos: Mapping[str, Path], address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
+        """Bind a port, 0 is a free one; nothing is answered before the context is entered."""
         self.repos = dict(repos)
         self.requests: list[tuple[str, str]] = []
         self.cuts: dict[str, int] = {}
@@ -41,7 +43,7 @@ class HubStandIn:
 
             standin = hub
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(address, Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property

@@ -27,6 +27,22 @@ def kinds(kind: str) -> list[dict[str, Any]]:
     return [doc for path in CLUSTER_FILES for doc in documents(path) if doc["kind"] == kind]
 
 
+def triggers() -> list[dict[str, Any]]:
+    return [trigger for doc in kinds("ScaledObject") for trigger in doc["spec"]["triggers"]]
+
+
+def containers() -> dict[str, dict[str, Any]]:
+    """The one container of each Deployment."""
+    found = {}
+    for doc in kinds("Deployment"):
+        (found[doc["metadata"]["name"]],) = doc["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def variables(container: dict[str, Any]) -> dict[str, str]:
+    return {row["name"]: row.get("value", "") for row in container["env"]}
+
+
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     services: dict[str, Any] = documents(ROOT / "compose.yaml")[0]["services"]
@@ -47,21 +63,73 @@ def test_manifests_fit_their_schemas(path: Path) -> None:
             kubernetes_validate.validate(doc, "1.37", strict=True)
 
 
-def test_all_manifests_are_applied() -> None:
-    (kustomization,) = kinds("Kustomization")
-    assert sorted(kustomization["resources"]) == sorted(
+def test_all_manifests_are_applied_or_may_be() -> None:
+    """Ollama's worker is there as a comment: not everybody has an Ollama."""
+    text = (MANIFESTS / "kustomization.yaml").read_text()
+    named = re.findall(r"^  (?:# )?- ([\w-]+\.yaml)", text, re.MULTILINE)
+    assert sorted(named) == sorted(
         path.name for path in CLUSTER_FILES if path.name != "kustomization.yaml"
     )
+    (kustomization,) = kinds("Kustomization")
+    assert set(named) - set(kustomization["resources"]) == {"worker-ollama.yaml"}
+
+
+def test_compose_and_the_cluster_have_the_same_workers(services: dict[str, Any]) -> None:
+    assert set(workers(services)) == {name for name in containers() if name.startswith("worker-")}
+
+
+def test_an_api_pod_may_finish_whatever_request_it_has() -> None:
+    (api,) = (doc for doc in kinds("Deployment") if doc["metadata"]["name"] == "api")
+    container = containers()["api"]
+    grace_s = int(variables(container)["VISION_STOP_GRACE_S"])
+    pause_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert grace_s > Settings.model_fields["timeout"].default
+    assert api["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > grace_s + pause_s
+
+
+def test_prometheus_finds_each_pod_by_a_headless_service() -> None:
+    services = {doc["metadata"]["name"]: doc["spec"] for doc in kinds("Service")}
+    text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    for name, port in (("api-pods", 5000), ("workers", 9100)):
+        assert f"names: [{name}.vision]" in text
+        assert services[name]["clusterIP"] == "None"
+        (asked,) = services[name]["ports"]
+        assert asked["port"] == port
+        pods = [
+            doc["spec"]["template"]
+            for doc in kinds("Deployment")
+            if services[name]["selector"].items()
+            <= doc["spec"]["template"]["metadata"]["labels"].items()
+        ]
+        assert pods
+        for pod in pods:
+            (container,) = pod["spec"]["containers"]
+            offered = {row["name"]: row["containerPort"] for row in container["ports"]}
+            assert offered[asked["targetPort"]] == port
+            if name == "workers":
+                assert variables(container)["VISION_METRICS_PORT"] == str(port)
+
+
+def test_keda_reads_the_password_from_the_secret_that_is_made() -> None:
+    """Kustomize would put a hash behind its name, and KEDA's kinds are not rewritten."""
+    (kustomization,) = kinds("Kustomization")
+    assert kustomization["generatorOptions"]["disableNameSuffixHash"] is True
+    (secret,) = kustomization["secretGenerator"]
+    (authentication,) = kinds("TriggerAuthentication")
+    (reference,) = authentication["spec"]["secretTargetRef"]
+    assert reference == {"parameter": "password", "name": secret["name"], "key": "REDIS_PASSWORD"}
+    used = {trigger["authenticationRef"]["name"] for trigger in triggers()}
+    assert used == {authentication["metadata"]["name"]}
 
 
 def test_each_worker_is_scaled_by_its_own_queue() -> None:
     catalog = Catalog.load(ROOT / "models.yaml")
     scaled = {doc["spec"]["scaleTargetRef"]["name"]: doc["spec"] for doc in kinds("ScaledObject")}
-    deployed = {doc["metadata"]["name"]: doc for doc in kinds("Deployment")}
-    assert set(scaled) == {name for name in deployed if name.startswith("worker-")}
+    deployed = containers()
+    workers = {name for name in deployed if name.startswith("worker-")}
+    assert set(scaled) == workers - {"worker-ollama"}
     for name, spec in scaled.items():
-        (container,) = deployed[name]["spec"]["template"]["spec"]["containers"]
-        model = next(e["value"] for e in container["env"] if e["name"] == "VISION_MODELS")
+        model = variables(deployed[name])["VISION_MODELS"]
         assert spec["triggers"][0]["metadata"]["listName"] == catalog.get(model).queue
 
 
@@ -71,7 +139,10 @@ def test_each_setting_reaches_the_containers_it_is_for(services: dict[str, Any])
     fixed = {f"VISION_{name}" for name in SET_ELSEWHERE}
     api = set(services["api"]["environment"])
     worker = set(services["worker-ollama"]["environment"])
-    assert api | worker == known - fixed
+    traces = {name for name in api if name.startswith("OTEL_")}
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in traces
+    assert traces <= worker
+    assert (api | worker) - traces == known - fixed
 
 
 def test_workers_differ_in_nothing_but_model_profile_and_size(services: dict[str, Any]) -> None:
@@ -107,4 +178,54 @@ def test_who_may_write_where(services: dict[str, Any]) -> None:
         assert row["cap_drop"] == ["ALL"], name
         bound = [v["source"] for v in row.get("volumes", ()) if isinstance(v, dict)]
         assert bound == (["./models"] if name.startswith("worker-") else []), name
-    assert [name for name, row in services.items() if "ports" in row] == ["api", "flower"]
+
+
+def test_only_the_api_is_published_and_flower_on_this_machine(services: dict[str, Any]) -> None:
+    published = {name: row["ports"] for name, row in services.items() if "ports" in row}
+    assert published == {
+        "api": ["${VISION_HOST:-0.0.0.0}:${VISION_PORT:-5000}:5000"],
+        "flower": ["127.0.0.1:${VISION_FLOWER_PORT:-5555}:5555"],
+    }
+
+
+def test_each_container_is_restarted_bounded_and_leaves_short_logs(
+    services: dict[str, Any],
+) -> None:
+    for name, row in services.items():
+        assert row["restart"] == "unless-stopped", name
+        assert row["logging"]["driver"] == "json-file", name
+        assert set(row["logging"]["options"]) == {"max-size", "max-file"}, name
+        assert row["deploy"]["resources"]["limits"]["memory"], name
+        assert row["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_what_a_request_may_take_a_container_may_take_to_stop(services: dict[str, Any]) -> None:
+    """Its own settings end it sooner; Docker must not be the one that cuts a request off."""
+    longest_s = 600  # no VISION_TIMEOUT is longer
+    graces = {name: row.get("stop_grace_period", "10s") for name, row in services.items()}
+    for name, grace in graces.items():
+        minutes, seconds = re.fullmatch(r"(?:(\d+)m)?(?:(\d+)s)?", grace).groups("0")  # type: ignore[union-attr]
+        if name == "api" or name.startswith("worker-"):
+            assert int(minutes) * 60 + int(seconds) >= longest_s, name
+
+
+@pytest.mark.parametrize("image", ["api", "worker"])
+def test_the_first_process_of_an_image_is_an_init(image: str) -> None:
+    text = (ROOT / f"Dockerfile.{image}").read_text()
+    assert "install -y --no-install-recommends tini" in text
+    assert 'ENTRYPOINT ["tini", "--"]' in text
+
+
+def test_torch_is_pinned_where_the_build_looks_for_it() -> None:
+    """With TORCH_INDEX the build takes this line alone to the other index."""
+    (pattern,) = re.findall(r"grep '([^']+)'", (ROOT / "Dockerfile.worker").read_text())
+    lines = (ROOT / "workers" / "requirements.txt").read_text().splitlines()
+    assert len([line for line in lines if re.search(pattern, line)]) == 1
+
+
+def test_what_the_images_copy_is_sent_to_the_builder() -> None:
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    for image in ("api", "worker"):
+        text = (ROOT / f"Dockerfile.{image}").read_text()
+        for source in re.findall(r"^COPY (?!--)(\S+)", text, re.MULTILINE):
+            assert source.partition("/")[0] in sent, source

@@ -12,13 +12,16 @@ from api import create_app
 from shared.catalog import Catalog
 from shared.settings import ROOT, OllamaSettings, Settings
 
-FOLDERS = ("api", "docs", "scripts", "shared", "tests", "workers")
+FOLDERS = ("api", "deploy", "docs", "scripts", "shared", "tests", "workers")
 DOCUMENTS = [*ROOT.glob("*.md"), *(f for folder in FOLDERS for f in (ROOT / folder).rglob("*.md"))]
 PLAIN_FILES = ("NOTICE", ".env.example")
 MODEL_ROW = re.compile(r"^\| `([^`]+)` \| ((?:caption|labels|nsfw)(?:, \w+)*) \|", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+COMPOSE_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| (?:`(.+)`|none) \| (.+) \|$", re.MULTILINE)
+VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::?-([^}]*)|:?\?[^}]*)\}")
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+OF_COMPOSE = "# Of docker compose alone:\n"
 FOREIGN_PATH = re.compile(
     r"(?<![\w.:/-])(?:~|/(?:etc|home|mnt|opt|root|srv|tmp|usr|var|work))/[\w./-]+"
 )
@@ -44,6 +47,13 @@ def as_environment(value: object) -> str:
             return value.relative_to(ROOT).as_posix()
         case _:
             return str(value)
+
+
+def section(name: str, heading: str) -> str:
+    """What stands under a heading, down to the next one."""
+    _, _, text = read(name).partition(f"\n{heading}\n")
+    assert text, heading
+    return re.split(r"^#+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def inline_code(text: str) -> list[str]:
@@ -75,7 +85,7 @@ def test_the_readme_has_each_setting_with_its_default_and_description() -> None:
         default = as_environment(field.default)
         cell = f"`{default}`" if default else "none"
         wanted.append(f"| `{name}` | {cell} | {field.description} |")
-    lines = read("README.md").splitlines()
+    lines = section("README.md", "## Settings").splitlines()
     written = [line for line in lines if line.startswith(("| `VISION_", "| `OLLAMA_"))]
     assert_lines(written, wanted, "the README's table of settings")
 
@@ -86,6 +96,37 @@ def test_the_example_environment_has_each_setting_with_its_default_commented_out
         wanted.append(f"# {field.description}")
         wanted.append(f"#{name}={as_environment(field.default)}")
     _, _, body = read(".env.example").partition("\n\n")
+    body, _, _ = body.partition(OF_COMPOSE)
+    assert_lines([line for line in body.splitlines() if line], wanted, ".env.example")
+
+
+def compose_rows() -> dict[str, tuple[str, str]]:
+    """Default and meaning of each variable, as the README has them."""
+    rows = COMPOSE_ROW.findall(section("README.md", "### Variables of compose.yaml"))
+    return {
+        name: (default, meaning)
+        for names, default, meaning in rows
+        for name in INLINE.findall(names)
+    }
+
+
+def test_the_readme_has_each_variable_of_the_compose_files_with_its_default() -> None:
+    wanted: dict[str, str] = {"COMPOSE_PROFILES": ""}  # Compose's own
+    for path in sorted(ROOT.glob("compose*.yaml")):
+        for name, default in VARIABLE.findall(path.read_text(encoding="utf-8")):
+            wanted[name] = wanted.get(name) or default
+    assert {name: default for name, (default, _) in compose_rows().items()} == wanted
+
+
+def test_the_example_environment_has_each_variable_of_the_compose_files() -> None:
+    ours = {name for name, _ in settings()}
+    wanted = []
+    for name, (default, meaning) in compose_rows().items():
+        if name not in ours:
+            if f"# {meaning}" not in wanted:
+                wanted.append(f"# {meaning}")
+            wanted.append(f"#{name}={default}")
+    _, _, body = read(".env.example").partition(OF_COMPOSE)
     assert_lines([line for line in body.splitlines() if line], wanted, ".env.example")
 
 

@@ -106,6 +106,19 @@ def test_the_jobs_that_the_alerts_watch_are_scraped() -> None:
         assert (PROMETHEUS / file).is_file()
 
 
+def test_no_alert_waits_for_a_target_that_is_down() -> None:
+    """Discovery by DNS drops a target with its container: `up` is absent then, not 0."""
+    up = [expression for _, expression in EXPRESSIONS if "up" in metrics_in(expression)]
+    assert up
+    assert [expression for expression in up if not expression.startswith("absent(")] == []
+
+
+def test_the_api_tells_of_a_model_whose_workers_are_gone(ours: set[str]) -> None:
+    """Asked without Redis and workers, it still has a line for each model that it should have."""
+    (expression,) = (rule["expr"] for rule in groups("alerts.yml") if "Unserved" in rule["alert"])
+    assert metrics_in(expression) == {"vision_workers_up"} <= ours
+
+
 def test_the_rule_of_an_alert_says_how_bad_it_is_and_what_it_means() -> None:
     for rule in groups("alerts.yml"):
         assert rule["labels"]["severity"] in ("critical", "warning")

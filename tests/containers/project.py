@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import threading
@@ -22,6 +23,8 @@ KEY = "key-of-the-tests"
 FLOWER_AUTH = ("operator", "password-of-the-tests")
 NOBODY = "http://127.0.0.1:9"
 """An Ollama server that nobody answers for: within the worker's container."""
+BUILD = {"PYTHON_IMAGE", "TORCH_INDEX"}
+"""What the machine that runs the tests may need to build images at all."""
 SERVICES = ("redis", "api", "worker-labels", "worker-nsfw", "worker-blip", "flower")
 FIND = "for d in /proc/[0-9]*; do grep -qsz {word} $d/cmdline && echo ${{d#/proc/}}; done; true"
 """Prints the processes that have a word in their command line, which is held in NULs."""
@@ -45,14 +48,20 @@ class Project:
         self.name = name
         self._files = files or ("compose.yaml", "tests/containers/compose.test.yaml")
         # Ours alone: neither settings of the person who runs the tests, nor their .env.
-        clean = {
+        text = "\n".join(path.read_text() for path in ROOT.glob("compose*.yaml"))
+        ours = set(re.findall(r"\$\{(\w+)", text)) - BUILD
+        self.variables = variables
+        self._environment = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("VISION_", "COMPOSE_", "FLOWER_", "OLLAMA_", "REDIS_"))
-        }
-        self._environment = {**clean, **variables}
+            if key not in ours and not key.startswith(("VISION_", "COMPOSE_", "OLLAMA_", "OTEL_"))
+        } | variables
         self.session = requests.Session()
         self.session.headers["Authorization"] = f"Bearer {KEY}"
+
+    def changed(self, **variables: str) -> "Project":
+        """The same project with other variables: a new version of it."""
+        return Project(self.name, *self._files, **self.variables, **variables)
 
     def compose(self, *arguments: str, check: bool = True, merge: bool = False) -> str:
         """Run a compose command; returns what it printed, ``merge``: on both channels."""
@@ -169,6 +178,7 @@ class Load:
                 got = "200" if reply.status_code == 200 else f"{reply.status_code} {reply.text}"
             except requests.RequestException as err:
                 got = repr(err)
+                self._over.wait(0.1)  # nobody is there: do not spin
             with self._lock:
                 self.got[got] += 1
 

@@ -61,6 +61,20 @@ def test_a_service_that_is_restarted_costs_no_request(
     assert load.got == {"200": load.answered}
 
 
+def test_an_api_that_is_restarted_fails_nothing_but_connections(
+    project: Project, base: str, red_circle: bytes
+) -> None:
+    """Those that it refused while it was away, and at most those that it held."""
+    with project.load(base, BLIP, red_circle) as load:
+        project.compose("restart", "api")
+        project.up("--no-recreate")
+    assert load.got.pop("200") > 4
+    assert all(got.startswith("ConnectionError(") for got in load.got), load.got
+    with project.load(project.base(), BLIP, red_circle) as load:
+        load.more(20)
+    assert load.got == {"200": load.answered}
+
+
 def test_a_replaced_container_costs_no_request(
     project: Project, base: str, red_circle: bytes
 ) -> None:
@@ -74,20 +88,28 @@ def test_a_replaced_container_costs_no_request(
     assert before.isdisjoint(after)
 
 
-def test_rolling_two_apis_behind_a_proxy_costs_no_request(
+def test_replacing_two_apis_behind_a_proxy_costs_no_request(
     project: Project, red_circle: bytes
 ) -> None:
+    """What an upgrade without a gap does: new ones beside the old, then the old ones go."""
     project.up("--no-recreate", "--scale", "api=2")
     project.compose("--profile", "proxy", "up", "-d", "--build", "proxy")
     proxy = project.base("proxy", 80)
     wait_for("the proxy", lambda: project.ask(proxy, BLIP, red_circle).ok or None)
+    old = {row["ID"] for row in project.containers("api")}
+    upgraded = project.changed(VISION_LOG_LEVEL="DEBUG")
     with project.load(proxy, BLIP, red_circle) as load:
-        for index in (1, 2):
-            started = project.started("api", index)
-            project.signal("api", "TERM", "gunicorn", index)
-            project.wait_restarted("api", index, started)
-            load.more(10)
+        upgraded.up("--no-deps", "--no-recreate", "--scale", "api=4", "api")
+        both = {row["ID"] for row in project.containers("api")}
+        load.more(10)
+        upgraded.up("--no-deps", "--scale", "api=2", "api")
+        new = {row["ID"] for row in project.containers("api")}
+        load.more(20)
     assert load.got == {"200": load.answered}
+    assert len(both) == 4
+    assert new == both - old
+    project.compose("rm", "--stop", "--force", "api")
+    project.up()
 
 
 def test_a_worker_stops_cleanly(project: Project) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from tests.containers.project import FLOWER_AUTH, NOBODY, SERVICES, Project
+from tests.containers.project import NOBODY, SERVICES, Project
 from tests.stack import API, wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
@@ -82,24 +82,6 @@ def test_redis_cannot_be_reached_by_who_shares_the_networks_of_the_api(project: 
 
 def test_redis_wants_its_password(project: Project) -> None:
     assert "NOAUTH" in project.sh("redis", "redis-cli llen vision.blip 2>&1")
-
-
-def test_flower_wants_its_password_shows_tasks_and_changes_nothing(
-    project: Project, base: str, red_circle: bytes
-) -> None:
-    flower = project.base("flower", 5555)
-    assert requests.get(f"{flower}/tasks", timeout=10).status_code == 401
-    assert project.ask(base, "caption/blip", red_circle).ok
-
-    def task() -> dict[str, object] | None:
-        shown = requests.get(f"{flower}/api/tasks", auth=FLOWER_AUTH, timeout=10).json()
-        ours = [task for task in shown.values() if task["routing_key"] == "vision.blip"]
-        return ours[0] if ours and ours[0]["state"] == "SUCCESS" else None
-
-    assert wait_for("the task in Flower", task)["name"] == "vision.caption"
-    (worker,) = project.workers("blip")
-    order = f"{flower}/api/worker/shutdown/{worker['worker']}"
-    assert requests.post(order, auth=FLOWER_AUTH, timeout=10).status_code == 403
 
 
 def test_an_ollama_server_that_nobody_answers_for_is_named(

@@ -1,0 +1,44 @@
+"""Weights fetched ahead, by the command in the README."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.containers.project import Project
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
+FETCH = ("run", "--rm", "-T", "worker-blip", "python", "-m", "workers.weights")
+OWNER = os.getuid() or 1234
+"""Neither root nor the image's own user, where we may choose."""
+
+
+@pytest.fixture
+def fetching(project: Project, tmp_path: Path) -> Iterator[Project]:
+    """A stack whose ./models is empty and owned by somebody; `project` has built the images."""
+    if os.getuid() == 0:
+        os.chown(tmp_path, OWNER, OWNER)
+    fetching = Project(
+        f"vision-weights-{os.getpid()}",
+        "compose.yaml", "tests/containers/compose.weights.test.yaml",
+        PUID=str(OWNER),
+        PGID=str(OWNER if os.getuid() == 0 else os.getgid()),
+        WEIGHTS=str(tmp_path),
+    )  # fmt: skip
+    try:
+        fetching.up("hub")
+        yield fetching
+    finally:
+        fetching.compose("down", "--volumes", check=False)
+
+
+def test_weights_are_fetched_ahead_and_belong_to_who_owns_the_folder(
+    fetching: Project, tmp_path: Path
+) -> None:
+    fetching.compose(*FETCH)
+    files = [path for path in (tmp_path / "blip").rglob("*") if path.is_file()]
+    assert {"config.json", "model.safetensors"} <= {path.name for path in files}
+    assert {path.stat().st_uid for path in files} == {OWNER}
+    fetching.compose("rm", "--stop", "--force", "hub")
+    assert "weights are there" in fetching.compose(*FETCH, merge=True)
