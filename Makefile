@@ -6,7 +6,7 @@ RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow test-containers check bench bench-engine bench-ollama soak clean
+.PHONY: help run models test test-slow test-containers check bench bench-engine bench-recovery bench-ollama soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,6 +48,9 @@ bench: $(DEV) ## measure what the stack adds to a model called in-process
 bench-engine: $(DEV) ## stack against bare models at real size, half an hour; MODELS=a,b QUICK=1
 	@PYTHONPATH=. $(BIN)/python scripts/bench_engine.py $(if $(MODELS),--models $(MODELS)) \
 	  $(if $(QUICK),--quick) $(if $(CHECKPOINTS),--checkpoints $(CHECKPOINTS))
+
+bench-recovery: $(DEV) ## measure a recycle under load, and a second replica
+	@PYTHONPATH=. $(BIN)/python scripts/bench_recovery.py
 
 bench-ollama: $(DEV) ## measure healing and a second server, with stand-ins of Ollama
 	@PYTHONPATH=. $(BIN)/python scripts/bench_ollama.py

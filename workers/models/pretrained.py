@@ -102,7 +102,10 @@ class Pretrained:
 
     def batch(self, pixels: list[torch.Tensor]) -> torch.Tensor:
         """Stack prepared images to (N, 3, height, width) on the device, in the model's dtype."""
-        return torch.stack(pixels).to(self.device, float_type(self.dtype))
+        stacked = torch.stack(pixels)
+        if self.device.type == "cuda":  # from pinned memory a copy runs beside the GPU's work
+            stacked = stacked.pin_memory()
+        return stacked.to(self.device, float_type(self.dtype), non_blocking=True)
 
 
 def pixels(processor: Any, image: Image.Image) -> torch.Tensor:  # noqa: ANN401
