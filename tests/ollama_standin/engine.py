@@ -76,6 +76,8 @@ class Engine(Memory):
         model = self.find(ask.model)
         if ask.think and not model.spec.thinks:
             raise Refused(400, f'"{ask.model}" does not support thinking')
+        if self.knobs.one_image and len(ask.images) > 1:
+            raise Refused(400, "this model only supports one image: more than one image sent")
         if ask.is_empty and ask.keep_alive == 0:
             self.unload(model)
             yield Chunk(done_reason="unload")
@@ -83,7 +85,8 @@ class Engine(Memory):
         if self.knobs.fail_at == "headers" and self.take("fail_next"):
             raise self.failure()
         with self.slot(model, ask.keep_alive, gone):
-            self.load(model, gone)
+            if not self.load(model, gone):
+                raise self.failure()
             loaded = time.monotonic()
             if self.knobs.hang_at == "headers" and self.take("hang_next"):
                 wait(math.inf, gone)
@@ -101,7 +104,7 @@ class Engine(Memory):
     ) -> Iterator[Chunk]:
         pieces, reason = tokens(self._text(ask), ask.options)
         with self._counted():
-            token_s = self.token_s(model)
+            token_s = self.token_s(model) * (self.active if self.knobs.crowded else 1)
             wait(self.knobs.prompt_s, gone)
             if model.spec.thinks and ask.think is not False:
                 yield Chunk(thinking="Let me look at the colour.")
