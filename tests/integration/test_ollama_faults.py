@@ -102,6 +102,7 @@ def test_a_server_that_is_off_is_skipped_and_used_again_when_it_is_back(ollama: 
     wait_for("the first server to be used", used_again, 20)
 
 
+@pytest.mark.slow
 def test_a_request_that_takes_too_long_is_a_504_and_the_server_stops(ollama: Ollama) -> None:
     for server in ollama.servers:
         server.knobs.hang_next = -1

@@ -102,6 +102,7 @@ def test_a_model_that_recovered_while_others_answered_is_used_again(
         assert host.heals == {"failed": 1, "recovered": 1}
 
 
+@pytest.mark.slow
 def test_a_server_that_was_restarted_is_not_taken_for_slow_any_more(
     stack: Stack, ill: OllamaStandin
 ) -> None:
@@ -148,6 +149,7 @@ def test_an_attempt_that_another_worker_makes_does_not_lengthen_our_pause(
         assert running.wait(ill, lambda host: host.heals.get("healed")).degraded == {}
 
 
+@pytest.mark.slow
 def test_the_time_that_loading_takes_is_shown(stack: Stack, ill: OllamaStandin) -> None:
     ill.knobs.load_s = 0.6
     with scene(stack, ill, stall_s=5) as running:

@@ -54,6 +54,7 @@ def test_a_server_that_hangs_costs_time_only_once(
     assert len(first.generates()) == 1
 
 
+@pytest.mark.slow
 def test_many_requests_leave_a_server_that_hangs_though_the_other_is_never_free(
     stack: Stack, first: OllamaStandin, second: OllamaStandin
 ) -> None:
@@ -94,6 +95,7 @@ def test_models_that_load_for_long_are_waited_for_where_no_server_is_left_to_try
     assert second.aborted == 0
 
 
+@pytest.mark.slow
 def test_a_stream_that_has_begun_is_not_ended_for_its_silence(
     stack: Stack, first: OllamaStandin, second: OllamaStandin
 ) -> None:
