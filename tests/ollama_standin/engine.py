@@ -104,13 +104,14 @@ class Engine(Memory):
     ) -> Iterator[Chunk]:
         pieces, reason = tokens(self._text(ask), ask.options)
         with self._counted():
-            token_s = self.token_s(model) * (self.active if self.knobs.crowded else 1)
+            token_s, spent_s = self.token_s(model), 0.0
             wait(self.knobs.prompt_s, gone)
             if model.spec.thinks and ask.think is not False:
                 yield Chunk(thinking="Let me look at the colour.")
             begun = time.monotonic()
             for index, piece in enumerate(pieces):
-                due = begun + (index + 1) * token_s if self.knobs.token_s else 0
+                spent_s += token_s * (self.active if self.knobs.crowded else 1)
+                due = begun + spent_s if self.knobs.token_s else 0
                 wait(due - time.monotonic(), gone)
                 yield Chunk(thinking=piece) if self.knobs.in_thinking else Chunk(piece)
                 if not index:
@@ -126,7 +127,7 @@ class Engine(Memory):
             "load_duration": max(loaded - started, 1e-6),
             "prompt_eval_duration": max(self.knobs.prompt_s, 1e-6),
             # As configured, not as measured: speeds stay exact on a machine that is busy.
-            "eval_duration": token_s * max(len(pieces), 1),
+            "eval_duration": spent_s or token_s,
         }
         counts = {"prompt_eval_count": prompt, "eval_count": max(len(pieces), 1)}
         nanoseconds = {name: round(seconds * 1e9) for name, seconds in metrics.items()}

@@ -43,7 +43,7 @@ class Knobs(BaseModel):
         default=False, description="count again after a cure; else it is for good"
     )
     crowded: bool = Field(
-        default=False, description="tokens take as many times longer as answers are made at once"
+        default=False, description="a token takes as many times longer as answers are made at once"
     )
     gpu_share: float = Field(1.0, description="size_vram / size while the model is well")
 

@@ -47,16 +47,14 @@ def test_a_model_that_became_slow_is_as_fast_as_before_and_no_request_failed(
 def test_requests_that_slow_each_other_down_are_no_illness(
     stack: Stack, ill: OllamaStandin
 ) -> None:
-    ill.knobs.crowded, ill.knobs.parallel = True, 8
-    with scene(stack, ill, rows=[{"parallel": 4}], healing=HEALING) as running:
-        for _ in range(6):
+    ill.knobs.crowded, ill.knobs.token_s = True, 0.01
+    with scene(stack, ill, rows=[{"parallel": 3}], healing=HEALING) as running:
+        for _ in range(5):
             running.caption()
-        quiet = running.wait(ill, lambda host: host.tokens_per_s.get(MODEL))
-        running.captions(40, clients=8)
-        assert ill.most_active == 4
+        running.captions(24, clients=6)
         host = running.wait(ill, lambda host: not host.running)
-        assert host.tokens_per_s[MODEL] < 0.5 * quiet.tokens_per_s[MODEL]
         assert (host.heals, host.degraded, ill.unloads[MODEL]) == ({}, {}, 0)
+    assert ill.most_active == 3
 
 
 def test_a_restart_is_called_for_where_loading_anew_ends_in_an_error(

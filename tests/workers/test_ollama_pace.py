@@ -75,18 +75,26 @@ def test_the_best_is_kept_when_watching_begins_anew() -> None:
 
 def test_answers_are_compared_with_those_that_had_as_many_beside_them() -> None:
     crowded, worse = Sample(25.0, 1.0, 4), Sample(10.0, 1.0, 4)
-    watched = pace(*[FAST] * 5, *[crowded] * 5)
+    watched = pace(*[FAST] * 5, *[crowded] * 20)
     assert watched.trouble() is None
     assert (watched.now, watched.best) == (25.0, 25.0)
-    for _ in range(5):
+    for _ in range(10):
         watched.note(worse)
+    assert watched.trouble() is None  # of so many at once more are looked at
+    watched.note(worse)
     assert watched.trouble() == "10.0 tokens/s; its best was 25.0"
     assert watched.is_good(15.0, 1.0, at_once=4)
     assert not watched.is_good(15.0, 1.0, at_once=1)
 
 
+def test_a_few_lucky_answers_among_many_are_no_best() -> None:
+    lucky, usual = Sample(60.0, 1.0, 3), Sample(25.0, 1.0, 3)
+    watched = pace(*[lucky] * 5, *[usual] * 30)
+    assert (watched.best, watched.trouble()) == (25.0, None)
+
+
 def test_what_was_fast_among_many_is_expected_to_be_alone() -> None:
-    watched = pace(*[Sample(50.0, 1.0, 4)] * 5)
+    watched = pace(*[Sample(50.0, 1.0, 4)] * 20)
     assert not watched.is_good(20.0, 1.0, at_once=1)
     assert watched.is_good(20.0, 1.0, at_once=8)  # nothing is known of so many
 

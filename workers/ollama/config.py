@@ -44,7 +44,9 @@ class Healing(_Strict):
 
     enabled: bool = True
     share: float = Field(0.5, gt=0, lt=1, description="of its best speed; below that it is slow")
-    answers: int = Field(5, ge=1, description="last answers whose median must be that slow")
+    answers: int = Field(
+        5, ge=1, description="answers whose median must be that slow; times those made at once"
+    )
     interval_s: float = Field(
         600, ge=1, description="least time between two attempts; doubles when they are in vain"
     )

@@ -58,11 +58,15 @@ class Crowd:
 
 
 class Pace:
-    """The last answers, and the best that as many have ever been, with as many at once."""
+    """The last answers, and the best that as many have ever been, with as many at once.
+
+    Where several are made at once, as many times more are looked at: how they meet is chance, and
+    a few lucky ones would be a best that is never reached again.
+    """
 
     def __init__(self, options: Healing) -> None:
         self._options = options
-        self._recent: deque[Sample] = deque(maxlen=options.answers)
+        self._recent: deque[Sample] = deque()
         self._alike: dict[int, deque[float]] = {}
         self._bests: dict[int, float] = {}
         self._was_on_gpu = False
@@ -76,18 +80,21 @@ class Pace:
 
     @property
     def best(self) -> float:
-        """Best median of ``answers`` answers like the last ones, in tokens/s; 0: not known yet."""
+        """Best median of answers like the last ones, in tokens/s; 0: not known yet."""
         if self._recent:
             return median(self._best_with(sample.at_once) for sample in self._recent)
         return max(self._bests.values(), default=0.0)
 
     def note(self, sample: Sample) -> None:
         """Take note of an answer."""
+        wanted = self._wanted(sample)
         self._recent.append(sample)
+        while len(self._recent) > wanted:
+            self._recent.popleft()
         self._was_on_gpu |= sample.gpu_share is not None and sample.gpu_share >= ON_GPU
-        alike = self._alike.setdefault(sample.at_once, deque(maxlen=self._options.answers))
+        alike = self._alike.setdefault(sample.at_once, deque(maxlen=wanted))
         alike.append(sample.tokens_per_s)
-        if len(alike) == self._options.answers:
+        if len(alike) == wanted:
             best = self._bests.get(sample.at_once, 0.0)
             self._bests[sample.at_once] = max(best, median(alike))
 
@@ -102,10 +109,13 @@ class Pace:
 
     def trouble(self) -> str | None:
         """Say what is wrong with the last answers, once there are enough of them."""
-        if len(self._recent) < self._options.answers:
+        last = list(self._recent)[-self._options.answers :]
+        if len(last) < self._options.answers:
             return None
-        if all(self._fell(sample.gpu_share) for sample in self._recent):
+        if all(self._fell(sample.gpu_share) for sample in last):
             return "it fell from the GPU to the CPU"
+        if len(self._recent) < self._wanted(last[-1]):
+            return None
         if median(self._share_of_best(sample) for sample in self._recent) < self._options.share:
             return f"{self.now:.1f} tokens/s; its best was {self.best:.1f}"
         return None
@@ -119,6 +129,10 @@ class Pace:
         """Begin to watch anew; what was best is kept."""
         self._recent.clear()
         self._alike.clear()
+
+    def _wanted(self, sample: Sample) -> int:
+        """Return how many answers are looked at together."""
+        return self._options.answers * sample.at_once
 
     def _best_with(self, at_once: int) -> float:
         """Return the best with as many at once; with more at once it would not be better."""
