@@ -23,7 +23,7 @@ from tests.stack import API, CATALOG, running_stack
 MODEL = "llava:7b"
 WORDS = "one two three four five six seven eight"
 TOKEN_S = 0.0125
-"""Eight tokens: a tenth of a second; ten times that when the model fell to the CPU."""
+"""The words are ten tokens: 125 ms; ten times that when the model fell to the CPU."""
 REQUESTS, FALLS_AFTER, CLIENTS = 200, 60, 2
 MANY, MANY_CLIENTS, ROUNDS = 120, 8, 3
 
@@ -99,7 +99,7 @@ def kill_after(server: OllamaProcess, seconds: float) -> None:
 
 @contextmanager
 def server(**knobs: float) -> Iterator[OllamaProcess]:
-    """Run a stand-in that takes a tenth of a second for an answer."""
+    """Run a stand-in that takes 125 ms for an answer."""
     with OllamaProcess((MODEL,), token_s=TOKEN_S, answer=WORDS, parallel=1, **knobs) as running:
         yield running
 

@@ -243,9 +243,15 @@ class Catalog(BaseModel):
             return self._passed_on(name, version or "latest")
         if spec.name == OLLAMA:
             raise NotOffered("Name a model of Ollama instead of `ollama`, as llava:7b.")
-        if normalise(version) not in ANY_VERSION and normalise(version) != normalise(spec.version):
-            raise NotOffered(f"{spec.name} is here in version {spec.version!r}, not {version!r}.")
-        return spec
+        if normalise(version) in (*ANY_VERSION, normalise(spec.version)):
+            return spec
+        if spec.family == OLLAMA:
+            # The row describes one version of a model; Ollama may have others.
+            if normalise(f"{name}:{version}") == normalise(spec.source or ""):
+                return spec
+            if self.passes_on:
+                return self._passed_on(name, version)
+        raise NotOffered(f"{spec.name} is here in version {spec.version!r}, not {version!r}.")
 
     def _passed_on(self, name: str, version: str) -> ModelSpec:
         """Return a row for a model that only Ollama may know."""

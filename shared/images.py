@@ -79,6 +79,10 @@ def for_ollama(data: bytes) -> bytes:
     with _open(data) as image:
         plain = image.format in ("JPEG", "PNG") and image.mode in ("RGB", "L")
         if plain and _upright(image) is image:
+            try:
+                image.load()
+            except Exception as err:  # as in decode_rgb
+                raise UndecodableImage(f"The image cannot be decoded: {_reason(err)}.") from err
             return data
     buffer = io.BytesIO()
     decode_rgb(data).save(buffer, "JPEG", quality=JPEG_QUALITY)

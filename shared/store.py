@@ -62,7 +62,11 @@ class OllamaHost(BaseModel):
     models: tuple[str, ...] = ()
     gpu_share: dict[str, float] = Field({}, description="of loaded models: memory on the GPU")
     tokens_per_s: dict[str, float] = Field({}, description="by model: median of the last answers")
-    best_tokens_per_s: dict[str, float] = Field({}, description="by model: the best it has been")
+    best_tokens_per_s: dict[str, float] = Field(
+        {}, description="by model: the best it has been with as many requests at once"
+    )
+    load_s: dict[str, float] = Field({}, description="by model: seconds the last load took")
+    failing: tuple[str, ...] = Field((), description="models that failed; others are asked first")
     healing: tuple[str, ...] = Field((), description="models that are being loaded anew")
     degraded: dict[str, str] = Field({}, description="models that stay slow, and why")
     heals: dict[str, int] = Field({}, description="attempts to heal, by outcome")
@@ -73,7 +77,7 @@ class OllamaSnapshot(BaseModel):
 
     tags: tuple[dict[str, Any], ...] = ()
     ps: tuple[dict[str, Any], ...] = ()
-    version: str = Field("", description="the oldest of theirs; empty: none can be reached")
+    version: str = Field("", description="the oldest of those that answer; empty: none was told")
 
 
 class EngineStatus(BaseModel):

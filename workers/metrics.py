@@ -131,6 +131,11 @@ def _ollama(hosts: Sequence[OllamaHost]) -> Iterable[Metric]:
         "Median speed of the last answers.",
         labels=["server", "model"],
     )
+    load = GaugeMetricFamily(
+        "vision_ollama_load_seconds",
+        "Seconds the last load of a model took.",
+        labels=["server", "model"],
+    )
     heals = CounterMetricFamily(
         "vision_ollama_heals", "Attempts to heal a model.", labels=["server", "outcome"]
     )
@@ -139,6 +144,8 @@ def _ollama(hosts: Sequence[OllamaHost]) -> Iterable[Metric]:
         degraded.add_metric([host.url], len(host.degraded))
         for model, tokens_per_s in host.tokens_per_s.items():
             speed.add_metric([host.url, model], tokens_per_s)
+        for model, seconds in host.load_s.items():
+            load.add_metric([host.url, model], seconds)
         for outcome, count in host.heals.items():
             heals.add_metric([host.url, outcome], count)
-    return up, degraded, speed, heals
+    return up, degraded, speed, load, heals

@@ -39,7 +39,7 @@ def register_tasks(
             return run_job(self, Job.model_validate(job), store, engine)
         except ModelUnavailable:
             # This worker's model failed while it held the request; it takes no more until it is up.
-            if not served_elsewhere():
+            if engine.status.state.is_up or not served_elsewhere():
                 raise
             _give_back(str(self.request.id), store)
             raise Reject("another worker has the model", requeue=True) from None

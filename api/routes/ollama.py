@@ -35,8 +35,8 @@ Json = dict[str, Any]
 
 
 def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Blueprint:
-    """Return the routes ``/api/{generate,chat,show,tags,ps,version}``, and what is refused."""
-    routes = Blueprint("ollama", __name__, url_prefix="/api")
+    """Return ``/``, ``/api/{generate,chat,show,tags,ps,version}``, and what is refused."""
+    routes = Blueprint("ollama", __name__)
     door = _Door(service)
     documented = partial(
         spec.validate,
@@ -45,43 +45,45 @@ def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
         tags=["ollama"],
     )
 
-    @routes.post("/generate")
+    routes.get("/")(spec.validate(skip_validation=True, tags=["ollama"])(_greet))
+
+    @routes.post("/api/generate")
     @documented(json=OllamaRequest)
     def generate() -> Any:  # noqa: ANN401 - Flask's
         """Answer a prompt and images; a model of ours makes a caption, or labels with `format`."""
         return _in_slot(slots, partial(door.answer, OllamaCall.GENERATE))
 
-    @routes.post("/chat")
+    @routes.post("/api/chat")
     @documented(json=OllamaRequest)
     def chat() -> Any:  # noqa: ANN401 - Flask's
         """Answer a chat; a model of ours looks at the images of the last message."""
         return _in_slot(slots, partial(door.answer, OllamaCall.CHAT))
 
-    @routes.post("/show")
+    @routes.post("/api/show")
     @documented(json=OllamaRequest)
     def show() -> Any:  # noqa: ANN401 - Flask's
         """Tell details of a model."""
         return _in_slot(slots, door.show)
 
-    @routes.get("/tags")
+    @routes.get("/api/tags")
     @documented()
     def tags() -> Response:
         """List the models that run here, and those of Ollama's servers."""
         return door.tags()
 
-    @routes.get("/ps")
+    @routes.get("/api/ps")
     @documented()
     def ps() -> Response:
         """List the models that are loaded."""
         return door.running()
 
-    @routes.get("/version")
+    @routes.get("/api/version")
     @documented()
     def version() -> Response:
         """Tell the version of Ollama's API that is spoken here."""
         return door.version()
 
-    @routes.route(f"/<any({','.join(MANAGEMENT)}):what>", methods=["POST", "DELETE"])
+    @routes.route(f"/api/<any({','.join(MANAGEMENT)}):what>", methods=["POST", "DELETE"])
     @documented()
     def manage(what: str) -> Response:
         """Refuse to manage models."""
@@ -91,6 +93,11 @@ def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
         )
 
     return routes
+
+
+def _greet() -> Response:
+    """Answer as Ollama's server does: its command line asks with HEAD whether one is there."""
+    return Response("Ollama is running", mimetype="text/plain")
 
 
 class _Stream(Iterator[bytes]):

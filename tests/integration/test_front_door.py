@@ -1,7 +1,7 @@
 """Ollama's own client library in front of our service: Ollama's models, and ours."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ollama as ollama_client
@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from tests.conftest import data_url, plain, shape
-from tests.ollama_standin import OllamaStandin
+from tests.ollama_standin import OllamaStandin, Spec
+from tests.ollama_standin.http import VERSION
 from tests.stack import API, Stack, running_stack, wait_for
 
 
@@ -83,6 +84,63 @@ def test_a_chat_with_images_reaches_ollama_as_it_was(
     assert streamed == reply.message.content
 
 
+def test_all_that_a_client_says_reaches_ollama(
+    client: ollama_client.Client, standin: OllamaStandin
+) -> None:
+    standin.models["llava:7b"].spec = Spec(thinks=True)
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}}
+    said: dict[str, Any] = {
+        "suffix": "the end",
+        "system": "be brief",
+        "context": [1, 2, 3],
+        "raw": True,
+        "format": schema,
+        "think": True,
+        "keep_alive": "1h",
+        "options": {"seed": 3, "num_ctx": 512},
+    }
+    reply = client.generate("llava:7b", "what?", images=[plain(8)], stream=False, **said)
+    assert json.loads(reply.response or "")["name"] == "rgb 8 0 0"
+    assert reply.thinking
+    sent = standin.generates()[-1].body or {}
+    assert {name: sent[name] for name in said} == said
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    client.chat("llava:7b", [{"role": "user", "content": "x"}], tools=[tool], think=False)
+    sent = standin.generates()[-1].body or {}
+    assert sent["tools"][0]["function"]["name"] == "look"
+    assert sent["think"] is False
+
+
+def test_the_door_greets_and_tells_its_version_as_ollama_does(base: str) -> None:
+    greeting = requests.get(base, timeout=5)
+    assert (greeting.status_code, greeting.text) == (200, "Ollama is running")
+    knock = requests.head(f"{base}/", timeout=5)
+    assert (knock.status_code, knock.text) == (200, "")
+    key = {"Authorization": "Bearer sesame"}
+    version = requests.get(f"{base}/api/version", headers=key, timeout=5).json()
+    assert version == {"version": VERSION}
+
+
+@pytest.mark.parametrize(
+    "manage",
+    [
+        lambda client: client.pull("llava:13b"),
+        lambda client: client.push("llava:13b"),
+        lambda client: client.create("mine", from_="llava:7b"),
+        lambda client: client.copy("llava:7b", "mine"),
+        lambda client: client.delete("llava:7b"),
+        lambda client: list(client.pull("llava:13b", stream=True)),
+    ],
+    ids=["pull", "push", "create", "copy", "delete", "pull-streamed"],
+)
+def test_models_are_managed_elsewhere(
+    client: ollama_client.Client, manage: Callable[[ollama_client.Client], object]
+) -> None:
+    with pytest.raises(ollama_client.ResponseError, match="not managed here") as refused:
+        manage(client)
+    assert refused.value.status_code == 403
+
+
 def test_our_models_are_listed_beside_ollamas(client: ollama_client.Client) -> None:
     names = {str(entry.model) for entry in client.list().models}
     assert {"llava:7b", "fake:7"} <= names
@@ -146,9 +204,6 @@ def test_faults_are_told_in_ollamas_way(client: ollama_client.Client, base: str)
     with pytest.raises(ollama_client.ResponseError, match="image") as imageless:
         client.generate("fake", "x")
     assert imageless.value.status_code == 400
-    with pytest.raises(ollama_client.ResponseError, match="not managed here") as refused:
-        client.pull("llava:13b")
-    assert refused.value.status_code == 403
     reply = requests.post(f"{base}/api/generate", json={"model": "fake"}, timeout=5)
     assert reply.status_code == 401
 

@@ -2,77 +2,25 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
 
 import pytest
 import requests
 
 from tests.conftest import data_url, plain
-from tests.ollama_standin import Knobs, OllamaStandin
-from tests.stack import API, Stack, running_stack, wait_for
-
-MODELS = ("llava:7b", "gemma3:4b")
-DEFAULT_KNOBS = Knobs()
-
-
-class Ollama(NamedTuple):
-    """A stack in front of two servers."""
-
-    stack: Stack
-    base: str
-    first: OllamaStandin
-    second: OllamaStandin
-
-    @property
-    def servers(self) -> tuple[OllamaStandin, OllamaStandin]:
-        return self.first, self.second
-
-    def ask(self, task: str, red: int = 7, model: str = "llava:7b", **body: Any) -> Any:
-        images = body.pop("images", [data_url(plain(red))])
-        url = f"{self.base}{API}/{task}"
-        return requests.post(url, json={"model": model, "images": images, **body}, timeout=60)
-
-    def caption(self, red: int = 7, **body: Any) -> str:
-        reply = self.ask("caption", red, **body)
-        assert reply.status_code == 200, reply.text
-        return str(reply.json()["result"]["caption"]["text"])
-
-    def hosts(self) -> dict[str, Any]:
-        workers = self.stack.presence("ollama").workers
-        return {host.url: host for worker in workers for host in worker.hosts}
-
-    def sent(self) -> list[dict[str, Any]]:
-        """Bodies of the requests that both servers were to answer."""
-        found = [request for server in self.servers for request in server.generates()]
-        return [request.body or {} for request in sorted(found, key=lambda request: request.at)]
+from tests.ollama.service import MODELS, Ollama, as_new, running_ollama
+from tests.ollama_standin import Spec
+from tests.stack import API, wait_for
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
-    folder = tmp_path_factory.mktemp("ollama")
-    with OllamaStandin(MODELS) as first, OllamaStandin(MODELS) as second:
-        hosts = f"{first.url},{second.url}"
-        with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=hosts) as stack:
-            stack.worker("ollama")
-            yield Ollama(stack, stack.api(OLLAMA_ENABLED="true"), first, second)
+    with running_ollama(tmp_path_factory.mktemp("ollama")) as stack:
+        yield stack
 
 
 @pytest.fixture
 def ollama(running: Ollama) -> Ollama:
-    """Both servers up, as new, and known to be so."""
-    for server in running.servers:
-        for name, value in DEFAULT_KNOBS:
-            setattr(server.knobs, name, value)
-        server.requests.clear()
-        if server.is_down:
-            server.come_back()
-
-    def both_up() -> bool | None:
-        hosts = running.hosts()
-        return all(hosts[server.url].up for server in running.servers) or None
-
-    wait_for("both servers", both_up, 20)
-    return running
+    return as_new(running)
 
 
 def test_a_model_that_the_catalogue_does_not_know_is_ollamas(ollama: Ollama) -> None:
@@ -125,26 +73,6 @@ def test_odd_forms_of_an_answer_are_understood(ollama: Ollama, knob: str) -> Non
     assert 0 < labels[0]["confidence"] <= 1
 
 
-@pytest.mark.parametrize("knob", ["empty_next", "broken_next"])
-@pytest.mark.parametrize("task", ["caption", "labels", "nsfw"])
-def test_a_useless_answer_is_asked_for_again_once_and_then_an_error(
-    ollama: Ollama, knob: str, task: str
-) -> None:
-    if (knob, task) == ("broken_next", "caption"):
-        pytest.skip("any words are a caption")
-    ollama.second.go_down()
-    setattr(ollama.first.knobs, knob, 1)
-    assert ollama.ask(task).status_code == 200
-    assert len(ollama.sent()) == 2
-    first, second = ollama.sent()
-    assert first["prompt"] != second["prompt"]
-    setattr(ollama.first.knobs, knob, -1)
-    reply = ollama.ask(task)
-    assert reply.status_code == 502
-    assert task in reply.json()["error"]
-    assert len(ollama.sent()) == 4
-
-
 def test_a_name_that_no_server_knows_is_a_404_that_lists_what_there_is(ollama: Ollama) -> None:
     reply = ollama.ask("caption", model="unheard-of:1b")
     assert reply.status_code == 404
@@ -171,46 +99,6 @@ def test_many_requests_use_both_servers_and_none_is_crossed(ollama: Ollama) -> N
     assert [server.most_active for server in ollama.servers] == [1, 1]
 
 
-@pytest.mark.parametrize(
-    "knobs",
-    [
-        {"fail_next": 1},
-        {"fail_next": 1, "fail_at": "stream"},
-        {"cut_next": 1},
-        pytest.param({"hang_next": 1}, marks=pytest.mark.slow),
-        pytest.param({"hang_next": 1, "hang_at": "stream"}, marks=pytest.mark.slow),
-    ],
-    ids=["500", "500-midway", "cut", "hang", "hang-midway"],
-)
-def test_a_request_moves_to_another_server_when_one_fails(
-    ollama: Ollama, knobs: dict[str, Any]
-) -> None:
-    for server in ollama.servers:
-        for name, value in knobs.items():
-            setattr(server.knobs, name, value)
-    assert ollama.caption(11).startswith("rgb 11 0 0")
-    assert len(ollama.sent()) >= 2
-
-
-def test_a_server_that_is_off_is_skipped_and_used_again_when_it_is_back(ollama: Ollama) -> None:
-    ollama.first.go_down()
-    with ThreadPoolExecutor(4) as pool:
-        assert len(list(pool.map(ollama.caption, range(8)))) == 8
-
-    def seen_down() -> bool | None:
-        return not ollama.hosts()[ollama.first.url].up or None
-
-    wait_for("the loss to be seen", seen_down, 20)
-    ollama.first.come_back()
-
-    def used_again() -> bool | None:
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(ollama.caption, range(8)))
-        return bool(ollama.first.generates()) or None
-
-    wait_for("the first server to be used", used_again, 20)
-
-
 def test_a_server_that_has_the_model_loaded_is_preferred(ollama: Ollama) -> None:
     requests.post(
         f"{ollama.second.url}/api/generate", json={"model": "gemma3:4b", "stream": False}, timeout=5
@@ -230,21 +118,44 @@ def test_a_server_that_has_the_model_loaded_is_preferred(ollama: Ollama) -> None
     assert [len(server.generates()) for server in ollama.servers] == [0, 3]
 
 
-def test_a_client_that_hangs_up_stops_the_generation(ollama: Ollama) -> None:
+def test_a_schema_and_thinking_reach_the_model(ollama: Ollama) -> None:
+    schema = {"type": "object", "properties": {"labels": {"type": "array"}}}
     for server in ollama.servers:
-        server.knobs.token_s = 1.0
-    before = ollama.first.aborted + ollama.second.aborted
-    with pytest.raises(requests.Timeout):
-        requests.post(
-            f"{ollama.base}{API}/caption",
-            json={"model": "llava:7b", "images": [data_url(plain(5))]},
-            timeout=1,
-        )
+        server.models["llava:7b"].spec = Spec(thinks=True)
+    reply = ollama.ask("labels", schema=schema, think=True)
+    assert reply.json()["result"]["labels"]
+    sent = ollama.sent()[-1]
+    assert (sent["format"], sent["think"]) == (schema, True)
+    ollama.ask("labels", format="json")
+    assert ollama.sent()[-1]["format"] == "json"
 
-    def aborted() -> bool | None:
-        return ollama.first.aborted + ollama.second.aborted > before or None
 
-    wait_for("the server to stop", aborted, 10)
+def test_operators_unload_and_reload_what_the_servers_have_loaded(ollama: Ollama) -> None:
+    def command(name: str) -> list[str]:
+        url = f"{ollama.base}{API}/models/ollama/{name}"
+        workers: list[str] = requests.post(url, timeout=10).json()["workers"]
+        return workers
+
+    def loaded() -> set[str]:
+        return {name for host in ollama.hosts().values() for name in host.gpu_share}
+
+    def unloads() -> int:
+        return sum(server.unloads.total() for server in ollama.servers)
+
+    ollama.caption()
+    wait_for("the load to be seen", lambda: "llava:7b" in loaded() or None, 10)
+    assert len(command("unload")) == 1
+    wait_for("the unload", lambda: not loaded() or None, 10)
+    ollama.caption()
+    wait_for("the load to be seen", lambda: "llava:7b" in loaded() or None, 10)
+    before = unloads()
+    assert len(command("recycle")) == 1
+
+    def healed() -> bool | None:
+        return any(host.heals.get("healed") for host in ollama.hosts().values()) or None
+
+    wait_for("the reload", healed, 20)
+    assert unloads() > before
 
 
 def test_the_worker_tells_operators_what_each_server_does(ollama: Ollama) -> None:

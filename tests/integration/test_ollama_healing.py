@@ -11,6 +11,7 @@ from typing import Any, Self
 import pytest
 import requests
 
+from scripts.run_stack import free_port
 from shared.store import OllamaHost
 from tests.conftest import data_url, plain
 from tests.ollama_standin import OllamaStandin
@@ -30,7 +31,9 @@ class Scene:
         self, held: ExitStack, folder: Path, *servers: OllamaStandin, **environment: str
     ) -> None:
         hosts = ",".join(server.url for server in servers)
+        self.metrics = f"http://127.0.0.1:{(port := free_port())}/metrics"
         settings = {"OLLAMA_ENABLED": "true", "OLLAMA_HOST": hosts, **environment}
+        settings["VISION_METRICS_PORT"] = str(port)
         self.stack: Stack = held.enter_context(running_stack(folder, **settings))
         self.stack.worker("ollama")
         self.base = self.stack.api()
@@ -42,6 +45,19 @@ class Scene:
 
         with ThreadPoolExecutor(clients) as pool:
             return list(pool.map(caption, range(count)))
+
+    def token_s(self) -> float:
+        """Time of a token as the server itself tells it; no other load of the machine counts."""
+        body = {"model": MODEL, "prompt": "Say.", "stream": False}
+        reply = requests.post(f"{self.base}/api/generate", json=body, timeout=60).json()
+        return float(reply["eval_duration"]) / float(reply["eval_count"])
+
+    def listed(self, server: OllamaStandin) -> dict[str, Any]:
+        """What operators read."""
+        models = requests.get(f"{self.base}{API}/models", timeout=5).json()["models"]
+        row = next(model for model in models if model["name"] == "ollama")
+        hosts: list[dict[str, Any]] = row["workers"][0]["hosts"]
+        return next(host for host in hosts if host["url"] == server.url)
 
     def host(self, server: OllamaStandin) -> OllamaHost:
         (worker,) = self.stack.presence("ollama").workers
@@ -64,8 +80,9 @@ def test_a_model_that_became_slow_is_loaded_anew_and_nobody_notices(
     tmp_path: Path, illness: str
 ) -> None:
     with ExitStack() as held:
-        server = standin(held, **{illness: 60})
+        server = standin(held, load_s=0.6, **{illness: 60})
         scene = Scene(held, tmp_path, server)
+        before = scene.token_s()
         replies = scene.captions(REQUESTS)
         assert [reply.status_code for reply in replies] == [200] * REQUESTS
         host = scene.wait(server, lambda host: host.heals)
@@ -77,6 +94,13 @@ def test_a_model_that_became_slow_is_loaded_anew_and_nobody_notices(
         host = scene.wait(server, lambda host: not host.healing)
         assert host.tokens_per_s[MODEL] > 0.5 * host.best_tokens_per_s[MODEL]
         assert host.gpu_share[MODEL] == 1.0
+        assert scene.token_s() == before
+        listed = scene.listed(server)
+        assert (listed["heals"], listed["degraded"]) == ({"healed": 1}, {})
+        assert listed["load_s"][MODEL] > 0.5
+        told = requests.get(scene.metrics, timeout=5).text
+        assert f'vision_ollama_heals_total{{outcome="healed",server="{server.url}"}} 1.0' in told
+        assert f'vision_ollama_load_seconds{{model="{MODEL}",server="{server.url}"}}' in told
 
 
 def test_what_loading_anew_does_not_heal_is_avoided_and_left_in_peace(tmp_path: Path) -> None:

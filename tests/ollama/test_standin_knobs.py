@@ -138,6 +138,34 @@ def test_answers_may_come_in_odd_forms(host: OllamaStandin, ask: ollama.Client) 
     assert labels(ask).response == "No."
 
 
+def test_answers_made_at_once_may_slow_each_other_down(
+    host: OllamaStandin, ask: ollama.Client
+) -> None:
+    host.knobs.crowded, host.knobs.prompt_s = True, 0.1
+    alone = speed(caption(ask))
+    with ThreadPoolExecutor(2) as pool, client(host.url) as another:
+        together = [speed(answer) for answer in pool.map(caption, (ask, another))]
+    assert alone / min(together) == pytest.approx(2)
+
+
+def test_several_images_may_be_too_many(host: OllamaStandin, ask: ollama.Client) -> None:
+    host.knobs.one_image = True
+    with pytest.raises(ollama.ResponseError, match="only supports one image") as refused:
+        ask.generate("gemma3", "x", images=[plain(1), plain(2)])
+    assert refused.value.status_code == 400
+    assert caption(ask).response
+
+
+def test_loading_again_may_fail_until_a_restart(host: OllamaStandin, ask: ollama.Client) -> None:
+    host.knobs.reload_fails = True
+    caption(ask)
+    ask.generate("gemma3", keep_alive=0)
+    with pytest.raises(ollama.ResponseError, match="terminated"):
+        caption(ask)
+    host.restart()
+    assert caption(ask).response
+
+
 def test_the_prompt_may_be_repeated(host: OllamaStandin, ask: ollama.Client) -> None:
     host.knobs.echo = True
     assert caption(ask).response == "rgb 200 1 2 Say."

@@ -76,6 +76,8 @@ class Engine(Memory):
         model = self.find(ask.model)
         if ask.think and not model.spec.thinks:
             raise Refused(400, f'"{ask.model}" does not support thinking')
+        if self.knobs.one_image and len(ask.images) > 1:
+            raise Refused(400, "this model only supports one image: more than one image sent")
         if ask.is_empty and ask.keep_alive == 0:
             self.unload(model)
             yield Chunk(done_reason="unload")
@@ -83,7 +85,8 @@ class Engine(Memory):
         if self.knobs.fail_at == "headers" and self.take("fail_next"):
             raise self.failure()
         with self.slot(model, ask.keep_alive, gone):
-            self.load(model, gone)
+            if not self.load(model, gone):
+                raise self.failure()
             loaded = time.monotonic()
             if self.knobs.hang_at == "headers" and self.take("hang_next"):
                 wait(math.inf, gone)
@@ -101,13 +104,14 @@ class Engine(Memory):
     ) -> Iterator[Chunk]:
         pieces, reason = tokens(self._text(ask), ask.options)
         with self._counted():
-            token_s = self.token_s(model)
+            token_s, spent_s = self.token_s(model), 0.0
             wait(self.knobs.prompt_s, gone)
             if model.spec.thinks and ask.think is not False:
                 yield Chunk(thinking="Let me look at the colour.")
             begun = time.monotonic()
             for index, piece in enumerate(pieces):
-                due = begun + (index + 1) * token_s if self.knobs.token_s else 0
+                spent_s += token_s * (self.active if self.knobs.crowded else 1)
+                due = begun + spent_s if self.knobs.token_s else 0
                 wait(due - time.monotonic(), gone)
                 yield Chunk(thinking=piece) if self.knobs.in_thinking else Chunk(piece)
                 if not index:
@@ -123,7 +127,7 @@ class Engine(Memory):
             "load_duration": max(loaded - started, 1e-6),
             "prompt_eval_duration": max(self.knobs.prompt_s, 1e-6),
             # As configured, not as measured: speeds stay exact on a machine that is busy.
-            "eval_duration": token_s * max(len(pieces), 1),
+            "eval_duration": spent_s or token_s,
         }
         counts = {"prompt_eval_count": prompt, "eval_count": max(len(pieces), 1)}
         nanoseconds = {name: round(seconds * 1e9) for name, seconds in metrics.items()}

@@ -42,6 +42,9 @@ class Knobs(BaseModel):
     relapse: bool = Field(
         default=False, description="count again after a cure; else it is for good"
     )
+    crowded: bool = Field(
+        default=False, description="a token takes as many times longer as answers are made at once"
+    )
     gpu_share: float = Field(1.0, description="size_vram / size while the model is well")
 
     fail_next: int = 0
@@ -49,11 +52,15 @@ class Knobs(BaseModel):
     fail_at: Literal["headers", "stream"] = Field("headers", description="stream: after a token")
     hang_next: int = 0
     hang_at: Literal["headers", "stream"] = "headers"
+    reload_fails: bool = Field(
+        default=False, description="of each server process: loading a model again is an error"
+    )
     cut_next: int = Field(0, description="break the connection after the first token")
     fail_all: bool = Field(
         default=False, description="every path answers fail_status, /api/tags too"
     )
     hang_all: bool = Field(default=False, description="every path hangs, as a machine that swaps")
+    one_image: bool = Field(default=False, description="several images are refused, as by mllama")
     key: str = Field("", description="bearer key that is asked for")
 
     empty_next: int = 0

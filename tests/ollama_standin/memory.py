@@ -47,6 +47,7 @@ class Model:
     spec: Spec
     loaded: bool = False
     loading: bool = False
+    was_loaded: bool = False
     expires_at: float = math.inf
     unloading_until: float = 0.0
     unload_asked: bool = False
@@ -104,7 +105,7 @@ class Memory:
         """Lose what a server process has in memory, and what a restart cures."""
         with self.changed:
             for model in self.models.values():
-                model.loaded = model.loading = model.unload_asked = False
+                model.loaded = model.loading = model.unload_asked = model.was_loaded = False
                 model.unloading_until = 0.0
                 self._treat(model, "restart")
 
@@ -145,16 +146,18 @@ class Memory:
             and model.unloading_until <= time.time()
         )
 
-    def load(self, model: Model, gone: Gone) -> None:
-        """Load the model unless it is; one thread does, the others wait."""
+    def load(self, model: Model, gone: Gone) -> bool:
+        """Load the model unless it is; one thread does, the others wait. Whether that worked."""
         with self.changed:
             while model.loading:
                 self.changed.wait(POLL_S)
                 if gone():
                     raise ClientGone
             if model.loaded:
-                return
-            model.loading = True
+                return True
+            if self.knobs.reload_fails and model.was_loaded:
+                return False
+            model.loading = model.was_loaded = True
             self.loads[model.name] += 1
         try:
             wait(self.knobs.load_s, gone)
@@ -165,6 +168,7 @@ class Memory:
             with self.changed:
                 model.loading = False
                 self.changed.notify_all()
+        return True
 
     def unload(self, model: Model) -> None:
         """Drop the model, or have the last of its generations do it."""

@@ -307,3 +307,29 @@ def test_names_that_are_not_here_are_ollamas_if_they_are_passed_on() -> None:
             catalog.find(name, "")
     with pytest.raises(NotOffered):
         Catalog.load(TEST_CATALOG).find("llava", "7b")
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "source"),
+    [
+        ("gemma3", "", "gemma3:4b"),
+        ("gemma3:latest", "", "gemma3:4b"),
+        ("gemma3:4b", "", "gemma3:4b"),
+        ("Gemma3", "4B", "gemma3:4b"),
+        ("gemma3:12b", "", "gemma3:12b"),
+        ("gemma3", "12b", "gemma3:12b"),
+    ],
+)
+def test_a_row_for_one_version_of_ollamas_hides_no_other(
+    name: str, version: str, source: str
+) -> None:
+    rows = [{"name": "gemma3", "family": "ollama", "source": "gemma3:4b"}]
+    rows.append({"name": "ollama", "family": "ollama"})
+    catalog = Catalog.model_validate({"models": rows, "passes_on": True})
+    assert catalog.find(name, version).source == source
+    known = Catalog.model_validate({"models": rows})
+    if source == "gemma3:4b":
+        assert known.find(name, version).name == "gemma3"
+    else:
+        with pytest.raises(NotOffered, match="gemma3 is here in version"):
+            known.find(name, version)

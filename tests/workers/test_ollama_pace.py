@@ -3,7 +3,7 @@
 import pytest
 
 from workers.ollama.config import Healing
-from workers.ollama.pace import Pace, Sample, tokens_per_s
+from workers.ollama.pace import Crowd, Pace, Sample, tokens_per_s
 
 FAST, SLOW = Sample(80.0, 1.0), Sample(20.0, 1.0)
 
@@ -71,3 +71,54 @@ def test_the_best_is_kept_when_watching_begins_anew() -> None:
     for _ in range(5):
         watched.note(SLOW)
     assert watched.trouble()
+
+
+def test_answers_are_compared_with_those_that_had_as_many_beside_them() -> None:
+    crowded, worse = Sample(25.0, 1.0, 4), Sample(10.0, 1.0, 4)
+    watched = pace(*[FAST] * 5, *[crowded] * 20)
+    assert watched.trouble() is None
+    assert (watched.now, watched.best) == (25.0, 25.0)
+    for _ in range(10):
+        watched.note(worse)
+    assert watched.trouble() is None  # of so many at once more are looked at
+    watched.note(worse)
+    assert watched.trouble() == "10.0 tokens/s; its best was 25.0"
+    assert watched.is_good(15.0, 1.0, at_once=4)
+    assert not watched.is_good(15.0, 1.0, at_once=1)
+
+
+def test_a_few_lucky_answers_among_many_are_no_best() -> None:
+    lucky, usual = Sample(60.0, 1.0, 3), Sample(25.0, 1.0, 3)
+    watched = pace(*[lucky] * 5, *[usual] * 30)
+    assert (watched.best, watched.trouble()) == (25.0, None)
+
+
+def test_what_was_fast_among_many_is_expected_to_be_alone() -> None:
+    watched = pace(*[Sample(50.0, 1.0, 4)] * 20)
+    assert not watched.is_good(20.0, 1.0, at_once=1)
+    assert watched.is_good(20.0, 1.0, at_once=8)  # nothing is known of so many
+
+
+def test_how_many_there_were_at_once_is_an_average(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("workers.ollama.pace.time.monotonic", lambda: now)
+    crowd = Crowd()
+    crowd.change(1)
+    since = crowd.moment()
+    now = 1.0
+    crowd.change(3)
+    now = 9.0
+    crowd.change(-3)
+    now = 10.0
+    assert crowd.since(since) == 3  # 1 for two seconds, 4 for eight
+    assert crowd.since(crowd.moment()) == 1
+
+
+def test_loads_are_told_from_models_that_were_loaded_and_slow_ones_from_others() -> None:
+    watched = pace()
+    assert not watched.note_load({"load_duration": 2_000_000_000})
+    assert not watched.note_load({"load_duration": 30_000_000})
+    assert not watched.note_load({})
+    assert (watched.load_s, watched.best_load_s) == (2.0, 2.0)
+    assert watched.note_load({"load_duration": 5_000_000_000})
+    assert (watched.load_s, watched.best_load_s) == (5.0, 2.0)

@@ -1,9 +1,10 @@
 """One Ollama server over HTTP: ask, stream, list. Raises :class:`HostError` for whatever fails."""
 
 import asyncio
+import base64
 import contextlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -95,6 +96,20 @@ class Client:
                 reply = await self._http.request(method, path, json=body)
                 await _check(reply)
                 return _read(reply.text)
+
+
+def with_images(body: Json, images: Sequence[bytes]) -> Json:
+    """Put a job's images where the client had them: in ``images``, or in chat messages."""
+    encoded = [base64.b64encode(image).decode() for image in images]
+    if "messages" not in body:
+        return {**body, "images": encoded} if encoded else body
+    messages = [
+        {**message, "images": [encoded[n] for n in message["images"]]}
+        if isinstance(message, dict) and message.get("images")
+        else message
+        for message in body["messages"]
+    ]
+    return {**body, "messages": messages}
 
 
 @contextlib.contextmanager

@@ -44,7 +44,9 @@ class Healing(_Strict):
 
     enabled: bool = True
     share: float = Field(0.5, gt=0, lt=1, description="of its best speed; below that it is slow")
-    answers: int = Field(5, ge=1, description="answers in a row that must be slow")
+    answers: int = Field(
+        5, ge=1, description="answers whose median must be that slow; times those made at once"
+    )
     interval_s: float = Field(
         600, ge=1, description="least time between two attempts; doubles when they are in vain"
     )
@@ -70,7 +72,7 @@ class Parameters(Defaults):
     hosts: tuple[HostRow, ...] = ()
     poll_s: float = Field(5, gt=0, description="how often servers are asked what they have")
     stall_s: float = Field(
-        60, gt=0, description="silence after which another server gets the request, if one is there"
+        60, gt=0, description="silence after which a server not yet tried gets the request"
     )
     healing: Healing = Healing()
 

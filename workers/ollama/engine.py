@@ -4,27 +4,28 @@ It has the surface of :class:`workers.engine.Engine`, so that Celery's side cann
 """
 
 import asyncio
-import base64
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import Any
+from functools import partial
 
 import redis
 import structlog
 
 from shared.catalog import Catalog, ModelSpec
-from shared.errors import BadRequest, ModelFailed, OllamaFailed, VisionError
+from shared.errors import BadRequest, ModelFailed, VisionError
 from shared.images import for_ollama
 from shared.messages import Outcome, Result
 from shared.settings import Settings
-from shared.store import EngineStatus, OllamaSnapshot, Store
+from shared.store import EngineStatus, Store
 from shared.vocabulary import OllamaCall, WorkerState
-from workers.ollama.client import HostDown, HostError, HostStalled, Json, OnLine
+from workers.ollama.asking import Asker
+from workers.ollama.client import Json, with_images
 from workers.ollama.config import defaults_of, parameters_of
 from workers.ollama.healer import Healer
-from workers.ollama.pool import Host, Pool, full_name
+from workers.ollama.pool import Pool
+from workers.ollama.summary import snapshot_of, state_of
 from workers.ollama.vision import VisionCaller
 from workers.pending import Dropped, HandedBack, Item
 from workers.stats import Stats
@@ -33,10 +34,6 @@ log = structlog.get_logger(__name__)
 
 VOID_S = 1.0
 """How often it is asked whose client has gone."""
-RETRY_S = 0.3
-GLANCE_S = 0.5
-TRIES_MORE = 2
-"""Failures of one request beyond one on each server."""
 STOP_S = 5.0
 
 
@@ -64,6 +61,7 @@ class OllamaEngine:
         self._thread = threading.Thread(target=self._run, name="ollama", daemon=True)
         self._pool: Pool
         self._healer: Healer
+        self._asker: Asker
         self._over: asyncio.Event
 
     # For other threads.
@@ -98,11 +96,11 @@ class OllamaEngine:
 
     def recycle(self) -> None:
         """Load every loaded model anew, because an operator wants it."""
-        self._post(self._heal_all)
+        self._post(self._healer.reload_all)
 
     def unload(self) -> None:
         """Unload every model until its next job, because an operator wants it."""
-        self._post(lambda: self._background(self._unload_all()))
+        self._post(lambda: self._background(self._healer.unload_all()))
 
     def close(self) -> None:
         """End the loop and the thread."""
@@ -133,6 +131,7 @@ class OllamaEngine:
         self._healer = Healer(
             self._pool, parameters.healing, self._settings.ollama, self._store_claim
         )
+        self._asker = Asker(self._pool, self._healer, parameters.stall_s)
         self._helpers = {
             asyncio.create_task(self._pool.watch(self._announce)),
             asyncio.create_task(self._drop_unwanted()),
@@ -211,184 +210,44 @@ class OllamaEngine:
         if ask is None:
             raise BadRequest("The job names no model of Ollama.")
         if ask.call == OllamaCall.SHOW:
-            return Outcome(raw=await self._show(ask.model, ask.body))
+            return Outcome(raw=await self._asker.show(ask.model, ask.body))
         images = [await asyncio.to_thread(for_ollama, image) for image in item.images]
-        started = time.monotonic()
+        started, begun = time.monotonic(), partial(self._begun.add, item)
         if ask.call == OllamaCall.VISION:
 
             async def generate(path: str, body: Json) -> Json:
-                return await self._ask(item, path, body)
+                return await self._asker.ask(path, body, begun)
 
             defaults = defaults_of(self._catalog, ask.model)
             caller = VisionCaller(item.job, defaults, self._settings.ollama, generate)
             result = await caller.answer(images)
         else:
-            on_line = self._passer(item) if ask.stream else None
-            path = f"/api/{ask.call}"
-            body = with_images(ask.body, images)
-            raw = await self._ask(item, path, {**body, "model": ask.model}, on_line)
+            body = {**with_images(ask.body, images), "model": ask.model}
+            on_line = partial(self._pass_on, item.task_id) if ask.stream else None
+            raw = await self._asker.ask(f"/api/{ask.call}", body, begun, on_line)
             result = Outcome(raw=raw)
         self._stats.batch_done(1, len(images), self._stats.memory)
         self.on_batch(time.monotonic() - started)
         return result
 
-    async def _show(self, model: str, body: Json) -> Json:
-        error = HostError("no server")
-        for host in self._pool.having(full_name(model)):
-            try:
-                return await host.client.post("/api/show", {**body, "model": model})
-            except HostError as err:
-                error = err
-        raise OllamaFailed(f"{model}: {error.message}")
-
-    async def _ask(self, item: Item, path: str, body: Json, on_line: OnLine | None = None) -> Json:
-        """Have the best server generate; when it fails, the next best one."""
-        model = full_name(str(body["model"]))
-        tried: list[Host] = []
-        passed_on = False
-
-        async def pass_on(line: Json) -> None:
-            nonlocal passed_on
-            passed_on = on_line is not None
-            if on_line:
-                await on_line(line)
-
-        while True:
-            host = await self._pool.acquire(model, tried)
-            self._begun.add(item)
-            try:
-                reply = await self._unless_stalled(host, model, path, body, pass_on)
-            except HostError as err:
-                tried.append(host)
-                log.warning(
-                    "ollama failed",
-                    server=host.name,
-                    model=model,
-                    error=err.message,
-                    tries=len(tried),
-                )
-                await self._judge(host, model, err)
-                if passed_on or len(tried) >= len(self._servers) + TRIES_MORE:
-                    raise OllamaFailed(f"{model} on {host.name}: {err.message}") from err
-            else:
-                self._healer.consider(host, model, reply)
-                return reply
-            finally:
-                await self._pool.release(host, model)
-            await asyncio.sleep(RETRY_S if host in tried[:-1] else 0)
-
-    async def _unless_stalled(
-        self, host: Host, model: str, path: str, body: Json, on_line: OnLine
-    ) -> Json:
-        """Ask one server, but give up on its silence as soon as another could do it instead.
-
-        Raises:
-            HostError: the server failed, or is silent.
-        """
-        heard_at, stall_s = time.monotonic(), self._parameters.stall_s
-
-        async def hear(line: Json) -> None:
-            nonlocal heard_at
-            heard_at = time.monotonic()
-            await on_line(line)
-
-        call = asyncio.create_task(host.client.ask(path, body, hear))
-        try:
-            while True:
-                silent_s = time.monotonic() - heard_at
-                if silent_s >= stall_s and self._pool.others_fit(host, model):
-                    raise HostStalled(f"Silent for {silent_s:.0f} s.")
-                await asyncio.wait({call}, timeout=max(GLANCE_S, stall_s - silent_s))
-                if call.done():
-                    return call.result()
-        finally:
-            call.cancel()
-            await asyncio.wait({call})
-
-    async def _judge(self, host: Host, model: str, err: HostError) -> None:
-        """Draw the conclusion from a failure: about the request, the server, or its models.
-
-        Raises:
-            BadRequest: the request is to blame.
-        """
-        if err.status == 400:
-            raise BadRequest(f"Ollama refuses the request: {err.message}") from err
-        if err.status == 404:
-            host.tags = [tag for tag in host.tags if full_name(str(tag.get("name"))) != model]
-            await self._pool.tell()
-        elif isinstance(err, HostDown) or err.status in (401, 403):
-            await self._pool.mark(host, err.message)
-
-    def _passer(self, item: Item) -> OnLine:
-        async def pass_on(line: Json) -> None:
-            await asyncio.to_thread(self._store.push_part, item.task_id, line)
-
-        return pass_on
+    async def _pass_on(self, task_id: str, line: Json) -> None:
+        await asyncio.to_thread(self._store.push_part, task_id, line)
 
     # What others see.
 
     async def _announce(self) -> None:
         """Publish state and, for the front door, what the servers have."""
         hosts = self._pool.hosts
-        if self._pool.trouble:
-            state, reason = WorkerState.FAILED, self._pool.trouble
-        elif not any(host.up for host in hosts):
-            state, reason = WorkerState.LOADING, "no Ollama server answers yet"
-        else:
-            down = [host.name for host in hosts if not host.up]
-            slow = [f"{name} on {host.name}" for host in hosts for name in host.degraded]
-            reason = "; ".join(
-                [f"{name} is down" for name in down] + [f"{x} is slow" for x in slow]
-            )
-            state = WorkerState.DEGRADED if reason else WorkerState.READY
         self._stats.hosts = tuple(host.status() for host in hosts)
-        self._stats.set_state(state, reason)
-        snapshot = OllamaSnapshot(
-            tags=_merged([host.tags for host in hosts if host.up]),
-            ps=_merged([host.ps for host in hosts if host.up]),
-            version=min((host.version for host in hosts if host.up and host.version), default=""),
-        )
+        self._stats.set_state(*state_of(self._pool))
         try:
-            await asyncio.to_thread(self._store.put_snapshot, snapshot)
+            await asyncio.to_thread(self._store.put_snapshot, snapshot_of(hosts))
         except redis.RedisError as err:
             log.warning("cannot say what Ollama has", error=str(err))
+        self._healer.look_again()
 
     async def _store_claim(self, what: str, seconds: float) -> bool:
         try:
             return await asyncio.to_thread(self._store.claim, what, seconds)
         except redis.RedisError:
             return False
-
-    def _heal_all(self) -> None:
-        for host in self._pool.hosts:
-            for entry in host.ps if host.up else ():
-                self._healer.begin(host, full_name(str(entry.get("name"))), "an operator wants it")
-
-    async def _unload_all(self) -> None:
-        for host in self._pool.hosts:
-            for entry in list(host.ps):
-                body: dict[str, Any] = {"model": entry.get("name"), "keep_alive": 0}
-                try:
-                    await host.client.ask("/api/generate", body)
-                except HostError as err:
-                    log.warning("cannot unload", server=host.name, error=err.message)
-
-
-def with_images(body: Json, images: Sequence[bytes]) -> Json:
-    """Put a job's images where the client had them: in ``images``, or in chat messages."""
-    encoded = [base64.b64encode(image).decode() for image in images]
-    if "messages" not in body:
-        return {**body, "images": encoded} if encoded else body
-    messages = [
-        {**message, "images": [encoded[n] for n in message["images"]]}
-        if isinstance(message, dict) and message.get("images")
-        else message
-        for message in body["messages"]
-    ]
-    return {**body, "messages": messages}
-
-
-def _merged(lists: Sequence[Sequence[Json]]) -> tuple[Json, ...]:
-    """Return the entries of all servers, each name once."""
-    by_name = {str(entry.get("name")): entry for entries in lists for entry in entries}
-    return tuple(by_name[name] for name in sorted(by_name))

@@ -1,93 +1,17 @@
-"""The Ollama servers: which are up, what they have, and who gets the next request."""
+"""The Ollama servers: which are up, and who gets the next request."""
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
 from shared.errors import ModelUnavailable, NotOffered
-from shared.store import OllamaHost
-from workers.ollama.client import Client, HostError, Json
+from workers.ollama.client import HostError
 from workers.ollama.config import Healing, HostRow
-from workers.ollama.pace import Pace
+from workers.ollama.host import Host
 
 log = structlog.get_logger(__name__)
-
-
-def full_name(model: str) -> str:
-    """Return a model's name with its tag, in lower case: so Ollama tells names apart."""
-    return (model if ":" in model.rpartition("/")[2] else f"{model}:latest").lower()
-
-
-class Host:
-    """One server, as far as we know."""
-
-    def __init__(self, row: HostRow, healing: Healing) -> None:
-        self.row, self.client, self._healing_options = row, Client(row), healing
-        self.up, self.asked, self.error = False, False, ""
-        self.up_at = time.monotonic()
-        self.version = ""
-        self.tags: list[Json] = []
-        self.ps: list[Json] = []
-        self.running: Counter[str] = Counter()
-        self.healing: set[str] = set()
-        self.degraded: dict[str, str] = {}
-        self.heals: Counter[str] = Counter()
-        self._paces: dict[str, Pace] = {}
-
-    @property
-    def name(self) -> str:
-        """Its address, which logs and operators know it by."""
-        return self.row.url
-
-    def has(self, model: str) -> bool:
-        """Say whether the model is installed there."""
-        return any(full_name(str(tag.get("name"))) == model for tag in self.tags)
-
-    def gpu_share(self, model: str) -> float | None:
-        """Return which share of the model's memory is on the GPU; ``None``: it is not loaded."""
-        for entry in self.ps:
-            if full_name(str(entry.get("name"))) == model and entry.get("size"):
-                return float(entry.get("size_vram") or 0) / float(entry["size"])
-        return None
-
-    def pace(self, model: str) -> Pace:
-        """Return the watch over a model's speed."""
-        return self._paces.setdefault(model, Pace(self._healing_options))
-
-    async def look(self) -> None:
-        """Ask the server what it has and what is loaded.
-
-        Raises:
-            HostError: it does not say.
-        """
-        tags, ps = await asyncio.gather(self.client.get("/api/tags"), self.client.get("/api/ps"))
-        self.tags, self.ps = tags.get("models") or [], ps.get("models") or []
-        if not self.version:
-            self.version = str((await self.client.get("/api/version")).get("version", ""))
-
-    def status(self) -> OllamaHost:
-        """Return what operators see."""
-        return OllamaHost(
-            url=self.name,
-            up=self.up,
-            error=self.error,
-            parallel=self.row.parallel,
-            running=self.running.total(),
-            models=tuple(sorted(str(tag.get("name")) for tag in self.tags)),
-            gpu_share={
-                str(entry.get("name")): round(self.gpu_share(full_name(str(entry["name"]))) or 0, 2)
-                for entry in self.ps
-                if entry.get("name")
-            },
-            tokens_per_s={model: round(pace.now, 1) for model, pace in self._paces.items()},
-            best_tokens_per_s={model: round(pace.best, 1) for model, pace in self._paces.items()},
-            healing=tuple(sorted(self.healing)),
-            degraded=dict(self.degraded),
-            heals=dict(self.heals),
-        )
 
 
 class Pool:
@@ -132,6 +56,8 @@ class Pool:
         up = not error
         if not host.asked or up != host.up:
             log.info("ollama server", server=host.name, up=up, error=error)
+        if up and not host.up:
+            host.renew()
         host.asked, host.up, host.error = True, up, error
         if up:
             host.up_at = time.monotonic()
@@ -150,8 +76,9 @@ class Pool:
     async def acquire(self, model: str, tried: Collection[Host] = ()) -> Host:
         """Wait for the best server that has the model, and take one of its places.
 
-        Best is one that has not been tried for this request, is not degraded, has the model
-        loaded, and has the least to do.
+        One that has been tried for this request, or fails lately, gets it only when no other has
+        the model: it is worth waiting for a better one that is busy. Of equals, the best is not
+        degraded, has the model loaded, and has the least to do.
 
         Raises:
             NotOffered: no server that can be reached has it; the message says what they have.
@@ -160,22 +87,27 @@ class Pool:
         async with self._changed:
             while True:
                 self._check(model)
-                free = [h for h in self.hosts if self._fits(h, model)]
-                if free:
-                    best = min(free, key=lambda h: self._rank(h, model, tried))
-                    best.running[model] += 1
+                if best := self._best(model, tried):
+                    best.take(model)
                     return best
-                # Time matters only while all are down: looks at them go on, and wake us.
+                # Looks at the servers go on and wake us, also when only time has passed.
                 await self._changed.wait()
 
     async def release(self, host: Host, model: str) -> None:
         """Give a place back."""
-        host.running[model] -= 1
+        host.give_back(model)
         await self.tell()
 
-    def others_fit(self, host: Host, model: str) -> bool:
-        """Say whether another server could take the model's requests."""
-        return any(self._fits(h, model) for h in self.hosts if h is not host)
+    def is_hope(self, model: str, tried: Collection[Host]) -> bool:
+        """Say whether a server that has not been tried could do the model's request instead.
+
+        It may be busy: among many requests, one that waited for it to be free would never move.
+        """
+        return any(
+            host.up and host.has(model) and model not in host.healing
+            for host in self.hosts
+            if host not in tried
+        )
 
     def having(self, model: str) -> list[Host]:
         """Return the servers that are up and have the model.
@@ -216,9 +148,19 @@ class Pool:
         free = host.running.total() < host.row.parallel
         return host.up and free and model not in host.healing and host.has(model)
 
-    def _rank(self, host: Host, model: str, tried: Collection[Host]) -> tuple[float, ...]:
+    def _best(self, model: str, tried: Collection[Host]) -> Host | None:
+        """Return the server to ask now; ``None``: those that should be asked are busy."""
+
+        def standing(host: Host) -> tuple[bool, bool]:
+            return host in tried, host.rests(model) or model in host.healing
+
+        having = [host for host in self.hosts if host.up and host.has(model)]
+        highest = min(map(standing, having), default=None)
+        free = [h for h in having if standing(h) == highest and self._fits(h, model)]
+        return min(free, key=lambda host: self._rank(host, model), default=None)
+
+    def _rank(self, host: Host, model: str) -> tuple[float, ...]:
         return (
-            host in tried,
             model in host.degraded,
             host.gpu_share(model) is None,
             host.running.total() / host.row.parallel,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from shared.errors import OllamaFailed
+from shared.errors import BadRequest, OllamaFailed
 from shared.messages import Job, Label, Result
 from shared.settings import OllamaSettings
 from shared.vocabulary import Task
@@ -70,7 +70,7 @@ class VisionCaller:
         """Return the labels of all crops of a photo; some models take only one image at once."""
         try:
             return await self._usable(Task.LABELS, images, read_labels)
-        except OllamaFailed as err:
+        except (OllamaFailed, BadRequest) as err:  # some servers call it a fault of the request
             if len(images) == 1 or "image" not in err.message:
                 raise
             log.info("asking image by image", model=self._ollama.model, reason=err.message)
@@ -88,9 +88,7 @@ class VisionCaller:
         for text in (prompt, stricter(task, prompt)):
             reply = await self._ask("/api/generate", self._body(task, text, images))
             try:
-                # Some models put all they say into their thoughts.
-                words = str(reply.get("response") or reply.get("thinking") or "")
-                return await asyncio.to_thread(read, words)  # mending may take a while
+                return await asyncio.to_thread(read, _words(reply))  # mending may take a while
             except Unusable as err:
                 why = str(err)
                 log.warning("unusable answer", model=self._ollama.model, task=task, reason=why)
@@ -122,3 +120,13 @@ class VisionCaller:
             "options": {"num_predict": MOST_TOKENS, **defaults.options, **options},
             **{name: value for name, value in fields.items() if value is not None},
         }
+
+
+def _words(reply: Json) -> str:
+    """Return what the model said; some put all of it into their thoughts.
+
+    Thoughts that were cut off are not it: the answer would have followed.
+    """
+    if reply.get("response"):
+        return str(reply["response"])
+    return "" if reply.get("done_reason") == "length" else str(reply.get("thinking") or "")

@@ -1,0 +1,171 @@
+"""What clients see of Ollama's faults: mostly nothing, for another server answers."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import data_url, plain
+from tests.ollama.service import Ollama, as_new, running_ollama
+from tests.ollama_standin import OllamaStandin
+from tests.stack import API, SAMPLES, running_stack, wait_for
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
+    with running_ollama(tmp_path_factory.mktemp("ollama")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def ollama(running: Ollama) -> Ollama:
+    return as_new(running)
+
+
+@pytest.mark.parametrize("knob", ["empty_next", "broken_next"])
+@pytest.mark.parametrize("task", ["caption", "labels", "nsfw"])
+def test_a_useless_answer_is_asked_for_again_once_and_then_an_error(
+    ollama: Ollama, knob: str, task: str
+) -> None:
+    if (knob, task) == ("broken_next", "caption"):
+        pytest.skip("any words are a caption")
+    ollama.second.go_down()
+    setattr(ollama.first.knobs, knob, 1)
+    assert ollama.ask(task).status_code == 200
+    assert len(ollama.sent()) == 2
+    first, second = ollama.sent()
+    assert first["prompt"] != second["prompt"]
+    setattr(ollama.first.knobs, knob, -1)
+    reply = ollama.ask(task)
+    assert reply.status_code == 502
+    assert task in reply.json()["error"]
+    assert len(ollama.sent()) == 4
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"fail_next": 1},
+        {"fail_next": 1, "fail_at": "stream"},
+        {"cut_next": 1},
+    ],
+    ids=["500", "500-midway", "cut"],
+)
+def test_a_request_moves_to_another_server_when_one_fails(
+    ollama: Ollama, knobs: dict[str, Any]
+) -> None:
+    for server in ollama.servers:
+        for name, value in knobs.items():
+            setattr(server.knobs, name, value)
+    assert ollama.caption(11).startswith("rgb 11 0 0")
+    assert len(ollama.sent()) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["headers", "stream"])
+def test_a_request_moves_to_another_server_when_one_hangs(ollama: Ollama, where: str) -> None:
+    for server in ollama.servers:
+        server.knobs.hang_at = where  # type: ignore[assignment]
+        server.knobs.hang_next = 1
+    with ThreadPoolExecutor(1) as pool:
+        text = pool.submit(ollama.caption, 11)
+
+        def hung() -> bool | None:
+            return 0 in [server.knobs.hang_next for server in ollama.servers] or None
+
+        wait_for("one to hang", hung, 20)
+        for server in ollama.servers:
+            server.knobs.hang_next = 0  # whichever it is, the other does not
+        assert text.result().startswith("rgb 11 0 0")
+    assert len(ollama.sent()) == 2
+
+
+def test_a_server_that_is_off_is_skipped_and_used_again_when_it_is_back(ollama: Ollama) -> None:
+    ollama.first.go_down()
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(ollama.caption, range(8)))) == 8
+
+    def seen_down() -> bool | None:
+        return not ollama.hosts()[ollama.first.url].up or None
+
+    wait_for("the loss to be seen", seen_down, 20)
+    ollama.first.come_back()
+
+    def used_again() -> bool | None:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(ollama.caption, range(8)))
+        return bool(ollama.first.generates()) or None
+
+    wait_for("the first server to be used", used_again, 20)
+
+
+@pytest.mark.slow
+def test_a_request_that_takes_too_long_is_a_504_and_the_server_stops(ollama: Ollama) -> None:
+    for server in ollama.servers:
+        server.knobs.hang_next = -1
+    before = ollama.first.aborted + ollama.second.aborted
+    base = ollama.stack.api(OLLAMA_ENABLED="true", VISION_TIMEOUT="2")
+    body = {"model": "llava:7b", "images": [data_url(plain(5))]}
+    assert requests.post(f"{base}{API}/caption", json=body, timeout=20).status_code == 504
+
+    def aborted() -> bool | None:
+        return ollama.first.aborted + ollama.second.aborted > before or None
+
+    wait_for("the server to stop", aborted, 10)
+
+
+def test_what_ollama_refuses_is_a_400_and_a_damaged_image_a_422(ollama: Ollama) -> None:
+    refused = ollama.ask("caption", think=True)
+    assert refused.status_code == 400
+    assert "does not support thinking" in refused.json()["error"]
+    photo = (SAMPLES / "cat.jpg").read_bytes()
+    damaged = ollama.ask("caption", images=[data_url(photo[: len(photo) // 2])])
+    assert damaged.status_code == 422
+
+
+def test_a_client_that_hangs_up_stops_the_generation(ollama: Ollama) -> None:
+    for server in ollama.servers:
+        server.knobs.token_s = 1.0
+    before = ollama.first.aborted + ollama.second.aborted
+    with pytest.raises(requests.Timeout):
+        requests.post(
+            f"{ollama.base}{API}/caption",
+            json={"model": "llava:7b", "images": [data_url(plain(5))]},
+            timeout=1,
+        )
+
+    def aborted() -> bool | None:
+        return ollama.first.aborted + ollama.second.aborted > before or None
+
+    wait_for("the server to stop", aborted, 10)
+
+
+@pytest.mark.slow
+def test_a_model_whose_server_is_off_is_a_503_at_once_with_two_workers_too(tmp_path: Path) -> None:
+    with OllamaStandin(("llava:7b",)) as off, OllamaStandin(("gemma3:4b",)) as other:
+        settings = {
+            "OLLAMA_ENABLED": "true",
+            "OLLAMA_HOST": f"{off.url},{other.url}",
+            "VISION_RESTART_GRACE_S": "1",
+        }
+        with running_stack(tmp_path, **settings) as stack:
+            stack.another_worker("ollama")
+            stack.worker("ollama")
+            stack.wait_ready("ollama", 2)
+            base = stack.api()
+            off.go_down()
+
+            def noticed() -> bool | None:
+                workers = stack.presence("ollama").workers
+                return all(f"{off.url} is down" in worker.reason for worker in workers) or None
+
+            wait_for("the loss to be seen", noticed, 20)
+            body = {"model": "llava:7b", "images": [data_url(plain(5))]}
+            reply = requests.post(f"{base}{API}/caption", json=body, timeout=10)
+            assert reply.status_code == 503
+            assert "only on servers that are down" in reply.json()["error"]
+            body["model"] = "gemma3:4b"
+            assert requests.post(f"{base}{API}/caption", json=body, timeout=10).ok

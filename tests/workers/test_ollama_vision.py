@@ -1,0 +1,60 @@
+"""What a vision model is asked, and what is made of answers that models of their kind give."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from shared.errors import OllamaFailed
+from shared.vocabulary import Task
+from tests.conftest import plain
+from tests.ollama.scene import MODEL, scene
+from tests.ollama_standin import OllamaStandin, Spec
+from tests.stack import Stack
+
+SCHEMA = {"type": "object", "properties": {"labels": {"type": "array"}}}
+
+
+@pytest.fixture
+def server() -> Iterator[OllamaStandin]:
+    with OllamaStandin({MODEL: Spec(thinks=True)}) as standin:
+        yield standin
+
+
+def test_a_model_that_takes_one_image_is_asked_image_by_image(
+    stack: Stack, server: OllamaStandin
+) -> None:
+    server.knobs.one_image = True
+    with scene(stack, server) as running:
+        result = running.vision(Task.LABELS, [plain(red) for red in (51, 102, 255)])
+    assert result.labels
+    assert [label.confidence for label in result.labels] == [1.0, 0.4, 0.2]
+    assert [(request.body or {})["images"] for request in server.generates()] == [3, 1, 1, 1]
+
+
+def test_thoughts_that_were_cut_off_are_no_caption(stack: Stack, server: OllamaStandin) -> None:
+    server.knobs.in_thinking = True
+    with scene(stack, server) as running:
+        assert running.caption().endswith("rgb 7 0 0")
+        with pytest.raises(OllamaFailed, match="no usable caption"):
+            running.caption(options={"num_predict": 1})
+
+
+def test_a_schema_and_thinking_are_passed_on(stack: Stack, server: OllamaStandin) -> None:
+    with scene(stack, server) as running:
+        running.vision(Task.LABELS, [plain(9)], format=SCHEMA, think=True)
+        running.caption(format="json")
+    labels, caption = (request.body or {} for request in server.generates()[:2])
+    assert (labels["format"], labels["think"]) == (SCHEMA, True)
+    assert (caption["format"], caption["think"]) == ("json", False)
+
+
+def test_prompts_of_the_environment_are_used(
+    stack: Stack, server: OllamaStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task in Task:
+        monkeypatch.setenv(f"OLLAMA_{task.upper()}_PROMPT", f"my {task}")
+    with scene(stack, server) as running:
+        for task in Task:
+            running.vision(task, [plain(9)])
+    prompts = [(request.body or {})["prompt"] for request in server.generates()]
+    assert prompts == [f"my {task}" for task in Task]

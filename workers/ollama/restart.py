@@ -1,0 +1,53 @@
+"""The operator's ways to restart a server: a shell command, and an address that gets a POST."""
+
+import asyncio
+import os
+
+import httpx2
+import structlog
+
+from shared.settings import OllamaSettings
+
+log = structlog.get_logger(__name__)
+
+RESTART_S = 120.0
+"""How long a restart may take."""
+
+
+async def call_for_restart(environment: OllamaSettings, server: str, model: str) -> None:
+    """Call what the operator has set; what fails is logged."""
+    log.warning("restarting ollama", server=server, model=model)
+    if environment.restart_command:
+        variables = {"OLLAMA_SERVER": server, "OLLAMA_MODEL": model}
+        await _run(environment.restart_command, variables)
+    if environment.restart_url:
+        await _post(environment.restart_url, {"server": server, "model": model})
+
+
+async def _run(command: str, variables: dict[str, str]) -> None:
+    process = await asyncio.create_subprocess_shell(
+        command,
+        env={**os.environ, **variables},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(RESTART_S):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        log.warning("the restart command took too long and was ended", command=command)
+        return
+    tail = output.decode(errors="replace")[-500:]
+    log.info("restart command ended", status=process.returncode, output=tail)
+
+
+async def _post(url: str, body: dict[str, str]) -> None:
+    try:
+        async with httpx2.AsyncClient(timeout=RESTART_S, trust_env=False) as http:
+            reply = await http.post(url, json=body)
+        log.info("restart webhook answered", status=reply.status_code)
+    except httpx2.HTTPError as err:
+        log.warning("restart webhook failed", error=f"{type(err).__name__}: {err}")
