@@ -1,11 +1,13 @@
 """What ``make run`` does between starting the processes and saying that all is up: watch them."""
 
+import contextlib
 import os
 import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -69,6 +71,7 @@ class Startup:
             if self.look():
                 break
             time.sleep(POLL_S)
+        self._show_queues()
         self._announce()
 
     def look(self) -> bool:
@@ -135,11 +138,12 @@ Ctrl-C stops everything.
             models = reply.json()["models"]
         except (requests.RequestException, ValueError):
             return None
-        return {
-            model["name"]: f"{model['workers'][0]['state']} {model['workers'][0]['reason']}".strip()
-            for model in models
-            if model["workers"]
-        }
+        return {m["name"]: state_of(m["workers"][0]) for m in models if m["workers"]}
+
+    def _show_queues(self) -> None:
+        """Have Flower ask the workers for their queues: when it started they had none yet."""
+        with contextlib.suppress(requests.RequestException):
+            self._flower_session.get(f"{self._flower}/workers?refresh=1", timeout=ASK_S)
 
     def _flower_answers(self) -> bool:
         try:
@@ -155,6 +159,13 @@ Ctrl-C stops everything.
 
     def _tail(self, name: str) -> str:
         return tail(self._folder / f"{name}.log")
+
+
+def state_of(worker: Mapping[str, Any]) -> str:
+    """Return a worker's ``state reason``; it is not up before it takes requests."""
+    if WorkerState(worker["state"]).is_up and not worker["consuming"]:
+        return WorkerState.LOADING
+    return f"{worker['state']} {worker['reason']}".strip()
 
 
 def is_settled(state: str) -> bool:

@@ -114,7 +114,10 @@ def rows(browser: webdriver.Chrome) -> list[dict[str, str]]:
     """Return Flower's task list as the browser shows it; none while it is being filled."""
     try:
         found = browser.find_elements(By.CSS_SELECTOR, "#tasks-table tbody tr")
-        cells = [[cell.text for cell in row.find_elements(By.TAG_NAME, "td")] for row in found]
+        cells = [
+            ["".join(cell.text.split("\n")) for cell in row.find_elements(By.TAG_NAME, "td")]
+            for row in found  # a long name is broken where the column ends
+        ]
     except StaleElementReferenceException:
         return []
     names = FLOWER_COLUMNS.split(",")

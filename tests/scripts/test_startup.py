@@ -21,7 +21,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
         self.models: dict[str, str] | None = {}
-        self.flower = 200
+        self.flower, self.consuming = 200, True
 
 
 class Page(BaseHTTPRequestHandler):
@@ -32,8 +32,9 @@ class Page(BaseHTTPRequestHandler):
         status = self.server.flower if self.path == "/healthcheck" else 200 if models else 500
         self.send_response(500 if models is None else status)
         self.end_headers()
+        worker = {"reason": "", "consuming": self.server.consuming}
         rows = [
-            {"name": name, "workers": [{"state": state, "reason": ""}] if state else []}
+            {"name": name, "workers": [{"state": state, **worker}] if state else []}
             for name, state in (models or {}).items()
         ]
         self.wfile.write(json.dumps({"models": rows}).encode())
@@ -102,3 +103,10 @@ def test_it_is_not_up_before_flower_answers(watched: Watched) -> None:
         watched.look(startup.API_UP_S + 1, "ready")
     watched.site.flower = 200
     assert watched.look(startup.API_UP_S + 1, "ready")
+
+
+def test_it_is_not_up_before_requests_are_taken(watched: Watched) -> None:
+    watched.site.consuming = False
+    assert not watched.look(1, "ready")
+    watched.site.consuming = True
+    assert watched.look(2, "ready")
