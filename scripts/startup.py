@@ -19,6 +19,7 @@ API_UP_S = 60
 WORKER_UP_S = 120
 ASK_S = 2
 POLL_S = 0.3
+QUEUES_S = 8
 FAILING = 3
 """Ends of one program, while the stack starts, that are no accident."""
 _API, _FLOWER = "the API", "Flower"
@@ -100,8 +101,7 @@ class Startup:
 
     def _announce(self) -> None:
         """Say what is up, where, and how to try it."""
-        catalog = Catalog.load(self._settings.catalog)
-        up = [n for n, s in self._told.items() if s.partition(" ")[0] != WorkerState.FAILED]
+        catalog, up = Catalog.load(self._settings.catalog), self._up()
         keys = self._settings.api_keys
         key = "-H 'Authorization: Bearer KEY' " if keys else ""
         say(
@@ -140,10 +140,24 @@ Ctrl-C stops everything.
             return None
         return {m["name"]: state_of(m["workers"][0]) for m in models if m["workers"]}
 
+    def _up(self) -> list[str]:
+        return [n for n, s in self._told.items() if s.partition(" ")[0] != WorkerState.FAILED]
+
     def _show_queues(self) -> None:
-        """Have Flower ask the workers for their queues: when it started they had none yet."""
+        """Have Flower ask the workers for their queues: when it started they had none yet.
+
+        It asks in the background, and not while it is still asking; nothing depends on it.
+        """
+        deadline, ask = self._clock() + QUEUES_S, self._flower_session.get
+        catalog = Catalog.load(self._settings.catalog)
+        queues = [catalog.get(name).queue for name in self._up()]
         with contextlib.suppress(requests.RequestException):
-            self._flower_session.get(f"{self._flower}/workers?refresh=1", timeout=ASK_S)
+            while self._clock() < deadline:
+                shown = ask(f"{self._flower}/broker", timeout=ASK_S).text
+                if all(queue in shown for queue in queues):
+                    return
+                ask(f"{self._flower}/workers?refresh=1", timeout=ASK_S)
+                time.sleep(POLL_S)
 
     def _flower_answers(self) -> bool:
         try:
