@@ -1,12 +1,16 @@
 """Two replicas of a worker: they share the load, and one that is killed costs no request."""
 
 import json
+import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import psutil
 import pytest
 import requests
 
+from shared.vocabulary import WorkerState
 from tests.conftest import data_url, plain
 from tests.stack import API, Stack, end, wait_for
 
@@ -19,6 +23,10 @@ def ask(base: str, red: int) -> str:
     reply = requests.post(f"{base}/caption/heavy", json=body, timeout=60)
     assert reply.status_code == 200, reply.text
     return str(reply.json()["result"]["caption"]["text"])
+
+
+def state_of(stack: Stack, name: str) -> WorkerState | None:
+    return next((w.state for w in stack.presence("heavy").workers if w.worker == name), None)
 
 
 def images_by_worker(stack: Stack) -> list[int]:
@@ -43,18 +51,34 @@ def test_a_replica_killed_in_any_state_costs_no_request(stack: Stack, api: str, 
     survivor = stack.another_worker("heavy")
     stack.wait_ready("heavy", 1)
     victim = stack.another_worker("heavy")
-    count = 2 if state != "loading" else 1
-    stack.wait_ready("heavy", count)
-    wait_for("two workers", lambda: len(stack.presence("heavy").workers) == 2 or None, 10)
+    name = f"heavy-{victim.pid}@{socket.gethostname()}"
+    wait_for("the victim", lambda: state_of(stack, name), 10)
+    if state != "loading":
+        stack.wait_ready("heavy", 2)
+    children = psutil.Process(victim.pid).children(recursive=True)
     if state == "recycling":
         requests.post(f"{base}/models/heavy/recycle", timeout=10)
+        wait_for("its standby", lambda: has_more_children(victim.pid, children), 10)
     with ThreadPoolExecutor(len(REDS)) as pool:
         replies = [pool.submit(ask, base, red) for red in REDS]
-        wait_for("leases", lambda: len(stack.redis.keys("vision:lease:*")) > 8 or None, 10)
+        if state == "loading":
+            assert state_of(stack, name) == WorkerState.LOADING
+        else:
+            wait_for("a task of the victim's", lambda: has_lease(stack, name), 10)
         victim.kill()
         texts = [reply.result() for reply in replies]
     assert texts == [f"rgb {red} 0 0" for red in REDS]
     end(survivor)
+
+
+def has_more_children(pid: int, before: list[psutil.Process]) -> bool | None:
+    return len(psutil.Process(pid).children(recursive=True)) > len(before) or None
+
+
+def has_lease(stack: Stack, name: str) -> bool | None:
+    keys: Any = stack.redis.keys("vision:lease:*")
+    leases: Any = stack.redis.mget(keys) if keys else []
+    return any(lease and lease.startswith(name.encode()) for lease in leases) or None
 
 
 def test_a_replica_that_is_stopped_loses_nothing_and_nothing_is_run_twice(

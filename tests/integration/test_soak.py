@@ -14,13 +14,15 @@ pytestmark = pytest.mark.slow
 def test_a_model_that_leaks_slows_crashes_and_hangs_fails_no_request(tmp_path: Path) -> None:
     plot = tmp_path / "soak.svg"
     done = subprocess.run(
-        [sys.executable, "scripts/soak.py", "--seconds", "8", "--plot", str(plot)],
+        [sys.executable, "scripts/soak.py", "--seconds", "15", "--plot", str(plot)],
         cwd=ROOT, env=child_environment(PYTHONPATH="."), capture_output=True, text=True,
         check=False, timeout=100,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (recycled,) = [line for line in done.stdout.splitlines() if line.startswith("| recycled")]
-    _, _, requests, failed, refused, *_ = [cell.strip() for cell in recycled.split("|")]
+    _, _, requests, failed, refused, _, _, replaced, _ = [c.strip() for c in recycled.split("|")]
     assert int(requests) > 20
     assert (failed, refused) == ("0", "2")
+    for why in ("memory", "crash", "hang"):
+        assert why in replaced
     assert plot.stat().st_size > 10_000
