@@ -135,7 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
         is_get = self.command == "GET"
         cut = self.standin.cuts.get(file.name) if is_get else None
-        hold = self.standin.holds.get(file.name, 0) if is_get else 0
+        hold = self.standin.holds.get(file.name) if is_get else None
+        if hold is not None:  # also from a client that lost patience and asks for the rest
+            hold = max(0, hold - first)
         self._send(206 if first else 200, data[first:], headers, cut, hold)
 
     def _first_byte(self) -> int:
@@ -148,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         body: bytes,
         headers: Mapping[str, str],
         cut: int | None = None,
-        hold: int = 0,
+        hold: int | None = None,
     ) -> None:
         self.send_response(status)
         for name, value in headers.items():
@@ -156,11 +158,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
-            if hold:
+            if hold is not None:
                 self.wfile.write(body[:hold])
                 self.standin.go_on.wait()
             with contextlib.suppress(ConnectionError):  # the client may have been killed meanwhile
-                self.wfile.write(body[hold:cut])
+                self.wfile.write(body[hold or 0 : cut])
         if cut is not None:
             self._reset()
 
