@@ -23,7 +23,7 @@ def test_clients_hear_how_far_a_download_is_and_are_served_after_it(
 
     weights = TESTS / "checkpoints" / "vit-gpt2"
     with HubStandIn({"own/tiny": weights}) as hub:
-        hub.holds = {"model.safetensors": 800_000}
+        hub.holds = {"model.safetensors": 300_000}
         stack.another_worker(
             "fetched", HF_ENDPOINT=hub.url, HOME=str(tmp_path), VISION_MODELS_DIR=str(tmp_path)
         )

@@ -84,6 +84,7 @@ def test_requests_of_all_processes_are_added_up(watched: Stack, base: str) -> No
     assert total(base, "vision_request_seconds_sum", **labels) > 0
 
 
+@pytest.mark.slow
 def test_a_killed_api_process_leaves_its_counts_but_nothing_under_way(
     watched: Stack, base: str
 ) -> None:

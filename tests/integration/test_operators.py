@@ -32,12 +32,11 @@ def test_the_list_of_models_tells_what_each_worker_does(base: str) -> None:
 
     def told() -> dict[str, Any] | None:
         worker = worker_of(base, "fake")
-        return worker if worker["images"] >= 3 else None
+        return worker if worker["images"] >= 3 and worker["images_per_s"] else None
 
     worker = wait_for("the numbers", told, 5)
     assert worker["state"] in ("ready", "busy")
     assert worker["batches"]["1"] >= 3
-    assert worker["images_per_s"] > 0
     assert worker["memory_mb"] > 10
     assert worker["load_s"] > 0
     assert worker["max_batch"] == 8

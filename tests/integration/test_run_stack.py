@@ -91,6 +91,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_it_comes_up_answers_restarts_a_dead_worker_and_leaves_nothing_on_ctrl_c(
     launch: Launch, cat: bytes
 ) -> None:

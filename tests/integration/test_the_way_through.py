@@ -145,6 +145,7 @@ def test_full_slots_are_429_while_health_routes_still_answer(stack: Stack) -> No
     assert codes.count(429) == 10
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_just_restarting_is_waited_for(stack: Stack, base: str) -> None:
     first = stack.another_worker("restarting")
     stack.wait_ready("restarting")
@@ -187,6 +188,7 @@ def test_a_killed_worker_leaves_no_model_process(stack: Stack) -> None:
     assert alive == []
 
 
+@pytest.mark.slow
 def test_a_restart_of_redis_fails_no_request(stack: Stack, base: str) -> None:
     stack.worker("slow")
     assert ask(f"{base}/caption/slow").status_code == 200
@@ -201,6 +203,7 @@ def test_a_restart_of_redis_fails_no_request(stack: Stack, base: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_without_redis_requests_are_503_and_readyz_says_so(stack: Stack, base: str) -> None:
     lonely = stack.api(VISION_REDIS_URL="redis://127.0.0.1:1/0")
     started = time.monotonic()
@@ -218,6 +221,7 @@ def test_many_requests_at_once_are_all_answered_and_none_is_crossed(base: str) -
     assert texts == [f"rgb {n % 256} 0 0" for n in range(96)]
 
 
+@pytest.mark.slow
 def test_requests_that_wait_their_turn_are_not_taken_for_lost(stack: Stack, base: str) -> None:
     stack.worker("slow")
     with ThreadPoolExecutor(12) as pool:
