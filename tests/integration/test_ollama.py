@@ -1,26 +1,14 @@
 """Ollama behind the queue: real API, Redis and worker; the servers are stand-ins."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
 from tests.conftest import data_url, plain
-from tests.ollama.service import MODELS, Ollama, as_new, running_ollama
+from tests.ollama.service import MODELS, Ollama
 from tests.ollama_standin import Spec
 from tests.stack import API, wait_for
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
-    with running_ollama(tmp_path_factory.mktemp("ollama")) as stack:
-        yield stack
-
-
-@pytest.fixture
-def ollama(running: Ollama) -> Ollama:
-    return as_new(running)
 
 
 def test_a_model_that_the_catalogue_does_not_know_is_ollamas(ollama: Ollama) -> None:

@@ -1,6 +1,5 @@
 """What clients see of Ollama's faults: mostly nothing, for another server answers."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,20 +8,9 @@ import pytest
 import requests
 
 from tests.conftest import data_url, plain
-from tests.ollama.service import Ollama, as_new, running_ollama
+from tests.ollama.service import Ollama
 from tests.ollama_standin import OllamaStandin
 from tests.stack import API, SAMPLES, running_stack, wait_for
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
-    with running_ollama(tmp_path_factory.mktemp("ollama")) as stack:
-        yield stack
-
-
-@pytest.fixture
-def ollama(running: Ollama) -> Ollama:
-    return as_new(running)
 
 
 @pytest.mark.parametrize("knob", ["empty_next", "broken_next"])

@@ -22,6 +22,7 @@ from workers.ollama.answers import (
 from workers.ollama.client import Json
 from workers.ollama.config import Defaults
 from workers.ollama.prompts import DEFAULTS, stricter
+from workers.results import merge_labels
 
 log = structlog.get_logger(__name__)
 
@@ -75,11 +76,7 @@ class VisionCaller:
                 raise
             log.info("asking image by image", model=self._ollama.model, reason=err.message)
         found = [await self._usable(Task.LABELS, [image], read_labels) for image in images]
-        best: dict[str, Label] = {}
-        for label in (label for labels in found for label in labels):
-            if label.name not in best or label.confidence > best[label.name].confidence:
-                best[label.name] = label
-        return tuple(sorted(best.values(), key=lambda label: -label.confidence))
+        return merge_labels(label for labels in found for label in labels)
 
     async def _usable(self, task: Task, images: Sequence[str], read: Callable[[str], T]) -> T:
         """Ask, and ask once more and more strictly when the answer is of no use."""

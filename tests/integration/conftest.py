@@ -1,0 +1,18 @@
+"""What tests of Ollama share: a stack with two stand-ins, one for each file of tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ollama.service import Ollama, as_new, running_ollama
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
+    with running_ollama(tmp_path_factory.mktemp("ollama")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def ollama(running: Ollama) -> Ollama:
+    return as_new(running)
