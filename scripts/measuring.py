@@ -19,6 +19,7 @@ from shared.catalog import ModelSpec
 from shared.vocabulary import Task
 from tests.conftest import data_url
 from tests.stack import API, SAMPLES
+from workers import memory
 from workers.model_process import prepare, run_batch
 from workers.models.base import load_model
 from workers.wire import Ask
@@ -84,6 +85,7 @@ def bare(
 
     The call goes from the encoded photos to the results, as one batch.
     """
+    memory.keep_freed()
     model = load_model(spec, folder, "cpu", torch_threads)
     photo, ask = PHOTO.read_bytes(), Ask(tasks=(task,))
 

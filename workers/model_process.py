@@ -58,6 +58,7 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
     """Load the model, say so, and answer batches; the process ends when the pipe closes."""
     _outlive_nobody()
     configure_logging(settings, "model", model=spec.name)
+    memory.keep_freed()
     try:
         model = _load(pipe, settings, spec)
     except Exception as err:  # whatever it is, it is the reason that operators see

@@ -89,13 +89,18 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) → (N, C', ⌈H / stride⌉, ⌈W / stride⌉)."""
-        pads: list[int] = []
-        for size, kernel, stride in zip(
-            reversed(x.shape[-2:]), reversed(self.kernel_size), reversed(self.stride), strict=True
-        ):
-            pad = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            pads += [pad // 2, pad - pad // 2]
-        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, groups=self.groups)
+        pads = [
+            max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            for size, kernel, stride in zip(
+                x.shape[-2:], self.kernel_size, self.stride, strict=True
+            )
+        ]
+        if any(pad % 2 for pad in pads):  # only then: it copies
+            height, width = pads
+            sides = (width // 2, width - width // 2, height // 2, height - height // 2)
+            x, pads = F.pad(x, sides), [0, 0]
+        halves = [pad // 2 for pad in pads]
+        return F.conv2d(x, self.weight, self.bias, self.stride, halves, groups=self.groups)
 
 
 class MBConv(nn.Module):
@@ -118,10 +123,9 @@ class MBConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, inputs, H, W) → (N, outputs, ⌈H / stride⌉, ⌈W / stride⌉)."""
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self._expands else x
-        y = self._bn2(self._project_conv(F.relu6(self._bn1(self._depthwise_conv(y)))))
-        out: torch.Tensor = x + y if self._residual else y
-        return out
+        y = _relu6(self._bn0(self._expand_conv(x))) if self._expands else x
+        y = self._bn2(self._project_conv(_relu6(self._bn1(self._depthwise_conv(y)))))
+        return y.add_(x) if self._residual else y
 
 
 class Lite0(nn.Module):
@@ -153,12 +157,16 @@ class Lite0(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Classify."""
-        x = F.relu6(self._bn0(self._conv_stem(x)))
+        x = _relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
-        x = F.relu6(self._bn1(self._conv_head(x)))
+        x = _relu6(self._bn1(self._conv_head(x)))
         logits: torch.Tensor = self._fc(x.mean((2, 3)))
         return logits
+
+
+def _relu6(x: torch.Tensor) -> torch.Tensor:
+    return F.relu6(x, inplace=True)  # what a convolution made is needed nowhere else
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
