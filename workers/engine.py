@@ -224,15 +224,18 @@ class Engine:
         elif report.fault == "out_of_memory":
             self._ran_out_of_memory(batch, report.images)
         else:
-            for item, outcome in zip(batch, report.outcomes, strict=True):
-                _resolve(item, outcome)
             self._setbacks.succeeded()
             self._stats.batch_done(len(batch), report.images, report.memory)
-            self.on_batch(report.seconds)
             ask = batch[0].ask  # what decides how long an answer takes
             kind = (ask.tasks, ask.options.num_predict)
             self._health.note(kind, report.images, report.seconds, report.memory)
-            if why := self._health.verdict():
+            why = self._health.verdict()
+            if not why and not self._recycle:
+                self._begin_batch()  # before the answers: the device should not wait for them
+            for item, outcome in zip(batch, report.outcomes, strict=True):
+                _resolve(item, outcome)
+            self.on_batch(report.seconds)
+            if why:
                 self._want(why)
 
     def _ran_out_of_memory(self, batch: list[Item], images: int) -> None:

@@ -26,6 +26,22 @@ def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
         assert engine.status.batches == {1: 2, 8: 1}
 
 
+def test_the_next_batch_is_begun_before_the_last_one_is_answered() -> None:
+    """While the engine's thread answers the first job, the second one crashes the process."""
+    with running(predict_s=0.2, crash_on_red=2, engine={"max_batch": 1}) as engine:
+        assert caption(engine, 0)
+        process, seen = psutil.Process(engine.status.model_pid), []
+
+        def crashed() -> bool | None:
+            return process.status() == psutil.STATUS_ZOMBIE or None
+
+        first = engine.submit(item(1))
+        first.add_done_callback(lambda _: seen.append(wait_for("the crash", crashed)))
+        with pytest.raises(ModelFailed):
+            engine.submit(item(2)).result(30)
+        assert seen == [True]
+
+
 def test_jobs_that_ask_differently_are_not_batched_together() -> None:
     with running(predict_s=0.2) as engine:
         assert caption(engine, 0)

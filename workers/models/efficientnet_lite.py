@@ -124,8 +124,9 @@ class MBConv(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, inputs, H, W) → (N, outputs, ⌈H / stride⌉, ⌈W / stride⌉)."""
         y = _relu6(self._bn0(self._expand_conv(x))) if self._expands else x
-        y = self._bn2(self._project_conv(_relu6(self._bn1(self._depthwise_conv(y)))))
-        return y.add_(x) if self._residual else y
+        y = _relu6(self._bn1(self._depthwise_conv(y)))
+        out: torch.Tensor = self._bn2(self._project_conv(y))
+        return out.add_(x) if self._residual else out
 
 
 class Lite0(nn.Module):
