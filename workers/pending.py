@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from shared import errors
+from shared.errors import ModelFailed, VisionError
 from shared.messages import Job, Result
-from workers.wire import Ask
+from workers.wire import Ask, JobError
 
 
 class Dropped(Exception):
@@ -37,6 +39,15 @@ class Item:
         for image in self.images:
             digest.update(hashlib.sha256(image).digest())
         self.digest = digest.hexdigest()
+
+    def answer(self, outcome: Result | JobError) -> None:
+        """Tell the task what came of the job."""
+        if isinstance(outcome, Result):
+            self.future.set_result(outcome)
+            return
+        kind = getattr(errors, outcome.error, ModelFailed)
+        is_ours = isinstance(kind, type) and issubclass(kind, VisionError)
+        self.future.set_exception((kind if is_ours else ModelFailed)(outcome.message))
 
 
 class Pending:

@@ -13,6 +13,7 @@ from shared.catalog import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers import model_process
+from workers.health import Health
 from workers.memory import Memory
 from workers.pending import Item
 from workers.wire import (
@@ -47,6 +48,7 @@ class ModelProcess:
         self.load_s = 0.0
         self.memory = Memory()
         """What it used when it was loaded."""
+        self.health = Health(spec.engine)
         self.heard_at = self._started_at = time.monotonic()
         self.pipe, child = _spawn.Pipe()
         self._process = _spawn.Process(

@@ -3,9 +3,13 @@
 import time
 from collections import Counter, deque
 
+import structlog
+
 from shared.store import EngineStatus, OllamaHost
 from shared.vocabulary import WorkerState
 from workers.memory import Memory
+
+log = structlog.get_logger(__name__)
 
 WINDOW_S = 60.0
 """Span of the rate."""
@@ -36,6 +40,8 @@ class Stats:
 
     def set_state(self, state: WorkerState, reason: str = "") -> None:
         """Enter a state."""
+        if (state, reason) != (self._state, self._reason):
+            log.info("model state", state=state, reason=reason)
         self._state, self._reason = state, reason
         if state == WorkerState.FAILED:
             self._last_error = reason

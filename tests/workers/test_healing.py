@@ -139,8 +139,7 @@ def test_a_process_that_dies_again_while_loading_is_a_failure_with_a_reason() ->
 
 
 def loading_pid(engine: Engine, but: set[int]) -> int | None:
-    process = engine._process
-    return process.pid if process and process.pid not in but else None
+    return next((process.pid for process in engine._processes if process.pid not in but), None)
 
 
 def test_a_load_without_enough_memory_says_so() -> None:

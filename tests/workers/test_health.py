@@ -7,12 +7,12 @@ import pytest
 from shared.catalog import EngineOptions
 from shared.messages import Options
 from tests.engines import item
-from workers.engine import wants_standby
 from workers.health import BASELINE_BATCHES, Health, Recycle
 from workers.memory import Memory
 from workers.pending import Pending
 from workers.setbacks import FIRST_PAUSE_S, Setbacks
 from workers.stats import WINDOW_S, Stats
+from workers.succession import wants_standby
 
 MB = 1_000_000
 

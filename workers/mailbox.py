@@ -1,0 +1,36 @@
+"""What other threads leave for one that waits for pipes as well."""
+
+import contextlib
+import os
+import queue
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """A queue that is readable, as a pipe is, while something is in it."""
+
+    def __init__(self) -> None:
+        self._entries: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Return the file descriptor to wait for."""
+        return self._wake
+
+    def put(self, entry: T) -> None:
+        """Leave an entry; from any thread."""
+        self._entries.put(entry)
+        os.eventfd_write(self._wake, 1)
+
+    def take(self) -> Iterator[T]:
+        """Take out what there is, oldest first."""
+        with contextlib.suppress(BlockingIOError):  # nothing came since
+            os.eventfd_read(self._wake)
+        while True:
+            try:
+                yield self._entries.get_nowait()
+            except queue.Empty:
+                return
