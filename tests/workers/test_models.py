@@ -203,9 +203,10 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
         load("image_classification", tmp_path / "half", tasks=["labels"])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize(("photo", "name"), [("cat", "cat"), ("coffee", "espresso")])
-def test_efficientnet_knows_what_is_on_a_photo(photo: str, name: str) -> None:
-    model = load("efficientnet_lite")
+def test_efficientnet_knows_what_is_on_a_photo(photo: str, name: str, dtype: str) -> None:
+    model = load("efficientnet_lite", parameters={"dtype": dtype})
     ask = Ask(tasks=(Task.CAPTION, Task.LABELS))
     (answer,) = describe(model, ask, [(SAMPLES / f"{photo}.jpg").read_bytes()])
     assert answer.labels[0].name == name

@@ -7,7 +7,7 @@ Architecture: EfficientNet-B0 without squeeze-and-excite, ReLU6 for swish, stem 
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that the field uses
@@ -19,7 +19,7 @@ from shared.vocabulary import Task
 from workers.models.base import Answer, LoadContext, LoadError, Parameters
 from workers.models.classes import LabelParameters, caption_from, labels_from
 from workers.models.crop import centre_of_strip
-from workers.models.device import check_materialised, pick_device, set_threads
+from workers.models.device import check_materialised, float_type, pick_device, set_threads
 from workers.models.imagenet import imagenet_classes
 from workers.wire import Ask
 
@@ -39,8 +39,11 @@ STAGES = (
 
 
 class EfficientNetLiteParameters(Parameters):
-    """How labels are chosen."""
+    """How labels are chosen, and in which dtype the network runs."""
 
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """float16 named 297 of 300 crops of photos as float32 does, and is slow on CPUs without it;
+    bfloat16 named 278, and took 0.6 of the time (docs/benchmarks.md)."""
     labels: LabelParameters = LabelParameters()
 
 
@@ -49,16 +52,18 @@ class EfficientNetLite:
 
     def __init__(self, context: LoadContext) -> None:
         """Load the weights from the installed package."""
-        self._rules = EfficientNetLiteParameters.model_validate(context.spec.parameters).labels
+        own = EfficientNetLiteParameters.model_validate(context.spec.parameters)
+        self._rules = own.labels
         set_threads(context, default=1)  # 40 ms an image, with two threads 27: not worth a core
         self._device = pick_device(context.device)
+        self._dtype = float_type(own.dtype)
         self._model = Lite0()
         state = torch.load(_weights(), map_location="cpu", weights_only=True)
         self._model.load_state_dict(state, strict=True)
         check_materialised(self._model)
         self._model.eval().fold_norms()
         to_device: Any = self._model.to  # its types lack the memory format
-        to_device(self._device, memory_format=torch.channels_last)
+        to_device(self._device, self._dtype, memory_format=torch.channels_last)
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """Return the image as (3, 224, 224): shorter side to 256, centre crop, scaled to ±1."""
@@ -75,9 +80,9 @@ class EfficientNetLite:
     @torch.inference_mode()
     def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
         """Classify each image."""
-        logits = self._model(torch.stack(list(batch)).to(self._device))
+        logits = self._model(torch.stack(list(batch)).to(self._device, self._dtype))
         answers = []
-        for row in logits.softmax(-1).tolist():
+        for row in logits.float().softmax(-1).tolist():
             labels = labels_from(row, imagenet_classes(), self._rules)
             caption = caption_from(labels) if Task.CAPTION in ask.tasks else None
             answers.append(Answer(caption, labels if Task.LABELS in ask.tasks else ()))
