@@ -1,12 +1,12 @@
 """gunicorn's target: ``gunicorn -c python:api.gunicorn_conf api.wsgi:application``."""
 
 from api import create_app
-from api.memory import limit_allocator
+from shared.allocator import give_back_freed
 from shared.log import configure_logging
 from shared.settings import get_settings
 from shared.tracing import start_tracing
 
-limit_allocator()
+give_back_freed()
 configure_logging(get_settings(), "api")
 application = create_app(get_settings())
 start_tracing("api", application)

@@ -15,11 +15,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shared.allocator import keep_freed
 from shared.catalog import ModelSpec
 from shared.vocabulary import Task
 from tests.conftest import data_url
 from tests.stack import API, SAMPLES
-from workers import memory
 from workers.model_process import prepare, run_batch
 from workers.models.base import load_model
 from workers.wire import Ask
@@ -85,7 +85,7 @@ def bare(
 
     The call goes from the encoded photos to the results, as one batch.
     """
-    memory.keep_freed()
+    keep_freed()
     model = load_model(spec, folder, "cpu", torch_threads)
     photo, ask = PHOTO.read_bytes(), Ask(tasks=(task,))
 

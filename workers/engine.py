@@ -20,6 +20,7 @@ from shared.settings import Settings
 from shared.store import EngineStatus
 from shared.vocabulary import WorkerState
 from workers.health import Recycle
+from workers.linger import Linger
 from workers.mailbox import Mailbox
 from workers.pending import HandedBack, Item, Pending
 from workers.poison import Poison
@@ -59,6 +60,7 @@ class Engine:
         self._processes = Succession(settings, spec, self._stats, self._setbacks)
         self._batch: list[Item] = []
         self._batch_until = 0.0
+        self._linger = Linger()
         self._draining = self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -161,6 +163,8 @@ class Engine:
         due = min(TICK_S, self._processes.retry_in() or TICK_S)
         if self._batch:
             due = min(due, self._batch_until - time.monotonic())
+        elif len(self._pending):
+            due = min(due, self._linger.left(len(self._pending), time.monotonic()) or due)
         return max(0.0, due)
 
     def _check_time(self) -> None:
@@ -177,8 +181,8 @@ class Engine:
     # Batches.
 
     def _begin_batch(self) -> None:
-        process = self._processes.ready
-        if not process:
+        process, waiting = self._processes.ready, len(self._pending)
+        if not process or self._linger.left(waiting, time.monotonic()):
             return
         for item in self._pending.drop_unwanted(self._void):
             process.forget(item)
@@ -222,6 +226,8 @@ class Engine:
         ask = batch[0].ask  # what decides how long an answer takes
         kind = (ask.tasks, ask.options.num_predict)
         process.health.note(kind, report.images, report.seconds, report.memory)
+        expected = min(self._stats.max_batch, len(batch) + len(self._pending))
+        self._linger.batch_over(expected, report.seconds, time.monotonic())
         why = process.health.verdict()
         if not why and not self._processes.wanted:
             self._begin_batch()  # before the answers: the device should not wait for them

@@ -1,6 +1,5 @@
 """Memory of a model process, and errors that mean it ran out; works with and without torch."""
 
-import ctypes
 import gc
 import sys
 from pathlib import Path
@@ -11,14 +10,6 @@ from pydantic import BaseModel
 
 CGROUP = Path("/sys/fs/cgroup")
 """Where the kernel shows a container its own limits."""
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""From ``<malloc.h>`` of glibc."""
-_KEPT = 512 * 2**20
-"""Bytes at the end of the heap that are not given back: more than a batch's activations take."""
-_MAPPED = 64 * 2**20
-"""Blocks from this size on are still mapped and given back one by one, as a huge photo's pixels."""
 
 
 class Memory(BaseModel):
@@ -59,19 +50,6 @@ def container_free(cgroup: Path = CGROUP) -> int:
         except (OSError, ValueError, KeyError):  # no such hierarchy, or "max": no limit
             continue
     return sys.maxsize
-
-
-def keep_freed() -> None:
-    """Have the C library keep freed memory for the next batch.
-
-    By default it may give the activations of each batch back and fetch them again page by page. Of
-    25 ms for an image, efficientnet-lite0 spent 5 in 3600 page faults (batches of 2 to 8; which
-    sizes, differed from run to run). Without glibc nothing happens.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _MAPPED)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def release() -> None:

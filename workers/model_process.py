@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 import structlog
 from PIL import Image
 
+from shared.allocator import keep_freed
 from shared.catalog import ModelSpec
 from shared.errors import VisionError
 from shared.images import decode_rgb
@@ -58,7 +59,7 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
     """Load the model, say so, and answer batches; the process ends when the pipe closes."""
     _outlive_nobody()
     configure_logging(settings, "model", model=spec.name)
-    memory.keep_freed()
+    keep_freed()
     try:
         model = _load(pipe, settings, spec)
     except Exception as err:  # whatever it is, it is the reason that operators see

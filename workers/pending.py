@@ -82,8 +82,8 @@ class Pending:
     def take_batch(self, images: int) -> list[Item]:
         """Remove and return a batch: the first job, and those that ask the same, in order.
 
-        Greedy: whatever has come while the model was busy, no waiting. A job with several images
-        is never split, so that the first job may exceed ``images``.
+        Greedy: whatever has come while the model was busy. A job with several images is never
+        split, so that the first job may exceed ``images``.
         """
         if not self._items:
             return []

@@ -1,6 +1,7 @@
 """The engine with the fake model in real processes: batches, errors, draining."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -24,6 +25,12 @@ def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
         assert caption(engine, 0)
         assert captions(engine, range(9)) == expected(range(9))
         assert engine.status.batches == {1: 2, 8: 1}
+
+
+def test_clients_that_ask_again_come_together_in_one_batch() -> None:
+    with running(predict_s=1, engine={"max_batch": 8}) as engine, ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda red: [caption(engine, red) for _ in range(3)], range(4)))
+        assert 4 in engine.status.batches  # without a wait: 1, 3, 1, 3, …
 
 
 def test_the_next_batch_is_begun_before_the_last_one_is_answered() -> None:
