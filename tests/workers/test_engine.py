@@ -1,13 +1,12 @@
 """The engine with the fake model in real processes: batches, errors, draining."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
 from shared.errors import ModelFailed, UndecodableImage
-from shared.vocabulary import Task
+from shared.vocabulary import Task, WorkerState
 from tests.engines import caption, captions, expected, item, running
 from tests.stack import wait_for
 from workers.pending import Dropped, HandedBack
@@ -27,10 +26,15 @@ def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
         assert engine.status.batches == {1: 2, 8: 1}
 
 
-def test_clients_that_ask_again_come_together_in_one_batch() -> None:
-    with running(predict_s=1, engine={"max_batch": 8}) as engine, ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda red: [caption(engine, red) for _ in range(3)], range(4)))
-        assert 4 in engine.status.batches  # without a wait: 1, 3, 1, 3, …
+def test_a_client_that_asks_again_joins_those_that_waited() -> None:
+    with running(predict_s=0.5, engine={"max_batch": 8}) as engine:
+        first, again = engine.submit(item(0)), []
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY or None)
+        waiting = [engine.submit(item(n)) for n in (1, 2, 3)]
+        first.add_done_callback(lambda _: again.append(engine.submit(item(4))))
+        assert [bool(future.result(30).caption) for future in (first, *waiting)] == [True] * 4
+        assert again[0].result(30).caption
+        assert engine.status.batches == {1: 1, 4: 1}  # without a wait: 1, 3, 1
 
 
 def test_the_next_batch_is_begun_before_the_last_one_is_answered() -> None:
