@@ -122,8 +122,8 @@ class Succession:
             if not process.loaded and silent_s > self._settings.load_timeout_s:
                 self._load_failed(process, f"nothing was heard of it for {silent_s:.0f} s")
 
-    def lose(self, why: Recycle, details: str) -> None:
-        """End the process in service, which crashed, hung or broke."""
+    def lose(self, why: Recycle, details: str = "") -> None:
+        """End the process in service, and count that; :meth:`keep` finds another one."""
         if self._current:
             self._current.kill()
         self._current = self.wanted = None
@@ -152,11 +152,8 @@ class Succession:
             self.replace(self.wanted)
 
     def replace(self, why: Recycle) -> None:
-        """End the process in service; :meth:`keep` finds another one."""
-        if self._current:
-            self._current.kill()
-        self._current = self.wanted = None
-        self._stats.recycled(why)
+        """End a process that did nothing wrong, and say what follows."""
+        self.lose(why)
         if why == Recycle.IDLE:
             self._unloaded = True
             self._stats.set_state(WorkerState.UNLOADED, "loaded again with the next request")
@@ -169,7 +166,7 @@ class Succession:
             process.kill()
 
     def _use(self, process: ModelProcess) -> None:
-        self._current, self.wanted = process, None
+        self._current = process
         if process.loaded:
             self._is_ready(process)
 
