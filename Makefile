@@ -12,10 +12,10 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: $(RUN) ## start Redis, workers, API and Flower; MODELS=a,b chooses the models
-	@$(if $(MODELS),VISION_MODELS="$(MODELS)" )PYTHONPATH=. exec $(BIN)/python scripts/run_stack.py
+	@$(if $(MODELS),VISION_MODELS="$(MODELS)" )exec $(BIN)/python -m launcher.run_stack
 
 models: $(RUN) ## fetch weights ahead: make models MODEL=blip
-	@PYTHONPATH=. $(BIN)/python -m workers.weights $(MODEL)
+	@$(BIN)/python -m workers.model.weights $(MODEL)
 
 test: $(DEV) ## run the tests
 	@$(BIN)/python -m pytest $(TESTS)
@@ -43,21 +43,21 @@ check: $(DEV) ## format, lint, types, imports, Dockerfiles, manifests
 	else echo "No compose command: compose*.yaml are not checked"; fi
 
 bench: $(DEV) ## measure what the stack adds to a model called in-process
-	@PYTHONPATH=. $(BIN)/python scripts/bench.py
+	@$(BIN)/python -m benchmarks.overhead
 
 bench-engine: $(DEV) ## stack against bare models at real size, half an hour; MODELS=a,b QUICK=1
-	@PYTHONPATH=. $(BIN)/python scripts/bench_engine.py $(if $(MODELS),--models $(MODELS)) \
+	@$(BIN)/python -m benchmarks.engine $(if $(MODELS),--models $(MODELS)) \
 	  $(if $(QUICK),--quick) $(if $(CHECKPOINTS),--checkpoints $(CHECKPOINTS))
 
 bench-recovery: $(DEV) ## measure a recycle under load, and a second replica
-	@PYTHONPATH=. $(BIN)/python scripts/bench_recovery.py
+	@$(BIN)/python -m benchmarks.recovery
 
 bench-ollama: $(DEV) ## measure healing and a second server, with stand-ins of Ollama
-	@PYTHONPATH=. $(BIN)/python scripts/bench_ollama.py
+	@$(BIN)/python -m benchmarks.ollama
 
 SOAK_S ?= 600
 soak: $(DEV) ## ten minutes of steady load on a model that leaks, slows, crashes and hangs
-	@PYTHONPATH=. $(BIN)/python scripts/soak.py --seconds $(SOAK_S) --plot docs/soak.png
+	@$(BIN)/python -m benchmarks.soak --seconds $(SOAK_S) --plot docs/soak.png
 
 clean: ## remove what was installed and produced; downloaded weights stay
 	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -15,11 +15,12 @@ from flask import Flask, Request, Response, g, jsonify, request
 from spectree import SpecTree
 from swagger_ui import flask_api_doc
 
-from api import request_id
-from api.auth import check_key
-from api.documents import complete
-from api.error_handlers import register_error_handlers
-from api.fetch import AllowList
+from api.http import request_id
+from api.http.auth import check_key
+from api.http.error_handlers import register_error_handlers
+from api.http.fetch import AllowList
+from api.http.openapi import complete
+from api.limits.slots import Slots
 from api.metrics import Metrics, Queues
 from api.routes.health import health_routes
 from api.routes.metrics import metrics_routes
@@ -27,12 +28,11 @@ from api.routes.models import model_routes
 from api.routes.ollama import ollama_routes
 from api.routes.vision import BASE, vision_routes
 from api.service import VisionService
-from api.slots import Slots
 from shared.catalog import OLLAMA, Catalog
 from shared.celery_app import make_celery
 from shared.images import MEGA
+from shared.redis.store import Store, connect
 from shared.settings import Settings
-from shared.store import Store, connect
 
 log = structlog.get_logger(__name__)
 _SLASHES = re.compile("//+")

@@ -19,11 +19,11 @@ import structlog
 from celery import Celery
 from celery.result import AsyncResult
 
-from api.admission import AWAY, RETRY_S, check_served, patiently
+from api.limits.admission import AWAY, RETRY_S, check_served, patiently
 from shared.catalog import ModelSpec
 from shared.errors import DeadlineExceeded, ModelFailed, VisionError
 from shared.messages import Job, Outcome, task_name
-from shared.store import ENQUEUED_AT, Presence, Store, Trace
+from shared.redis.store import ENQUEUED_AT, Presence, Store, Trace
 
 log = structlog.get_logger(__name__)
 

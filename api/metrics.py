@@ -17,9 +17,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from api.error_handlers import CLIENT_CLOSED_REQUEST
+from api.http.error_handlers import CLIENT_CLOSED_REQUEST
 from shared.catalog import Catalog, ModelSpec, Part
-from shared.store import Presence
+from shared.redis.store import Presence
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's variable: where processes share their numbers; not set: one process."""

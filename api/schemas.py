@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared.messages import Options, Result
-from shared.store import WorkerStatus
+from shared.redis.store import WorkerStatus
 from shared.vocabulary import Command, Task
 
 

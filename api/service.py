@@ -7,14 +7,14 @@ from functools import partial
 
 from celery import Celery
 
-from api.admission import check_queue, check_served, patiently
 from api.dispatch import Pending
+from api.limits.admission import check_queue, check_served, patiently
 from api.metrics import Metrics
 from shared.catalog import OLLAMA, Catalog, ModelSpec, Part
 from shared.errors import ModelUnavailable
 from shared.messages import Job, Result, command_name
+from shared.redis.store import Presence, Store, new_image_keys
 from shared.settings import Settings
-from shared.store import Presence, Store, new_image_keys
 from shared.vocabulary import Command
 
 COMMAND_TIMEOUT_S = 3.0

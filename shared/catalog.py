@@ -24,7 +24,7 @@ class Family(NamedTuple):
     """Code that runs a kind of model, named by string so that the API never imports it."""
 
     target: str
-    """``module:Class`` below ``workers.models``; empty: the worker has no model process."""
+    """``module:Class`` below ``workers.families``; empty: the worker has no model process."""
     tasks: frozenset[Task]
     """What models of the family can do."""
     unless_said: frozenset[Task] = frozenset()

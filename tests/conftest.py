@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scripts.tiny_checkpoints import shapes
 from tests.stack import SAMPLES, TESTS, Stack, running_stack
+from tools.tiny_checkpoints import shapes
 
 
 @pytest.fixture(scope="session")

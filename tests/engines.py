@@ -10,8 +10,8 @@ from shared.messages import Job
 from shared.settings import Settings
 from shared.vocabulary import Task
 from tests.conftest import plain
-from workers.engine import Engine
-from workers.pending import Item
+from workers.engine.batching import Item
+from workers.engine.loop import Engine
 
 Void = Callable[[Sequence[str]], set[str]]
 

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import requests
 
-from scripts.run_stack import LOOPBACK, free_port, redis_command
-from scripts.startup import reachable
+from launcher.run_stack import LOOPBACK, free_port, redis_command
+from launcher.startup import reachable
 from shared.catalog import Catalog
-from shared.store import Presence, Store, connect
+from shared.redis.store import Presence, Store, connect
 from shared.vocabulary import WorkerState
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -44,7 +44,7 @@ def test_an_api_process_takes_less_than_120_mb(api_process: dict[str, object]) -
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {OLLAMA}))
 def test_each_family_names_a_class_that_exists(family: str) -> None:
     module, _, name = FAMILIES[family].target.partition(":")
-    loaded = getattr(importlib.import_module(f"workers.models.{module}"), name)
+    loaded = getattr(importlib.import_module(f"workers.families.{module}"), name)
     assert loaded.prepare
     assert loaded.predict
 

@@ -12,7 +12,7 @@ from api import create_app
 from shared.catalog import Catalog
 from shared.settings import ROOT, OllamaSettings, Settings
 
-FOLDERS = ("api", "deploy", "docs", "scripts", "shared", "tests", "workers")
+FOLDERS = ("api", "benchmarks", "deploy", "docs", "launcher", "shared", "tests", "tools", "workers")
 DOCUMENTS = [*ROOT.glob("*.md"), *(f for folder in FOLDERS for f in (ROOT / folder).rglob("*.md"))]
 PLAIN_FILES = ("NOTICE", ".env.example")
 MODEL_ROW = re.compile(r"^\| `([^`]+)` \| ((?:caption|labels|nsfw)(?:, \w+)*) \|", re.MULTILINE)

@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from api import create_app
+from shared.redis.store import EngineStatus, OllamaHost, Presence
 from shared.settings import ROOT, Settings
-from shared.store import EngineStatus, OllamaHost, Presence
 from shared.vocabulary import Task, WorkerState
 from tests.scrape import names
-from workers.health import Recycle
-from workers.metrics import WorkerMetrics
+from workers.consumer.metrics import WorkerMetrics
+from workers.engine.wear import Recycle
 
 DEPLOY = ROOT / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
@@ -64,7 +64,9 @@ def metrics_in(expression: str) -> set[str]:
 def ours() -> set[str]:
     """All names that an API and a worker tell, as they tell them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.store.Store.presence", lambda *_: Presence((), seen=True, queued=0))
+        patch.setattr(
+            "shared.redis.store.Store.presence", lambda *_: Presence((), seen=True, queued=0)
+        )
         text = create_app(Settings(redis_url="redis://127.0.0.1:1/0")).test_client().get("/metrics")
         found = names(text.text)
     return found | names(

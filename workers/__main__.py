@@ -9,7 +9,7 @@ import sys
 def main() -> None:
     """Start a worker for the model named on the command line or in ``VISION_MODELS``."""
     from shared.settings import get_settings
-    from workers.app import serve
+    from workers.consumer.app import serve
 
     settings = get_settings()
     names = tuple(sys.argv[1:]) or settings.models

@@ -13,18 +13,18 @@ from flask import Blueprint, Response, g, request
 from spectree import Response as Documented
 from spectree import SpecTree
 
-from api import front_door
-from api.admission import patiently
 from api.dispatch import ClientGone, Pending
-from api.hangup import client_gone, limit_stalls
-from api.intake import decode_images, read_object
+from api.http.client_connection import client_gone, limit_stalls
+from api.http.request_parsing import decode_images, read_object
+from api.limits.admission import patiently
+from api.limits.slots import Slots
+from api.ollama_compat import answers as front_door
 from api.schemas import ErrorReply, OllamaReply, OllamaRequest
 from api.service import VisionService
-from api.slots import Slots
 from shared.catalog import OLLAMA, ModelSpec, Part
 from shared.errors import BadRequest, Refused, TooLarge, VisionError
 from shared.messages import Job, OllamaAsk, Options
-from shared.store import OllamaSnapshot, WorkerStatus
+from shared.redis.store import OllamaSnapshot, WorkerStatus
 from shared.vocabulary import OllamaCall
 
 log = structlog.get_logger(__name__)

@@ -6,12 +6,12 @@ from flask import Blueprint, Response, g, request
 from spectree import Response as Documented
 from spectree import SpecTree
 
-from api import request_id
-from api.hangup import client_gone, limit_stalls
-from api.intake import read_images, read_request
+from api.http import request_id
+from api.http.client_connection import client_gone, limit_stalls
+from api.http.request_parsing import read_images, read_request
+from api.limits.slots import Slots
 from api.schemas import ErrorReply, ModelEcho, UploadForm, VisionQuery, VisionReply, VisionRequest
 from api.service import VisionService
-from api.slots import Slots
 from shared.messages import Job, OllamaAsk
 from shared.vocabulary import Task
 

@@ -6,8 +6,8 @@ from flask.testing import FlaskClient
 from api import create_app
 from api.metrics import Metrics, Queues
 from shared.catalog import Catalog, Part
+from shared.redis.store import Presence
 from shared.settings import ROOT, Settings
-from shared.store import Presence
 from shared.vocabulary import Task
 from tests.stack import API
 

@@ -83,7 +83,7 @@ def test_a_remote_worker_serves(here: Project, certificate: Path, red_circle: by
 def test_a_certificate_of_an_unknown_authority_is_refused(here: Project, certificate: Path) -> None:
     there = remote(here, certificate, URL)
     try:
-        check = ("run", "--rm", "-T", "worker-blip", "python", "-m", "workers.healthcheck")
+        check = ("run", "--rm", "-T", "worker-blip", "python", "-m", "workers.consumer.healthcheck")
         assert "CERTIFICATE_VERIFY_FAILED" in there.compose(*check, check=False, merge=True)
     finally:
         there.compose("down", "--volumes", check=False)

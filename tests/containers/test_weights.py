@@ -9,7 +9,7 @@ import pytest
 from tests.containers.project import Project
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
-FETCH = ("run", "--rm", "-T", "worker-blip", "python", "-m", "workers.weights")
+FETCH = ("run", "--rm", "-T", "worker-blip", "python", "-m", "workers.model.weights")
 OWNER = os.getuid() or 1234
 """Neither root nor the image's own user, where we may choose."""
 

@@ -15,7 +15,8 @@ from tests.conftest import data_url, plain
 from tests.stack import API, Stack, running_stack
 
 HURRY_AND_FAIL = """
-from api import hangup, service
+from api import service
+from api.http import client_connection as hangup
 hangup.STALL_S = 0.3
 service.VisionService.check = None  # calling it is the bug
 """

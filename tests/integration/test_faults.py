@@ -14,7 +14,7 @@ from shared.catalog import Catalog
 from tests.conftest import data_url, plain
 from tests.stack import API, Stack, end, running_stack, wait_for
 from tests.stalling_proxy import StallingProxy
-from workers.heartbeat import EXIT_STALLED
+from workers.consumer.heartbeat import EXIT_STALLED
 
 pytestmark = pytest.mark.slow
 

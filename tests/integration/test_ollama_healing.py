@@ -11,8 +11,8 @@ from typing import Any, Self
 import pytest
 import requests
 
-from scripts.run_stack import free_port
-from shared.store import OllamaHost
+from launcher.run_stack import free_port
+from shared.redis.store import OllamaHost
 from tests.conftest import data_url, plain
 from tests.ollama_standin import OllamaStandin
 from tests.stack import API, Stack, running_stack, wait_for

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 def test_a_model_that_leaks_slows_crashes_and_hangs_fails_no_request(tmp_path: Path) -> None:
     plot = tmp_path / "soak.svg"
     done = subprocess.run(
-        [sys.executable, "scripts/soak.py", "--seconds", "15", "--plot", str(plot)],
+        [sys.executable, "-m", "benchmarks.soak", "--seconds", "15", "--plot", str(plot)],
         cwd=ROOT, env=child_environment(PYTHONPATH="."), capture_output=True, text=True,
         check=False, timeout=100,
     )  # fmt: skip

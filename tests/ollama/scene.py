@@ -9,14 +9,14 @@ from typing import Any
 
 from shared.catalog import Catalog
 from shared.messages import Job, OllamaAsk, Options, Result
+from shared.redis.store import OllamaHost
 from shared.settings import Settings
-from shared.store import OllamaHost
 from shared.vocabulary import OllamaCall, Task
 from tests.conftest import plain
 from tests.ollama_standin import OllamaStandin
 from tests.stack import Stack, wait_for
-from workers.ollama.engine import OllamaEngine
-from workers.pending import Item
+from workers.engine.batching import Item
+from workers.remote.engine import OllamaEngine
 
 MODEL = "llava:7b"
 QUICK = {"poll_s": 0.2, "stall_s": 0.2}

@@ -1,0 +1,1 @@
+"""HTTP itself: requests in, errors out, keys, ids, the client's connection."""

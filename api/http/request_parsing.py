@@ -1,0 +1,201 @@
+"""From an HTTP request to validated fields and encoded images."""
+
+import base64
+import binascii
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flask import Request
+from pydantic import ValidationError
+
+from api.dispatch import ClientGone
+from api.http import request_id
+from api.http.fetch import AllowList, fetch
+from api.schemas import VisionQuery, VisionRequest
+from shared.errors import BadRequest, DeadlineExceeded, TooLarge
+from shared.images import MEGA, check_header
+from shared.settings import Settings
+
+_ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
+FORM_FIELDS = ("id", "model", "version", "prompt", "url")
+
+
+class Ask(NamedTuple):
+    """What a client asks: validated fields, and files it uploaded beside them."""
+
+    body: VisionRequest
+    uploads: tuple[bytes, ...]
+
+
+def read_request(request: Request) -> Ask:
+    """Read fields from the query string, a JSON body or a form; an image may be the whole body.
+
+    Raises:
+        BadRequest: not JSON, or a field of the wrong kind; the message says which.
+    """
+    if request.method in ("GET", "HEAD"):
+        return Ask(_validate(_query(request)), ())
+    if request.mimetype.startswith("image/"):
+        return Ask(_validate(_query(request)), (_body(request),))
+    if request.mimetype == "multipart/form-data":
+        return _read_form(request)
+    body = _body(request)
+    # `curl -d` calls JSON a form.
+    if request.mimetype == "application/x-www-form-urlencoded" and body.lstrip()[:1] != b"{":
+        return _read_form(request)
+    return Ask(_validate(_parse_json(body, "The body")), ())
+
+
+def read_object(request: Request) -> dict[str, Any]:
+    """Read the body as a JSON object, whatever type it is called.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    value = _parse_json(_body(request), "The body")
+    if not isinstance(value, dict):
+        raise BadRequest("The body is no JSON object.")
+    return value
+
+
+def decode_images(sources: object, settings: Settings) -> list[bytes]:
+    """Decode base64 images and look at their headers; ``None`` means none.
+
+    Raises:
+        BadRequest: not a list of base64 strings.
+        TooLarge, UndecodableImage: as :func:`read_images`.
+    """
+    if sources is None:
+        return []
+    if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
+        raise BadRequest("`images` is not a list of base64 strings.")
+    images = [_decode(source) for source in sources]
+    for image in images:
+        check_header(image, settings.max_megapixels)
+    return images
+
+
+def read_images(
+    ask: Ask, settings: Settings, deadline: float = math.inf, gone: Callable[[], bool] = bool
+) -> list[bytes]:
+    """Return the encoded images of a request, in order, fetched where they are URLs.
+
+    Args:
+        ask: the request.
+        settings: limits; all images together may be as large as a body.
+        deadline: when the request must be answered, in seconds since the epoch.
+        gone: says whether the client hung up; asked before each fetch.
+
+    Raises:
+        ClientGone: nobody waits any more.
+        DeadlineExceeded: fetching took all the time.
+        BadRequest: there is none, or one is neither base64 nor a URL.
+        TooLarge: too many, or one has too many pixels.
+        UndecodableImage: one is no image.
+        ImageFetchFailed: a URL gave none.
+    """
+    sources = [*ask.body.images, *([ask.body.url] if ask.body.url else [])]
+    count = len(ask.uploads) + len(sources)
+    if not count:
+        raise BadRequest(
+            "There is no image. Send it as data URL, base64 or http(s) URL in `images`, as `url`, "
+            "or as form field `images`."
+        )
+    if count > settings.max_images:
+        raise TooLarge(f"There are {count} images; the limit is {settings.max_images}.")
+    images = list(ask.uploads)
+    for source in sources:
+        if not source[:8].lower().startswith(("http://", "https://")):
+            images.append(_decode(source))
+            continue
+        if gone():
+            raise ClientGone
+        left_s = deadline - time.time()
+        if left_s <= 0:
+            raise DeadlineExceeded("Fetching the images took all the time there was.")
+        images.append(
+            fetch(
+                source,
+                allow=AllowList(settings.url_allow),
+                max_mb=settings.max_body_mb - sum(map(len, images)) / MEGA,
+                timeout_s=min(settings.fetch_timeout_s, left_s),
+            )
+        )
+    for image in images:
+        check_header(image, settings.max_megapixels)
+    return images
+
+
+def _body(request: Request) -> bytes:
+    """Read the body; one sent in chunks has no length that could have been refused before."""
+    body = request.get_data()
+    limit = request.max_content_length
+    if request.content_length is None and limit is not None and len(body) >= limit:
+        raise TooLarge("The request body is too large.")
+    return body
+
+
+def _query(request: Request) -> dict[str, object]:
+    return {name: request.args.get(name) for name in VisionQuery.model_fields}
+
+
+def _read_form(request: Request) -> Ask:
+    fields: dict[str, object] = {name: request.form.get(name) for name in FORM_FIELDS}
+    fields["images"] = request.form.getlist("images")
+    if options := request.form.get("options"):
+        fields["options"] = _parse_json(options.encode(), "The form field `options`")
+    return Ask(_validate(fields), tuple(f.read() for f in request.files.getlist("images")))
+
+
+def _parse_json(data: bytes, what: str) -> object:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as err:
+        raise BadRequest(f"{what} is not valid JSON.") from err
+
+
+def _validate(fields: object) -> VisionRequest:
+    if isinstance(fields, dict):
+        request_id.adopt(fields.get("id"))
+    try:
+        return VisionRequest.model_validate(fields)
+    except ValidationError as err:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
+            for fault in err.errors(include_url=False, include_input=False)[:5]
+        )
+        raise BadRequest(f"The request is malformed: {faults}.") from err
+
+
+def _decode(source: str) -> bytes:
+    """Decode a data URL or bare base64."""
+    if source[:5].lower() == "data:":
+        meta, comma, payload = source.partition(",")
+        if not comma:
+            raise BadRequest("A data URL has no comma: data:image/jpeg;base64,… is expected.")
+        if not meta.lower().endswith(";base64"):
+            raise BadRequest("A data URL is not base64: data:image/jpeg;base64,… is expected.")
+        if "%" in payload:
+            # Only what base64 itself needs: undoing any escape costs a hundred times the memory.
+            for escape, sign in _ESCAPES:
+                payload = payload.replace(escape, sign)
+        return _decode_base64(payload)
+    return _decode_base64(source)
+
+
+def _decode_base64(text: str) -> bytes:
+    """Decode base64 in either alphabet, with or without padding and line breaks."""
+    try:
+        data = text.encode("ascii").translate(_TO_STANDARD, _GAPS).rstrip(b"=")
+        return base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
+    except (UnicodeEncodeError, binascii.Error) as err:
+        raise BadRequest(
+            "An image is neither a data URL, nor an http(s) URL, nor valid base64."
+        ) from err
+
+
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_GAPS = b" \t\n\r\v\f"

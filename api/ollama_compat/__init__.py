@@ -1,0 +1,1 @@
+"""Ollama's API in front of our models."""

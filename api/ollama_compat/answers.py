@@ -1,0 +1,164 @@
+"""Ollama's API in front of our models: their answers in its form. No HTTP here."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from shared.catalog import OLLAMA, ModelSpec, Part
+from shared.errors import BadRequest
+from shared.messages import Result
+from shared.redis.store import OllamaSnapshot, WorkerStatus
+from shared.vocabulary import Task
+
+API_LEVEL = "0.12.0"
+"""The version of Ollama whose API this is, told where no Ollama is there to tell its own."""
+STARTED = datetime.now(UTC)
+Json = dict[str, Any]
+
+
+class Chat(NamedTuple):
+    """The messages of a chat with their images taken out."""
+
+    messages: list[Any]
+    """``images`` holds numbers that point into :attr:`images`."""
+    images: list[Any]
+
+    @property
+    def last(self) -> Json:
+        """What the user said last."""
+        said = [m for m in self.messages if isinstance(m, dict) and m.get("role") == "user"]
+        return said[-1] if said else {}
+
+
+def take_images(messages: object) -> Chat:
+    """Take the images out of chat messages.
+
+    Raises:
+        BadRequest: the messages are no list of objects.
+    """
+    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+        raise BadRequest("`messages` is not a list of objects.")
+    images: list[Any] = []
+    kept = []
+    for message in messages:
+        mine = message.get("images") or []
+        if not isinstance(mine, list):
+            raise BadRequest("`images` of a message is not a list of base64 strings.")
+        numbers = list(range(len(images), len(images) + len(mine)))
+        images += mine
+        kept.append({**message, "images": numbers} if mine else message)
+    return Chat(kept, images)
+
+
+def part_for(spec: ModelSpec, wanted_format: object) -> Part:
+    """Say what a model of our own does: structured output means labels, words a caption."""
+    wishes = (Task.LABELS, Task.NSFW, Task.CAPTION) if wanted_format else tuple(Task)
+    return Part(spec, (next(task for task in wishes if task in spec.tasks),))
+
+
+def as_text(result: Result, *, structured: bool) -> str:
+    """Return a result as the words of a language model: JSON where a format was asked for."""
+    if structured:
+        fields = result.model_dump(
+            mode="json",
+            by_alias=True,
+            exclude_none=True,
+            exclude={"caption": {"source", "composed_from"}, "labels": {"__all__": {"source"}}},
+        )
+        return json.dumps({"caption": result.caption.text} if result.caption else fields)
+    if result.caption:
+        return result.caption.text
+    if result.labels is not None:
+        return ", ".join(label.name for label in result.labels)
+    return ", ".join(verdict.status for verdict in result.nsfw or ())
+
+
+def reply(model: str, text: str, took_s: float, *, chat: bool) -> Json:
+    """Return the final object of ``/api/generate`` or ``/api/chat``."""
+    said = {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
+    return {
+        "model": model,
+        "created_at": datetime.now(UTC).isoformat(),
+        **said,
+        "done": True,
+        "done_reason": "stop",
+        "total_duration": int(took_s * 1e9),
+    }
+
+
+def parts_of(whole: Json) -> list[Json]:
+    """Split a reply as if it had been streamed: the words, then the end."""
+    words = {**whole, "done": False}
+    words.pop("done_reason", None)
+    words.pop("total_duration", None)
+    end = dict(whole)
+    if "message" in end:
+        end["message"] = {"role": "assistant", "content": ""}
+    else:
+        end["response"] = ""
+    return [words, end]
+
+
+def tags(rows: Sequence[ModelSpec], snapshot: OllamaSnapshot) -> Json:
+    """Return the body of ``/api/tags``: our models, then Ollama's."""
+    return {"models": [*map(_entry, rows), *snapshot.tags]}
+
+
+def running(
+    rows: Sequence[tuple[ModelSpec, Sequence[WorkerStatus]]], snapshot: OllamaSnapshot
+) -> Json:
+    """Return the body of ``/api/ps``: models that are loaded."""
+    loaded: list[Json] = []
+    for row, workers in rows:
+        sizes = [worker.memory_mb * 1_000_000 for worker in workers if worker.model_pid]
+        if sizes:
+            memory = {"size": sum(sizes), "size_vram": 0, "context_length": 0}
+            loaded.append({**_entry(row), **memory, "expires_at": _NEVER})
+    return {"models": [*loaded, *snapshot.ps]}
+
+
+def shown(row: ModelSpec) -> Json:
+    """Return the body of ``/api/show`` for a model of our own."""
+    return {
+        "license": "",
+        "modelfile": "",
+        "parameters": "",
+        "template": "",
+        "details": _details(row),
+        "model_info": {"general.architecture": row.family, "general.basename": row.name},
+        "capabilities": ["completion", "vision"],
+        "modified_at": STARTED.isoformat(),
+    }
+
+
+def ours(rows: Sequence[ModelSpec]) -> list[ModelSpec]:
+    """Return the rows of models that run in workers of our own."""
+    return [row for row in rows if row.family != OLLAMA]
+
+
+_NEVER = "9999-12-31T23:59:59Z"
+
+
+def _entry(row: ModelSpec) -> Json:
+    name = f"{row.name}:{row.version}"
+    return {
+        "name": name,
+        "model": name,
+        "modified_at": STARTED.isoformat(),
+        "size": 0,
+        "digest": hashlib.sha256(name.encode()).hexdigest(),
+        "details": _details(row),
+    }
+
+
+def _details(row: ModelSpec) -> Json:
+    return {
+        "parent_model": "",
+        "format": "",
+        "family": row.family,
+        "families": [row.family],
+        "parameter_size": "",
+        "quantization_level": "",
+    }

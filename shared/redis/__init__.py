@@ -1,0 +1,1 @@
+"""All that API and workers keep in Redis beside Celery's own keys."""

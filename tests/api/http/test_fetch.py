@@ -1,0 +1,300 @@
+"""Fetching is tested against a real web server on loopback, which is a private address itself."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from api.http.fetch import MAX_REDIRECTS, AllowList, fetch
+from shared.errors import BadRequest, ImageFetchFailed, TooLarge
+
+BODY = b"the bytes of an image"
+MB = 1_000_000
+FLOOD = 48 * MB
+"""More than all buffers between server and client hold."""
+LOOPBACK_SPELLINGS = (
+    *("127.0.0.1", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0.0.0.0"),
+    *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]"),
+)
+OTHER_PRIVATE = (
+    *("169.254.169.254", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "224.0.0.1"),
+    *("255.255.255.255", "[fd00::1]", "[fe80::1]", "[::ffff:169.254.169.254]"),
+)
+LOOPBACK = AllowList(["127.0.0.0/8"])
+NOTHING = AllowList([])
+
+
+class Site(ThreadingHTTPServer):
+    """A web server that counts connections, and has pages that misbehave."""
+
+    daemon_threads = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Page)
+        self.connections = 0
+        self.flooded = 0
+        self.closing = threading.Event()
+        self.hung_up = threading.Event()
+
+    def get_request(self) -> tuple[Any, Any]:
+        self.connections += 1
+        return super().get_request()
+
+    def url(self, page: str, host: str = "127.0.0.1") -> str:
+        return f"http://{host}:{self.server_port}/{page}"
+
+
+class Page(BaseHTTPRequestHandler):
+    """``/<method>/<argument>`` is answered by that method."""
+
+    server: Site
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        method, _, argument = self.path[1:].partition("/")
+        try:
+            getattr(self, method)(argument)
+        except OSError:
+            self.close_connection = True
+            self.server.hung_up.set()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Be quiet."""
+
+    def begin(self, status: int, **headers: object) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+
+    def image(self, _: str) -> None:
+        self.begin(200, Content_Length=len(BODY))
+        self.wfile.write(BODY)
+
+    def status(self, code: str) -> None:
+        self.begin(int(code), Content_Length=0)
+
+    def length(self, size: str) -> None:
+        self.begin(200, Content_Length=size)
+        self.wfile.write(bytes(int(size)))
+
+    def announce(self, size: str) -> None:
+        self.begin(200, Content_Length=size)
+        self.close_connection = True
+
+    def to(self, url: str) -> None:
+        self.begin(302, Location=url, Content_Length=0)
+
+    def hops(self, left: str) -> None:
+        self.to(f"/hops/{int(left) - 1}" if int(left) > 1 else "/image")
+
+    def flood(self, _: str, status: int = 200, **headers: object) -> None:
+        self.begin(status, Transfer_Encoding="chunked", **headers)
+        while self.server.flooded < FLOOD:
+            self.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+            self.server.flooded += 0x10000
+        self.wfile.write(b"0\r\n\r\n")
+
+    def flood_and_redirect(self, _: str) -> None:
+        self.flood("", 302, Location="/image")
+
+    def drip(self, _: str) -> None:
+        self.begin(200, Content_Length=MB)
+        self.drip_headers("")
+
+    def drip_headers(self, _: str) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not self.server.closing.wait(0.02):
+            self.wfile.write(b"x")
+        self.close_connection = True
+
+    def silence(self, _: str) -> None:
+        self.server.closing.wait()
+        self.close_connection = True
+
+    def garbage(self, _: str) -> None:
+        self.wfile.write(b"this is not HTTP\r\n\r\n")
+        self.close_connection = True
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.closing.set()
+        server.shutdown()
+        thread.join()
+
+
+def get(url: str, allow: AllowList = LOOPBACK, timeout_s: float = 10) -> bytes:
+    return fetch(url, allow=allow, max_mb=1, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("entry", "host"),
+    [
+        pytest.param("127.0.0.0/8", "127.0.0.1", id="network"),
+        pytest.param("127.0.0.1", "localhost", id="address-behind-a-name"),
+        pytest.param("localhost", "localhost", id="name"),
+        pytest.param("LocalHost", "LOCALHOST", id="name-in-capitals"),
+    ],
+)
+def test_a_private_address_is_fetched_from_when_it_is_allowed(
+    site: Site, entry: str, host: str
+) -> None:
+    assert get(site.url("image", host), AllowList([entry])) == BODY
+
+
+@pytest.mark.parametrize(
+    ("entries", "host", "address", "admitted"),
+    [
+        (["192.168.1.0/24"], "nas", "192.168.1.7", True),
+        (["192.168.1.9/24"], "nas", "192.168.1.7", True),
+        (["192.168.1.0/24"], "nas", "192.168.2.7", False),
+        (["fd00::/8"], "nas", "fd12::1", True),
+        (["nas.lan", "10.0.0.1"], "NAS.lan", "10.9.9.9", True),
+        (["nas.lan", "10.0.0.1"], "other.lan", "10.0.0.1", True),
+        (["nas.lan"], "evil.nas.lan", "10.0.0.1", False),
+        ([], "nas", "10.0.0.1", False),
+    ],
+)
+def test_the_allow_list_knows_names_addresses_and_networks(
+    entries: list[str], host: str, address: str, *, admitted: bool
+) -> None:
+    assert AllowList(entries).admits(host, address) is admitted
+
+
+@pytest.mark.parametrize("host", [*LOOPBACK_SPELLINGS, *OTHER_PRIVATE])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_private_addresses_are_refused_without_connecting(
+    site: Site, scheme: str, host: str
+) -> None:
+    with pytest.raises(ImageFetchFailed, match=r"private address.*VISION_URL_ALLOW"):
+        get(f"{scheme}://{host}:{site.server_port}/image", NOTHING)
+
+    assert site.connections == 0
+
+
+def test_a_redirect_to_a_private_address_is_refused_although_the_first_host_is_allowed(
+    site: Site,
+) -> None:
+    url = site.url(f"to/{site.url('image')}", host="localhost")
+
+    with pytest.raises(ImageFetchFailed, match="VISION_URL_ALLOW"):
+        get(url, AllowList(["localhost"]))
+
+    assert site.connections == 1
+
+
+def test_some_redirects_are_followed(site: Site) -> None:
+    assert get(site.url(f"hops/{MAX_REDIRECTS}")) == BODY
+
+
+def test_more_redirects_are_not(site: Site) -> None:
+    with pytest.raises(ImageFetchFailed, match="redirects too often"):
+        get(site.url(f"hops/{MAX_REDIRECTS + 1}"))
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/", "http://", "data:,x"])
+def test_a_redirect_to_anything_but_http_is_refused(site: Site, target: str) -> None:
+    with pytest.raises((ImageFetchFailed, BadRequest)):
+        get(site.url(f"to/{target}"))
+
+
+def test_the_body_of_a_redirect_is_not_read(site: Site) -> None:
+    assert get(site.url("flood_and_redirect")) == BODY
+
+    assert site.flooded < FLOOD
+
+
+def test_a_body_as_large_as_the_limit_is_returned(site: Site) -> None:
+    assert get(site.url(f"length/{MB}")) == bytes(MB)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(f"length/{MB + 1}", id="one-byte-over"),
+        pytest.param(f"announce/{FLOOD}", id="announced-only"),
+        pytest.param("flood", id="without-content-length"),
+    ],
+)
+def test_a_larger_body_is_too_large_and_not_read_to_its_end(site: Site, page: str) -> None:
+    with pytest.raises(TooLarge, match="larger than 1 MB"):
+        get(site.url(page))
+
+    assert site.flooded < FLOOD
+
+
+@pytest.mark.parametrize("page", ["drip", "drip_headers", "silence"])
+def test_a_slow_server_gets_no_more_time_than_allowed(site: Site, page: str) -> None:
+    started = time.monotonic()
+
+    with pytest.raises(ImageFetchFailed, match=r"did not deliver within 0\.3 seconds"):
+        get(site.url(page), timeout_s=0.3)
+
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("page", ["drip", "drip_headers"])
+def test_the_connection_to_a_slow_server_is_given_up(site: Site, page: str) -> None:
+    with pytest.raises(ImageFetchFailed):
+        get(site.url(page), timeout_s=0.1)
+
+    assert site.hung_up.wait(timeout=5)
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 410, 500, 503])
+def test_a_failure_is_told_with_its_status(site: Site, code: int) -> None:
+    with pytest.raises(ImageFetchFailed, match=f"was answered with status {code}"):
+        get(site.url(f"status/{code}"))
+
+
+@pytest.mark.parametrize("page", ["announce/500", "garbage"])
+def test_a_broken_answer_is_a_failed_fetch(site: Site, page: str) -> None:
+    with pytest.raises(ImageFetchFailed):
+        get(site.url(page))
+
+
+def test_a_closed_port_is_a_failed_fetch() -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        port = nobody_listens.getsockname()[1]
+
+        with pytest.raises(ImageFetchFailed, match="cannot be reached"):
+            get(f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://127.0.0.1/cat.jpg",
+        "file:///etc/passwd",
+        "//127.0.0.1/cat.jpg",
+        "cat.jpg",
+        "http://",
+        "http://[::1",
+        "http://127.0.0.1:port/",
+        "http://127.0.0.1:99999/",
+        "http://two words/",
+        "http://a..b/",
+    ],
+)
+def test_what_is_no_http_url_is_a_bad_request(url: str) -> None:
+    with pytest.raises(BadRequest):
+        get(url)
+
+
+def test_proxies_of_the_environment_are_not_used(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert get(site.url("image")) == BODY

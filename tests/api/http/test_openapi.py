@@ -1,0 +1,63 @@
+"""The OpenAPI document and its page, made from the models that validate."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from api import create_app
+from api.http.request_parsing import FORM_FIELDS
+from shared.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def client() -> FlaskClient:
+    return create_app(Settings(redis_url="redis://127.0.0.1:1/0")).test_client()
+
+
+def test_the_document_has_every_route_and_each_kind_of_body(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    paths = document["paths"]
+    assert document["openapi"].startswith("3.")
+    assert {"/livez", "/readyz", "/api/v1/vision", "/api/v1/vision/models"} <= set(paths)
+    operation = paths["/api/v1/vision/{task}/{model}/{version}"]["post"]
+    assert set(operation["requestBody"]["content"]) == {
+        "application/json", "multipart/form-data", "image/*",
+    }  # fmt: skip
+    assert set(operation["responses"]) == {
+        "200", "400", "401", "404", "405", "408", "413", "422", "429", "500", "502", "503", "504",
+    }  # fmt: skip
+
+
+def test_the_form_has_each_field_that_is_read(client: FlaskClient) -> None:
+    schemas = client.get("/openapi.json").get_json()["components"]["schemas"]
+    (form,) = [schema for name, schema in schemas.items() if name.startswith("UploadForm")]
+    assert set(form["properties"]) == {*FORM_FIELDS, "images", "options"}
+
+
+def test_fields_beside_an_image_as_body_are_documented_as_query(client: FlaskClient) -> None:
+    operation = client.get("/openapi.json").get_json()["paths"]["/api/v1/vision"]["post"]
+    assert {parameter["name"] for parameter in operation["parameters"]} == {
+        "id", "url", "model", "version", "prompt",
+    }  # fmt: skip
+
+
+def test_a_get_is_documented_by_its_query(client: FlaskClient) -> None:
+    operation = client.get("/openapi.json").get_json()["paths"]["/api/v1/vision/{task}"]["get"]
+    assert {"id", "url", "model", "version", "prompt", "task"} == {
+        parameter["name"] for parameter in operation["parameters"]
+    }
+
+
+def test_the_page_needs_nothing_from_other_hosts(client: FlaskClient) -> None:
+    page = client.get("/docs").text
+    assert 'url: "/docs/openapi.json"' in page
+    assert client.get("/docs/openapi.json").get_json() == client.get("/openapi.json").get_json()
+    assert "://" not in page
+    with client.get("/docs/static/swagger-ui-bundle.js") as script:
+        assert script.status_code == 200
+
+
+def test_every_reference_in_the_document_resolves(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    text = client.get("/openapi.json").text
+    for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
+        assert name in document["components"]["schemas"]

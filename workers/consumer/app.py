@@ -1,0 +1,154 @@
+"""A worker: Celery's thread pool in front of the engine, with its heartbeat."""
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import redis
+import structlog
+from celery import Celery, signals
+from celery.worker.control import control_command
+
+from shared.catalog import OLLAMA, Catalog, ModelSpec
+from shared.celery_app import make_celery
+from shared.log import configure_logging
+from shared.messages import command_name
+from shared.redis.store import Store, connect
+from shared.settings import Settings
+from shared.tracing import start_tracing
+from shared.vocabulary import Command
+from workers.consumer import kombu_guard
+from workers.consumer.heartbeat import Heartbeat, delivery_tag
+from workers.consumer.metrics import WorkerMetrics
+from workers.consumer.tasks import register_tasks
+from workers.engine.loop import Engine, Void
+from workers.remote.engine import OllamaEngine
+
+log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings, model: str) -> None:
+    """Serve ``model`` until SIGTERM.
+
+    Raises:
+        ValueError: a setting or the catalogue is wrong.
+        NotOffered: the catalogue has no such model.
+    """
+    catalog = Catalog.load(settings.catalog)
+    spec = catalog.get(catalog.get(model).served_by)
+    configure_logging(settings, "worker", model=spec.name)
+    start_tracing("worker")
+    kombu_guard.install()
+    app = make_celery(settings, worker=True)
+    name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
+    store = Store(connect(settings.broker_url))
+    engine: Engine | OllamaEngine
+    if spec.family == OLLAMA:
+        engine = OllamaEngine(settings, catalog, spec, store)
+    else:
+        engine = Engine(settings, spec, _void_of(store))
+    _wire(app, settings, spec, Worker(name, store, engine))
+    app.worker_main(
+        [
+            "--quiet",
+            "worker",
+            f"--queues={spec.queue}",
+            "--pool=threads",
+            f"--concurrency={engine.concurrency}",
+            f"--hostname={name}",
+            "--task-events",
+            "--without-gossip",
+            "--without-mingle",
+            f"--loglevel={settings.log_level}",
+        ]
+    )
+
+
+class Worker(NamedTuple):
+    """What is wired to Celery."""
+
+    name: str
+    store: Store
+    engine: Engine | OllamaEngine
+
+
+def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> None:
+    name, store, engine = worker
+    heartbeat = Heartbeat(
+        store,
+        spec,
+        name,
+        lambda: engine.status,
+        engine.concurrency,
+        settings.restart_grace_s,
+    )
+    metrics = WorkerMetrics(spec.name, lambda: engine.status)
+    engine.on_batch = metrics.batch_done
+    register_tasks(app, store, engine, lambda: store.is_served(spec, besides=name))
+    _register_commands(engine)
+
+    @signals.setup_logging.connect(weak=False)
+    def keep_our_logging(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Celery configures no logging when somebody listens here."""
+
+    @signals.worker_init.connect(weak=False)
+    def start(**_: Any) -> None:  # noqa: ANN401
+        engine.start()
+        heartbeat.start()
+        metrics.serve(settings.host, settings.metrics_port)
+
+    @signals.celeryd_after_setup.connect(weak=False)
+    def wait_for_model(sender: Any, instance: Any, **_: Any) -> None:  # noqa: ANN401
+        """Take nothing off the queue before the heartbeat says that the model is up."""
+        del sender
+        instance.app.amqp.queues.deselect(spec.queue)
+
+    @signals.worker_ready.connect(weak=False)
+    def consuming(sender: Any, **_: Any) -> None:  # noqa: ANN401
+        heartbeat.consuming(sender)
+        log.info("worker started", queue=spec.queue, worker=name)
+
+    @signals.task_received.connect(weak=False)
+    def received(request: Any, **_: Any) -> None:  # noqa: ANN401
+        heartbeat.received(request.id, delivery_tag(request))
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def drain(**_: Any) -> None:  # noqa: ANN401
+        heartbeat.drain()
+        engine.drain()
+
+    @signals.worker_shutdown.connect(weak=False)
+    def stop(**_: Any) -> None:  # noqa: ANN401
+        heartbeat.stop()
+        engine.close()
+        log.info("worker stopped")
+
+
+def _register_commands(engine: Engine | OllamaEngine) -> None:
+    """Let operators command the engine by Celery's remote control."""
+
+    @control_command(name=command_name(Command.RECYCLE))
+    def recycle(_: Any) -> dict[str, str]:  # noqa: ANN401 - Celery's signature
+        """Replace the model process."""
+        engine.recycle()
+        return {"ok": "recycle"}
+
+    @control_command(name=command_name(Command.UNLOAD))
+    def unload(_: Any) -> dict[str, str]:  # noqa: ANN401
+        """End the model process until the next request."""
+        engine.unload()
+        return {"ok": "unload"}
+
+
+def _void_of(store: Store) -> Void:
+    """Return the engine's question to Redis; while Redis is away, nobody is taken to have gone."""
+
+    def void_of(task_ids: Sequence[str]) -> set[str]:
+        try:
+            return store.void_of(task_ids)
+        except redis.RedisError as err:
+            log.warning("cannot ask who has gone", error=str(err))
+            return set()
+
+    return void_of

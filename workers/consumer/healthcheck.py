@@ -1,0 +1,73 @@
+"""``python -m workers.consumer.healthcheck [MODEL]``: does the worker on this host take requests?
+
+The container's health check. It exits with 0 when a worker of this host beats, consumes its queue,
+and its model process is alive; else with 1 and one line that says what is wrong. A model that still
+downloads or loads counts as wrong too: the check's start period is the time that it may take, and
+``docker compose up --wait`` and rolling updates wait for a worker that serves.
+"""
+
+import socket
+import sys
+from collections.abc import Iterable
+
+import psutil
+import redis
+
+from shared.catalog import Catalog
+from shared.errors import NotOffered
+from shared.redis.store import Store, WorkerStatus, connect
+from shared.settings import Settings, get_settings
+
+
+def trouble(settings: Settings, model: str) -> str:
+    """Return what keeps the worker of ``model`` on this host from serving; empty: nothing.
+
+    Raises:
+        NotOffered: the catalogue has no such model.
+        ValueError: a setting or the catalogue is wrong.
+    """
+    spec = Catalog.load(settings.catalog).get(model)
+    try:
+        beats = Store(connect(settings.broker_url)).presence(spec).workers
+    except redis.RedisError as err:
+        return f"Redis does not answer: {err}"
+    return _trouble_of(beat for beat in beats if beat.worker.endswith(f"@{socket.gethostname()}"))
+
+
+def _trouble_of(beats: Iterable[WorkerStatus]) -> str:
+    """Judge the heartbeats of this host; after a restart the old one may linger for seconds."""
+    beat = max(beats, key=lambda beat: beat.started_at, default=None)
+    if beat is None:
+        return "no heartbeat of this host"
+    if not beat.state.is_up:
+        return f"{beat.state} {beat.reason}".strip()
+    if not beat.consuming:
+        return f"{beat.state}, but takes nothing from its queue"
+    if beat.model_pid and not _lives(beat.model_pid):
+        return f"the model process {beat.model_pid} is gone"
+    return ""
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def main() -> None:
+    """Check the worker of the model named on the command line or in ``VISION_MODELS``."""
+    settings = get_settings()
+    names = tuple(sys.argv[1:]) or settings.models
+    if len(names) != 1:
+        sys.exit(
+            "Name one model: `python -m workers.consumer.healthcheck blip`, or set VISION_MODELS."
+        )
+    try:
+        sys.exit(trouble(settings, names[0]) or 0)
+    except (NotOffered, ValueError) as err:
+        sys.exit(str(err))
+
+
+if __name__ == "__main__":
+    main()

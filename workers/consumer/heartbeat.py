@@ -1,0 +1,168 @@
+"""The heartbeat: tells the API who serves a model and which tasks are held; and the watchdog."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import structlog
+from celery.worker import state as celery_state
+from celery.worker.request import Request
+
+from shared.catalog import ModelSpec
+from shared.redis.store import EngineStatus, Store, WorkerStatus
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_S = 1.0
+GLANCE_S = 0.1
+"""How soon it is noticed that the model came up or went down."""
+STALLED_S = 10.0
+"""Messages wait, threads are free, and nothing was received for this long: Celery lost its
+connection without noticing (known after reconnects to Redis)."""
+EXIT_STALLED = 70
+
+
+class Heartbeat:
+    """A thread that writes the worker's status and leases each second until stopped."""
+
+    def __init__(
+        self,
+        store: Store,
+        spec: ModelSpec,
+        worker: str,
+        status: Callable[[], EngineStatus],
+        concurrency: int,
+        seen_s: int,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            store: where to write.
+            spec: the model served.
+            worker: unique name of this worker.
+            status: gives what the engine does.
+            concurrency: tasks that this worker holds at most.
+            seen_s: how long the API may wait for a successor when this worker stops.
+        """
+        self._store, self._spec, self._worker = store, spec, worker
+        self._status, self._concurrency, self._seen_s = status, concurrency, seen_s
+        self._started_at = time.time()
+        self._received_at = time.monotonic()
+        self._stalled_since: float | None = None
+        self._consumer: Any = None
+        self._stop = threading.Event()
+        self._draining = False
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Go on beating while the last batch runs, but expect no more requests."""
+        self._draining = True
+
+    def stop(self) -> None:
+        """Stop, and take the worker off the list of its model."""
+        self._stop.set()
+        self._thread.join()
+        try:
+            self._store.leave(self._worker, self._spec.name)
+        except redis.RedisError as err:
+            log.warning("could not sign off", error=str(err))
+
+    def consuming(self, consumer: Any) -> None:  # noqa: ANN401 - Celery is not typed
+        """Take note that Celery's consumer has started."""
+        self._consumer, self._received_at = consumer, time.monotonic()
+
+    def received(self, task_id: str, delivery_tag: str) -> None:
+        """Take the lease of a task that has just been received."""
+        self._received_at = time.monotonic()
+        try:
+            self._store.lease(self._worker, task_id, delivery_tag)
+        except redis.RedisError as err:
+            log.warning("no lease written", task_id=task_id, error=str(err))
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                held = [(request.id, delivery_tag(request)) for request in _reserved()]
+                self._store.beat(self._current(len(held)), held, self._seen_s)
+                if not self._draining:
+                    self._match_consumer()
+                    self._watch(len(held))
+            except redis.RedisError as err:
+                self._stalled_since = None
+                log.warning("no heartbeat", error=str(err))
+            except Exception:  # without a heartbeat the worker is taken for dead: go on
+                log.exception("bug in the heartbeat")
+            self._pause()
+
+    def _pause(self) -> None:
+        """Wait for the next beat; a model that comes up or goes down is told at once."""
+        before, until = self._service(), time.monotonic() + INTERVAL_S
+        while time.monotonic() < until and self._service() == before:
+            if self._stop.wait(GLANCE_S):
+                return
+
+    def _service(self) -> tuple[bool, bool]:
+        """Whether the model is up, and whether requests are taken."""
+        return self._status().state.is_up, self._consumes()
+
+    def _match_consumer(self) -> None:
+        """Take requests only while the model is up, so that they go to replicas that are.
+
+        Asks Celery itself each time, for its remote control may lose a message.
+        """
+        if self._consumer is None or self._consumer.task_consumer is None:
+            return
+        wanted, queue = self._status().state.is_up, self._spec.queue
+        if self._consumes() != wanted:
+            control = self._consumer.app.control
+            change = control.add_consumer if wanted else control.cancel_consumer
+            change(queue, destination=[self._worker], reply=False)
+
+    def _consumes(self) -> bool:
+        """Say whether Celery takes messages from the queue now; not while it reconnects."""
+        consumer = self._consumer and self._consumer.task_consumer
+        return bool(consumer and consumer.consuming_from(self._spec.queue))
+
+    def _watch(self, held: int) -> None:
+        """Exit when messages wait, threads are free, and yet nothing is received for a while."""
+        now = time.monotonic()
+        stalled = (
+            self._consumer is not None
+            and self._status().state.is_up
+            and held < self._concurrency
+            and now - self._received_at > INTERVAL_S
+            and self._store.presence(self._spec).queued > 0
+        )
+        if not stalled:
+            self._stalled_since = None
+            return
+        self._stalled_since = self._stalled_since or now
+        if now - self._stalled_since > STALLED_S:
+            log.critical("stalled: messages wait but none is received; exiting")
+            os._exit(EXIT_STALLED)  # the model process dies with us; supervision starts us again
+
+    def _current(self, held: int) -> WorkerStatus:
+        return WorkerStatus(
+            worker=self._worker,
+            model=self._spec.name,
+            held=held,
+            consuming=self._consumes(),
+            started_at=self._started_at,
+            **self._status().model_dump(),
+        )
+
+
+def delivery_tag(request: Request) -> str:
+    """Return the broker's delivery tag of a received request; it names it in ``unacked``."""
+    return str(request.message.delivery_tag or "")
+
+
+def _reserved() -> list[Request]:
+    return list(celery_state.reserved_requests)

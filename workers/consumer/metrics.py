@@ -1,0 +1,151 @@
+"""What Prometheus is told of a worker, on a port of its own.
+
+The numbers are those of the engine's status, read when Prometheus asks. Only how long each batch
+took is counted here: the engine tells it by one call per batch.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+from prometheus_client import CollectorRegistry, Histogram, generate_latest, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from shared.redis.store import EngineStatus, OllamaHost
+from shared.vocabulary import WorkerState
+from workers.engine.wear import Recycle
+
+log = structlog.get_logger(__name__)
+
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+"""Upper bounds of the histogram of a batch's seconds."""
+JOBS = (1, 2, 4, 8, 16, 32, 64)
+"""Upper bounds of the histogram of a batch's jobs."""
+MB = 1_000_000
+
+
+class WorkerMetrics(Collector):
+    """The numbers of one worker, all labelled with its model."""
+
+    def __init__(self, model: str, status: Callable[[], EngineStatus]) -> None:
+        self._model, self._status = model, status
+        self._registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "vision_worker_batch_seconds", "Seconds the model took for a batch.",
+            ["model"], buckets=SECONDS, registry=self._registry,
+        ).labels(model)  # fmt: skip
+        self._registry.register(self)
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer Prometheus from a thread; port 0: do not. A taken port costs only the numbers."""
+        if not port:
+            return
+        try:
+            start_http_server(port, host, self._registry)
+        except OSError as err:
+            log.error("no metrics: cannot listen", host=host, port=port, error=str(err))  # noqa: TRY400 - one line
+
+    def exposition(self) -> bytes:
+        """Return all numbers as text."""
+        return generate_latest(self._registry)
+
+    def batch_done(self, seconds: float) -> None:
+        """Count a batch that took the model so many seconds."""
+        self._seconds.observe(seconds)
+
+    def collect(self) -> Iterable[Metric]:
+        """Read the engine's status."""
+        status = self._status()
+        yield self._gauge(
+            "model_memory_bytes", "Memory of the model process.", MB * status.memory_mb
+        )
+        yield self._gauge(
+            "batch_limit", "Most images a batch, halved when memory ran out.", status.max_batch
+        )
+        yield self._gauge("load_seconds", "Seconds the last load of the model took.", status.load_s)
+        yield self._counter("loads", "Model processes that were loaded.", status.loads)
+        yield self._counter("images", "Images answered.", status.images)
+        yield self._states(status)
+        yield self._recycles(status)
+        yield self._batches(status)
+        yield from _ollama(status.hosts)
+
+    def _gauge(self, name: str, what: str, value: float) -> Metric:
+        family = GaugeMetricFamily(f"vision_worker_{name}", what, labels=["model"])
+        family.add_metric([self._model], value)
+        return family
+
+    def _counter(self, name: str, what: str, value: float) -> Metric:
+        family = CounterMetricFamily(f"vision_worker_{name}", what, labels=["model"])
+        family.add_metric([self._model], value)
+        return family
+
+    def _states(self, status: EngineStatus) -> Metric:
+        what = "1 for the state that the worker is in, 0 for the others."
+        family = GaugeMetricFamily("vision_worker_state", what, labels=["model", "state"])
+        for state in WorkerState:
+            family.add_metric([self._model, state], state == status.state)
+        return family
+
+    def _recycles(self, status: EngineStatus) -> Metric:
+        what = "Replaced model processes by reason."
+        family = CounterMetricFamily("vision_worker_recycles", what, labels=["model", "reason"])
+        # Each reason from the start, so that the first one is an increase.
+        for reason in sorted({*Recycle, *status.recycles}):
+            family.add_metric([self._model, reason], status.recycles.get(reason, 0))
+        return family
+
+    def _batches(self, status: EngineStatus) -> Metric:
+        """The status has the number of batches by their jobs: a histogram, less its buckets."""
+        sizes = status.batches
+        counts = [sum(n for jobs, n in sizes.items() if jobs <= bound) for bound in JOBS]
+        family = HistogramMetricFamily(
+            "vision_worker_batch_jobs", "Jobs that were run together in a batch.", labels=["model"]
+        )
+        family.add_metric(
+            [self._model],
+            [
+                *((str(float(bound)), n) for bound, n in zip(JOBS, counts, strict=True)),
+                ("+Inf", sum(sizes.values())),
+            ],
+            sum(jobs * n for jobs, n in sizes.items()),
+        )
+        return family
+
+
+def _ollama(hosts: Sequence[OllamaHost]) -> Iterable[Metric]:
+    """Tell how each Ollama server does; other workers have none."""
+    up = GaugeMetricFamily(
+        "vision_ollama_server_up", "Whether the Ollama server answers.", labels=["server"]
+    )
+    degraded = GaugeMetricFamily(
+        "vision_ollama_degraded_models", "Models that stay slow there.", labels=["server"]
+    )
+    speed = GaugeMetricFamily(
+        "vision_ollama_tokens_per_second",
+        "Median speed of the last answers.",
+        labels=["server", "model"],
+    )
+    load = GaugeMetricFamily(
+        "vision_ollama_load_seconds",
+        "Seconds the last load of a model took.",
+        labels=["server", "model"],
+    )
+    heals = CounterMetricFamily(
+        "vision_ollama_heals", "Attempts to heal a model.", labels=["server", "outcome"]
+    )
+    for host in hosts:
+        up.add_metric([host.url], host.up)
+        degraded.add_metric([host.url], len(host.degraded))
+        for model, tokens_per_s in host.tokens_per_s.items():
+            speed.add_metric([host.url, model], tokens_per_s)
+        for model, seconds in host.load_s.items():
+            load.add_metric([host.url, model], seconds)
+        for outcome, count in host.heals.items():
+            heals.add_metric([host.url, outcome], count)
+    return up, degraded, speed, load, heals

@@ -1,0 +1,108 @@
+"""The Celery tasks: as thin as views. Decode the message, ask the engine, encode the result."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import celery
+import redis
+import structlog
+from celery import Celery
+from celery.exceptions import Ignore, Reject
+
+from shared.errors import ModelUnavailable, VisionError
+from shared.messages import CALL_NAMES, DESCRIBE, TASK_NAMES, Job
+from shared.redis.store import Store
+from workers.engine.batching import Dropped, HandedBack, Item
+from workers.engine.loop import Engine
+from workers.remote.engine import OllamaEngine
+
+log = structlog.get_logger(__name__)
+
+REDIS_RETRY_S = 0.2
+
+
+def register_tasks(
+    app: Celery, store: Store, engine: Engine | OllamaEngine, served_elsewhere: Callable[[], bool]
+) -> None:
+    """Register one Celery task per vision task, so that Flower tells them apart.
+
+    Args:
+        app: the worker's application.
+        store: where the images are.
+        engine: what runs the jobs.
+        served_elsewhere: says whether another worker has the model.
+    """
+
+    def run(self: "celery.Task[Any, Any]", job: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return run_job(self, Job.model_validate(job), store, engine)
+        except ModelUnavailable:
+            # This worker's model failed while it held the request; it takes no more until it is up.
+            if engine.status.state.is_up or not served_elsewhere():
+                raise
+            _give_back(str(self.request.id), store)
+            raise Reject("another worker has the model", requeue=True) from None
+
+    for name in (*TASK_NAMES.values(), *CALL_NAMES.values(), DESCRIBE):
+        app.task(name=name, bind=True, throws=(VisionError,))(run)
+
+
+def run_job(
+    task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine | OllamaEngine
+) -> dict[str, Any]:
+    """Run one job in the engine and return its result as JSON.
+
+    Raises:
+        Ignore: nobody waits for it any more; no result is stored.
+        Reject: the worker stops; the message goes back on the queue.
+        VisionError: what the client is to be told.
+    """
+    started = time.perf_counter()
+    with structlog.contextvars.bound_contextvars(
+        request_id=job.request_id, task_id=task.request.id
+    ):
+        status = "failed"
+        try:
+            result = engine.submit(_read(str(task.request.id), job, store)).result()
+            status = "done"
+            return result.model_dump(mode="json", exclude_none=True)
+        except Dropped:
+            status = "dropped"
+            # Else Flower would show it as running for ever.
+            task.send_event("task-revoked", terminated=False, signum=None, expired=True)
+            raise Ignore from None
+        except HandedBack:
+            status = "handed back"
+            _give_back(str(task.request.id), store)
+            raise Reject("the worker stops", requeue=True) from None
+        except VisionError as err:
+            status = type(err).__name__
+            raise
+        finally:
+            ms = round((time.perf_counter() - started) * 1000, 1)
+            log.info("job", tasks=",".join(job.tasks), status=status, ms=ms)
+
+
+def _give_back(task_id: str, store: Store) -> None:
+    """Say that the task is back on the queue; without Redis its lease runs out by itself."""
+    try:
+        store.hand_back(task_id)
+    except redis.RedisError as err:
+        log.warning("cannot say that a task is back on the queue", error=str(err))
+
+
+def _read(task_id: str, job: Job, store: Store) -> Item:
+    """Fetch the job's images, again and again while Redis is away: it may be restarting."""
+    while True:
+        try:
+            images = store.get_images(job.images)
+        except redis.RedisError as err:
+            if time.time() > job.deadline:
+                raise Dropped from err
+            log.warning("waiting for Redis", error=str(err))
+            time.sleep(REDIS_RETRY_S)
+            continue
+        if images is None:
+            raise Dropped
+        return Item(task_id, job, images)

@@ -1,0 +1,120 @@
+"""The parent's handle on one model process: start it, send it work, hear of it, kill it."""
+
+import multiprocessing
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from itertools import count
+
+from pydantic import BaseModel
+
+from shared.catalog import ModelSpec
+from shared.settings import Settings
+from shared.vocabulary import WorkerState
+from workers.engine.batching import Item
+from workers.engine.wear import Health
+from workers.model import main as model_process
+from workers.model.memory import Memory
+from workers.model.protocol import (
+    BatchReport,
+    Forget,
+    Prepare,
+    Run,
+    StateReport,
+    receive_report,
+    send,
+)
+
+_spawn = multiprocessing.get_context("spawn")
+_generations = count(1)
+JOIN_S = 5.0
+
+
+class ProcessDied(Exception):
+    """The process ended: crashed, killed, or out of memory."""
+
+
+class ModelProcess:
+    """One spawned process with one model in it.
+
+    Start it from a thread that lives as long as the process should: the kernel ends the child when
+    the thread that started it ends (``PR_SET_PDEATHSIG``).
+    """
+
+    def __init__(self, settings: Settings, spec: ModelSpec) -> None:
+        self.generation = next(_generations)
+        self.loaded = False
+        self.load_s = 0.0
+        self.memory = Memory()
+        """What it used when it was loaded."""
+        self.health = Health(spec.engine)
+        self.heard_at = self._started_at = time.monotonic()
+        self.pipe, child = _spawn.Pipe()
+        self._process = _spawn.Process(
+            target=model_process.main,
+            args=(child, settings, spec),
+            name=f"model-{spec.name}",
+            daemon=True,
+        )
+        self._process.start()
+        child.close()
+        # A thread writes: a child that hangs may not read, and must not hang the engine with it.
+        self._outbox: queue.SimpleQueue[tuple[BaseModel, Sequence[bytes]] | None] = (
+            queue.SimpleQueue()
+        )
+        threading.Thread(target=self._write, name="writer", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid or 0
+
+    def prepare(self, item: Item) -> None:
+        """Send a job's images, unless this process has them already."""
+        if item.generation != self.generation:
+            item.generation = self.generation
+            self._outbox.put((Prepare(job=item.task_id, images=len(item.images)), item.images))
+
+    def run(self, items: Sequence[Item]) -> None:
+        """Have the process run a batch; it reports once."""
+        for item in items:
+            self.prepare(item)
+        jobs = tuple(item.task_id for item in items)
+        self._outbox.put((Run(jobs=jobs, ask=items[0].ask), ()))
+
+    def forget(self, item: Item) -> None:
+        """Have the process drop a job that it has prepared."""
+        if item.generation == self.generation:
+            self._outbox.put((Forget(job=item.task_id), ()))
+
+    def receive(self) -> StateReport | BatchReport:
+        """Return the next report; call when ``pipe`` is ready.
+
+        Raises:
+            ProcessDied: the process has ended.
+        """
+        self.heard_at = time.monotonic()
+        try:
+            report = receive_report(self.pipe)
+        except (EOFError, OSError) as err:
+            self._process.join(JOIN_S)  # the exit code is None right after the pipe closes
+            raise ProcessDied(f"exit code {self._process.exitcode}") from err
+        if isinstance(report, StateReport) and report.state == WorkerState.READY:
+            self.loaded, self.load_s = True, self.heard_at - self._started_at
+            self.memory = report.memory
+        return report
+
+    def kill(self) -> None:
+        """End the process now and wait for its end."""
+        self._outbox.put(None)
+        self._process.kill()
+        self._process.join(JOIN_S)
+        self.pipe.close()
+
+    def _write(self) -> None:
+        while (entry := self._outbox.get()) is not None:
+            try:
+                send(self.pipe, *entry)
+            except (OSError, ValueError):  # the process is gone; the reader hears of it
+                return

@@ -1,0 +1,113 @@
+"""What an engine has done, as its heartbeat tells it."""
+
+import time
+from collections import Counter, deque
+
+import structlog
+
+from shared.redis.store import EngineStatus, OllamaHost
+from shared.vocabulary import WorkerState
+from workers.model.memory import Memory
+
+log = structlog.get_logger(__name__)
+
+WINDOW_S = 60.0
+"""Span of the rate."""
+MB = 1_000_000
+
+
+class Stats:
+    """Counts in the engine's thread; other threads read :attr:`status`, which is never changed."""
+
+    def __init__(self, max_batch: int) -> None:
+        self.max_batch = max_batch
+        self.memory = Memory()
+        self._state, self._reason, self._last_error = WorkerState.LOADING, "", ""
+        self._pid, self._load_s, self._loads, self._images = 0, 0.0, 0, 0
+        self._batches: Counter[int] = Counter()
+        self._recycles: Counter[str] = Counter()
+        self._recent: deque[tuple[float, int]] = deque()
+        self._recent_images = 0
+        self._full_batch = max_batch
+        self.hosts: tuple[OllamaHost, ...] = ()
+        self._busy = False
+        self.status = EngineStatus()
+
+    @property
+    def state(self) -> WorkerState:
+        """State of the model."""
+        return self._state
+
+    def set_state(self, state: WorkerState, reason: str = "") -> None:
+        """Enter a state."""
+        if (state, reason) != (self._state, self._reason):
+            log.info("model state", state=state, reason=reason)
+        self._state, self._reason = state, reason
+        if state == WorkerState.FAILED:
+            self._last_error = reason
+        self.publish()
+
+    def loaded(self, pid: int, seconds: float, memory: Memory) -> None:
+        """A process has loaded the model."""
+        self._pid, self._load_s, self.memory = pid, seconds, memory
+        self._loads += 1
+        self.publish()
+
+    def batch_begun(self) -> None:
+        """A batch runs."""
+        self._busy = True
+        self.publish()
+
+    def batch_over(self) -> None:
+        """No batch runs."""
+        self._busy = False
+
+    def batch_done(self, jobs: int, images: int, memory: Memory) -> None:
+        """A batch of ``jobs`` jobs with ``images`` images is done."""
+        self._batches[jobs] += 1
+        self._images += images
+        self.memory = memory
+        self._recent.append((time.monotonic(), images))
+        self._recent_images += images
+        self.publish()
+
+    def recycled(self, why: str, details: str = "") -> None:
+        """The model process was replaced."""
+        self._recycles[why] += 1
+        self._pid = 0
+        if details:
+            self._last_error = f"{why}: {details}"
+        self.publish()
+
+    def tick(self) -> None:
+        """Let the rate fall while nothing happens."""
+        if self._recent and self._recent[0][0] < time.monotonic() - WINDOW_S:
+            self.publish()
+
+    def publish(self) -> None:
+        """Make the numbers visible to other threads."""
+        horizon = time.monotonic() - WINDOW_S
+        while self._recent and self._recent[0][0] < horizon:
+            self._recent_images -= self._recent.popleft()[1]
+        self.status = EngineStatus(
+            state=self._shown_state(),
+            reason=self._reason,
+            model_pid=self._pid,
+            max_batch=self.max_batch,
+            images=self._images,
+            images_per_s=round(self._recent_images / WINDOW_S, 2),
+            batches=dict(sorted(self._batches.items())),
+            memory_mb=round(self.memory.used / MB) if self._pid else 0,
+            load_s=round(self._load_s, 2),
+            loads=self._loads,
+            recycles=dict(self._recycles),
+            last_error=self._last_error,
+            hosts=self.hosts,
+        )
+
+    def _shown_state(self) -> WorkerState:
+        if self._state != WorkerState.READY:
+            return self._state
+        if self.max_batch < self._full_batch:
+            return WorkerState.DEGRADED
+        return WorkerState.BUSY if self._busy else WorkerState.READY

@@ -1,0 +1,1 @@
+"""One file per model family; imported in the model process only."""

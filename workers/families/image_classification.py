@@ -1,0 +1,88 @@
+"""Any image classifier of transformers, as labels or as NSFW detector."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from PIL import Image
+from pydantic import Field
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+from shared.vocabulary import Task
+from workers.model.family import Answer, LoadContext, LoadError
+from workers.model.protocol import Ask
+from workers.runtime.classes import NSFW_CLASSES, LabelParameters, labels_from, nsfw_from
+from workers.runtime.imagenet import ImageNetClass, imagenet_classes
+from workers.runtime.pretrained import Pretrained, PretrainedParameters, pixels
+
+
+class ClassifierParameters(PretrainedParameters):
+    """What the classes of a checkpoint mean."""
+
+    labels: LabelParameters = LabelParameters()
+    categories: Mapping[str, tuple[str, ...]] = Field({}, description="class → its categories")
+    nsfw: Mapping[str, str] = Field({}, description="class → Neutral, Drawing, Sexy, Hentai, Porn")
+    threshold: float = Field(0.5, ge=0, le=1, description="NSFW scores from here on are unsafe")
+
+
+class ImageClassification:
+    """Labels or NSFW scores, as the row's ``tasks`` say. It takes no text: prompts are left out."""
+
+    def __init__(self, context: LoadContext) -> None:
+        """Load the classifier and check the row's mapping against its classes.
+
+        Raises:
+            LoadError: the mapping does not fit, or the model needs a package that is missing.
+        """
+        self._parameters = ClassifierParameters.model_validate(context.spec.parameters)
+        self._pretrained = Pretrained(context, self._parameters)
+        self._images = self._pretrained.part(AutoImageProcessor)
+        self._model = self._pretrained.model(AutoModelForImageClassification)
+        names = self._model.config.id2label
+        self._names = [str(names[index]) for index in range(len(names))]
+        self._multi_label = self._model.config.problem_type == "multi_label_classification"
+        if Task.NSFW in context.spec.tasks:
+            self._check_mapping()
+        self._classes = _human_classes(self._names, self._parameters.categories)
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Return the image as (3, height, width)."""
+        return pixels(self._images, image)
+
+    @torch.inference_mode()
+    def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
+        """Classify each image."""
+        logits = self._model(self._pretrained.batch(list(batch))).logits.float()
+        shares = logits.sigmoid() if self._multi_label else logits.softmax(-1)
+        return [self._answer(row, ask) for row in shares.tolist()]
+
+    def _answer(self, shares: list[float], ask: Ask) -> Answer:
+        own = self._parameters
+        return Answer(
+            labels=labels_from(shares, self._classes, own.labels)
+            if Task.LABELS in ask.tasks
+            else (),
+            nsfw=nsfw_from(shares, self._names, own.nsfw, own.threshold)
+            if Task.NSFW in ask.tasks
+            else None,
+        )
+
+    def _check_mapping(self) -> None:
+        mapping = self._parameters.nsfw
+        if set(mapping) != set(self._names) or not set(mapping.values()) <= NSFW_CLASSES:
+            raise LoadError(
+                f"`parameters.nsfw` must map each of {sorted(self._names)} to one of "
+                f"{sorted(NSFW_CLASSES)}."
+            )
+
+
+def _human_classes(
+    names: Sequence[str], categories: Mapping[str, tuple[str, ...]]
+) -> tuple[ImageNetClass, ...]:
+    """Return the classes under names that people use."""
+    known = imagenet_classes()
+    if len(names) == len(known) and names[0].startswith("tench"):
+        return known
+    return tuple(
+        ImageNetClass(name.split(",")[0].replace("_", " ").strip(), categories.get(name, ()), 0)
+        for name in names
+    )

@@ -1,0 +1,150 @@
+"""Kosmos-2: captions grounded in the image, and labels made of what it grounded."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from PIL import Image
+from transformers import AutoProcessor, Kosmos2ForConditionalGeneration
+from transformers.generation.logits_process import LogitsProcessorList
+
+from shared.messages import Caption, Label, share
+from shared.vocabulary import Task
+from workers.model.family import Answer, LoadContext
+from workers.model.protocol import Ask
+from workers.runtime import generation
+from workers.runtime.device import DtypeName
+from workers.runtime.generation import GenerationParameters, TokenProbabilities
+from workers.runtime.pretrained import Pretrained, pixels
+
+GROUNDING = "<grounding>"
+CAPTION_PROMPT = f"{GROUNDING}An image of"
+LABELS_PROMPT = f"{GROUNDING}Describe this image in detail:"
+"""Both from the model card; the second names more things."""
+Box = tuple[float, float, float, float]
+Entity = tuple[str, tuple[int, int], list[Box]]
+"""Phrase, its place in the text, and boxes (left, top, right, bottom) as shares of the sides."""
+
+_DETERMINERS = re.compile(
+    r"^(?:(?:a|an|the|this|that|these|those|his|her|its|their|some|several|many|one|two|three|four|"
+    r"five|six|other|another|both|each)\s+)+",
+    re.IGNORECASE,
+)
+
+
+class Kosmos2Parameters(GenerationParameters):
+    """Defaults of kosmos-2."""
+
+    max_new_tokens: int = 128
+    min_confidence: float = 0.2
+    caption_prompt: str = CAPTION_PROMPT
+    labels_prompt: str = LABELS_PROMPT
+
+
+class Kosmos2:
+    """Captions and labels. A prompt that begins with ``<grounding>`` is used, others are left out.
+
+    On instructions it babbles. Labels are the phrases that the model tied to boxes.
+    """
+
+    CPU_DTYPE: ClassVar[DtypeName] = "int8"
+
+    def __init__(self, context: LoadContext) -> None:
+        """Load model and processor."""
+        self._defaults = Kosmos2Parameters.model_validate(context.spec.parameters)
+        self._pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
+        self._processor = self._pretrained.part(AutoProcessor)
+        self._model = self._pretrained.model(Kosmos2ForConditionalGeneration)
+        convert = self._processor.tokenizer.convert_tokens_to_ids
+        self._phrase_begins, self._phrase_ends = convert("<phrase>"), convert("</phrase>")
+        self._blank = Image.new("RGB", (32, 32))
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Return the image as (3, height, width)."""
+        return pixels(self._processor.image_processor, image)
+
+    @torch.inference_mode()
+    def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
+        """Describe each image once; caption and labels come from the same words."""
+        prompt = pick_prompt(ask, self._defaults)
+        # Image slots stand in the text whatever the image: encode it with a blank one.
+        text = self._processor(text=prompt, images=self._blank, return_tensors="pt")
+        inputs = {
+            name: text[name].expand(len(batch), -1).to(self._pretrained.device)
+            for name in ("input_ids", "attention_mask", "image_embeds_position_mask")
+        }
+        probabilities = TokenProbabilities()
+        generation.seed(ask.options)
+        tokens = self._model.generate(
+            pixel_values=self._pretrained.batch(list(batch)),
+            logits_processor=LogitsProcessorList([probabilities]),
+            **inputs,
+            **generation.arguments(ask.options, self._defaults, self._processor.tokenizer)
+            | {"num_beams": 1},
+        )
+        new = tokens[:, inputs["input_ids"].shape[1] :].tolist()
+        rows = probabilities.rows() or [[] for _ in new]
+        return [self._answer(row, noted, prompt, ask) for row, noted in zip(new, rows, strict=True)]
+
+    def _answer(self, tokens: list[int], noted: list[float], prompt: str, ask: Ask) -> Answer:
+        raw = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
+        text, entities = self._processor.post_process_generation(raw)
+        labels: tuple[Label, ...] = ()
+        if Task.LABELS in ask.tasks:
+            found = labels_from(entities, self._confidences(tokens, noted))
+            labels = tuple(x for x in found if x.confidence >= self._defaults.min_confidence)
+        caption = Caption(text=_sentence(generation.tidy(text, ask.options), prompt))
+        return Answer(caption=caption if Task.CAPTION in ask.tasks else None, labels=labels)
+
+    def _confidences(self, tokens: list[int], noted: list[float]) -> list[float]:
+        """Return the mean probability of the tokens of each phrase, in order."""
+        confidences: list[float] = []
+        inside: list[float] | None = None
+        for token, probability in zip(tokens, noted, strict=False):
+            if token == self._phrase_begins:
+                inside = []
+            elif token == self._phrase_ends and inside is not None:
+                confidences.append(generation.mean(inside))
+                inside = None
+            elif inside is not None:
+                inside.append(probability)
+        return confidences
+
+
+def pick_prompt(ask: Ask, defaults: Kosmos2Parameters) -> str:
+    """Return the prompt: the client's when the model can use it, else the one for the tasks."""
+    if ask.prompt.strip().startswith(GROUNDING):
+        return ask.prompt.strip()
+    return defaults.caption_prompt if Task.CAPTION in ask.tasks else defaults.labels_prompt
+
+
+def labels_from(entities: Iterable[Entity], confidences: Sequence[float]) -> list[Label]:
+    """Turn grounded phrases into labels: "a snowman" at some place → ``snowman``.
+
+    Topicality is the share of the image that the phrase's largest box covers.
+    """
+    labels = []
+    for number, (phrase, _, boxes) in enumerate(entities):
+        name = _DETERMINERS.sub("", phrase.strip().strip(".,")).strip().lower()
+        if not name or name in _VAGUE:
+            continue
+        area = max((_area(box) for box in boxes), default=0.0)
+        confidence = confidences[number] if number < len(confidences) else 0.0
+        labels.append(Label(name=name, confidence=share(confidence), topicality=share(area)))
+    return labels
+
+
+_VAGUE = frozenset({"image", "photo", "picture", "it", "he", "she", "they", "them", "background"})
+
+
+def _area(box: Any) -> float:  # noqa: ANN401 - a tuple of four numbers
+    left, top, right, bottom = box
+    return max(0.0, float(right) - float(left)) * max(0.0, float(bottom) - float(top))
+
+
+def _sentence(text: str, prompt: str) -> str:
+    """Return the caption without what the prompt began, with a capital letter."""
+    opening = prompt.removeprefix(GROUNDING)
+    text = text.removeprefix(opening).strip()
+    return text[:1].upper() + text[1:]

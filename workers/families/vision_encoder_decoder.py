@@ -1,0 +1,48 @@
+"""Image encoder with a text decoder: vit-gpt2 and its like."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoTokenizer
+
+from shared.messages import Caption
+from workers.model.family import Answer, LoadContext
+from workers.model.protocol import Ask
+from workers.runtime import generation
+from workers.runtime.beams import SHARED, BeamsShareImages, ImageCache
+from workers.runtime.device import DtypeName
+from workers.runtime.generation import GenerationParameters
+from workers.runtime.pretrained import Pretrained, pixels
+
+
+class VisionEncoderDecoder:
+    """Captions. It takes no text: prompts are left out."""
+
+    CPU_DTYPE: ClassVar[DtypeName] = "int8"
+
+    def __init__(self, context: LoadContext) -> None:
+        """Load encoder, decoder, tokenizer and image processor."""
+        self._defaults = GenerationParameters.model_validate(context.spec.parameters)
+        self._pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
+        self._images = self._pretrained.part(AutoImageProcessor)
+        self._tokenizer = self._pretrained.part(AutoTokenizer)
+        self._model = self._pretrained.model(BeamsShareImages)
+        self._model.decoder.set_attn_implementation(SHARED)
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Return the image as (3, height, width)."""
+        return pixels(self._images, image)
+
+    @torch.inference_mode()
+    def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
+        """Caption each image."""
+        generation.seed(ask.options)
+        tokens = self._model.generate(
+            self._pretrained.batch(list(batch)),
+            past_key_values=ImageCache(),
+            **generation.arguments(ask.options, self._defaults, self._tokenizer),
+        )
+        texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [Answer(Caption(text=generation.tidy(text, ask.options))) for text in texts]

@@ -1,0 +1,1 @@
+"""Captions, labels and NSFW verdicts from the words of a language model: prompts and readers."""

@@ -1,0 +1,129 @@
+"""Captions, labels and NSFW scores from models that answer in words."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import structlog
+
+from shared.errors import BadRequest, OllamaFailed
+from shared.messages import Job, Label, Result
+from shared.settings import OllamaSettings
+from shared.vocabulary import Task
+from workers.llm.answers import (
+    LABELS_SCHEMA,
+    NSFW_SCHEMA,
+    Unusable,
+    read_caption,
+    read_labels,
+    read_nsfw,
+)
+from workers.llm.prompts import DEFAULTS, stricter
+from workers.model.results import merge_labels
+from workers.remote.client import Json
+from workers.remote.config import Defaults
+
+log = structlog.get_logger(__name__)
+
+MOST_TOKENS = 1024
+"""Unless somebody says otherwise: a model that repeats itself in JSON finds no end."""
+SCHEMAS = {Task.LABELS: LABELS_SCHEMA, Task.NSFW: NSFW_SCHEMA}
+
+Ask = Callable[[str, Json], Awaitable[Json]]
+"""Have some server generate: path, body; the reply in one piece."""
+T = TypeVar("T")
+
+
+class VisionCaller:
+    """Asks one model about one photo."""
+
+    def __init__(self, job: Job, defaults: Defaults, environment: OllamaSettings, ask: Ask) -> None:
+        """Prepare; ``ask`` raises a VisionError for what cannot be mended."""
+        assert job.ollama  # noqa: S101 - the engine sees to it
+        self._job, self._ollama, self._defaults = job, job.ollama, defaults
+        self._environment, self._ask = environment, ask
+
+    async def answer(self, images: Sequence[bytes]) -> Result:
+        """Do the job's tasks on JPEG or PNG images, one after the other.
+
+        Raises:
+            OllamaFailed: the answers cannot be used, also when asked again.
+        """
+        encoded = [base64.b64encode(image).decode() for image in images]
+        result = Result()
+        for task in self._job.tasks:
+            result = result.model_copy(update={task.value: await self._do(task, encoded)})
+        return result
+
+    async def _do(self, task: Task, images: Sequence[str]) -> object:
+        if task == Task.CAPTION:
+            return await self._usable(task, images[:1], read_caption)
+        if task == Task.LABELS:
+            return await self._labels(images)
+
+        def read(text: str) -> Any:  # noqa: ANN401
+            return read_nsfw(text, self._defaults.threshold)
+
+        return tuple([await self._usable(task, [image], read) for image in images])
+
+    async def _labels(self, images: Sequence[str]) -> tuple[Label, ...]:
+        """Return the labels of all crops of a photo; some models take only one image at once."""
+        try:
+            return await self._usable(Task.LABELS, images, read_labels)
+        except (OllamaFailed, BadRequest) as err:  # some servers call it a fault of the request
+            if len(images) == 1 or "image" not in err.message:
+                raise
+            log.info("asking image by image", model=self._ollama.model, reason=err.message)
+        found = [await self._usable(Task.LABELS, [image], read_labels) for image in images]
+        return merge_labels(label for labels in found for label in labels)
+
+    async def _usable(self, task: Task, images: Sequence[str], read: Callable[[str], T]) -> T:
+        """Ask, and ask once more and more strictly when the answer is of no use."""
+        prompt = self._prompt(task)
+        why = ""
+        for text in (prompt, stricter(task, prompt)):
+            reply = await self._ask("/api/generate", self._body(task, text, images))
+            try:
+                return await asyncio.to_thread(read, _words(reply))  # mending may take a while
+            except Unusable as err:
+                why = str(err)
+                log.warning("unusable answer", model=self._ollama.model, task=task, reason=why)
+        raise OllamaFailed(f"{self._ollama.model} gave no usable {task}, asked twice: {why}")
+
+    def _prompt(self, task: Task) -> str:
+        """Request, then catalogue, then environment, then ours."""
+        environment = {
+            Task.CAPTION: self._environment.caption_prompt,
+            Task.LABELS: self._environment.labels_prompt,
+            Task.NSFW: self._environment.nsfw_prompt,
+        }
+        ours = DEFAULTS[task]
+        return self._job.prompt or self._defaults.prompts.get(task) or environment[task] or ours
+
+    def _body(self, task: Task, prompt: str, images: Sequence[str]) -> Json:
+        asked, defaults = self._ollama.body, self._defaults
+        fields: Mapping[str, Any] = {
+            "system": asked.get("system") or defaults.system or None,
+            "think": asked.get("think", defaults.think),
+            "format": asked.get("format") or defaults.format or SCHEMAS.get(task),
+            "keep_alive": defaults.keep_alive,
+        }
+        options = self._job.options.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        return {
+            "model": self._ollama.model,
+            "prompt": prompt,
+            "images": list(images),
+            "options": {"num_predict": MOST_TOKENS, **defaults.options, **options},
+            **{name: value for name, value in fields.items() if value is not None},
+        }
+
+
+def _words(reply: Json) -> str:
+    """Return what the model said; some put all of it into their thoughts.
+
+    Thoughts that were cut off are not it: the answer would have followed.
+    """
+    if reply.get("response"):
+        return str(reply["response"])
+    return "" if reply.get("done_reason") == "length" else str(reply.get("thinking") or "")

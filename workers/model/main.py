@@ -1,0 +1,191 @@
+"""The model process: loads one model, answers batches until its pipe closes.
+
+CUDA, torch and untrusted image decoding live here and nowhere else. Spawned children import this
+module first, so that it imports neither Celery nor torch at the top.
+
+Two threads: one reads commands and prepares images, so that decoding overlaps with the running
+batch; the main one runs the model.
+"""
+
+import ctypes
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+
+import structlog
+from PIL import Image
+
+from shared.allocator import keep_freed
+from shared.catalog import ModelSpec
+from shared.errors import VisionError
+from shared.images import decode_rgb
+from shared.log import configure_logging
+from shared.messages import Result
+from shared.settings import Settings
+from shared.vocabulary import WorkerState
+from workers.model import memory
+from workers.model.family import LoadError, VisionModel, load_model
+from workers.model.protocol import (
+    Ask,
+    BatchReport,
+    Forget,
+    JobError,
+    Prepare,
+    Run,
+    StateReport,
+    receive_command,
+    send,
+)
+from workers.model.results import combine
+from workers.model.weights import ensure_weights
+
+log = structlog.get_logger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+"""From ``<linux/prctl.h>``."""
+_WARM_UP_SIDE_PX = 224
+FAILED = JobError(error="ModelFailed", message="The model failed on this request.")
+
+Prepared = list[object] | JobError
+"""The inputs of a job's images as the family made them, or why there are none."""
+
+
+def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
+    """Load the model, say so, and answer batches; the process ends when the pipe closes."""
+    _outlive_nobody()
+    configure_logging(settings, "model", model=spec.name)
+    keep_freed()
+    try:
+        model = _load(pipe, settings, spec)
+    except Exception as err:  # whatever it is, it is the reason that operators see
+        log.exception("load failed")
+        reason = str(err) if isinstance(err, LoadError) else f"{type(err).__name__}: {err}"
+        if memory.is_out_of_memory(err):
+            reason = f"not enough memory ({reason})"
+        send(pipe, StateReport(state=WorkerState.FAILED, reason=_one_line(reason)))
+        return
+    send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure()))
+    Server(pipe, model).serve()
+
+
+class Server:
+    """Reads commands, prepares jobs beside the running batch, runs batches."""
+
+    def __init__(self, pipe: Connection, model: VisionModel) -> None:
+        self._pipe, self._model = pipe, model
+        self._prepared: dict[str, Future[Prepared]] = {}
+        self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
+        # One thread: the order of arrival is the order of need, and the other cores are the model's
+        self._preparer = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+
+    def serve(self) -> None:
+        """Serve for ever; the reader ends the process when the parent is gone."""
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+        while True:
+            run = self._runs.get()
+            jobs = [self._prepared.pop(job).result() for job in run.jobs]
+            send(self._pipe, run_batch(self._model, run.ask, jobs))
+
+    def _read(self) -> None:
+        while True:
+            try:
+                command, images = receive_command(self._pipe)
+            except (EOFError, OSError):
+                os._exit(0)
+            match command:
+                case Prepare():
+                    future = self._preparer.submit(prepare, self._model, images)
+                    self._prepared[command.job] = future
+                case Forget():
+                    self._prepared.pop(command.job, None)
+                case Run():
+                    self._runs.put(command)
+
+
+def prepare(model: VisionModel, images: Sequence[bytes]) -> Prepared:
+    """Decode the images of a job and make them ready for the model."""
+    try:
+        return [model.prepare(decode_rgb(image)) for image in images]
+    except VisionError as err:
+        return JobError(error=type(err).__name__, message=err.message)
+    except Exception:
+        log.exception("prepare failed")
+        return FAILED
+
+
+def run_batch(model: VisionModel, ask: Ask, jobs: Sequence[Prepared]) -> BatchReport:
+    """Run the model once over the images of all jobs, and combine its answers per job.
+
+    A job that could not be prepared fails alone; when the model raises, all others fail. One
+    outcome per job, in order, unless the report names a fault of the process.
+    """
+    inputs: list[object] = []
+    spans: dict[int, slice] = {}
+    outcomes: dict[int, Result | JobError] = {}
+    for index, job in enumerate(jobs):
+        if isinstance(job, JobError):
+            outcomes[index] = job
+        else:
+            spans[index] = slice(len(inputs), len(inputs) + len(job))
+            inputs += job
+    started = time.perf_counter()
+    fault: str = ""
+    if inputs:
+        try:
+            answers = model.predict(inputs, ask)
+            if len(answers) != len(inputs):
+                msg = f"{len(answers)} answers for {len(inputs)} images"
+                raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of the model
+            outcomes |= {i: combine(answers[span], ask.tasks) for i, span in spans.items()}
+        except Exception as err:
+            log.exception("predict failed", images=len(inputs))
+            fault = _fault(err)
+            outcomes |= dict.fromkeys(spans, FAILED)
+    return BatchReport.model_validate(
+        {
+            "outcomes": () if fault else tuple(outcomes[index] for index in range(len(jobs))),
+            "fault": fault,
+            "images": len(inputs),
+            "seconds": time.perf_counter() - started,
+            "memory": memory.measure(),
+        }
+    )
+
+
+def _fault(err: Exception) -> str:
+    if memory.is_out_of_memory(err):
+        memory.release()
+        return "out_of_memory"
+    return "device" if memory.is_device_fault(err) else ""
+
+
+def _load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
+    def downloading(progress: str) -> None:
+        send(pipe, StateReport(state=WorkerState.DOWNLOADING, reason=progress))
+
+    folder = ensure_weights(spec, settings.models_dir, downloading) if spec.source else None
+    send(pipe, StateReport(state=WorkerState.LOADING))
+    model = load_model(spec, folder, settings.device, settings.torch_threads)
+    # The first call pages weights in and compiles kernels; nobody should wait for that.
+    blank = Image.new("RGB", (_WARM_UP_SIDE_PX, _WARM_UP_SIDE_PX), "grey")
+    model.predict([model.prepare(blank)], Ask(tasks=spec.tasks))
+    return model
+
+
+def _outlive_nobody() -> None:
+    """Die with the parent, and leave it to the parent to decide on Ctrl-C and SIGTERM.
+
+    A parent that died before this line is noticed too: its end of the pipe is closed.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]

@@ -1,0 +1,107 @@
+"""What crosses the pipe between a worker and its model process: JSON and raw image bytes.
+
+No pickle: the model process reads what clients sent, and must not be able to hand objects back.
+
+Parent to child: ``Prepare`` (followed by the images, one frame each), ``Run``, ``Forget``.
+Child to parent: ``StateReport`` while it loads, then one ``BatchReport`` for each ``Run``.
+"""
+
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from shared.messages import Options, Result
+from shared.vocabulary import Task, WorkerState
+from workers.model.memory import Memory
+
+
+class Ask(BaseModel):
+    """What is asked of a batch; jobs with equal asks may share one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tasks: tuple[Task, ...]
+    prompt: str = ""
+    options: Options = Options()
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the same answer is expected each time: others in the batch would change it."""
+        return self.options.seed is not None and bool(self.options.temperature)
+
+
+class Prepare(BaseModel):
+    """Decode and prepare the images of a job now; it will be run soon."""
+
+    kind: Literal["prepare"] = "prepare"
+    job: str
+    images: int
+
+
+class Run(BaseModel):
+    """Run the model over prepared jobs."""
+
+    kind: Literal["run"] = "run"
+    jobs: tuple[str, ...]
+    ask: Ask
+
+
+class Forget(BaseModel):
+    """A prepared job will not be run."""
+
+    kind: Literal["forget"] = "forget"
+    job: str
+
+
+class StateReport(BaseModel):
+    """State of the process while it loads."""
+
+    kind: Literal["state"] = "state"
+    state: WorkerState
+    reason: str = ""
+    memory: Memory = Memory()
+
+
+class JobError(BaseModel):
+    """Name of a class of :mod:`shared.errors`, and its sentence."""
+
+    error: str
+    message: str
+
+
+class BatchReport(BaseModel):
+    """What came of a batch: one outcome per job, in order, or a fault that concerns them all."""
+
+    kind: Literal["batch"] = "batch"
+    outcomes: tuple[Result | JobError, ...] = ()
+    fault: Literal["", "out_of_memory", "device"] = ""
+    images: int = 0
+    seconds: float = 0.0
+    memory: Memory
+
+
+Command = Annotated[Prepare | Run | Forget, Field(discriminator="kind")]
+Report = Annotated[StateReport | BatchReport, Field(discriminator="kind")]
+_command: TypeAdapter[Command] = TypeAdapter(Command)
+_report: TypeAdapter[Report] = TypeAdapter(Report)
+
+
+def send(pipe: Connection, message: BaseModel, images: Sequence[bytes] = ()) -> None:
+    """Send a message, and the images that belong to it."""
+    pipe.send_bytes(message.model_dump_json().encode())
+    for image in images:
+        pipe.send_bytes(image)
+
+
+def receive_command(pipe: Connection) -> tuple[Prepare | Run | Forget, list[bytes]]:
+    """Wait for a command and its images; raises ``EOFError`` when the parent is gone."""
+    command = _command.validate_json(pipe.recv_bytes())
+    count = command.images if isinstance(command, Prepare) else 0
+    return command, [pipe.recv_bytes() for _ in range(count)]
+
+
+def receive_report(pipe: Connection) -> StateReport | BatchReport:
+    """Wait for a report; raises ``EOFError`` when the child is gone."""
+    return _report.validate_json(pipe.recv_bytes())

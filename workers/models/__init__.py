@@ -1,1 +1,0 @@
-"""One file per model family; imported in the model process alone."""

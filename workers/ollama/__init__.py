@@ -1,1 +1,0 @@
-"""Models that an Ollama server runs: how they are asked, and how their answers are read."""

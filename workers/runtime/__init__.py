@@ -1,0 +1,1 @@
+"""What families share: device, dtype, quantisation, generation, classes. Home of torch."""

@@ -1,0 +1,122 @@
+"""From class probabilities to answers: labels, a caption made of them, an NSFW verdict."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from shared.messages import Caption, Label, Nsfw, share
+from shared.vocabulary import NsfwStatus
+from workers.model.family import Parameters
+from workers.runtime.imagenet import ImageNetClass
+
+SAFE_CLASSES = frozenset({"Neutral", "Drawing"})
+NSFW_CLASSES = SAFE_CLASSES | {"Hentai", "Porn", "Sexy"}
+SURE = 0.5
+"""From here on one class, or the sum of a category, is taken as seen."""
+MOST_CAPTION_LABELS = 3
+
+
+class LabelParameters(Parameters):
+    """How labels are chosen."""
+
+    min_confidence: float = 0.2
+    most_labels: int = 8
+
+
+def labels_from(
+    probabilities: Sequence[float], classes: Sequence[ImageNetClass], rules: LabelParameters
+) -> tuple[Label, ...]:
+    """Choose labels from the probabilities of all classes, most confident first.
+
+    Similar classes share the probability of one thing (tiger cat, Egyptian cat, tabby cat): when
+    the classes of a category are sure together but none is alone, the most special such category
+    is a label too.
+    Topicality is the confidence relative to the best label's.
+    """
+    found = {
+        row.name.casefold(): Label(
+            name=row.name,
+            priority=row.priority,
+            confidence=share(probability),
+            categories=row.categories,
+        )
+        # Ascending: of two classes with the same name the surer one stays.
+        for probability, row in sorted(
+            zip(probabilities, classes, strict=True), key=lambda pair: pair[0]
+        )
+        if probability >= rules.min_confidence
+    }
+    covered = {
+        word for label in found.values() if label.confidence >= SURE for word in label.categories
+    }
+    for (name, *above), total in _category_sums(probabilities, classes):
+        if total >= SURE and name not in covered:  # a class may have the category's name
+            found[name.casefold()] = Label(
+                name=name, confidence=share(total), categories=tuple(above)
+            )
+            covered |= {name, *above}
+    chosen = sorted(found.values(), key=lambda label: -label.confidence)[: rules.most_labels]
+    top = chosen[0].confidence if chosen else 1.0
+    return tuple(
+        label.model_copy(update={"topicality": share(label.confidence / top)}) for label in chosen
+    )
+
+
+def _category_sums(
+    probabilities: Sequence[float], classes: Sequence[ImageNetClass]
+) -> list[tuple[tuple[str, ...], float]]:
+    """Return each category with those above it, and its classes' sum; the most special first."""
+    sums: dict[str, float] = defaultdict(float)
+    chains: dict[str, tuple[str, ...]] = {}
+    # Descending: where classes put a category under different ones, the surest is followed.
+    for probability, row in sorted(
+        zip(probabilities, classes, strict=True), key=lambda pair: -pair[0]
+    ):
+        for depth, name in enumerate(row.categories):
+            sums[name] += probability
+            chains.setdefault(name, row.categories[depth:])
+    return sorted(
+        ((chains[name], total) for name, total in sums.items()), key=lambda item: -len(item[0])
+    )
+
+
+def caption_from(labels: Sequence[Label]) -> Caption:
+    """Put a caption together from labels, and say so in ``composed_from``.
+
+    Labels that only compete for what another one names already are left out: of the classes in a
+    category the surest stands for all, or the category itself. No labels, no text.
+    """
+    named: list[str] = []
+    covered: set[str] = set()
+    for label in labels[: 2 * MOST_CAPTION_LABELS]:
+        kin = {label.name.casefold(), *(word.casefold() for word in label.categories[:1])}
+        if not kin & covered and len(named) < MOST_CAPTION_LABELS:
+            named.append(label.name)
+        covered |= kin
+    text = " and ".join((", ".join(named[:-1]), named[-1])) if len(named) > 1 else "".join(named)
+    return Caption(text=text, composed_from="labels")
+
+
+def nsfw_from(
+    probabilities: Sequence[float],
+    names: Sequence[str],
+    meaning: Mapping[str, str],
+    threshold: float,
+) -> Nsfw:
+    """Make a verdict of class probabilities.
+
+    Args:
+        probabilities: of the model's classes.
+        names: the model's class names, in the same order.
+        meaning: which of PhotoPrism's classes each of them stands for.
+        threshold: scores from here on are unsafe.
+    """
+    scores: dict[str, float] = defaultdict(float)
+    for probability, name in zip(probabilities, names, strict=True):
+        scores[meaning[name]] += probability
+    score = share(sum(value for name, value in scores.items() if name not in SAFE_CLASSES))
+    return Nsfw(
+        status=NsfwStatus.UNSAFE if score >= threshold else NsfwStatus.SAFE,
+        score=score,
+        threshold=threshold,
+        **{name.lower(): share(value) for name, value in scores.items()},
+    )
