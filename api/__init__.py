@@ -30,9 +30,9 @@ from api.routes.vision import BASE, vision_routes
 from api.service import VisionService
 from shared.catalog import OLLAMA, Catalog
 from shared.celery_app import make_celery
-from shared.images import MEGA
 from shared.redis.store import Store, connect
 from shared.settings import Settings
+from shared.units import MEGA
 
 log = structlog.get_logger(__name__)
 _SLASHES = re.compile("//+")

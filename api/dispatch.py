@@ -1,7 +1,7 @@
 """Put a job on its model's queue, wait for the result, and own the retry when a worker dies.
 
 The API holds the request, the image and the deadline, so it moves a request on; nothing in Redis
-needs to survive. Each second it asks where its task is (``Store.trace``): queued, held by a worker
+needs to survive. Each second it asks where its task is (``Store.locate``): queued, held by a worker
 that still beats, or lost. A lost one is sent again under a new id, after the death of a worker at
 most ``MAX_RESENDS`` times, and the old id is voided so that a worker which only stalled does not
 run it too.
@@ -23,7 +23,7 @@ from api.limits.admission import AWAY, RETRY_S, check_served, patiently
 from shared.catalog import ModelSpec
 from shared.errors import DeadlineExceeded, ModelFailed, VisionError
 from shared.messages import Job, Outcome, task_name
-from shared.redis.store import ENQUEUED_AT, Presence, Store, Trace
+from shared.redis.store import ENQUEUED_AT, Presence, Store, TaskLocation
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class _Lost(Exception):
     """The worker that held the task is gone."""
 
 
-class Pending:
+class PublishedJob:
     """A job whose result is awaited."""
 
     def __init__(
@@ -176,7 +176,7 @@ class Pending:
         """See that no worker spends time on a task without answer, and that nothing is left."""
         if self._result is not None:
             left_s = self._deadline - time.time()
-            _tidy(partial(self._store.void, self._result.id, left_s))
+            _tidy(partial(self._store.cancel, self._result.id, left_s))
             _tidy(self._result.forget)
         _tidy(partial(self._store.drop_images, self._job.images))
 
@@ -216,24 +216,24 @@ class Pending:
         if now - self._queued_at < SLICE_S:
             return
         try:
-            trace = self._store.trace(task_id, self._spec.queue, self._queued_at)
-            if not trace.held:
+            location = self._store.locate(task_id, self._spec.queue, self._queued_at)
+            if not location.held:
                 check_served(self._spec, self._presence(self._spec))
         except redis.RedisError:
             self._missing_since = None
         else:
-            self._judge(trace, now)
+            self._judge(location, now)
 
-    def _judge(self, trace: Trace, now: float) -> None:
-        """Raise when a trace leads nowhere, once it has for a moment."""
-        if trace.held:
-            self._tag, self._missing_since = trace.delivery_tag, None
-            if not trace.holder_alive:
+    def _judge(self, location: TaskLocation, now: float) -> None:
+        """Raise when a location leads nowhere, once it has for a moment."""
+        if location.held:
+            self._tag, self._missing_since = location.delivery_tag, None
+            if not location.holder_alive:
                 raise _Lost
             return
-        if trace.queued_at != self._queued_at:  # a worker has handed it back
-            self._queued_at, self._tag = trace.queued_at, ""
-        if trace.maybe_queued:
+        if location.queued_at != self._queued_at:  # a worker has requeued it
+            self._queued_at, self._tag = location.queued_at, ""
+        if location.maybe_queued:
             self._missing_since = None
         else:
             self._missing_since = self._missing_since or now
@@ -241,7 +241,7 @@ class Pending:
                 raise _Lost
 
     def _abandon(self, result: "AsyncResult[Any]") -> None:
-        _tidy(partial(self._store.void, result.id, self._deadline - time.time()))
+        _tidy(partial(self._store.cancel, result.id, self._deadline - time.time()))
         _tidy(partial(self._store.forget_delivery, result.id, self._tag))
         _tidy(result.forget)
 

@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from api.http.error_handlers import CLIENT_CLOSED_REQUEST
-from shared.catalog import Catalog, ModelSpec, Part
+from shared.catalog import Assignment, Catalog, ModelSpec
 from shared.redis.store import Presence
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -78,7 +78,7 @@ class Metrics:
             "Tasks whose worker went away; each is sent again, at most twice.",
         )  # fmt: skip
 
-    def answered(self, plan: Sequence[Part], status: int, seconds: float) -> None:
+    def answered(self, plan: Sequence[Assignment], status: int, seconds: float) -> None:
         """Count a request that is over; its plan is empty if it never got that far."""
         parts = [
             (self._label(spec), str(task)) for spec, tasks in plan for task in tasks or (NONE,)
@@ -97,7 +97,7 @@ class Metrics:
 
     def _label(self, spec: ModelSpec) -> str:
         """Return the row's name; what clients call models that only Ollama knows is no label."""
-        return spec.name if spec.name in self._names else spec.served_by
+        return spec.name if spec.name in self._names else spec.queue_owner
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return all numbers as text, in a format that ``accept`` names, and its content type."""
@@ -124,7 +124,7 @@ class Queues(Collector):
             presence: asks Redis.
         """
         self._catalog, self._presence = catalog, presence
-        self._enabled = {catalog.get(name).served_by for name in enabled}
+        self._enabled = {catalog.get(name).queue_owner for name in enabled}
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Ask Redis; without it, say only that it does not answer."""
@@ -133,7 +133,7 @@ class Queues(Collector):
         up = _gauge("vision_workers_up", "Workers that have the model ready.")
         try:
             for spec in self._catalog.models:
-                if spec.served_by != spec.name:
+                if spec.queue_owner != spec.name:
                     continue  # all models of Ollama share one queue
                 found = self._presence(spec)
                 if not (spec.name in self._enabled or found.workers or found.queued):

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from shared.messages import Options, Result
 from shared.redis.store import WorkerStatus
-from shared.vocabulary import Command, Task
+from shared.vocabulary import OperatorCommand, Task
 
 
 def _encodable(text: str) -> str:
@@ -151,7 +151,7 @@ class CommandReply(BaseModel):
     """The workers that took an operator's command."""
 
     model: str
-    command: Command
+    command: OperatorCommand
     workers: tuple[str, ...]
 
 

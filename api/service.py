@@ -7,15 +7,15 @@ from functools import partial
 
 from celery import Celery
 
-from api.dispatch import Pending
+from api.dispatch import PublishedJob
 from api.limits.admission import check_queue, check_served, patiently
 from api.metrics import Metrics
-from shared.catalog import OLLAMA, Catalog, ModelSpec, Part
+from shared.catalog import OLLAMA, Assignment, Catalog, ModelSpec
 from shared.errors import ModelUnavailable
 from shared.messages import Job, Result, command_name
 from shared.redis.store import Presence, Store, new_image_keys
 from shared.settings import Settings
-from shared.vocabulary import Command
+from shared.vocabulary import OperatorCommand
 
 COMMAND_TIMEOUT_S = 3.0
 
@@ -30,7 +30,7 @@ class VisionService:
         self._app = app
         self._seen_at: dict[str, float] = {}
 
-    def check(self, plan: Sequence[Part]) -> None:
+    def check(self, plan: Sequence[Assignment]) -> None:
         """Refuse a plan that cannot be carried out now, before anything is stored.
 
         Raises:
@@ -41,7 +41,7 @@ class VisionService:
             check_served(spec, presence)
             check_queue(spec, presence)
 
-    def deadline(self, plan: Sequence[Part]) -> float:
+    def deadline(self, plan: Sequence[Assignment]) -> float:
         """Return when a request that begins now must be answered, in seconds since the epoch."""
         limits = [spec.limits.timeout_s for spec, _ in plan]
         return time.time() + min(limit or self.settings.timeout for limit in limits)
@@ -54,12 +54,12 @@ class VisionService:
         presence = self.store.presence(spec)
         now = time.monotonic()
         if presence.workers:
-            self._seen_at[spec.served_by] = now
+            self._seen_at[spec.queue_owner] = now
         grace_s = self.settings.restart_grace_s
-        seen = presence.seen or now - self._seen_at.get(spec.served_by, -grace_s) < grace_s
+        seen = presence.seen or now - self._seen_at.get(spec.queue_owner, -grace_s) < grace_s
         return presence._replace(seen=seen)
 
-    def command(self, spec: ModelSpec, command: Command) -> tuple[str, ...]:
+    def command(self, spec: ModelSpec, command: OperatorCommand) -> tuple[str, ...]:
         """Give a command to all workers of a model; returns the names of those that took it.
 
         Raises:
@@ -83,7 +83,7 @@ class VisionService:
     def run(
         self,
         asked: Job,
-        plan: Sequence[Part],
+        plan: Sequence[Assignment],
         images: Sequence[bytes],
         gone: Callable[[], bool],
     ) -> Result:
@@ -111,7 +111,7 @@ class VisionService:
                 merged |= waiting.wait(gone).model_dump(exclude_none=True)
         return Result.model_validate(merged)
 
-    def pending(self, asked: Job, part: Part, images: Sequence[bytes]) -> Pending:
+    def pending(self, asked: Job, part: Assignment, images: Sequence[bytes]) -> PublishedJob:
         """Return one model's part of a request, to be published, waited for and closed."""
         spec, tasks = part
         ollama = asked.ollama.model_copy(update={"model": spec.source}) if asked.ollama else None
@@ -124,6 +124,6 @@ class VisionService:
             "ollama": ollama if to_ollama else None,
         }
         job = asked.model_copy(update=mine)
-        pending = Pending(self._app, self.store, spec, job, images, self.presence)
+        pending = PublishedJob(self._app, self.store, spec, job, images, self.presence)
         pending.on_lost = partial(self.metrics.lost, spec)
         return pending

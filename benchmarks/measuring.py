@@ -22,7 +22,7 @@ from tests.conftest import data_url
 from tests.stack import API, SAMPLES
 from workers.model.family import load_model
 from workers.model.main import prepare, run_batch
-from workers.model.protocol import Ask
+from workers.model.protocol import Instructions
 
 PHOTO = SAMPLES / "cat.jpg"
 TIMEOUT_S = 600
@@ -87,10 +87,10 @@ def bare(
     """
     keep_freed()
     model = load_model(spec, folder, "cpu", torch_threads)
-    photo, ask = PHOTO.read_bytes(), Ask(tasks=(task,))
+    photo, instructions = PHOTO.read_bytes(), Instructions(tasks=(task,))
 
     def call(photos: int = 1) -> None:
-        run_batch(model, ask, [prepare(model, [photo]) for _ in range(photos)])
+        run_batch(model, instructions, [prepare(model, [photo]) for _ in range(photos)])
 
     return call
 

@@ -34,7 +34,7 @@ KNOBS = {
     "crash_on_red": DEADLY["crash"],
     "hang_on_red": DEADLY["hang"],
 }
-COMMON = {"max_batch": 4, "batch_timeout_s": 5, "poison_s": 1}
+COMMON = {"max_batch": 4, "batch_timeout_s": 5, "quarantine_s": 1}
 GROWTH_MB, QUICK_GROWTH_MB = 150, 30
 """What a process may grow by; in a run of seconds it has no time for more."""
 LONG_S = 60.0

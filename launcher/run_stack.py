@@ -180,7 +180,7 @@ def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
 def workers_of(settings: Settings) -> list[str]:
     """Return which workers this stack runs: one per model, and one for all models of Ollama."""
     catalog = Catalog.load(settings.catalog)
-    names = [catalog.get(name).served_by for name in settings.models]
+    names = [catalog.get(name).queue_owner for name in settings.models]
     if settings.ollama.enabled:
         names.append(OLLAMA)
     return list(dict.fromkeys(names))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import NotOffered
 from shared.vocabulary import Task
@@ -82,7 +82,12 @@ class EngineOptions(BaseModel):
         "auto", description="load the successor first, if memory allows (auto), always, never"
     )
     max_failures: int = Field(5, ge=1, description="deaths in a row that make the worker give up")
-    poison_s: float = Field(600, ge=0, description="how long a deadly image is refused")
+    quarantine_s: float = Field(
+        600,
+        ge=0,
+        validation_alias=AliasChoices("quarantine_s", "poison_s"),
+        description="how long an image that ended the process is refused; once called `poison_s`",
+    )
 
     @property
     def concurrency(self) -> int:
@@ -132,17 +137,17 @@ class ModelSpec(BaseModel):
         return self
 
     @property
-    def served_by(self) -> str:
+    def queue_owner(self) -> str:
         """Name of the row whose workers serve this one: one kind for all models of Ollama."""
         return OLLAMA if self.family == OLLAMA else self.name
 
     @property
     def queue(self) -> str:
         """Name of the model's Celery queue, which is also its list's key in Redis."""
-        return f"vision.{self.served_by}"
+        return f"vision.{self.queue_owner}"
 
 
-class Part(NamedTuple):
+class Assignment(NamedTuple):
     """What one model does of a request."""
 
     spec: ModelSpec
@@ -282,13 +287,13 @@ class Catalog(BaseModel):
 
     def plan(
         self, tasks: Iterable[Task], name: str, version: str, enabled: Iterable[str]
-    ) -> tuple[Part, ...]:
+    ) -> tuple[Assignment, ...]:
         """Say which model does which of ``tasks``; tasks without a default are left out.
 
         Raises:
             NotOffered: the model named does none of them, or no enabled model does any.
         """
-        chosen: dict[str, Part] = {}
+        chosen: dict[str, Assignment] = {}
         error: NotOffered | None = None
         for task in tasks:
             try:
@@ -297,7 +302,7 @@ class Catalog(BaseModel):
                 error = err
                 continue
             before = chosen[spec.name].tasks if spec.name in chosen else ()
-            chosen[spec.name] = Part(spec, (*before, task))
+            chosen[spec.name] = Assignment(spec, (*before, task))
         if not chosen and error is not None:
             raise error
         return tuple(chosen.values())

@@ -7,6 +7,7 @@ import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from shared.errors import TooLarge, UndecodableImage
+from shared.units import MEGA
 
 # Raster formats decoded inside Pillow. Left out: EPS and others that start
 # external programs, and ICO, which Pillow decodes when it should only read the header.
@@ -14,7 +15,6 @@ FORMATS = (
     "JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "HEIF", "AVIF",
     "PPM", "TGA", "QOI",
 )  # fmt: skip
-MEGA = 1_000_000
 JPEG_QUALITY = 92
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError)
 """What Pillow's decoders raise on damaged files, beside errors of their own type."""

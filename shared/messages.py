@@ -4,23 +4,25 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from shared.vocabulary import Command, NsfwStatus, OllamaCall, Task
+from shared.vocabulary import NsfwStatus, OllamaCall, OperatorCommand, Task
+
+JsonObject = dict[str, Any]
 
 TASK_NAMES = {task: f"vision.{task}" for task in Task}
 CALL_NAMES = {call: f"vision.ollama_{call}" for call in OllamaCall if call != OllamaCall.VISION}
 DESCRIBE = "vision.describe"
 """Name of the Celery task of a request for several answers at once; names are a wire format."""
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+UnitInterval = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A probability or share: Go refuses NaN, and PhotoPrism expects 0 to 1."""
 
 
-def share(value: float) -> float:
-    """Return a :data:`Share` of a number that rounding may have pushed out of 0 to 1."""
+def clamp01(value: float) -> float:
+    """Return a :data:`UnitInterval` of a number that rounding may have pushed out of 0 to 1."""
     return round(min(max(value, 0.0), 1.0), 4)
 
 
-def command_name(command: Command) -> str:
+def command_name(command: OperatorCommand) -> str:
     """Return the name of the Celery remote control command."""
     return f"vision_{command}"
 
@@ -57,7 +59,7 @@ class Options(BaseModel):
         return Options(**self.model_dump(include=set(Options.model_fields), exclude_unset=True))
 
 
-class OllamaAsk(BaseModel):
+class OllamaInstructions(BaseModel):
     """What a job says to Ollama beside what all models understand."""
 
     model_config = ConfigDict(frozen=True)
@@ -82,7 +84,7 @@ class Job(BaseModel):
     images: tuple[str, ...] = Field((), description="Redis keys of the encoded images, in order")
     prompt: str = ""
     options: Options = Options()
-    ollama: OllamaAsk | None = None
+    ollama: OllamaInstructions | None = None
     deadline: float = Field(description="seconds since the epoch; later nobody waits")
 
 
@@ -98,7 +100,7 @@ class Caption(BaseModel):
 
     text: str
     source: str = "image"
-    confidence: Share | None = None
+    confidence: UnitInterval | None = None
     composed_from: str | None = Field(
         None, description="`labels` when the text was put together from labels, not generated"
     )
@@ -110,8 +112,8 @@ class Label(BaseModel):
     name: str
     source: str = "image"
     priority: int = 0
-    confidence: Share
-    topicality: Share = 0.0
+    confidence: UnitInterval
+    topicality: UnitInterval = 0.0
     categories: tuple[str, ...] = ()
 
 
@@ -119,14 +121,14 @@ class Nsfw(BaseModel):
     """Verdict on one image. Class scores are there only where the model tells the classes apart."""
 
     status: NsfwStatus
-    score: Share | None = Field(None, description="probability that the image is not safe")
-    threshold: Share | None = Field(None, description="scores from here on are unsafe")
+    score: UnitInterval | None = Field(None, description="probability that the image is not safe")
+    threshold: UnitInterval | None = Field(None, description="scores from here on are unsafe")
     reason: str | None = Field(None, description="why there is no verdict")
-    drawing: Share | None = Field(None, serialization_alias="Drawing")
-    hentai: Share | None = Field(None, serialization_alias="Hentai")
-    neutral: Share | None = Field(None, serialization_alias="Neutral")
-    porn: Share | None = Field(None, serialization_alias="Porn")
-    sexy: Share | None = Field(None, serialization_alias="Sexy")
+    drawing: UnitInterval | None = Field(None, serialization_alias="Drawing")
+    hentai: UnitInterval | None = Field(None, serialization_alias="Hentai")
+    neutral: UnitInterval | None = Field(None, serialization_alias="Neutral")
+    porn: UnitInterval | None = Field(None, serialization_alias="Porn")
+    sexy: UnitInterval | None = Field(None, serialization_alias="Sexy")
 
 
 class Result(BaseModel):

@@ -20,7 +20,7 @@ class OllamaCall(StrEnum):
     SHOW = "show"
 
 
-class Command(StrEnum):
+class OperatorCommand(StrEnum):
     """What an operator can have all workers of a model do."""
 
     RECYCLE = "recycle"

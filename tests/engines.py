@@ -10,18 +10,22 @@ from shared.messages import Job
 from shared.settings import Settings
 from shared.vocabulary import Task
 from tests.conftest import plain
-from workers.engine.batching import Item
-from workers.engine.loop import Engine
+from workers.engine.job import EngineJob
+from workers.engine.loop import LocalEngine
 
-Void = Callable[[Sequence[str]], set[str]]
+FindCancelled = Callable[[Sequence[str]], set[str]]
 
 
 @contextmanager
 def running(
-    void: Void = lambda _: set(), engine: dict[str, Any] | None = None, **knobs: Any
-) -> Iterator[Engine]:
+    find_cancelled: FindCancelled = lambda _: set(),
+    engine: dict[str, Any] | None = None,
+    **knobs: Any,
+) -> Iterator[LocalEngine]:
     row = {"name": "fake", "family": "fake", "parameters": knobs, "engine": engine or {}}
-    started = Engine(Settings(load_timeout_s=20), ModelSpec.model_validate(row), void)
+    started = LocalEngine(
+        Settings(load_timeout_s=20), ModelSpec.model_validate(row), find_cancelled
+    )
     started.start()
     try:
         yield started
@@ -29,24 +33,24 @@ def running(
         started.close()
 
 
-def item(*reds: int, deadline_s: float = 60, **changes: Any) -> Item:
+def item(*reds: int, deadline_s: float = 60, **changes: Any) -> EngineJob:
     job = Job(
         request_id="r", tasks=(Task.CAPTION,), images=("k",), deadline=time.time() + deadline_s
     )
     task_id = f"task-{next(_numbers)}"
-    return Item(task_id, job.model_copy(update=changes), [plain(red) for red in reds])
+    return EngineJob(task_id, job.model_copy(update=changes), [plain(red) for red in reds])
 
 
 _numbers = iter(range(10**9))
 
 
-def caption(engine: Engine, red: int) -> str:
+def caption(engine: LocalEngine, red: int) -> str:
     result = engine.submit(item(red)).result(30)
     assert result.caption
     return result.caption.text
 
 
-def captions(engine: Engine, reds: Sequence[int]) -> list[str]:
+def captions(engine: LocalEngine, reds: Sequence[int]) -> list[str]:
     futures = [engine.submit(item(red)) for red in reds]
     found = [future.result(30).caption for future in futures]
     return [caption.text for caption in found if caption]

@@ -13,7 +13,7 @@ from shared.settings import ROOT, Settings
 from shared.vocabulary import Task, WorkerState
 from tests.scrape import names
 from workers.consumer.metrics import WorkerMetrics
-from workers.engine.wear import Recycle
+from workers.engine.wear import RestartReason
 
 DEPLOY = ROOT / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
@@ -28,7 +28,7 @@ OUR_LABELS = {
     "task": set(Task),
     "status": None,
     "state": set(WorkerState),
-    "reason": set(Recycle),
+    "reason": set(RestartReason),
     "le": None,
     "job": {"vision-api", "vision-workers"},
     "instance": None,

@@ -18,7 +18,7 @@ from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 
 from shared.errors import BadRequest, ImageFetchFailed, TooLarge
-from shared.images import MEGA
+from shared.units import MEGA
 
 logging.getLogger("requests_hardened").setLevel(logging.ERROR)  # it warns of what we admit
 MAX_REDIRECTS = 3

@@ -16,37 +16,38 @@ from api.http import request_id
 from api.http.fetch import AllowList, fetch
 from api.schemas import VisionQuery, VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge
-from shared.images import MEGA, check_header
+from shared.images import check_header
 from shared.settings import Settings
+from shared.units import MEGA
 
 _ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
 FORM_FIELDS = ("id", "model", "version", "prompt", "url")
 
 
-class Ask(NamedTuple):
+class ParsedRequest(NamedTuple):
     """What a client asks: validated fields, and files it uploaded beside them."""
 
     body: VisionRequest
     uploads: tuple[bytes, ...]
 
 
-def read_request(request: Request) -> Ask:
+def read_request(request: Request) -> ParsedRequest:
     """Read fields from the query string, a JSON body or a form; an image may be the whole body.
 
     Raises:
         BadRequest: not JSON, or a field of the wrong kind; the message says which.
     """
     if request.method in ("GET", "HEAD"):
-        return Ask(_validate(_query(request)), ())
+        return ParsedRequest(_validate(_query(request)), ())
     if request.mimetype.startswith("image/"):
-        return Ask(_validate(_query(request)), (_body(request),))
+        return ParsedRequest(_validate(_query(request)), (_body(request),))
     if request.mimetype == "multipart/form-data":
         return _read_form(request)
     body = _body(request)
     # `curl -d` calls JSON a form.
     if request.mimetype == "application/x-www-form-urlencoded" and body.lstrip()[:1] != b"{":
         return _read_form(request)
-    return Ask(_validate(_parse_json(body, "The body")), ())
+    return ParsedRequest(_validate(_parse_json(body, "The body")), ())
 
 
 def read_object(request: Request) -> dict[str, Any]:
@@ -79,7 +80,10 @@ def decode_images(sources: object, settings: Settings) -> list[bytes]:
 
 
 def read_images(
-    ask: Ask, settings: Settings, deadline: float = math.inf, gone: Callable[[], bool] = bool
+    ask: ParsedRequest,
+    settings: Settings,
+    deadline: float = math.inf,
+    gone: Callable[[], bool] = bool,
 ) -> list[bytes]:
     """Return the encoded images of a request, in order, fetched where they are URLs.
 
@@ -142,12 +146,14 @@ def _query(request: Request) -> dict[str, object]:
     return {name: request.args.get(name) for name in VisionQuery.model_fields}
 
 
-def _read_form(request: Request) -> Ask:
+def _read_form(request: Request) -> ParsedRequest:
     fields: dict[str, object] = {name: request.form.get(name) for name in FORM_FIELDS}
     fields["images"] = request.form.getlist("images")
     if options := request.form.get("options"):
         fields["options"] = _parse_json(options.encode(), "The form field `options`")
-    return Ask(_validate(fields), tuple(f.read() for f in request.files.getlist("images")))
+    return ParsedRequest(
+        _validate(fields), tuple(f.read() for f in request.files.getlist("images"))
+    )
 
 
 def _parse_json(data: bytes, what: str) -> object:

@@ -51,7 +51,7 @@ def check_served(spec: ModelSpec, presence: Presence) -> None:
         if presence.seen:
             return
         raise ModelUnavailable(
-            f"No worker serves {spec.name}. Start one (VISION_MODELS={spec.served_by})."
+            f"No worker serves {spec.name}. Start one (VISION_MODELS={spec.queue_owner})."
         )
     if not any(worker.state.serves for worker in presence.workers):
         first = presence.workers[0]

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from shared.catalog import OLLAMA, ModelSpec, Part
+from shared.catalog import OLLAMA, Assignment, ModelSpec
 from shared.errors import BadRequest
-from shared.messages import Result
+from shared.messages import JsonObject, Result
 from shared.redis.store import OllamaSnapshot, WorkerStatus
 from shared.vocabulary import Task
 
 API_LEVEL = "0.12.0"
 """The version of Ollama whose API this is, told where no Ollama is there to tell its own."""
 STARTED = datetime.now(UTC)
-Json = dict[str, Any]
 
 
 class Chat(NamedTuple):
@@ -26,7 +25,7 @@ class Chat(NamedTuple):
     images: list[Any]
 
     @property
-    def last(self) -> Json:
+    def last(self) -> JsonObject:
         """What the user said last."""
         said = [m for m in self.messages if isinstance(m, dict) and m.get("role") == "user"]
         return said[-1] if said else {}
@@ -52,10 +51,10 @@ def take_images(messages: object) -> Chat:
     return Chat(kept, images)
 
 
-def part_for(spec: ModelSpec, wanted_format: object) -> Part:
+def part_for(spec: ModelSpec, wanted_format: object) -> Assignment:
     """Say what a model of our own does: structured output means labels, words a caption."""
     wishes = (Task.LABELS, Task.NSFW, Task.CAPTION) if wanted_format else tuple(Task)
-    return Part(spec, (next(task for task in wishes if task in spec.tasks),))
+    return Assignment(spec, (next(task for task in wishes if task in spec.tasks),))
 
 
 def as_text(result: Result, *, structured: bool) -> str:
@@ -75,7 +74,7 @@ def as_text(result: Result, *, structured: bool) -> str:
     return ", ".join(verdict.status for verdict in result.nsfw or ())
 
 
-def reply(model: str, text: str, took_s: float, *, chat: bool) -> Json:
+def reply(model: str, text: str, took_s: float, *, chat: bool) -> JsonObject:
     """Return the final object of ``/api/generate`` or ``/api/chat``."""
     said = {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
     return {
@@ -88,7 +87,7 @@ def reply(model: str, text: str, took_s: float, *, chat: bool) -> Json:
     }
 
 
-def parts_of(whole: Json) -> list[Json]:
+def parts_of(whole: JsonObject) -> list[JsonObject]:
     """Split a reply as if it had been streamed: the words, then the end."""
     words = {**whole, "done": False}
     words.pop("done_reason", None)
@@ -101,16 +100,16 @@ def parts_of(whole: Json) -> list[Json]:
     return [words, end]
 
 
-def tags(rows: Sequence[ModelSpec], snapshot: OllamaSnapshot) -> Json:
+def tags(rows: Sequence[ModelSpec], snapshot: OllamaSnapshot) -> JsonObject:
     """Return the body of ``/api/tags``: our models, then Ollama's."""
     return {"models": [*map(_entry, rows), *snapshot.tags]}
 
 
 def running(
     rows: Sequence[tuple[ModelSpec, Sequence[WorkerStatus]]], snapshot: OllamaSnapshot
-) -> Json:
+) -> JsonObject:
     """Return the body of ``/api/ps``: models that are loaded."""
-    loaded: list[Json] = []
+    loaded: list[JsonObject] = []
     for row, workers in rows:
         sizes = [worker.memory_mb * 1_000_000 for worker in workers if worker.model_pid]
         if sizes:
@@ -119,7 +118,7 @@ def running(
     return {"models": [*loaded, *snapshot.ps]}
 
 
-def shown(row: ModelSpec) -> Json:
+def shown(row: ModelSpec) -> JsonObject:
     """Return the body of ``/api/show`` for a model of our own."""
     return {
         "license": "",
@@ -141,7 +140,7 @@ def ours(rows: Sequence[ModelSpec]) -> list[ModelSpec]:
 _NEVER = "9999-12-31T23:59:59Z"
 
 
-def _entry(row: ModelSpec) -> Json:
+def _entry(row: ModelSpec) -> JsonObject:
     name = f"{row.name}:{row.version}"
     return {
         "name": name,
@@ -153,7 +152,7 @@ def _entry(row: ModelSpec) -> Json:
     }
 
 
-def _details(row: ModelSpec) -> Json:
+def _details(row: ModelSpec) -> JsonObject:
     return {
         "parent_model": "",
         "format": "",

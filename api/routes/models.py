@@ -10,7 +10,7 @@ from api.schemas import CommandReply, ErrorReply, ModelEntry, ModelsReply
 from api.service import VisionService
 from shared.catalog import ModelSpec
 from shared.errors import BrokerUnavailable, NotOffered
-from shared.vocabulary import Command, Task
+from shared.vocabulary import OperatorCommand, Task
 
 
 def model_routes(service: VisionService, spec: SpecTree) -> Blueprint:
@@ -31,7 +31,7 @@ def model_routes(service: VisionService, spec: SpecTree) -> Blueprint:
             raise BrokerUnavailable("Redis does not answer. Try again soon.") from err
         return Response(ModelsReply(models=entries).model_dump_json(), mimetype="application/json")
 
-    @routes.post(f"/models/<model>/<any({','.join(Command)}):command>")
+    @routes.post(f"/models/<model>/<any({','.join(OperatorCommand)}):command>")
     @spec.validate(
         resp=Documented(
             HTTP_200=CommandReply, HTTP_401=ErrorReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply
@@ -44,8 +44,8 @@ def model_routes(service: VisionService, spec: SpecTree) -> Blueprint:
 
         Requests are served all the same: they wait for the new process.
         """
-        told = service.command(service.catalog.get(model), Command(command))
-        reply = CommandReply(model=model, command=Command(command), workers=told)
+        told = service.command(service.catalog.get(model), OperatorCommand(command))
+        reply = CommandReply(model=model, command=OperatorCommand(command), workers=told)
         return Response(reply.model_dump_json(), mimetype="application/json")
 
     return routes

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, g, request
 from spectree import Response as Documented
 from spectree import SpecTree
 
-from api.dispatch import ClientGone, Pending
+from api.dispatch import ClientGone, PublishedJob
 from api.http.client_connection import client_gone, limit_stalls
 from api.http.request_parsing import decode_images, read_object
 from api.limits.admission import patiently
@@ -21,9 +21,9 @@ from api.limits.slots import Slots
 from api.ollama_compat import answers as front_door
 from api.schemas import ErrorReply, OllamaReply, OllamaRequest
 from api.service import VisionService
-from shared.catalog import OLLAMA, ModelSpec, Part
+from shared.catalog import OLLAMA, Assignment, ModelSpec
 from shared.errors import BadRequest, Refused, TooLarge, VisionError
-from shared.messages import Job, OllamaAsk, Options
+from shared.messages import Job, JsonObject, OllamaInstructions, Options
 from shared.redis.store import OllamaSnapshot, WorkerStatus
 from shared.vocabulary import OllamaCall
 
@@ -31,7 +31,6 @@ log = structlog.get_logger(__name__)
 
 NDJSON = "application/x-ndjson"
 MANAGEMENT = ("pull", "push", "create", "copy", "delete")
-Json = dict[str, Any]
 
 
 def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Blueprint:
@@ -145,9 +144,9 @@ class _Door:
         body = read_object(request)
         name = _model(body)
         spec = self._catalog.find(name, "")
-        g.models, g.plan = spec.name, (Part(spec, ()),)
+        g.models, g.plan = spec.name, (Assignment(spec, ()),)
         if spec.family == OLLAMA:
-            return self._of_ollama(call, body, Part(spec, ()), held)
+            return self._of_ollama(call, body, Assignment(spec, ()), held)
         return self._of_ours(call, body, front_door.part_for(spec, body.get("format")), held)
 
     def show(self, held: ExitStack) -> Response:
@@ -156,8 +155,8 @@ class _Door:
         spec = self._catalog.find(_model(body), "")
         if spec.family != OLLAMA:
             return _json(front_door.shown(spec))
-        ask = OllamaAsk(call=OllamaCall.SHOW, body=_without(body, "model", "name"))
-        part = Part(spec, ())
+        ask = OllamaInstructions(call=OllamaCall.SHOW, body=_without(body, "model", "name"))
+        part = Assignment(spec, ())
         pending = self._publish(part, Job(ollama=ask, **self._common(part)), [], held)
         return _json(pending.wait(partial(client_gone, request.environ)).raw or {})
 
@@ -174,7 +173,9 @@ class _Door:
         """Answer ``/api/version``."""
         return _json({"version": self._snapshot().version or front_door.API_LEVEL})
 
-    def _of_ollama(self, call: OllamaCall, body: Json, part: Part, held: ExitStack) -> Reply:
+    def _of_ollama(
+        self, call: OllamaCall, body: JsonObject, part: Assignment, held: ExitStack
+    ) -> Reply:
         """Pass a request on, and the reply back as it comes."""
         stream = body.get("stream") is not False
         fields = _without(body, "model", "stream", "images")
@@ -186,7 +187,7 @@ class _Door:
             sources = body.get("images")
         images = self._images(sources)
         self._service.check((part,))
-        ask = OllamaAsk(call=call, body=fields, stream=stream)
+        ask = OllamaInstructions(call=call, body=fields, stream=stream)
         pending = self._publish(part, Job(ollama=ask, **self._common(part)), images, held)
         gone = partial(client_gone, request.environ)
         if not stream:
@@ -195,7 +196,9 @@ class _Door:
         first = next(parts)  # what fails before it becomes a status
         return _Stream(_lines(first, parts, g.request_id))
 
-    def _of_ours(self, call: OllamaCall, body: Json, part: Part, held: ExitStack) -> Reply:
+    def _of_ours(
+        self, call: OllamaCall, body: JsonObject, part: Assignment, held: ExitStack
+    ) -> Reply:
         """Have a model of ours look, and say it as Ollama would."""
         is_chat = call == OllamaCall.CHAT
         said = front_door.take_images(body.get("messages")) if is_chat else None
@@ -225,10 +228,12 @@ class _Door:
             return _json(whole)
         return _Stream(_ndjson(front_door.parts_of(whole)))
 
-    def _common(self, part: Part) -> dict[str, Any]:
+    def _common(self, part: Assignment) -> dict[str, Any]:
         return {"request_id": g.request_id, "deadline": self._service.deadline((part,))}
 
-    def _publish(self, part: Part, job: Job, images: list[bytes], held: ExitStack) -> Pending:
+    def _publish(
+        self, part: Assignment, job: Job, images: list[bytes], held: ExitStack
+    ) -> PublishedJob:
         pending = self._service.pending(job, part, images)
         held.callback(pending.close)
         pending.publish()
@@ -249,7 +254,7 @@ class _Door:
         return patiently(self._service.store.snapshot)
 
 
-def _model(body: Json) -> str:
+def _model(body: JsonObject) -> str:
     name = body.get("model") or body.get("name")
     if not isinstance(name, str):
         raise BadRequest("`model` is missing.")
@@ -263,20 +268,20 @@ def _options(value: object) -> Options:
         raise BadRequest(f"`options` is malformed: {err}") from err
 
 
-def _without(body: Json, *names: str) -> Json:
+def _without(body: JsonObject, *names: str) -> JsonObject:
     return {name: value for name, value in body.items() if name not in names}
 
 
-def _json(value: Json) -> Response:
+def _json(value: JsonObject) -> Response:
     return Response(json.dumps(value), mimetype="application/json")
 
 
-def _ndjson(parts: Iterable[Json]) -> Iterator[bytes]:
+def _ndjson(parts: Iterable[JsonObject]) -> Iterator[bytes]:
     for part in parts:
         yield json.dumps(part).encode() + b"\n"
 
 
-def _lines(first: Json, rest: Iterator[Json], request_id: str) -> Iterator[bytes]:
+def _lines(first: JsonObject, rest: Iterator[JsonObject], request_id: str) -> Iterator[bytes]:
     """Write a streamed reply; what fails on the way becomes its last line."""
     yield from _ndjson([first])
     try:

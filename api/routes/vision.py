@@ -12,7 +12,7 @@ from api.http.request_parsing import read_images, read_request
 from api.limits.slots import Slots
 from api.schemas import ErrorReply, ModelEcho, UploadForm, VisionQuery, VisionReply, VisionRequest
 from api.service import VisionService
-from shared.messages import Job, OllamaAsk
+from shared.messages import Job, OllamaInstructions
 from shared.vocabulary import Task
 
 BASE = "/api/v1/vision"
@@ -78,7 +78,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
         request_id=g.request_id,
         prompt=body.prompt,
         options=body.options,
-        ollama=OllamaAsk(body=body.for_ollama),
+        ollama=OllamaInstructions(body=body.for_ollama),
         deadline=deadline,
     )
     result = service.run(asked, plan, images, gone)

@@ -2,7 +2,7 @@
 
 ====================================  ========================================================
 ``vision:image:<unique>:<n>``         encoded image, read by the worker, deleted when answered
-``vision:void:<task id>``             nobody waits for this task any more: do not run it
+``vision:cancelled:<task id>``             nobody waits for this task any more: do not run it
 ``vision:lease:<task id>``            ``worker|delivery tag`` of the worker that holds the task;
                                       ``|time`` when a worker has put it back on the queue
 ``vision:worker:<worker>``            heartbeat: :class:`WorkerStatus` as JSON, a few seconds
@@ -30,9 +30,9 @@ from shared.vocabulary import WorkerState
 
 HEARTBEAT_TTL_S = 4
 LEASE_TTL_S = 3
-HAND_BACK_S = 2.0
+REQUEUE_S = 2.0
 """How long Celery may take to put a task back on the queue."""
-HANDED_BACK_TTL_S = 10
+REQUEUED_TTL_S = 10
 """Longer than the API takes to look."""
 SPARE_TTL_S = 60
 """How much longer than its request's deadline anything of a request may stay in Redis."""
@@ -42,7 +42,7 @@ ENQUEUED_AT = "enq"
 
 # Where is my task? Its lease, whether the lease's holder beats, queue length, oldest message.
 # O(1): the queue is a list with the oldest message at its end.
-_TRACE = """
+_LOCATE = """
 local lease = redis.call('GET', KEYS[1]) or ''
 local worker = string.match(lease, '^[^|]*')
 local alive = 0
@@ -116,7 +116,7 @@ class Presence(NamedTuple):
     queued: int
 
 
-class Trace(NamedTuple):
+class TaskLocation(NamedTuple):
     """Where a published task is."""
 
     delivery_tag: str
@@ -139,7 +139,7 @@ class Store:
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
-        self._trace = client.register_script(_TRACE)
+        self._locate = client.register_script(_LOCATE)
 
     def ping(self) -> None:
         """Raise unless Redis answers."""
@@ -187,13 +187,13 @@ class Store:
         """Say whether the caller may do something that nobody else has claimed lately."""
         return bool(self._redis.set(f"vision:claim:{what}", 1, nx=True, px=int(seconds * 1000)))
 
-    def void(self, task_id: str, ttl_s: float) -> None:
+    def cancel(self, task_id: str, ttl_s: float) -> None:
         """Say that nobody waits for this task."""
-        self._redis.set(f"vision:void:{task_id}", 1, ex=int(ttl_s) + SPARE_TTL_S)
+        self._redis.set(f"vision:cancelled:{task_id}", 1, ex=int(ttl_s) + SPARE_TTL_S)
 
-    def void_of(self, task_ids: Sequence[str]) -> set[str]:
+    def cancelled_among(self, task_ids: Sequence[str]) -> set[str]:
         """Return those of some tasks whose clients have gone."""
-        marks: list[Any] = self._redis.mget([f"vision:void:{task_id}" for task_id in task_ids])
+        marks: list[Any] = self._redis.mget([f"vision:cancelled:{task_id}" for task_id in task_ids])
         return {task_id for task_id, mark in zip(task_ids, marks, strict=True) if mark}
 
     def beat(self, status: WorkerStatus, leases: Iterable[tuple[str, str]], seen_s: int) -> None:
@@ -210,10 +210,10 @@ class Store:
         """Say that ``worker`` holds the task, before its next heartbeat says so."""
         self._redis.set(f"vision:lease:{task_id}", f"{worker}|{tag}", ex=LEASE_TTL_S)
 
-    def hand_back(self, task_id: str) -> None:
+    def requeue(self, task_id: str) -> None:
         """Give up the lease of a task that goes back on the queue, behind all that wait there."""
-        back_at = time.time() + HAND_BACK_S
-        self._redis.set(f"vision:lease:{task_id}", f"|{back_at}", ex=HANDED_BACK_TTL_S)
+        back_at = time.time() + REQUEUE_S
+        self._redis.set(f"vision:lease:{task_id}", f"|{back_at}", ex=REQUEUED_TTL_S)
 
     def leave(self, worker: str, model: str) -> None:
         """Take a worker that stops off the list; ``seen`` stays, another may be starting."""
@@ -222,10 +222,10 @@ class Store:
 
     def presence(self, spec: ModelSpec) -> Presence:
         """Return who serves the model now; forgets workers whose heartbeat ended."""
-        members = f"vision:workers:{spec.served_by}"
+        members = f"vision:workers:{spec.queue_owner}"
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.smembers(members)
-            pipe.exists(f"vision:seen:{spec.served_by}")
+            pipe.exists(f"vision:seen:{spec.queue_owner}")
             pipe.llen(spec.queue)
             names, seen, queued = pipe.execute()
         names = sorted(name.decode() for name in names)
@@ -247,14 +247,14 @@ class Store:
             return False
         return any(worker.state.is_up for worker in workers if worker.worker != besides)
 
-    def trace(self, task_id: str, queue: str, enqueued_at: float) -> Trace:
+    def locate(self, task_id: str, queue: str, enqueued_at: float) -> TaskLocation:
         """Find a published task: held by a worker, perhaps still queued, or lost.
 
         ``maybe_queued`` compares the oldest message's age with the task's, for the queue is
         first in, first out: while an older message waits, this one does too. A message that was
         handed back is as new as its return.
         """
-        lease, alive, queued, oldest = self._trace(keys=[f"vision:lease:{task_id}", queue])
+        lease, alive, queued, oldest = self._locate(keys=[f"vision:lease:{task_id}", queue])
         holder, _, tag = lease.decode().partition("|")
         if lease and not holder:
             enqueued_at, tag = float(tag), ""
@@ -265,7 +265,7 @@ class Store:
                 maybe_queued = oldest_at <= enqueued_at
             except (ValueError, KeyError, TypeError):
                 maybe_queued = True  # not published by us: cannot tell, so keep waiting
-        return Trace(tag, bool(holder), bool(alive), maybe_queued, enqueued_at)
+        return TaskLocation(tag, bool(holder), bool(alive), maybe_queued, enqueued_at)
 
     def forget_delivery(self, task_id: str, tag: str) -> None:
         """Remove a dead worker's unacknowledged message, so that it is not delivered again."""

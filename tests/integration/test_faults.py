@@ -28,7 +28,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "cramped": {"parameters": {"predict_s": 0.2, "out_of_memory_above": 4}},
     "faulty": {"parameters": {"device_fault_on_red": 9}},
     "resting": {"engine": {"keep_alive_s": 0.5}},
-    "doomed": {"parameters": {"crash_on_red": 9}, "engine": {"max_failures": 2, "poison_s": 0}},
+    "doomed": {"parameters": {"crash_on_red": 9}, "engine": {"max_failures": 2, "quarantine_s": 0}},
     "lengthy": {"parameters": {"hang_on_red": 9, "hang_s": 13}, "engine": {"max_batch": 1}},
     "plain": {},
 }

@@ -34,7 +34,7 @@ def leftovers(stack: Stack) -> list[str]:
     """Keys of requests that are over: images, results, leases, queues, unacknowledged messages."""
     found: list[Any] = stack.redis.keys("*")
     keys = [key.decode() for key in found]
-    lasting = ("vision:worker", "vision:seen:", "_kombu.", "vision:void:")
+    lasting = ("vision:worker", "vision:seen:", "_kombu.", "vision:cancelled:")
     return [key for key in keys if not key.startswith(lasting)]
 
 

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from shared.catalog import Catalog
-from shared.messages import Job, OllamaAsk, Options, Result
+from shared.messages import Job, OllamaInstructions, Options, Result
 from shared.redis.store import OllamaHost
 from shared.settings import Settings
 from shared.vocabulary import OllamaCall, Task
 from tests.conftest import plain
 from tests.ollama_standin import OllamaStandin
 from tests.stack import Stack, wait_for
-from workers.engine.batching import Item
-from workers.remote.engine import OllamaEngine
+from workers.engine.job import EngineJob
+from workers.remote.engine import RemoteEngine
 
 MODEL = "llava:7b"
 QUICK = {"poll_s": 0.2, "stall_s": 0.2}
@@ -25,17 +25,17 @@ QUICK = {"poll_s": 0.2, "stall_s": 0.2}
 class Scene:
     """Asks the engine as a worker's Celery tasks do."""
 
-    def __init__(self, engine: OllamaEngine) -> None:
+    def __init__(self, engine: RemoteEngine) -> None:
         self.engine = engine
 
     def submit(self, job: dict[str, Any], images: Sequence[bytes]) -> "Future[Result]":
         asked = Job(request_id="r", deadline=time.time() + 30, **job)
-        return self.engine.submit(Item(str(uuid.uuid4()), asked, images))
+        return self.engine.submit(EngineJob(str(uuid.uuid4()), asked, images))
 
     def vision(
         self, task: Task, images: Sequence[bytes], options: Any = None, **body: Any
     ) -> Result:
-        ask = OllamaAsk(model=MODEL, body=body)
+        ask = OllamaInstructions(model=MODEL, body=body)
         job = {"tasks": (task,), "ollama": ask, "options": Options(**(options or {}))}
         return self.submit(job, images).result(40)
 
@@ -51,7 +51,7 @@ class Scene:
     def generate(self, *, stream: bool = False, **body: Any) -> dict[str, Any]:
         """Return Ollama's own reply, as the front door gets it."""
         fields = {"prompt": "Say.", **body}
-        ask = OllamaAsk(model=MODEL, call=OllamaCall.GENERATE, body=fields, stream=stream)
+        ask = OllamaInstructions(model=MODEL, call=OllamaCall.GENERATE, body=fields, stream=stream)
         raw = self.submit({"ollama": ask}, []).result(40).model_dump()["raw"]
         assert isinstance(raw, dict)
         return raw
@@ -81,7 +81,7 @@ def scene(
     }
     catalog = Catalog.model_validate({"models": [row]})
     settings = Settings(redis_url=stack.redis_url, restart_grace_s=5)
-    engine = OllamaEngine(settings, catalog, catalog.get("ollama"), stack.store)
+    engine = RemoteEngine(settings, catalog, catalog.get("ollama"), stack.store)
     engine.start()
     try:
         running = Scene(engine)

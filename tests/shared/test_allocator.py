@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from shared.units import MEGA
+
 PROGRAM = """
 import ctypes, resource
 from shared import allocator
@@ -18,7 +20,6 @@ for n in range(20):
     del block
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-MB = 1_000_000
 
 
 def page_faults(setup: str, size: int) -> int:
@@ -27,13 +28,15 @@ def page_faults(setup: str, size: int) -> int:
     return int(subprocess.check_output([sys.executable, "-c", program], timeout=60))
 
 
-@pytest.mark.parametrize("size", [1 * MB, 60 * MB])
+@pytest.mark.parametrize("size", [1 * MEGA, 60 * MEGA])
 def test_a_model_process_fetches_no_page_twice(size: int) -> None:
     assert page_faults("keep_freed", size) < 100
 
 
 @pytest.mark.parametrize(
-    ("setup", "size"), [("keep_freed", 100 * MB), ("give_back_freed", 1 * MB)], ids=["huge", "api"]
+    ("setup", "size"),
+    [("keep_freed", 100 * MEGA), ("give_back_freed", 1 * MEGA)],
+    ids=["huge", "api"],
 )
 def test_other_blocks_go_back_at_once(setup: str, size: int) -> None:
     assert page_faults(setup, size) > 10 * size // 4096 // 2

@@ -296,7 +296,7 @@ def test_names_that_are_not_here_are_ollamas_if_they_are_passed_on() -> None:
     catalog = Catalog.load(TEST_CATALOG, passes_on=True)
     spec = catalog.find("llava", "7b")
     assert (spec.name, spec.version, spec.source) == ("llava", "7b", "llava:7b")
-    assert (spec.queue, spec.served_by) == ("vision.ollama", "ollama")
+    assert (spec.queue, spec.queue_owner) == ("vision.ollama", "ollama")
     assert catalog.find("hf.co/someone/Model-GGUF:Q4_K_M", "").source == (
         "hf.co/someone/Model-GGUF:Q4_K_M"
     )

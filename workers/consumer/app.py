@@ -17,13 +17,15 @@ from shared.messages import command_name
 from shared.redis.store import Store, connect
 from shared.settings import Settings
 from shared.tracing import start_tracing
-from shared.vocabulary import Command
+from shared.vocabulary import OperatorCommand
 from workers.consumer import kombu_guard
 from workers.consumer.heartbeat import Heartbeat, delivery_tag
 from workers.consumer.metrics import WorkerMetrics
 from workers.consumer.tasks import register_tasks
-from workers.engine.loop import Engine, Void
-from workers.remote.engine import OllamaEngine
+from workers.engine.interface import Engine
+from workers.engine.job import FindCancelled
+from workers.engine.loop import LocalEngine
+from workers.remote.engine import RemoteEngine
 
 log = structlog.get_logger(__name__)
 
@@ -36,18 +38,18 @@ def serve(settings: Settings, model: str) -> None:
         NotOffered: the catalogue has no such model.
     """
     catalog = Catalog.load(settings.catalog)
-    spec = catalog.get(catalog.get(model).served_by)
+    spec = catalog.get(catalog.get(model).queue_owner)
     configure_logging(settings, "worker", model=spec.name)
     start_tracing("worker")
     kombu_guard.install()
     app = make_celery(settings, worker=True)
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
     store = Store(connect(settings.broker_url))
-    engine: Engine | OllamaEngine
+    engine: Engine
     if spec.family == OLLAMA:
-        engine = OllamaEngine(settings, catalog, spec, store)
+        engine = RemoteEngine(settings, catalog, spec, store)
     else:
-        engine = Engine(settings, spec, _void_of(store))
+        engine = LocalEngine(settings, spec, _find_cancelled_in(store))
     _wire(app, settings, spec, Worker(name, store, engine))
     app.worker_main(
         [
@@ -70,7 +72,7 @@ class Worker(NamedTuple):
 
     name: str
     store: Store
-    engine: Engine | OllamaEngine
+    engine: Engine
 
 
 def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> None:
@@ -125,30 +127,30 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> N
         log.info("worker stopped")
 
 
-def _register_commands(engine: Engine | OllamaEngine) -> None:
+def _register_commands(engine: Engine) -> None:
     """Let operators command the engine by Celery's remote control."""
 
-    @control_command(name=command_name(Command.RECYCLE))
+    @control_command(name=command_name(OperatorCommand.RECYCLE))
     def recycle(_: Any) -> dict[str, str]:  # noqa: ANN401 - Celery's signature
         """Replace the model process."""
         engine.recycle()
         return {"ok": "recycle"}
 
-    @control_command(name=command_name(Command.UNLOAD))
+    @control_command(name=command_name(OperatorCommand.UNLOAD))
     def unload(_: Any) -> dict[str, str]:  # noqa: ANN401
         """End the model process until the next request."""
         engine.unload()
         return {"ok": "unload"}
 
 
-def _void_of(store: Store) -> Void:
+def _find_cancelled_in(store: Store) -> FindCancelled:
     """Return the engine's question to Redis; while Redis is away, nobody is taken to have gone."""
 
-    def void_of(task_ids: Sequence[str]) -> set[str]:
+    def cancelled_among(task_ids: Sequence[str]) -> set[str]:
         try:
-            return store.void_of(task_ids)
+            return store.cancelled_among(task_ids)
         except redis.RedisError as err:
             log.warning("cannot ask who has gone", error=str(err))
             return set()
 
-    return void_of
+    return cancelled_among

@@ -17,8 +17,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from shared.redis.store import EngineStatus, OllamaHost
+from shared.units import MEGA
 from shared.vocabulary import WorkerState
-from workers.engine.wear import Recycle
+from workers.engine.wear import RestartReason
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,6 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 """Upper bounds of the histogram of a batch's seconds."""
 JOBS = (1, 2, 4, 8, 16, 32, 64)
 """Upper bounds of the histogram of a batch's jobs."""
-MB = 1_000_000
 
 
 class WorkerMetrics(Collector):
@@ -62,7 +62,7 @@ class WorkerMetrics(Collector):
         """Read the engine's status."""
         status = self._status()
         yield self._gauge(
-            "model_memory_bytes", "Memory of the model process.", MB * status.memory_mb
+            "model_memory_bytes", "Memory of the model process.", MEGA * status.memory_mb
         )
         yield self._gauge(
             "batch_limit", "Most images a batch, halved when memory ran out.", status.max_batch
@@ -96,7 +96,7 @@ class WorkerMetrics(Collector):
         what = "Replaced model processes by reason."
         family = CounterMetricFamily("vision_worker_recycles", what, labels=["model", "reason"])
         # Each reason from the start, so that the first one is an increase.
-        for reason in sorted({*Recycle, *status.recycles}):
+        for reason in sorted({*RestartReason, *status.recycles}):
             family.add_metric([self._model, reason], status.recycles.get(reason, 0))
         return family
 

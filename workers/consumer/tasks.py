@@ -13,9 +13,8 @@ from celery.exceptions import Ignore, Reject
 from shared.errors import ModelUnavailable, VisionError
 from shared.messages import CALL_NAMES, DESCRIBE, TASK_NAMES, Job
 from shared.redis.store import Store
-from workers.engine.batching import Dropped, HandedBack, Item
-from workers.engine.loop import Engine
-from workers.remote.engine import OllamaEngine
+from workers.engine.interface import Engine
+from workers.engine.job import Dropped, EngineJob, Requeued
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +22,7 @@ REDIS_RETRY_S = 0.2
 
 
 def register_tasks(
-    app: Celery, store: Store, engine: Engine | OllamaEngine, served_elsewhere: Callable[[], bool]
+    app: Celery, store: Store, engine: Engine, served_elsewhere: Callable[[], bool]
 ) -> None:
     """Register one Celery task per vision task, so that Flower tells them apart.
 
@@ -41,7 +40,7 @@ def register_tasks(
             # This worker's model failed while it held the request; it takes no more until it is up.
             if engine.status.state.is_up or not served_elsewhere():
                 raise
-            _give_back(str(self.request.id), store)
+            _requeue(str(self.request.id), store)
             raise Reject("another worker has the model", requeue=True) from None
 
     for name in (*TASK_NAMES.values(), *CALL_NAMES.values(), DESCRIBE):
@@ -49,7 +48,7 @@ def register_tasks(
 
 
 def run_job(
-    task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine | OllamaEngine
+    task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine
 ) -> dict[str, Any]:
     """Run one job in the engine and return its result as JSON.
 
@@ -72,9 +71,9 @@ def run_job(
             # Else Flower would show it as running for ever.
             task.send_event("task-revoked", terminated=False, signum=None, expired=True)
             raise Ignore from None
-        except HandedBack:
-            status = "handed back"
-            _give_back(str(task.request.id), store)
+        except Requeued:
+            status = "requeued"
+            _requeue(str(task.request.id), store)
             raise Reject("the worker stops", requeue=True) from None
         except VisionError as err:
             status = type(err).__name__
@@ -84,15 +83,15 @@ def run_job(
             log.info("job", tasks=",".join(job.tasks), status=status, ms=ms)
 
 
-def _give_back(task_id: str, store: Store) -> None:
+def _requeue(task_id: str, store: Store) -> None:
     """Say that the task is back on the queue; without Redis its lease runs out by itself."""
     try:
-        store.hand_back(task_id)
+        store.requeue(task_id)
     except redis.RedisError as err:
         log.warning("cannot say that a task is back on the queue", error=str(err))
 
 
-def _read(task_id: str, job: Job, store: Store) -> Item:
+def _read(task_id: str, job: Job, store: Store) -> EngineJob:
     """Fetch the job's images, again and again while Redis is away: it may be restarting."""
     while True:
         try:
@@ -105,4 +104,4 @@ def _read(task_id: str, job: Job, store: Store) -> Item:
             continue
         if images is None:
             raise Dropped
-        return Item(task_id, job, images)
+        return EngineJob(task_id, job, images)

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Mailbox(Generic[T]):
+class Inbox(Generic[T]):
     """A queue that is readable, as a pipe is, while something is in it."""
 
     def __init__(self) -> None:

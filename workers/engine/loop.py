@@ -7,7 +7,7 @@ batch, read a report, look at the time. ARCHITECTURE.md, "The engine", tells the
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from multiprocessing.connection import wait
 
@@ -19,15 +19,14 @@ from shared.messages import Result
 from shared.redis.store import EngineStatus
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
-from workers.engine.batching import HandedBack, Item, Pending
-from workers.engine.faults import Poison
-from workers.engine.inbox import Mailbox
-from workers.engine.linger import Linger
+from workers.engine.batching import BatchQueue, Linger
+from workers.engine.faults import FailureBackoff, Quarantine
+from workers.engine.inbox import Inbox
+from workers.engine.job import EngineJob, FindCancelled, Requeued
 from workers.engine.process import ModelProcess, ProcessDied
-from workers.engine.setbacks import Setbacks
-from workers.engine.status import Stats
-from workers.engine.supervisor import Succession, Unusable
-from workers.engine.wear import Recycle
+from workers.engine.status import StatusTracker
+from workers.engine.supervisor import LoadFailed, ProcessSupervisor
+from workers.engine.wear import RestartReason
 from workers.model.protocol import BatchReport
 
 log = structlog.get_logger(__name__)
@@ -35,30 +34,33 @@ log = structlog.get_logger(__name__)
 TICK_S = 1.0
 """How often time is looked at when nothing happens."""
 
-Void = Callable[[Sequence[str]], Iterable[str]]
 
-
-class Engine:
+class LocalEngine:
     """Owns the model process of a worker."""
 
-    def __init__(self, settings: Settings, spec: ModelSpec, void: Void) -> None:
+    def __init__(self, settings: Settings, spec: ModelSpec, find_cancelled: FindCancelled) -> None:
         """Prepare; nothing runs before :meth:`start`.
 
         Args:
             settings: time-outs and folders.
             spec: the model to serve, with its engine options.
-            void: says which of some task ids nobody waits for.
+            find_cancelled: says which of some task ids nobody waits for.
         """
-        self._settings, self._spec, self._options, self._void = settings, spec, spec.engine, void
+        self._settings, self._spec, self._options, self._find_cancelled = (
+            settings,
+            spec,
+            spec.engine,
+            find_cancelled,
+        )
         self.on_batch: Callable[[float], None] = lambda _: None
         """Called in the engine's thread with the seconds that each batch took."""
-        self._inbox: Mailbox[Item | Callable[[], None]] = Mailbox()
-        self._stats = Stats(spec.engine.max_batch)
-        self._pending = Pending()
-        self._poison = Poison(spec.engine.poison_s)
-        self._setbacks = Setbacks(spec.engine.max_failures)
-        self._processes = Succession(settings, spec, self._stats, self._setbacks)
-        self._batch: list[Item] = []
+        self._inbox: Inbox[EngineJob | Callable[[], None]] = Inbox()
+        self._tracker = StatusTracker(spec.engine.max_batch)
+        self._pending = BatchQueue()
+        self._quarantine = Quarantine(spec.engine.quarantine_s)
+        self._backoff = FailureBackoff(spec.engine.max_failures)
+        self._supervisor = ProcessSupervisor(settings, spec, self._tracker, self._backoff)
+        self._batch: list[EngineJob] = []
         self._batch_until = 0.0
         self._linger = Linger()
         self._draining = self._stopping = False
@@ -75,14 +77,14 @@ class Engine:
         """Start loading the model; returns at once."""
         self._thread.start()
 
-    def submit(self, item: Item) -> "Future[Result]":
+    def submit(self, item: EngineJob) -> "Future[Result]":
         """Hand in a job.
 
-        Its future raises ``Dropped``, ``HandedBack`` or a :class:`VisionError`.
+        Its future raises ``Dropped``, ``Requeued`` or a :class:`VisionError`.
         """
         self._inbox.put(item)
         if self._stopping and not self._thread.is_alive() and not item.future.done():
-            self._hand_back([item])
+            self._requeue([item])
         return item.future
 
     def drain(self) -> None:
@@ -95,7 +97,7 @@ class Engine:
 
     def unload(self) -> None:
         """End the model process until the next job, because an operator wants it."""
-        self._inbox.put(lambda: self._want(Recycle.IDLE))
+        self._inbox.put(lambda: self._want(RestartReason.IDLE))
 
     def close(self) -> None:
         """Drain, then end the model process and the thread."""
@@ -106,7 +108,7 @@ class Engine:
     @property
     def status(self) -> EngineStatus:
         """What the engine does and has done."""
-        return self._stats.status
+        return self._tracker.status
 
     # The thread.
 
@@ -117,27 +119,27 @@ class Engine:
             except Exception:  # the thread must outlive any bug, and the bug must be seen
                 log.exception("bug in the engine")
                 time.sleep(TICK_S)
-        self._processes.end()
+        self._supervisor.end()
         self._take_inbox()
-        self._hand_back(self._pending.take_all())
+        self._requeue(self._pending.take_all())
 
     def _step(self) -> None:
         try:
             if not self._batch:
-                self._processes.swap()
+                self._supervisor.swap()
             if not self._draining:
-                self._processes.keep(needed=len(self._pending) > 0)
+                self._supervisor.keep(needed=len(self._pending) > 0)
             if not self._batch:
                 self._begin_batch()
             self._prepare_ahead()
             self._listen()
             self._check_time()
-        except Unusable as err:
+        except LoadFailed as err:
             self._give_up(str(err))
 
     def _listen(self) -> None:
         """Wait for jobs, reports and deadlines, and take in what there is."""
-        by_pipe = {process.pipe: process for process in self._processes}
+        by_pipe = {process.pipe: process for process in self._supervisor}
         ready = wait([self._inbox.fileno(), *by_pipe], self._patience())
         if self._inbox.fileno() in ready:
             self._take_inbox()
@@ -147,20 +149,20 @@ class Engine:
 
     def _take_inbox(self) -> None:
         for entry in self._inbox.take():
-            if not isinstance(entry, Item):
+            if not isinstance(entry, EngineJob):
                 entry()
             elif self._draining:
-                self._hand_back([entry])
-            elif self._poison.knows(entry.digest):
-                entry.future.set_exception(self._poisoned())
-            elif self._stats.state == WorkerState.FAILED:
+                self._requeue([entry])
+            elif self._quarantine.knows(entry.digest):
+                entry.future.set_exception(self._quarantined())
+            elif self._tracker.state == WorkerState.FAILED:
                 entry.future.set_exception(self._unavailable())
             else:
                 self._pending.add(entry)
 
     def _patience(self) -> float:
         """Return how many seconds may pass before time must be looked at."""
-        due = min(TICK_S, self._processes.retry_in() or TICK_S)
+        due = min(TICK_S, self._supervisor.retry_in() or TICK_S)
         if self._batch:
             due = min(due, self._batch_until - time.monotonic())
         elif len(self._pending):
@@ -169,36 +171,36 @@ class Engine:
 
     def _check_time(self) -> None:
         now = time.monotonic()
-        self._stats.tick()
-        self._processes.check_loading()
+        self._tracker.tick()
+        self._supervisor.check_loading()
         if self._batch and now > self._batch_until:
-            self._lost(Recycle.HANG, "no answer in time")
+            self._lost(RestartReason.HANG, "no answer in time")
         keep_alive_s, busy = self._options.keep_alive_s, self._batch or len(self._pending)
-        process = self._processes.ready
+        process = self._supervisor.ready
         if process and keep_alive_s and not busy and now - process.heard_at > keep_alive_s:
-            self._want(Recycle.IDLE)
+            self._want(RestartReason.IDLE)
 
     # Batches.
 
     def _begin_batch(self) -> None:
-        process, waiting = self._processes.ready, len(self._pending)
+        process, waiting = self._supervisor.ready, len(self._pending)
         if not process or self._linger.left(waiting, time.monotonic()):
             return
-        for item in self._pending.drop_unwanted(self._void):
+        for item in self._pending.drop_unwanted(self._find_cancelled):
             process.forget(item)
-        self._batch = self._pending.take_batch(self._stats.max_batch)
+        self._batch = self._pending.take_batch(self._tracker.max_batch)
         if self._batch:
             limit_s = self._options.batch_timeout_s or self._settings.batch_timeout_s
             self._batch_until = time.monotonic() + limit_s
             process.run(self._batch)
-            self._stats.batch_begun()
+            self._tracker.batch_begun()
 
     def _prepare_ahead(self) -> None:
         """Have the jobs of the next batch decoded while this one runs; suspects stay alone."""
-        process = self._processes.ready
+        process = self._supervisor.ready
         if not process or any(item.suspect for item in self._batch):
             return
-        for item in self._pending.ahead(self._stats.max_batch):
+        for item in self._pending.ahead(self._tracker.max_batch):
             if item.suspect:
                 return
             process.prepare(item)
@@ -206,30 +208,30 @@ class Engine:
     def _hear(self, process: ModelProcess) -> None:
         """Read one report of a process."""
         try:
-            report = self._processes.hear(process)
+            report = self._supervisor.hear(process)
         except ProcessDied as err:
-            self._lost(Recycle.CRASH, str(err))
+            self._lost(RestartReason.CRASH, str(err))
             return
         if report and report.fault == "device":
-            self._lost(Recycle.DEVICE, "the GPU reports an error")
+            self._lost(RestartReason.DEVICE, "the GPU reports an error")
         elif report:
             self._end_batch(process, report)
 
     def _end_batch(self, process: ModelProcess, report: BatchReport) -> None:
         batch, self._batch = self._batch, []
-        self._stats.batch_over()
+        self._tracker.batch_over()
         if report.fault == "out_of_memory":
             self._ran_out_of_memory(batch, report.images)
             return
-        self._setbacks.succeeded()
-        self._stats.batch_done(len(batch), report.images, report.memory)
-        ask = batch[0].ask  # what decides how long an answer takes
-        kind = (ask.tasks, ask.options.num_predict)
-        process.health.note(kind, report.images, report.seconds, report.memory)
-        expected = min(self._stats.max_batch, len(batch) + len(self._pending))
+        self._backoff.succeeded()
+        self._tracker.batch_done(len(batch), report.images, report.memory)
+        instructions = batch[0].instructions  # what decides how long an answer takes
+        kind = (instructions.tasks, instructions.options.num_predict)
+        process.wear.note(kind, report.images, report.seconds, report.memory)
+        expected = min(self._tracker.max_batch, len(batch) + len(self._pending))
         self._linger.batch_over(expected, report.seconds, time.monotonic())
-        why = process.health.verdict()
-        if not why and not self._processes.wanted:
+        why = process.wear.verdict()
+        if not why and not self._supervisor.wanted:
             self._begin_batch()  # before the answers: the device should not wait for them
         for item, outcome in zip(batch, report.outcomes, strict=True):
             item.answer(outcome)
@@ -237,18 +239,18 @@ class Engine:
         if why:
             self._want(why)
 
-    def _ran_out_of_memory(self, batch: list[Item], images: int) -> None:
+    def _ran_out_of_memory(self, batch: list[EngineJob], images: int) -> None:
         """Smaller batches from now on; if that is not enough, a new process.
 
         A job that does not fit alone into a fresh process is refused.
         """
-        again, alone = self._setbacks.ran_short(), len(batch) == 1
+        again, alone = self._backoff.ran_short(), len(batch) == 1
         if not alone:  # one job is never split, so that smaller batches would not help it
-            self._stats.max_batch = max(1, min(self._stats.max_batch, images) // 2)
+            self._tracker.max_batch = max(1, min(self._tracker.max_batch, images) // 2)
         log.warning(
             "out of memory",
             images=images,
-            max_batch=self._stats.max_batch,
+            max_batch=self._tracker.max_batch,
             requests=[item.job.request_id for item in batch],
         )
         if alone and batch[0].suspect:
@@ -257,20 +259,20 @@ class Engine:
             )
             return
         if self._draining:
-            self._hand_back(batch)
+            self._requeue(batch)
             return
         for item in batch:
             item.generation = 0  # the process has let go of its images
             item.suspect = alone
         self._pending.put_back(batch)
         if again or alone:
-            self._processes.replace(Recycle.OUT_OF_MEMORY)
-            if self._setbacks.failed():
-                self._give_up(f"Memory ran out {self._setbacks.failures} times in a row.")
+            self._supervisor.replace(RestartReason.OUT_OF_MEMORY)
+            if self._backoff.failed():
+                self._give_up(f"Memory ran out {self._backoff.failures} times in a row.")
 
-    def _lost(self, why: Recycle, details: str) -> None:
+    def _lost(self, why: RestartReason, details: str) -> None:
         """The process crashed, hung or broke: replace it, and find out which job did it."""
-        process = self._processes.ready
+        process = self._supervisor.ready
         if not process:
             return
         log.warning(
@@ -280,61 +282,61 @@ class Engine:
             pid=process.pid,
             requests=[item.job.request_id for item in self._batch],
         )
-        self._processes.lose(why, details)
-        too_many = self._setbacks.failed()
+        self._supervisor.lose(why, details)
+        too_many = self._backoff.failed()
         batch, self._batch = self._batch, []
-        self._stats.batch_over()
+        self._tracker.batch_over()
         if len(batch) == 1 and batch[0].suspect:
-            self._poison.add(batch[0].digest)
+            self._quarantine.add(batch[0].digest)
             for item in (*batch, *self._pending.take_alike(batch[0].digest)):
-                item.future.set_exception(self._poisoned())
+                item.future.set_exception(self._quarantined())
         else:
             self._pending.put_back(batch)
         # Whatever it had may have ended it, prepared or running: each is run alone now.
         self._pending.suspect(process.generation)
         if self._draining:
-            self._hand_back(self._pending.take_all())
+            self._requeue(self._pending.take_all())
         elif too_many:
-            deaths = self._setbacks.failures
+            deaths = self._backoff.failures
             self._give_up(f"The model process died {deaths} times in a row: {details}")
         else:
-            self._stats.set_state(WorkerState.LOADING, f"replaced after a {why}")
+            self._tracker.set_state(WorkerState.LOADING, f"replaced after a {why}")
 
     # What operators are told, and what they want.
 
     def _give_up(self, reason: str) -> None:
         """Refuse jobs with the reason, and try again after a pause that grows."""
-        log.warning("model failed", reason=reason, retry_in_s=self._setbacks.give_up())
-        self._stats.set_state(WorkerState.FAILED, reason)
+        log.warning("model failed", reason=reason, retry_in_s=self._backoff.give_up())
+        self._tracker.set_state(WorkerState.FAILED, reason)
         for item in self._pending.take_all():
             item.future.set_exception(self._unavailable())
 
     def _recycle_or_retry(self) -> None:
-        if self._stats.state == WorkerState.FAILED:
-            self._setbacks.retry_now()
-        self._want(Recycle.OPERATOR)
+        if self._tracker.state == WorkerState.FAILED:
+            self._backoff.retry_now()
+        self._want(RestartReason.OPERATOR)
 
-    def _want(self, why: Recycle) -> None:
+    def _want(self, why: RestartReason) -> None:
         if not self._draining:
-            self._processes.want(why)
+            self._supervisor.want(why)
 
     # The end.
 
     def _begin_drain(self) -> None:
         self._draining = True
-        self._hand_back(self._pending.take_all())
+        self._requeue(self._pending.take_all())
 
     def _begin_stop(self) -> None:
         self._stopping = True
 
-    def _hand_back(self, items: Iterable[Item]) -> None:
+    def _requeue(self, items: Iterable[EngineJob]) -> None:
         for item in items:
-            item.future.set_exception(HandedBack())
+            item.future.set_exception(Requeued())
 
-    def _poisoned(self) -> VisionError:
+    def _quarantined(self) -> VisionError:
         return ModelFailed(
             f"{self._spec.name} crashed or hung on this image alone; it is refused for a while."
         )
 
     def _unavailable(self) -> VisionError:
-        return ModelUnavailable(f"{self._spec.name}: {self._stats.status.reason}")
+        return ModelUnavailable(f"{self._spec.name}: {self._tracker.status.reason}")

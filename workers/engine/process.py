@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from shared.catalog import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
-from workers.engine.batching import Item
-from workers.engine.wear import Health
+from workers.engine.job import EngineJob
+from workers.engine.wear import WearMonitor
 from workers.model import main as model_process
 from workers.model.memory import Memory
 from workers.model.protocol import (
@@ -48,7 +48,7 @@ class ModelProcess:
         self.load_s = 0.0
         self.memory = Memory()
         """What it used when it was loaded."""
-        self.health = Health(spec.engine)
+        self.wear = WearMonitor(spec.engine)
         self.heard_at = self._started_at = time.monotonic()
         self.pipe, child = _spawn.Pipe()
         self._process = _spawn.Process(
@@ -70,20 +70,20 @@ class ModelProcess:
         """Process id."""
         return self._process.pid or 0
 
-    def prepare(self, item: Item) -> None:
+    def prepare(self, item: EngineJob) -> None:
         """Send a job's images, unless this process has them already."""
         if item.generation != self.generation:
             item.generation = self.generation
             self._outbox.put((Prepare(job=item.task_id, images=len(item.images)), item.images))
 
-    def run(self, items: Sequence[Item]) -> None:
+    def run(self, items: Sequence[EngineJob]) -> None:
         """Have the process run a batch; it reports once."""
         for item in items:
             self.prepare(item)
         jobs = tuple(item.task_id for item in items)
-        self._outbox.put((Run(jobs=jobs, ask=items[0].ask), ()))
+        self._outbox.put((Run(jobs=jobs, instructions=items[0].instructions), ()))
 
-    def forget(self, item: Item) -> None:
+    def forget(self, item: EngineJob) -> None:
         """Have the process drop a job that it has prepared."""
         if item.generation == self.generation:
             self._outbox.put((Forget(job=item.task_id), ()))

@@ -6,6 +6,7 @@ from collections import Counter, deque
 import structlog
 
 from shared.redis.store import EngineStatus, OllamaHost
+from shared.units import MEGA
 from shared.vocabulary import WorkerState
 from workers.model.memory import Memory
 
@@ -13,10 +14,9 @@ log = structlog.get_logger(__name__)
 
 WINDOW_S = 60.0
 """Span of the rate."""
-MB = 1_000_000
 
 
-class Stats:
+class StatusTracker:
     """Counts in the engine's thread; other threads read :attr:`status`, which is never changed."""
 
     def __init__(self, max_batch: int) -> None:
@@ -97,7 +97,7 @@ class Stats:
             images=self._images,
             images_per_s=round(self._recent_images / WINDOW_S, 2),
             batches=dict(sorted(self._batches.items())),
-            memory_mb=round(self.memory.used / MB) if self._pid else 0,
+            memory_mb=round(self.memory.used / MEGA) if self._pid else 0,
             load_s=round(self._load_s, 2),
             loads=self._loads,
             recycles=dict(self._recycles),

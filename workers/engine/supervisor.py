@@ -11,10 +11,10 @@ import structlog
 from shared.catalog import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
+from workers.engine.faults import FailureBackoff
 from workers.engine.process import ModelProcess, ProcessDied
-from workers.engine.setbacks import Setbacks
-from workers.engine.status import Stats
-from workers.engine.wear import Recycle
+from workers.engine.status import StatusTracker
+from workers.engine.wear import RestartReason
 from workers.model.memory import Memory
 from workers.model.protocol import BatchReport
 
@@ -26,31 +26,31 @@ STANDBY_SHARE = 1.5
 """A successor is loaded beside the old process when so many times its memory is free."""
 
 
-class Unusable(Exception):
+class LoadFailed(Exception):
     """No process can serve the model; the message says why."""
 
 
-class Succession:
+class ProcessSupervisor:
     """Has one process in service, and at times a successor that loads beside it."""
 
     def __init__(
-        self, settings: Settings, spec: ModelSpec, stats: Stats, setbacks: Setbacks
+        self, settings: Settings, spec: ModelSpec, tracker: StatusTracker, backoff: FailureBackoff
     ) -> None:
         """Prepare; :meth:`keep` starts the first process.
 
         Args:
             settings: time-outs and folders.
             spec: the model to load.
-            stats: is told of states, loads and recycles.
-            setbacks: says how often a load may fail, and when to try again.
+            tracker: is told of states, loads and recycles.
+            backoff: says how often a load may fail, and when to try again.
         """
         self._settings, self._spec = settings, spec
-        self._stats, self._setbacks = stats, setbacks
+        self._tracker, self._backoff = tracker, backoff
         self._current: ModelProcess | None = None
         self._standby: ModelProcess | None = None
         self._unloaded = False
         self._recycle_at = 0.0
-        self.wanted: Recycle | None = None
+        self.wanted: RestartReason | None = None
         """Why the process is to be replaced, once no batch runs."""
 
     def __iter__(self) -> Iterator[ModelProcess]:
@@ -64,14 +64,14 @@ class Succession:
 
     def retry_in(self) -> float | None:
         """Return the seconds until a process may be started; nothing if that is not waited for."""
-        pause_s = self._setbacks.retry_at - time.monotonic()
+        pause_s = self._backoff.retry_at - time.monotonic()
         return pause_s if not self._current and pause_s > 0 else None
 
     def keep(self, *, needed: bool) -> None:
         """Start a process if there is none; an unloaded one stays so until it is ``needed``.
 
         Raises:
-            Unusable: the system starts none.
+            LoadFailed: the system starts none.
         """
         if self._current or self.retry_in() or (self._unloaded and not needed):
             return
@@ -80,18 +80,18 @@ class Succession:
             self._use(self._standby)
             self._standby = None
             return
-        self._stats.set_state(WorkerState.LOADING, self._stats.status.reason)
+        self._tracker.set_state(WorkerState.LOADING, self._tracker.status.reason)
         try:
             self._use(ModelProcess(self._settings, self._spec))
         except OSError as err:
-            raise Unusable(f"No process can be started: {err}") from err
+            raise LoadFailed(f"No process can be started: {err}") from err
 
     def hear(self, process: ModelProcess) -> BatchReport | None:
         """Read one report of a process; those of batches are returned.
 
         Raises:
             ProcessDied: the process in service has ended.
-            Unusable: the model cannot be loaded.
+            LoadFailed: the model cannot be loaded.
         """
         try:
             report = process.receive()
@@ -108,35 +108,35 @@ class Succession:
             if report.state == WorkerState.READY:
                 self._is_ready(process)
             else:
-                self._stats.set_state(report.state, report.reason)
+                self._tracker.set_state(report.state, report.reason)
         return None
 
     def check_loading(self) -> None:
         """End processes that say nothing for too long while they load.
 
         Raises:
-            Unusable: it was the one in service.
+            LoadFailed: it was the one in service.
         """
         for process in self:
             silent_s = time.monotonic() - process.heard_at
             if not process.loaded and silent_s > self._settings.load_timeout_s:
                 self._load_failed(process, f"nothing was heard of it for {silent_s:.0f} s")
 
-    def lose(self, why: Recycle, details: str = "") -> None:
+    def lose(self, why: RestartReason, details: str = "") -> None:
         """End the process in service, and count that; :meth:`keep` finds another one."""
         if self._current:
             self._current.kill()
         self._current = self.wanted = None
-        self._stats.recycled(why, details)
+        self._tracker.recycled(why, details)
 
-    def want(self, why: Recycle) -> None:
+    def want(self, why: RestartReason) -> None:
         """Replace the process between two batches, by a loaded successor where memory allows."""
         if not self.ready or self.wanted:
             return
-        if why != Recycle.OPERATOR and time.monotonic() < self._recycle_at:
+        if why != RestartReason.OPERATOR and time.monotonic() < self._recycle_at:
             return
-        memory = self._stats.memory
-        standby = why != Recycle.IDLE and wants_standby(self._spec.engine.standby, memory)
+        memory = self._tracker.memory
+        standby = why != RestartReason.IDLE and wants_standby(self._spec.engine.standby, memory)
         log.info("recycle", why=why, standby=standby, memory=memory.used)
         if standby:
             try:
@@ -151,14 +151,14 @@ class Succession:
         if self.wanted and not (self._standby and not self._standby.loaded):
             self.replace(self.wanted)
 
-    def replace(self, why: Recycle) -> None:
+    def replace(self, why: RestartReason) -> None:
         """End a process that did nothing wrong, and say what follows."""
         self.lose(why)
-        if why == Recycle.IDLE:
+        if why == RestartReason.IDLE:
             self._unloaded = True
-            self._stats.set_state(WorkerState.UNLOADED, "loaded again with the next request")
+            self._tracker.set_state(WorkerState.UNLOADED, "loaded again with the next request")
         elif not self._standby:
-            self._stats.set_state(WorkerState.LOADING, f"recycled: {why}")
+            self._tracker.set_state(WorkerState.LOADING, f"recycled: {why}")
 
     def end(self) -> None:
         """End all processes."""
@@ -171,18 +171,18 @@ class Succession:
             self._is_ready(process)
 
     def _is_ready(self, process: ModelProcess) -> None:
-        self._setbacks.loaded()
-        self._stats.loaded(process.pid, process.load_s, process.memory)
+        self._backoff.loaded()
+        self._tracker.loaded(process.pid, process.load_s, process.memory)
         log.info("model ready", pid=process.pid, load_s=round(process.load_s, 2))
-        self._stats.set_state(WorkerState.READY)
+        self._tracker.set_state(WorkerState.READY)
 
     def _died_loading(self, process: ModelProcess, details: str) -> None:
         """Nobody reported a reason: try once more before requests are refused."""
-        if process is self._standby or self._setbacks.died_loading():
+        if process is self._standby or self._backoff.died_loading():
             self._load_failed(process, f"the process ended: {details}")
             return
         log.warning("model process died while loading", details=details, pid=process.pid)
-        self.lose(Recycle.CRASH, details)
+        self.lose(RestartReason.CRASH, details)
 
     def _load_failed(self, process: ModelProcess, reason: str) -> None:
         process.kill()
@@ -190,7 +190,7 @@ class Succession:
             self._no_standby(reason)
             return
         self._current = None
-        raise Unusable(f"The model cannot be loaded: {reason}")
+        raise LoadFailed(f"The model cannot be loaded: {reason}")
 
     def _no_standby(self, reason: str) -> None:
         log.warning("successor cannot be loaded; the old process goes on", reason=reason)

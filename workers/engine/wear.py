@@ -6,16 +6,16 @@ from enum import StrEnum
 from statistics import median
 
 from shared.catalog import EngineOptions
+from shared.units import MEGA
 from workers.model.memory import Memory
 
 BASELINE_BATCHES = 5
 """First batches of a kind whose median time is what later ones are compared with."""
 MOST_KINDS = 500
 """Kinds of batches that are told apart; clients choose some of what makes a kind."""
-MB = 1_000_000
 
 
-class Recycle(StrEnum):
+class RestartReason(StrEnum):
     """Why a model process was replaced; a label of logs and metrics."""
 
     COUNT = "count"
@@ -29,7 +29,7 @@ class Recycle(StrEnum):
     IDLE = "idle"
 
 
-class Health:
+class WearMonitor:
     """Watches one model process, from its own beginning: a new process gets a new one."""
 
     def __init__(self, options: EngineOptions) -> None:
@@ -65,16 +65,16 @@ class Health:
         else:
             self._drifts.append(seconds / max(median(baseline), 1e-6))
 
-    def verdict(self) -> Recycle | None:
+    def verdict(self) -> RestartReason | None:
         """Say whether the process should be replaced, and why."""
         options = self._options
         if options.recycle_images and self._images >= options.recycle_images:
-            return Recycle.COUNT
-        if options.recycle_growth_mb and self._growth() > options.recycle_growth_mb * MB:
-            return Recycle.MEMORY
+            return RestartReason.COUNT
+        if options.recycle_growth_mb and self._growth() > options.recycle_growth_mb * MEGA:
+            return RestartReason.MEMORY
         full = len(self._drifts) == options.slow_batches
         if options.slow_factor and full and median(self._drifts) > options.slow_factor:
-            return Recycle.SLOW
+            return RestartReason.SLOW
         return None
 
     def _growth(self) -> int:

@@ -12,7 +12,7 @@ from transformers import AutoProcessor, BlipForConditionalGeneration
 
 from shared.messages import Caption
 from workers.model.family import Answer, LoadContext
-from workers.model.protocol import Ask
+from workers.model.protocol import Instructions
 from workers.runtime import generation
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
@@ -48,21 +48,21 @@ class Blip:
         return pixels(self._processor.image_processor, image)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
+    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
         """Caption each image."""
         tokenizer = self._processor.tokenizer
         text = {}
-        if is_prefix(ask.prompt):
-            text = tokenizer([ask.prompt.strip()] * len(batch), return_tensors="pt")
+        if is_prefix(instructions.prompt):
+            text = tokenizer([instructions.prompt.strip()] * len(batch), return_tensors="pt")
             text = {name: text[name].to(self._pretrained.device) for name in _TEXT_INPUTS}
-        generation.seed(ask.options)
+        generation.seed(instructions.options)
         tokens = self._model.generate(
             pixel_values=self._pretrained.batch(list(batch)),
             **text,
-            **generation.arguments(ask.options, self._defaults, tokenizer),
+            **generation.arguments(instructions.options, self._defaults, tokenizer),
         )
         texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [Answer(Caption(text=generation.tidy(text, ask.options))) for text in texts]
+        return [Answer(Caption(text=generation.tidy(text, instructions.options))) for text in texts]
 
 
 class FusedAttention(nn.Module):

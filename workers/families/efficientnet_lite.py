@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from shared.vocabulary import Task
-from workers.model.family import Answer, LoadContext, LoadError, Parameters
-from workers.model.protocol import Ask
-from workers.runtime.classes import LabelParameters, caption_from, labels_from
+from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError
+from workers.model.protocol import Instructions
+from workers.runtime.classes import LabelParameters, caption_from_labels, labels_from_classes
 from workers.runtime.crop import centre_of_strip
 from workers.runtime.device import check_materialised, float_type, pick_device, set_threads
 from workers.runtime.imagenet import imagenet_classes
@@ -38,7 +38,7 @@ STAGES = (
 )
 
 
-class EfficientNetLiteParameters(Parameters):
+class EfficientNetLiteParameters(FamilyParameters):
     """How labels are chosen, and in which dtype the network runs."""
 
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
@@ -78,14 +78,14 @@ class EfficientNetLite:
         return (planes.float() - MEAN) / SCALE
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
+    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
         """Classify each image."""
         logits = self._model(torch.stack(list(batch)).to(self._device, self._dtype))
         answers = []
         for row in logits.float().softmax(-1).tolist():
-            labels = labels_from(row, imagenet_classes(), self._rules)
-            caption = caption_from(labels) if Task.CAPTION in ask.tasks else None
-            answers.append(Answer(caption, labels if Task.LABELS in ask.tasks else ()))
+            labels = labels_from_classes(row, imagenet_classes(), self._rules)
+            caption = caption_from_labels(labels) if Task.CAPTION in instructions.tasks else None
+            answers.append(Answer(caption, labels if Task.LABELS in instructions.tasks else ()))
         return answers
 
 

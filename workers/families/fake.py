@@ -15,13 +15,13 @@ from pydantic import Field
 
 from shared.messages import Caption, Label, Nsfw
 from shared.vocabulary import NsfwStatus, Task
-from workers.model.family import Answer, LoadContext, LoadError, Parameters
-from workers.model.protocol import Ask
+from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError
+from workers.model.protocol import Instructions
 
 Colour = tuple[int, int, int]
 
 
-class FakeParameters(Parameters):
+class FakeParameters(FamilyParameters):
     """Knobs."""
 
     load_s: float = 0.0
@@ -67,7 +67,7 @@ class Fake:
             os.kill(os.getpid(), signal.SIGSEGV)
         return int(red), int(green), int(blue)
 
-    def predict(self, batch: Sequence[Colour], ask: Ask) -> list[Answer]:
+    def predict(self, batch: Sequence[Colour], instructions: Instructions) -> list[Answer]:
         """Answer from the colours, after the time that the knobs say."""
         knobs = self._knobs
         time.sleep(
@@ -80,7 +80,7 @@ class Fake:
         self._served += len(batch)
         if knobs.leak_mb:
             self._leaked.append(os.urandom(int(knobs.leak_mb * 1_000_000 * len(batch))))
-        return [self._answer(colour, ask) for colour in batch]
+        return [self._answer(colour, instructions) for colour in batch]
 
     def _misbehave(self, red: int) -> None:
         knobs = self._knobs
@@ -97,12 +97,12 @@ class Fake:
         if red == knobs.out_of_memory_on_red:
             raise MemoryError
 
-    def _answer(self, colour: Colour, ask: Ask) -> Answer:
-        text = f"rgb {colour[0]} {colour[1]} {colour[2]} {ask.prompt}".strip()
+    def _answer(self, colour: Colour, instructions: Instructions) -> Answer:
+        text = f"rgb {colour[0]} {colour[1]} {colour[2]} {instructions.prompt}".strip()
         score = colour[0] / 255
         status = NsfwStatus.UNSAFE if score >= 0.5 else NsfwStatus.SAFE
         return Answer(
-            caption=Caption(text=text) if Task.CAPTION in ask.tasks else None,
-            labels=(Label(name=text, confidence=0.5),) if Task.LABELS in ask.tasks else (),
+            caption=Caption(text=text) if Task.CAPTION in instructions.tasks else None,
+            labels=(Label(name=text, confidence=0.5),) if Task.LABELS in instructions.tasks else (),
             nsfw=Nsfw(status=status, score=score, threshold=0.5),
         )

@@ -9,8 +9,13 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from shared.vocabulary import Task
 from workers.model.family import Answer, LoadContext, LoadError
-from workers.model.protocol import Ask
-from workers.runtime.classes import NSFW_CLASSES, LabelParameters, labels_from, nsfw_from
+from workers.model.protocol import Instructions
+from workers.runtime.classes import (
+    NSFW_CLASSES,
+    LabelParameters,
+    labels_from_classes,
+    nsfw_from_classes,
+)
 from workers.runtime.imagenet import ImageNetClass, imagenet_classes
 from workers.runtime.pretrained import Pretrained, PretrainedParameters, pixels
 
@@ -49,20 +54,20 @@ class ImageClassification:
         return pixels(self._images, image)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
+    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
         """Classify each image."""
         logits = self._model(self._pretrained.batch(list(batch))).logits.float()
         shares = logits.sigmoid() if self._multi_label else logits.softmax(-1)
-        return [self._answer(row, ask) for row in shares.tolist()]
+        return [self._answer(row, instructions) for row in shares.tolist()]
 
-    def _answer(self, shares: list[float], ask: Ask) -> Answer:
+    def _answer(self, shares: list[float], instructions: Instructions) -> Answer:
         own = self._parameters
         return Answer(
-            labels=labels_from(shares, self._classes, own.labels)
-            if Task.LABELS in ask.tasks
+            labels=labels_from_classes(shares, self._classes, own.labels)
+            if Task.LABELS in instructions.tasks
             else (),
-            nsfw=nsfw_from(shares, self._names, own.nsfw, own.threshold)
-            if Task.NSFW in ask.tasks
+            nsfw=nsfw_from_classes(shares, self._names, own.nsfw, own.threshold)
+            if Task.NSFW in instructions.tasks
             else None,
         )
 

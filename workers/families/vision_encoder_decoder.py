@@ -9,7 +9,7 @@ from transformers import AutoImageProcessor, AutoTokenizer
 
 from shared.messages import Caption
 from workers.model.family import Answer, LoadContext
-from workers.model.protocol import Ask
+from workers.model.protocol import Instructions
 from workers.runtime import generation
 from workers.runtime.beams import SHARED, BeamsShareImages, ImageCache
 from workers.runtime.device import DtypeName
@@ -36,13 +36,13 @@ class VisionEncoderDecoder:
         return pixels(self._images, image)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], ask: Ask) -> list[Answer]:
+    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
         """Caption each image."""
-        generation.seed(ask.options)
+        generation.seed(instructions.options)
         tokens = self._model.generate(
             self._pretrained.batch(list(batch)),
             past_key_values=ImageCache(),
-            **generation.arguments(ask.options, self._defaults, self._tokenizer),
+            **generation.arguments(instructions.options, self._defaults, self._tokenizer),
         )
         texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [Answer(Caption(text=generation.tidy(text, ask.options))) for text in texts]
+        return [Answer(Caption(text=generation.tidy(text, instructions.options))) for text in texts]

@@ -7,7 +7,7 @@ from workers.llm.lenient import (
     DEEPEST,
     QUOTES,
     Json,
-    Unusable,
+    UnusableAnswer,
     fields,
     first,
     read_json,
@@ -40,7 +40,7 @@ def read_caption(text: str) -> Caption:
     """Return the caption in an answer, as one line without formatting.
 
     Raises:
-        Unusable: When there is none, or the model refused.
+        UnusableAnswer: When there is none, or the model refused.
     """
     spoken = _FENCE.sub("", without_thoughts(text)).strip()
     if spoken.startswith(("{", "[")):
@@ -48,9 +48,9 @@ def read_caption(text: str) -> Caption:
     spoken = _HEADING.sub("", spoken).strip() or spoken
     caption = _first_sentence_like(re.split(r"\n\s*\n", spoken))
     if not re.search(r"\w", caption):
-        raise Unusable("the model wrote no caption")
+        raise UnusableAnswer("the model wrote no caption")
     if _REFUSAL.match(caption.replace("\u2019", "'")):
-        raise Unusable("the model refused to write a caption")
+        raise UnusableAnswer("the model refused to write a caption")
     if len(caption) > LONGEST:
         caption = caption[:LONGEST].rpartition(" ")[0] or caption[:LONGEST]
     return Caption(text=caption)

@@ -11,7 +11,7 @@ from workers.llm.lenient import (
     NAMES,
     SHARE_SCHEMA,
     Json,
-    Unusable,
+    UnusableAnswer,
     fields,
     first,
     key,
@@ -61,7 +61,7 @@ def read_labels(text: str) -> tuple[Label, ...]:
     """Return the labels in an answer, the surest first, each name once.
 
     Raises:
-        Unusable: When there is not one.
+        UnusableAnswer: When there is not one.
     """
     answer = read_json(text)
     items = () if isinstance(answer, str) else _label_items(answer, DEEPEST)
@@ -72,7 +72,7 @@ def read_labels(text: str) -> tuple[Label, ...]:
     else:
         labels = [_with_defaults(label) for label in labels]
     if not labels:
-        raise Unusable("the model named no labels")
+        raise UnusableAnswer("the model named no labels")
     merged: dict[str, Label] = {}
     for label in sorted(labels, key=lambda label: -label.confidence):
         merged.setdefault(label.name.casefold(), label)

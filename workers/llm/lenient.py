@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import json_repair
 
-from shared.messages import share
+from shared.messages import clamp01
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
@@ -55,7 +55,7 @@ _WORDS = {
 _FLAGS = {"true": True, "yes": True, "false": False, "no": False}
 
 
-class Unusable(Exception):
+class UnusableAnswer(Exception):
     """The answer says nothing that could be used; the message tells why."""
 
 
@@ -138,7 +138,7 @@ def read_share(value: Json) -> float | None:
         return None
     if not math.isfinite(number):
         return None
-    return share(number / 100 if number > 1.5 else number)
+    return clamp01(number / 100 if number > 1.5 else number)
 
 
 def _share_of_text(text: str) -> float | None:
@@ -151,7 +151,7 @@ def _share_of_text(text: str) -> float | None:
     if unit is None:
         return read_share(float(number))
     whole = 100.0 if unit == "%" else float(unit.lstrip("/ "))
-    return share(float(number) / whole) if whole else None
+    return clamp01(float(number) / whole) if whole else None
 
 
 def read_flag(value: Json) -> bool | None:

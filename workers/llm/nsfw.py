@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from shared.messages import Nsfw, share
+from shared.messages import Nsfw, clamp01
 from shared.vocabulary import NsfwStatus
 from workers.llm.lenient import (
     CONFIDENCES,
@@ -11,7 +11,7 @@ from workers.llm.lenient import (
     NAMES,
     SHARE_SCHEMA,
     Json,
-    Unusable,
+    UnusableAnswer,
     fields,
     first,
     key,
@@ -43,14 +43,14 @@ def read_nsfw(text: str, threshold: float = 0.5) -> Nsfw:
     """Return the verdict in an answer; of several the worst.
 
     Raises:
-        Unusable: When nothing in it says safe or unsafe.
+        UnusableAnswer: When nothing in it says safe or unsafe.
     """
     value = read_json(text)
     spoken = value if isinstance(value, str) and value else text
     items = list(_objects(value, DEEPEST)) or [{"verdict": spoken}]
     verdicts = [verdict for item in items if (verdict := _nsfw(item, threshold))]
     if not verdicts:
-        raise Unusable("the model did not say whether the image is safe")
+        raise UnusableAnswer("the model did not say whether the image is safe")
     return max(verdicts, key=lambda verdict: verdict.score or 0.0)
 
 
@@ -79,7 +79,7 @@ def _nsfw(item: dict[str, Json], threshold: float) -> Nsfw | None:
     found = _score(item, classes, threshold)
     if found is None:
         return None
-    score = share(found)
+    score = clamp01(found)
     status = NsfwStatus.UNSAFE if score >= threshold else NsfwStatus.SAFE
     return Nsfw(status=status, score=score, threshold=threshold, **classes)
 

@@ -8,21 +8,20 @@ from typing import Any, TypeVar
 import structlog
 
 from shared.errors import BadRequest, OllamaFailed
-from shared.messages import Job, Label, Result
+from shared.messages import Job, JsonObject, Label, Result
 from shared.settings import OllamaSettings
 from shared.vocabulary import Task
 from workers.llm.answers import (
     LABELS_SCHEMA,
     NSFW_SCHEMA,
-    Unusable,
+    UnusableAnswer,
     read_caption,
     read_labels,
     read_nsfw,
 )
+from workers.llm.defaults import Defaults
 from workers.llm.prompts import DEFAULTS, stricter
 from workers.model.results import merge_labels
-from workers.remote.client import Json
-from workers.remote.config import Defaults
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +29,7 @@ MOST_TOKENS = 1024
 """Unless somebody says otherwise: a model that repeats itself in JSON finds no end."""
 SCHEMAS = {Task.LABELS: LABELS_SCHEMA, Task.NSFW: NSFW_SCHEMA}
 
-Ask = Callable[[str, Json], Awaitable[Json]]
+Generate = Callable[[str, JsonObject], Awaitable[JsonObject]]
 """Have some server generate: path, body; the reply in one piece."""
 T = TypeVar("T")
 
@@ -38,7 +37,9 @@ T = TypeVar("T")
 class VisionCaller:
     """Asks one model about one photo."""
 
-    def __init__(self, job: Job, defaults: Defaults, environment: OllamaSettings, ask: Ask) -> None:
+    def __init__(
+        self, job: Job, defaults: Defaults, environment: OllamaSettings, ask: Generate
+    ) -> None:
         """Prepare; ``ask`` raises a VisionError for what cannot be mended."""
         assert job.ollama  # noqa: S101 - the engine sees to it
         self._job, self._ollama, self._defaults = job, job.ollama, defaults
@@ -86,7 +87,7 @@ class VisionCaller:
             reply = await self._ask("/api/generate", self._body(task, text, images))
             try:
                 return await asyncio.to_thread(read, _words(reply))  # mending may take a while
-            except Unusable as err:
+            except UnusableAnswer as err:
                 why = str(err)
                 log.warning("unusable answer", model=self._ollama.model, task=task, reason=why)
         raise OllamaFailed(f"{self._ollama.model} gave no usable {task}, asked twice: {why}")
@@ -101,7 +102,7 @@ class VisionCaller:
         ours = DEFAULTS[task]
         return self._job.prompt or self._defaults.prompts.get(task) or environment[task] or ours
 
-    def _body(self, task: Task, prompt: str, images: Sequence[str]) -> Json:
+    def _body(self, task: Task, prompt: str, images: Sequence[str]) -> JsonObject:
         asked, defaults = self._ollama.body, self._defaults
         fields: Mapping[str, Any] = {
             "system": asked.get("system") or defaults.system or None,
@@ -119,7 +120,7 @@ class VisionCaller:
         }
 
 
-def _words(reply: Json) -> str:
+def _words(reply: JsonObject) -> str:
     """Return what the model said; some put all of it into their thoughts.
 
     Thoughts that were cut off are not it: the answer would have followed.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.catalog import FAMILIES, ModelSpec
 from shared.messages import Caption, Label, Nsfw
-from workers.model.protocol import Ask
+from workers.model.protocol import Instructions
 
 
 class LoadError(Exception):
@@ -39,7 +39,7 @@ class LoadContext:
     """CPU threads; 0 leaves it to the library."""
 
 
-class Parameters(BaseModel):
+class FamilyParameters(BaseModel):
     """Base of a family's parameters in the catalogue; an unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,8 +57,8 @@ class VisionModel(Protocol):
     def prepare(self, image: Image.Image) -> Any:  # noqa: ANN401 - the family's own input
         """Make one upright RGB image ready for :meth:`predict`, on the CPU."""
 
-    def predict(self, batch: Sequence[Any], ask: Ask) -> list[Answer]:
-        """Answer for each prepared image, in order, what ``ask.tasks`` names."""
+    def predict(self, batch: Sequence[Any], ask: Instructions) -> list[Answer]:
+        """Answer for each prepared image, in order, what ``instructions.tasks`` names."""
 
 
 def load_model(

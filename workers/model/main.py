@@ -31,9 +31,9 @@ from shared.vocabulary import WorkerState
 from workers.model import memory
 from workers.model.family import LoadError, VisionModel, load_model
 from workers.model.protocol import (
-    Ask,
     BatchReport,
     Forget,
+    Instructions,
     JobError,
     Prepare,
     Run,
@@ -89,7 +89,7 @@ class Server:
         while True:
             run = self._runs.get()
             jobs = [self._prepared.pop(job).result() for job in run.jobs]
-            send(self._pipe, run_batch(self._model, run.ask, jobs))
+            send(self._pipe, run_batch(self._model, run.instructions, jobs))
 
     def _read(self) -> None:
         while True:
@@ -118,7 +118,9 @@ def prepare(model: VisionModel, images: Sequence[bytes]) -> Prepared:
         return FAILED
 
 
-def run_batch(model: VisionModel, ask: Ask, jobs: Sequence[Prepared]) -> BatchReport:
+def run_batch(
+    model: VisionModel, instructions: Instructions, jobs: Sequence[Prepared]
+) -> BatchReport:
     """Run the model once over the images of all jobs, and combine its answers per job.
 
     A job that could not be prepared fails alone; when the model raises, all others fail. One
@@ -137,11 +139,11 @@ def run_batch(model: VisionModel, ask: Ask, jobs: Sequence[Prepared]) -> BatchRe
     fault: str = ""
     if inputs:
         try:
-            answers = model.predict(inputs, ask)
+            answers = model.predict(inputs, instructions)
             if len(answers) != len(inputs):
                 msg = f"{len(answers)} answers for {len(inputs)} images"
                 raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of the model
-            outcomes |= {i: combine(answers[span], ask.tasks) for i, span in spans.items()}
+            outcomes |= {i: combine(answers[span], instructions.tasks) for i, span in spans.items()}
         except Exception as err:
             log.exception("predict failed", images=len(inputs))
             fault = _fault(err)
@@ -173,7 +175,7 @@ def _load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
     model = load_model(spec, folder, settings.device, settings.torch_threads)
     # The first call pages weights in and compiles kernels; nobody should wait for that.
     blank = Image.new("RGB", (_WARM_UP_SIDE_PX, _WARM_UP_SIDE_PX), "grey")
-    model.predict([model.prepare(blank)], Ask(tasks=spec.tasks))
+    model.predict([model.prepare(blank)], Instructions(tasks=spec.tasks))
     return model
 
 

@@ -17,7 +17,7 @@ from shared.vocabulary import Task, WorkerState
 from workers.model.memory import Memory
 
 
-class Ask(BaseModel):
+class Instructions(BaseModel):
     """What is asked of a batch; jobs with equal asks may share one."""
 
     model_config = ConfigDict(frozen=True)
@@ -45,7 +45,7 @@ class Run(BaseModel):
 
     kind: Literal["run"] = "run"
     jobs: tuple[str, ...]
-    ask: Ask
+    instructions: Instructions
 
 
 class Forget(BaseModel):
@@ -82,9 +82,9 @@ class BatchReport(BaseModel):
     memory: Memory
 
 
-Command = Annotated[Prepare | Run | Forget, Field(discriminator="kind")]
+ModelCommand = Annotated[Prepare | Run | Forget, Field(discriminator="kind")]
 Report = Annotated[StateReport | BatchReport, Field(discriminator="kind")]
-_command: TypeAdapter[Command] = TypeAdapter(Command)
+_model_command: TypeAdapter[ModelCommand] = TypeAdapter(ModelCommand)
 _report: TypeAdapter[Report] = TypeAdapter(Report)
 
 
@@ -97,7 +97,7 @@ def send(pipe: Connection, message: BaseModel, images: Sequence[bytes] = ()) -> 
 
 def receive_command(pipe: Connection) -> tuple[Prepare | Run | Forget, list[bytes]]:
     """Wait for a command and its images; raises ``EOFError`` when the parent is gone."""
-    command = _command.validate_json(pipe.recv_bytes())
+    command = _model_command.validate_json(pipe.recv_bytes())
     count = command.images if isinstance(command, Prepare) else 0
     return command, [pipe.recv_bytes() for _ in range(count)]
 

@@ -17,6 +17,7 @@ import structlog
 from filelock import FileLock
 
 from shared.catalog import ModelSpec
+from shared.units import MEGA
 from workers.model.family import LoadError
 
 log = structlog.get_logger(__name__)
@@ -26,7 +27,6 @@ WEIGHT_PATTERNS = ("model.safetensors", "model-*.safetensors", "pytorch_model*.b
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 OTHER_PATTERNS = ("*.json", "*.txt", "*.model", "LICENSE*", "README.md")
 REPORT_S = 2.0
-MB = 1_000_000
 UNFINISHED = "*.incomplete"
 """What the hub's client calls files that it is fetching, below ``.cache`` in its folder."""
 
@@ -168,7 +168,7 @@ class _Progress:
             # A file of an older revision may be there and larger.
             done = min(sum(map(_size, files)), total)
             share = f"{100 * done / total:.0f} % " if total else ""
-            text = f"{share}({done / MB:.0f} of {total / MB:.0f} MB) of {self._spec.source}"
+            text = f"{share}({done / MEGA:.0f} of {total / MEGA:.0f} MB) of {self._spec.source}"
             log.info("downloading", model=self._spec.name, progress=text)
             self._report(text)
 

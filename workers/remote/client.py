@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx2
 
+from shared.messages import JsonObject
 from workers.remote.config import HostRow
 
 QUICK_S = 5.0
 """For calls that run no model."""
-Json = dict[str, Any]
-OnLine = Callable[[Json], Awaitable[None]]
+OnLine = Callable[[JsonObject], Awaitable[None]]
 
 
 class HostError(Exception):
@@ -51,15 +51,15 @@ class Client:
         """Close all connections."""
         await self._http.aclose()
 
-    async def get(self, path: str) -> Json:
+    async def get(self, path: str) -> JsonObject:
         """Return what the server says of itself."""
         return await self._quick("GET", path)
 
-    async def post(self, path: str, body: Json) -> Json:
+    async def post(self, path: str, body: JsonObject) -> JsonObject:
         """Return the answer to a call that runs no model."""
         return await self._quick("POST", path, body)
 
-    async def ask(self, path: str, body: Json, on_line: OnLine | None = None) -> Json:
+    async def ask(self, path: str, body: JsonObject, on_line: OnLine | None = None) -> JsonObject:
         """Have the server generate, and return the reply as if it had not been streamed.
 
         Always streams, so that silence can be told from work, and so that the server stops
@@ -73,7 +73,7 @@ class Client:
         Raises:
             HostDown, HostError: as their names say.
         """
-        parts: list[Json] = []
+        parts: list[JsonObject] = []
         with _faults_told():
             async with contextlib.AsyncExitStack() as stack:
                 request = self._http.stream("POST", path, json={**body, "stream": True})
@@ -90,7 +90,7 @@ class Client:
                         return _joined(parts)
         raise HostDown("The answer broke off.")
 
-    async def _quick(self, method: str, path: str, body: Json | None = None) -> Json:
+    async def _quick(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         with _faults_told():
             async with asyncio.timeout(QUICK_S):
                 reply = await self._http.request(method, path, json=body)
@@ -98,7 +98,7 @@ class Client:
                 return _read(reply.text)
 
 
-def with_images(body: Json, images: Sequence[bytes]) -> Json:
+def with_images(body: JsonObject, images: Sequence[bytes]) -> JsonObject:
     """Put a job's images where the client had them: in ``images``, or in chat messages."""
     encoded = [base64.b64encode(image).decode() for image in images]
     if "messages" not in body:
@@ -133,7 +133,7 @@ async def _check(reply: httpx2.Response) -> None:
     raise HostError(message, reply.status_code)
 
 
-def _read(text: str) -> Json:
+def _read(text: str) -> JsonObject:
     try:
         value = json.loads(text)
     except ValueError as err:
@@ -145,7 +145,7 @@ def _read(text: str) -> Json:
     return value
 
 
-def _joined(parts: list[Json]) -> Json:
+def _joined(parts: list[JsonObject]) -> JsonObject:
     """Return the last part with the texts of all."""
     whole = dict(parts[-1])
     for name in ("response", "thinking"):
@@ -153,7 +153,7 @@ def _joined(parts: list[Json]) -> Json:
             whole[name] = "".join(part.get(name) or "" for part in parts)
     messages = [part["message"] for part in parts if isinstance(part.get("message"), dict)]
     if messages:
-        message: Json = {"role": "assistant"}
+        message: JsonObject = {"role": "assistant"}
         for part in messages:
             for name, value in part.items():
                 if isinstance(value, (str, list)) and name in message and name != "role":

@@ -1,14 +1,13 @@
 """What the catalogue says of Ollama: servers, healing, and defaults of its models."""
 
 import re
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.catalog import OLLAMA, Catalog, ModelSpec
 from shared.settings import OllamaSettings
-from shared.vocabulary import Task
+from workers.llm.defaults import Defaults
 
 DEFAULT_URL = "http://localhost:11434"
 DEFAULT_PORT = 11434
@@ -54,19 +53,7 @@ class Healing(_Strict):
     restart_interval_s: int = Field(1800, ge=1, description="least time between two restarts")
 
 
-class Defaults(_Strict):
-    """What a model is asked with when the request does not say; parameters of any row."""
-
-    prompts: dict[Task, str] = {}
-    system: str = ""
-    options: dict[str, Any] = {}
-    think: Any = False
-    format: Any = None
-    keep_alive: Any = None
-    threshold: float = Field(0.5, ge=0, le=1, description="NSFW scores from here on are unsafe")
-
-
-class Parameters(Defaults):
+class RemoteParameters(Defaults):
     """Parameters of the row ``ollama``."""
 
     hosts: tuple[HostRow, ...] = ()
@@ -105,10 +92,10 @@ def defaults_of(catalog: Catalog, model: str) -> Defaults:
     return parameters_of(catalog.get(OLLAMA))
 
 
-def parameters_of(row: ModelSpec) -> Parameters:
+def parameters_of(row: ModelSpec) -> RemoteParameters:
     """Return the parameters of the row ``ollama``.
 
     Raises:
         ValueError: they are wrong.
     """
-    return Parameters.model_validate(row.parameters)
+    return RemoteParameters.model_validate(row.parameters)

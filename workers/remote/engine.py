@@ -1,7 +1,6 @@
 """The engine of Ollama's models: no model process, but servers elsewhere. One event loop.
 
-It has the surface of :class:`workers.engine.loop.Engine`, so that Celery's side cannot tell them
-apart.
+An :class:`workers.engine.interface.Engine`, as the local one is.
 """
 
 import asyncio
@@ -17,14 +16,14 @@ import structlog
 from shared.catalog import Catalog, ModelSpec
 from shared.errors import BadRequest, ModelFailed, VisionError
 from shared.images import for_ollama
-from shared.messages import Outcome, Result
+from shared.messages import JsonObject, Outcome, Result
 from shared.redis.store import EngineStatus, Store
 from shared.settings import Settings
 from shared.vocabulary import OllamaCall, WorkerState
-from workers.engine.batching import Dropped, HandedBack, Item
-from workers.engine.status import Stats
+from workers.engine.job import Dropped, EngineJob, Requeued
+from workers.engine.status import StatusTracker
 from workers.llm.vision import VisionCaller
-from workers.remote.client import Json, with_images
+from workers.remote.client import with_images
 from workers.remote.config import defaults_of, parameters_of
 from workers.remote.healer import Healer
 from workers.remote.pool import Pool
@@ -38,7 +37,7 @@ VOID_S = 1.0
 STOP_S = 5.0
 
 
-class OllamaEngine:
+class RemoteEngine:
     """Spreads jobs over the servers, moves them when one fails, and heals what became slow."""
 
     def __init__(self, settings: Settings, catalog: Catalog, spec: ModelSpec, store: Store) -> None:
@@ -50,12 +49,12 @@ class OllamaEngine:
         self._settings, self._catalog, self._spec, self._store = settings, catalog, spec, store
         self._parameters = parameters_of(spec)
         self._servers = self._parameters.servers(settings.ollama)
-        self._stats = Stats(1)
+        self._tracker = StatusTracker(1)
         self.on_batch: Callable[[float], None] = lambda _: None
         """Called in the engine's thread with the seconds that each answer took."""
-        self._stats.set_state(WorkerState.LOADING)
-        self._calls: dict[asyncio.Task[None], Item] = {}
-        self._begun: set[Item] = set()
+        self._tracker.set_state(WorkerState.LOADING)
+        self._calls: dict[asyncio.Task[None], EngineJob] = {}
+        self._begun: set[EngineJob] = set()
         self._draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
@@ -75,20 +74,20 @@ class OllamaEngine:
     @property
     def status(self) -> EngineStatus:
         """What the engine does and has done."""
-        return self._stats.status
+        return self._tracker.status
 
     def start(self) -> None:
         """Start looking at the servers; returns at once."""
         self._thread.start()
         self._started.wait()
 
-    def submit(self, item: Item) -> "Future[Result]":
+    def submit(self, item: EngineJob) -> "Future[Result]":
         """Hand in a job.
 
-        Its future raises ``Dropped``, ``HandedBack`` or a :class:`VisionError`.
+        Its future raises ``Dropped``, ``Requeued`` or a :class:`VisionError`.
         """
         if not self._post(lambda: self._take(item)):
-            item.future.set_exception(HandedBack())  # Celery's last threads, after the end
+            item.future.set_exception(Requeued())  # Celery's last threads, after the end
         return item.future
 
     def drain(self) -> None:
@@ -152,9 +151,9 @@ class OllamaEngine:
         self._helpers.add(task)
         task.add_done_callback(self._helpers.discard)
 
-    def _take(self, item: Item) -> None:
+    def _take(self, item: EngineJob) -> None:
         if self._draining:
-            item.future.set_exception(HandedBack())
+            item.future.set_exception(Requeued())
             return
         task = asyncio.create_task(self._serve(item))
         self._calls[task] = item
@@ -175,7 +174,7 @@ class OllamaEngine:
                 continue
             try:
                 ids = [item.task_id for item in calls.values()]
-                gone = await asyncio.to_thread(self._store.void_of, ids)
+                gone = await asyncio.to_thread(self._store.cancelled_among, ids)
             except redis.RedisError as err:
                 log.warning("cannot ask who has gone", error=str(err))
                 continue
@@ -183,7 +182,7 @@ class OllamaEngine:
                 if item.task_id in gone:
                     task.cancel()
 
-    async def _serve(self, item: Item) -> None:
+    async def _serve(self, item: EngineJob) -> None:
         """Run one job and resolve its future, whatever happens."""
         structlog.contextvars.bind_contextvars(request_id=item.job.request_id, task_id=item.task_id)
         outcome: BaseException | Result
@@ -193,8 +192,8 @@ class OllamaEngine:
         except TimeoutError:
             outcome = Dropped()
         except asyncio.CancelledError:
-            handed_back = self._draining and item not in self._begun
-            outcome = HandedBack() if handed_back else Dropped()
+            requeued = self._draining and item not in self._begun
+            outcome = Requeued() if requeued else Dropped()
         except VisionError as err:
             outcome = err
         except Exception:
@@ -206,7 +205,7 @@ class OllamaEngine:
         else:
             item.future.set_exception(outcome)
 
-    async def _answer(self, item: Item) -> Result:
+    async def _answer(self, item: EngineJob) -> Result:
         ask = item.job.ollama
         if ask is None:
             raise BadRequest("The job names no model of Ollama.")
@@ -216,7 +215,7 @@ class OllamaEngine:
         started, begun = time.monotonic(), partial(self._begun.add, item)
         if ask.call == OllamaCall.VISION:
 
-            async def generate(path: str, body: Json) -> Json:
+            async def generate(path: str, body: JsonObject) -> JsonObject:
                 return await self._asker.ask(path, body, begun)
 
             defaults = defaults_of(self._catalog, ask.model)
@@ -227,11 +226,11 @@ class OllamaEngine:
             on_line = partial(self._pass_on, item.task_id) if ask.stream else None
             raw = await self._asker.ask(f"/api/{ask.call}", body, begun, on_line)
             result = Outcome(raw=raw)
-        self._stats.batch_done(1, len(images), self._stats.memory)
+        self._tracker.batch_done(1, len(images), self._tracker.memory)
         self.on_batch(time.monotonic() - started)
         return result
 
-    async def _pass_on(self, task_id: str, line: Json) -> None:
+    async def _pass_on(self, task_id: str, line: JsonObject) -> None:
         await asyncio.to_thread(self._store.push_part, task_id, line)
 
     # What others see.
@@ -239,8 +238,8 @@ class OllamaEngine:
     async def _announce(self) -> None:
         """Publish state and, for the front door, what the servers have."""
         hosts = self._pool.hosts
-        self._stats.hosts = tuple(host.status() for host in hosts)
-        self._stats.set_state(*state_of(self._pool))
+        self._tracker.hosts = tuple(host.status() for host in hosts)
+        self._tracker.set_state(*state_of(self._pool))
         try:
             await asyncio.to_thread(self._store.put_snapshot, snapshot_of(hosts))
         except redis.RedisError as err:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import structlog
 
+from shared.messages import JsonObject
 from shared.settings import OllamaSettings
-from workers.remote.client import HostDown, HostError, Json
+from workers.remote.client import HostDown, HostError
 from workers.remote.config import Healing
 from workers.remote.host import Host, full_name
 from workers.remote.meters import Sample, tokens_per_s
@@ -57,7 +58,7 @@ class Healer:
         self._pause_s: dict[tuple[str, str], float] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
 
-    def consider(self, host: Host, model: str, reply: Json, at_once: int) -> None:
+    def consider(self, host: Host, model: str, reply: JsonObject, at_once: int) -> None:
         """Take note of an answer, and begin to heal when the last ones were bad.
 
         Args:

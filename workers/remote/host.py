@@ -5,8 +5,9 @@ import time
 from collections import Counter
 from typing import Any, NamedTuple
 
+from shared.messages import JsonObject
 from shared.redis.store import OllamaHost
-from workers.remote.client import Client, Json
+from workers.remote.client import Client
 from workers.remote.config import Healing, HostRow
 from workers.remote.meters import Crowd, Pace
 
@@ -38,8 +39,8 @@ class Host:
         self.up, self.asked, self.error = False, False, ""
         self.up_at = time.monotonic()
         self.version = ""
-        self.tags: list[Json] = []
-        self.ps: list[Json] = []
+        self.tags: list[JsonObject] = []
+        self.ps: list[JsonObject] = []
         self.running: Counter[str] = Counter()
         self.crowd = Crowd()
         self.healing: set[str] = set()
@@ -47,7 +48,7 @@ class Host:
         self.heals: Counter[str] = Counter()
         self._paces: dict[str, Pace] = {}
         self._rests: dict[str, _Rest] = {}
-        self._manners: dict[str, Json] = {}
+        self._manners: dict[str, JsonObject] = {}
 
     @property
     def name(self) -> str:
@@ -100,7 +101,7 @@ class Host:
         for pace in self._paces.values():
             pace.forget()
 
-    def remember(self, model: str, body: Json) -> None:
+    def remember(self, model: str, body: JsonObject) -> None:
         """Keep what a request says of how the model is loaded, and for how long.
 
         One without a prompt only has it loaded or unloaded, and says nothing of use.
@@ -113,7 +114,7 @@ class Host:
         if body.get("keep_alive") is not None:
             self._manners[model]["keep_alive"] = body["keep_alive"]
 
-    def manners(self, model: str) -> Json:
+    def manners(self, model: str) -> JsonObject:
         """Return ``options`` and ``keep_alive`` that the model was last asked with here."""
         return self._manners.get(model, {"options": {}})
 

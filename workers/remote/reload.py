@@ -5,7 +5,8 @@ from collections.abc import Awaitable
 
 import structlog
 
-from workers.remote.client import HostError, Json
+from shared.messages import JsonObject
+from workers.remote.client import HostError
 from workers.remote.host import Host
 from workers.remote.meters import tokens_per_s
 from workers.remote.pool import Pool
@@ -85,7 +86,7 @@ async def _is_loaded(host: Host, model: str) -> bool:
     return host.gpu_share(model) is not None
 
 
-async def _within(seconds: float, call: Awaitable[Json]) -> Json:
+async def _within(seconds: float, call: Awaitable[JsonObject]) -> JsonObject:
     try:
         async with asyncio.timeout(seconds):
             return await call

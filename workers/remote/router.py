@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection
 import structlog
 
 from shared.errors import BadRequest, OllamaFailed
-from workers.remote.client import HostDown, HostError, HostStalled, Json, OnLine
+from shared.messages import JsonObject
+from workers.remote.client import HostDown, HostError, HostStalled, OnLine
 from workers.remote.healer import Healer
 from workers.remote.host import Host, full_name
 from workers.remote.pool import Pool
@@ -30,8 +31,12 @@ class Asker:
         self._pool, self._healer, self._stall_s = pool, healer, stall_s
 
     async def ask(
-        self, path: str, body: Json, begun: Callable[[], object], on_line: OnLine | None = None
-    ) -> Json:
+        self,
+        path: str,
+        body: JsonObject,
+        begun: Callable[[], object],
+        on_line: OnLine | None = None,
+    ) -> JsonObject:
         """Have a server generate.
 
         Args:
@@ -75,7 +80,7 @@ class Asker:
                 await self._pool.release(host, model)
             await asyncio.sleep(RETRY_S if host in tried[:-1] else 0)
 
-    async def show(self, model: str, body: Json) -> Json:
+    async def show(self, model: str, body: JsonObject) -> JsonObject:
         """Return what a server tells of a model.
 
         Raises:
@@ -90,8 +95,8 @@ class Asker:
         raise OllamaFailed(f"{model}: {error.message}")
 
     async def _unless_stalled(
-        self, host: Host, path: str, body: Json, call: "_Call", tried: Collection[Host]
-    ) -> Json:
+        self, host: Host, path: str, body: JsonObject, call: "_Call", tried: Collection[Host]
+    ) -> JsonObject:
         """Ask one server, but give up on its silence where another one is still to be tried.
 
         Where none is, it may be loading for long: asked anew it would begin again.
@@ -142,7 +147,7 @@ class _Call:
         self.passed_on = False
         self.heard_at = time.monotonic()
 
-    async def hear(self, line: Json) -> None:
+    async def hear(self, line: JsonObject) -> None:
         """Take a part of the reply."""
         self.heard_at = time.monotonic()
         if self._on_line:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from shared.messages import JsonObject
 from shared.redis.store import OllamaSnapshot
 from shared.vocabulary import WorkerState
-from workers.remote.client import Json
 from workers.remote.host import Host
 from workers.remote.pool import Pool
 
@@ -36,7 +36,7 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-def _merged(lists: Sequence[Sequence[Json]]) -> tuple[Json, ...]:
+def _merged(lists: Sequence[Sequence[JsonObject]]) -> tuple[JsonObject, ...]:
     """Return the entries of all servers, each name once."""
     by_name = {str(entry.get("name")): entry for entries in lists for entry in entries}
     return tuple(by_name[name] for name in sorted(by_name))

@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from shared.messages import Caption, Label, Nsfw, share
+from shared.messages import Caption, Label, Nsfw, clamp01
 from shared.vocabulary import NsfwStatus
-from workers.model.family import Parameters
+from workers.model.family import FamilyParameters
 from workers.runtime.imagenet import ImageNetClass
 
 SAFE_CLASSES = frozenset({"Neutral", "Drawing"})
@@ -15,14 +15,14 @@ SURE = 0.5
 MOST_CAPTION_LABELS = 3
 
 
-class LabelParameters(Parameters):
+class LabelParameters(FamilyParameters):
     """How labels are chosen."""
 
     min_confidence: float = 0.2
     most_labels: int = 8
 
 
-def labels_from(
+def labels_from_classes(
     probabilities: Sequence[float], classes: Sequence[ImageNetClass], rules: LabelParameters
 ) -> tuple[Label, ...]:
     """Choose labels from the probabilities of all classes, most confident first.
@@ -36,7 +36,7 @@ def labels_from(
         row.name.casefold(): Label(
             name=row.name,
             priority=row.priority,
-            confidence=share(probability),
+            confidence=clamp01(probability),
             categories=row.categories,
         )
         # Ascending: of two classes with the same name the surer one stays.
@@ -51,13 +51,13 @@ def labels_from(
     for (name, *above), total in _category_sums(probabilities, classes):
         if total >= SURE and name not in covered:  # a class may have the category's name
             found[name.casefold()] = Label(
-                name=name, confidence=share(total), categories=tuple(above)
+                name=name, confidence=clamp01(total), categories=tuple(above)
             )
             covered |= {name, *above}
     chosen = sorted(found.values(), key=lambda label: -label.confidence)[: rules.most_labels]
     top = chosen[0].confidence if chosen else 1.0
     return tuple(
-        label.model_copy(update={"topicality": share(label.confidence / top)}) for label in chosen
+        label.model_copy(update={"topicality": clamp01(label.confidence / top)}) for label in chosen
     )
 
 
@@ -79,7 +79,7 @@ def _category_sums(
     )
 
 
-def caption_from(labels: Sequence[Label]) -> Caption:
+def caption_from_labels(labels: Sequence[Label]) -> Caption:
     """Put a caption together from labels, and say so in ``composed_from``.
 
     Labels that only compete for what another one names already are left out: of the classes in a
@@ -96,7 +96,7 @@ def caption_from(labels: Sequence[Label]) -> Caption:
     return Caption(text=text, composed_from="labels")
 
 
-def nsfw_from(
+def nsfw_from_classes(
     probabilities: Sequence[float],
     names: Sequence[str],
     meaning: Mapping[str, str],
@@ -113,10 +113,10 @@ def nsfw_from(
     scores: dict[str, float] = defaultdict(float)
     for probability, name in zip(probabilities, names, strict=True):
         scores[meaning[name]] += probability
-    score = share(sum(value for name, value in scores.items() if name not in SAFE_CLASSES))
+    score = clamp01(sum(value for name, value in scores.items() if name not in SAFE_CLASSES))
     return Nsfw(
         status=NsfwStatus.UNSAFE if score >= threshold else NsfwStatus.SAFE,
         score=score,
         threshold=threshold,
-        **{name.lower(): share(value) for name, value in scores.items()},
+        **{name.lower(): clamp01(value) for name, value in scores.items()},
     )

@@ -9,7 +9,7 @@ import transformers
 from PIL import Image
 from transformers.image_processing_backends import PilBackend
 
-from workers.model.family import LoadContext, LoadError, Parameters
+from workers.model.family import FamilyParameters, LoadContext, LoadError
 from workers.runtime.crop import centre_of_strip
 from workers.runtime.device import (
     DtypeName,
@@ -26,7 +26,7 @@ UNUSED = ("pooler", "position_ids")
 """Weights that published checkpoints lack and that no answer here depends on."""
 
 
-class PretrainedParameters(Parameters):
+class PretrainedParameters(FamilyParameters):
     """Parameters of every family of transformers."""
 
     dtype: DtypeName | Literal["auto"] = "auto"

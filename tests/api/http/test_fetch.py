@@ -11,10 +11,10 @@ import pytest
 
 from api.http.fetch import MAX_REDIRECTS, AllowList, fetch
 from shared.errors import BadRequest, ImageFetchFailed, TooLarge
+from shared.units import MEGA
 
 BODY = b"the bytes of an image"
-MB = 1_000_000
-FLOOD = 48 * MB
+FLOOD = 48 * MEGA
 """More than all buffers between server and client hold."""
 LOOPBACK_SPELLINGS = (
     *("127.0.0.1", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0.0.0.0"),
@@ -103,7 +103,7 @@ class Page(BaseHTTPRequestHandler):
         self.flood("", 302, Location="/image")
 
     def drip(self, _: str) -> None:
-        self.begin(200, Content_Length=MB)
+        self.begin(200, Content_Length=MEGA)
         self.drip_headers("")
 
     def drip_headers(self, _: str) -> None:
@@ -214,13 +214,13 @@ def test_the_body_of_a_redirect_is_not_read(site: Site) -> None:
 
 
 def test_a_body_as_large_as_the_limit_is_returned(site: Site) -> None:
-    assert get(site.url(f"length/{MB}")) == bytes(MB)
+    assert get(site.url(f"length/{MEGA}")) == bytes(MEGA)
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(f"length/{MB + 1}", id="one-byte-over"),
+        pytest.param(f"length/{MEGA + 1}", id="one-byte-over"),
         pytest.param(f"announce/{FLOOD}", id="announced-only"),
         pytest.param("flood", id="without-content-length"),
     ],

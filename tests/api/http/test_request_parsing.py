@@ -12,7 +12,7 @@ from werkzeug.test import encode_multipart
 
 from api import _Request
 from api.dispatch import ClientGone
-from api.http.request_parsing import Ask, read_images, read_request
+from api.http.request_parsing import ParsedRequest, read_images, read_request
 from api.schemas import VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge, UndecodableImage
 from shared.messages import Options
@@ -33,7 +33,7 @@ PNG = picture()
 BASE64 = base64.b64encode(PNG).decode()
 
 
-def read(**request: Any) -> Ask:
+def read(**request: Any) -> ParsedRequest:
     """Read a request as the routes do."""
     app = flask.Flask("test")
     app.request_class = _Request
@@ -41,12 +41,12 @@ def read(**request: Any) -> Ask:
         return read_request(flask.request)
 
 
-def read_json(body: object) -> Ask:
+def read_json(body: object) -> ParsedRequest:
     return read(method="POST", data=body if isinstance(body, bytes) else json.dumps(body))
 
 
 def images_of(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> list[bytes]:
-    return read_images(Ask(VisionRequest(images=sources, url=url), uploads), SETTINGS)
+    return read_images(ParsedRequest(VisionRequest(images=sources, url=url), uploads), SETTINGS)
 
 
 def test_the_sample_is_awkward_enough_to_tell_the_alphabets_apart() -> None:
@@ -285,14 +285,14 @@ def test_a_query_carries_the_fields_of_one_image(method: str) -> None:
 
     ask = read(method=method, query_string={**query, "prompt": "hi", "nobody": "knows"})
 
-    assert ask == Ask(VisionRequest(**query, prompt="hi"), ())
+    assert ask == ParsedRequest(VisionRequest(**query, prompt="hi"), ())
 
 
 @pytest.mark.parametrize("name", ["images", "options"])
 def test_a_query_ignores_the_fields_that_only_bodies_have(name: str) -> None:
     ask = read(method="GET", query_string={"model": "blip", name: "x"})
 
-    assert ask == Ask(VisionRequest(model="blip"), ())
+    assert ask == ParsedRequest(VisionRequest(model="blip"), ())
 
 
 def test_json_that_curl_calls_a_form_is_read_as_json() -> None:
@@ -322,7 +322,7 @@ def test_the_id_of_a_malformed_request_comes_back_all_the_same() -> None:
 
 
 def test_fetching_ends_when_the_client_has_gone_or_time_is_over() -> None:
-    ask = Ask(VisionRequest(images=("http://127.0.0.1:1/",)), ())
+    ask = ParsedRequest(VisionRequest(images=("http://127.0.0.1:1/",)), ())
     with pytest.raises(ClientGone):
         read_images(ask, SETTINGS, gone=lambda: True)
     with pytest.raises(DeadlineExceeded):

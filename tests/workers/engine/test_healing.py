@@ -13,9 +13,9 @@ from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from tests.engines import caption, captions, expected, item, running
 from tests.stack import TESTS, wait_for
-from workers.engine import setbacks
-from workers.engine.batching import HandedBack
-from workers.engine.loop import Engine
+from workers.engine import faults
+from workers.engine.job import Requeued
+from workers.engine.loop import LocalEngine
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,7 @@ def test_images_are_decoded_while_the_batch_before_them_runs() -> None:
 
 
 def test_deaths_in_a_row_end_in_failure_with_the_reason_and_a_pause() -> None:
-    options = {"max_failures": 3, "poison_s": 0}
+    options = {"max_failures": 3, "quarantine_s": 0}
     with running(engine=options, crash_on_red=9) as engine:
         refused = []
         for _ in range(2):
@@ -112,7 +112,7 @@ def test_a_model_that_failed_stays_failed_whatever_an_operator_wanted_before() -
 def test_an_operators_recycle_ends_the_pause_of_a_failed_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(setbacks, "FIRST_PAUSE_S", 3600.0)
+    monkeypatch.setattr(faults, "FIRST_PAUSE_S", 3600.0)
     with running(crash_on_red=9, engine={"max_failures": 1}) as engine:
         with pytest.raises(ModelUnavailable):
             engine.submit(item(9)).result(30)
@@ -138,8 +138,8 @@ def test_a_process_that_dies_again_while_loading_is_a_failure_with_a_reason() ->
         assert "the process ended: exit code -9" in engine.status.reason
 
 
-def loading_pid(engine: Engine, but: set[int]) -> int | None:
-    return next((process.pid for process in engine._processes if process.pid not in but), None)
+def loading_pid(engine: LocalEngine, but: set[int]) -> int | None:
+    return next((process.pid for process in engine._supervisor if process.pid not in but), None)
 
 
 def test_a_load_without_enough_memory_says_so() -> None:
@@ -154,7 +154,7 @@ def test_a_damaged_file_of_weights_is_a_failed_load_with_the_reason(tmp_path: Pa
     weights.write_bytes(weights.read_bytes()[:100_000])
     row = {"name": "damaged", "family": "vision_encoder_decoder", "source": "none/needed"}
     settings = Settings(models_dir=tmp_path)
-    engine = Engine(settings, ModelSpec.model_validate(row), lambda _: set())
+    engine = LocalEngine(settings, ModelSpec.model_validate(row), lambda _: set())
     engine.start()
     try:
         wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED or None, 60)
@@ -215,7 +215,7 @@ def test_a_job_that_runs_out_of_memory_while_the_worker_stops_is_handed_back() -
         future = engine.submit(item(9))
         wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY or None, 10)
         engine.drain()
-        assert type(future.exception(30)) is HandedBack
+        assert type(future.exception(30)) is Requeued
 
 
 # Recycling

@@ -9,7 +9,7 @@ from shared.errors import ModelFailed, UndecodableImage
 from shared.vocabulary import Task, WorkerState
 from tests.engines import caption, captions, expected, item, running
 from tests.stack import wait_for
-from workers.engine.batching import Dropped, HandedBack
+from workers.engine.job import Dropped, Requeued
 
 # Batches
 
@@ -88,10 +88,10 @@ def test_a_model_that_raises_goes_on_in_the_same_process() -> None:
         assert engine.status.model_pid == pid
 
 
-def test_late_and_void_jobs_never_reach_the_model() -> None:
-    void = item(9)
-    with running(void=lambda _: {void.task_id}, crash_on_red=9) as engine:
-        for unwanted in (item(9, deadline_s=-1), void):
+def test_late_and_cancelled_jobs_never_reach_the_model() -> None:
+    cancelled = item(9)
+    with running(find_cancelled=lambda _: {cancelled.task_id}, crash_on_red=9) as engine:
+        for unwanted in (item(9, deadline_s=-1), cancelled):
             with pytest.raises(Dropped):
                 engine.submit(unwanted).result(30)
         assert caption(engine, 1)
@@ -116,8 +116,8 @@ def test_a_drain_finishes_the_running_batch_and_hands_back_the_rest() -> None:
         late = engine.submit(item(9))
         ends = [type(future.exception(30)) for future in futures]
         assert ends[0] is type(None)
-        assert ends[-1] is HandedBack
-        assert type(late.exception(30)) is HandedBack
+        assert ends[-1] is Requeued
+        assert type(late.exception(30)) is Requeued
 
 
 def test_close_ends_the_model_process_and_later_jobs_are_handed_back() -> None:
@@ -125,4 +125,4 @@ def test_close_ends_the_model_process_and_later_jobs_are_handed_back() -> None:
         assert caption(engine, 0)
         process = psutil.Process(engine.status.model_pid)
     assert not process.is_running()
-    assert type(engine.submit(item(1)).exception(5)) is HandedBack
+    assert type(engine.submit(item(1)).exception(5)) is Requeued

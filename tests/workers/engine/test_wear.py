@@ -6,37 +6,36 @@ import pytest
 
 from shared.catalog import EngineOptions
 from shared.messages import Options
+from shared.units import MEGA
 from tests.engines import item
-from workers.engine.batching import Pending
-from workers.engine.setbacks import FIRST_PAUSE_S, Setbacks
-from workers.engine.status import WINDOW_S, Stats
+from workers.engine.batching import BatchQueue
+from workers.engine.faults import FIRST_PAUSE_S, FailureBackoff
+from workers.engine.status import WINDOW_S, StatusTracker
 from workers.engine.supervisor import wants_standby
-from workers.engine.wear import BASELINE_BATCHES, Health, Recycle
+from workers.engine.wear import BASELINE_BATCHES, RestartReason, WearMonitor
 from workers.model.memory import Memory
-
-MB = 1_000_000
 
 
 @pytest.mark.parametrize("where", ["used", "resident"])
 def test_growth_of_the_devices_or_the_hosts_memory_is_wear(where: str) -> None:
-    health = Health(EngineOptions(recycle_growth_mb=100))
+    health = WearMonitor(EngineOptions(recycle_growth_mb=100))
     for n in range(BASELINE_BATCHES + 3):
         assert health.verdict() is None, n
-        health.note("kind", 1, 0.1, Memory(**{where: n * 30 * MB}))
+        health.note("kind", 1, 0.1, Memory(**{where: n * 30 * MEGA}))
     for n in (9, 10):
-        health.note("kind", 1, 0.1, Memory(**{where: n * 30 * MB}))
-    assert health.verdict() == Recycle.MEMORY
+        health.note("kind", 1, 0.1, Memory(**{where: n * 30 * MEGA}))
+    assert health.verdict() == RestartReason.MEMORY
 
 
 def test_only_batches_of_one_kind_and_size_are_compared() -> None:
-    health = Health(EngineOptions(slow_factor=2, slow_batches=3))
+    health = WearMonitor(EngineOptions(slow_factor=2, slow_batches=3))
     for kind, images, seconds in (("caption", 1, 0.1), ("caption", 4, 0.4), ("labels", 1, 1.0)):
         for _ in range(20):
             health.note(kind, images, seconds, Memory())
     assert health.verdict() is None
     for _ in range(3):
         health.note("labels", 1, 2.1, Memory())
-    assert health.verdict() == Recycle.SLOW
+    assert health.verdict() == RestartReason.SLOW
 
 
 @pytest.mark.parametrize(
@@ -46,26 +45,26 @@ def test_only_batches_of_one_kind_and_size_are_compared() -> None:
 def test_a_successor_is_loaded_beside_where_memory_allows(
     option: str, free: int, wanted: str
 ) -> None:
-    wants = wants_standby(option, Memory(used=10 * MB, free=free * MB))
+    wants = wants_standby(option, Memory(used=10 * MEGA, free=free * MEGA))
     assert wants == (wanted == "yes")
 
 
 def test_pauses_double_until_a_batch_succeeds() -> None:
-    setbacks = Setbacks(most=2)
+    backoff = FailureBackoff(most=2)
     pauses = []
     for _ in range(3):
-        assert [setbacks.failed(), setbacks.failed()] == [False, True]
-        pauses.append(setbacks.give_up())
-        setbacks.loaded()  # a load alone is no success
+        assert [backoff.failed(), backoff.failed()] == [False, True]
+        pauses.append(backoff.give_up())
+        backoff.loaded()  # a load alone is no success
     assert pauses == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
-    setbacks.succeeded()
-    assert setbacks.give_up() == FIRST_PAUSE_S
+    backoff.succeeded()
+    assert backoff.give_up() == FIRST_PAUSE_S
 
 
 def test_the_rate_falls_when_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    seen = Stats(8)
+    seen = StatusTracker(8)
     seen.batch_done(1, 6, Memory())
     assert seen.status.images_per_s == pytest.approx(6 / WINDOW_S)
     now += WINDOW_S + 1
@@ -74,7 +73,7 @@ def test_the_rate_falls_when_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_seeded_job_is_run_alone_for_others_would_change_its_answer() -> None:
-    pending = Pending()
+    pending = BatchQueue()
     seeded, plain = Options(seed=1, temperature=1.0), Options(temperature=1.0)
     for options in (seeded, seeded, plain, plain):
         pending.add(item(1, options=options))

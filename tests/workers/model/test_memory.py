@@ -3,9 +3,8 @@
 import sys
 from pathlib import Path
 
+from shared.units import MEGA
 from workers.model.memory import container_free
-
-MB = 1_000_000
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -18,18 +17,18 @@ def write(folder: Path, **files: str) -> Path:
 def test_limit_less_usage_plus_idle_file_cache(tmp_path: Path) -> None:
     write(
         tmp_path,
-        memory__max=f"{900 * MB}\n",
-        memory__current=f"{500 * MB}\n",
-        memory__stat=f"anon 7\ninactive_file {100 * MB}\n",
+        memory__max=f"{900 * MEGA}\n",
+        memory__current=f"{500 * MEGA}\n",
+        memory__stat=f"anon 7\ninactive_file {100 * MEGA}\n",
     )
-    assert container_free(tmp_path) == 500 * MB
+    assert container_free(tmp_path) == 500 * MEGA
 
 
 def test_the_older_hierarchy_is_read_too(tmp_path: Path) -> None:
     write(
         tmp_path / "memory",
-        memory__limit_in_bytes=f"{900 * MB}\n",
-        memory__usage_in_bytes=f"{950 * MB}\n",
+        memory__limit_in_bytes=f"{900 * MEGA}\n",
+        memory__usage_in_bytes=f"{950 * MEGA}\n",
         memory__stat="total_inactive_file 0\n",
     )
     assert container_free(tmp_path) == 0

@@ -2,7 +2,12 @@ import pytest
 
 from shared.messages import Label
 from shared.vocabulary import NsfwStatus
-from workers.runtime.classes import LabelParameters, caption_from, labels_from, nsfw_from
+from workers.runtime.classes import (
+    LabelParameters,
+    caption_from_labels,
+    labels_from_classes,
+    nsfw_from_classes,
+)
 from workers.runtime.imagenet import ImageNetClass
 
 TABBY = ImageNetClass("tabby cat", ("cat", "animal"), 0)
@@ -18,7 +23,7 @@ FREEPIK = {"neutral": "Neutral", "low": "Sexy", "medium": "Hentai", "high": "Por
 def labels(
     probabilities: dict[ImageNetClass, float], rules: LabelParameters | None = None
 ) -> list[Label]:
-    chosen = labels_from(
+    chosen = labels_from_classes(
         list(probabilities.values()), list(probabilities), rules or LabelParameters()
     )
     return list(chosen)
@@ -146,7 +151,7 @@ def test_rounding_errors_of_a_sum_stay_within_a_share() -> None:
     ],
 )
 def test_a_caption_names_up_to_three_labels_and_says_so(names: list[str], text: str) -> None:
-    caption = caption_from([Label(name=name, confidence=0.5) for name in names])
+    caption = caption_from_labels([Label(name=name, confidence=0.5) for name in names])
 
     assert (caption.text, caption.composed_from) == (text, "labels")
 
@@ -162,7 +167,7 @@ def test_a_caption_names_up_to_three_labels_and_says_so(names: list[str], text: 
 def test_a_caption_does_not_name_a_thing_twice(
     probabilities: dict[ImageNetClass, float], text: str
 ) -> None:
-    assert caption_from(labels(probabilities)).text == text
+    assert caption_from_labels(labels(probabilities)).text == text
 
 
 @pytest.mark.parametrize(
@@ -178,13 +183,13 @@ def test_a_caption_does_not_name_a_thing_twice(
 def test_a_verdict_is_the_sum_of_all_unsafe_classes_against_the_threshold(
     probabilities: list[float], status: NsfwStatus, score: float
 ) -> None:
-    verdict = nsfw_from(probabilities, list(FREEPIK), FREEPIK, 0.992)
+    verdict = nsfw_from_classes(probabilities, list(FREEPIK), FREEPIK, 0.992)
 
     assert (verdict.status, verdict.score, verdict.threshold) == (status, score, 0.992)
 
 
 def test_classes_are_translated_and_those_the_model_does_not_know_are_absent() -> None:
-    verdict = nsfw_from([0.4, 0.3, 0.2, 0.1], list(FREEPIK), FREEPIK, 0.5)
+    verdict = nsfw_from_classes([0.4, 0.3, 0.2, 0.1], list(FREEPIK), FREEPIK, 0.5)
 
     assert (verdict.neutral, verdict.sexy, verdict.hentai, verdict.porn) == (0.4, 0.3, 0.2, 0.1)
     assert verdict.drawing is None
@@ -193,7 +198,7 @@ def test_classes_are_translated_and_those_the_model_does_not_know_are_absent() -
 def test_drawings_are_safe_and_classes_of_one_meaning_are_summed() -> None:
     meaning = {"photo": "Neutral", "sketch": "Drawing", "nude": "Porn", "sex": "Porn"}
 
-    verdict = nsfw_from([0.2, 0.4, 0.3, 0.1], list(meaning), meaning, 0.5)
+    verdict = nsfw_from_classes([0.2, 0.4, 0.3, 0.1], list(meaning), meaning, 0.5)
 
     assert (verdict.status, verdict.score) == (NsfwStatus.SAFE, 0.4)
     assert (verdict.neutral, verdict.drawing, verdict.porn) == (0.2, 0.4, 0.4)
@@ -201,4 +206,4 @@ def test_drawings_are_safe_and_classes_of_one_meaning_are_summed() -> None:
 
 def test_scores_that_do_not_fit_the_classes_are_a_bug_and_not_a_verdict() -> None:
     with pytest.raises(ValueError, match="zip"):
-        nsfw_from([0.5], list(FREEPIK), FREEPIK, 0.5)
+        nsfw_from_classes([0.5], list(FREEPIK), FREEPIK, 0.5)

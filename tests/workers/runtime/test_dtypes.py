@@ -22,7 +22,7 @@ from workers.families.blip import Blip, FusedAttention
 from workers.families.kosmos2 import Kosmos2
 from workers.families.vision_encoder_decoder import VisionEncoderDecoder
 from workers.model.family import LoadError, VisionModel, load_model
-from workers.model.protocol import Ask
+from workers.model.protocol import Instructions
 from workers.runtime import device
 from workers.runtime.device import DtypeName, pick_dtype
 from workers.runtime.pretrained import pixels
@@ -52,9 +52,12 @@ def load(family: str, folder: Path | None = None, **parameters: Any) -> Any:
 
 
 def captions(model: VisionModel, images: list[Image.Image]) -> list[str]:
-    ask, prepared = Ask(tasks=(Task.CAPTION,)), [model.prepare(image) for image in images]
+    instructions, prepared = (
+        Instructions(tasks=(Task.CAPTION,)),
+        [model.prepare(image) for image in images],
+    )
     batches = [prepared[n : n + TOGETHER] for n in range(0, len(prepared), TOGETHER)]
-    answers = [answer for batch in batches for answer in model.predict(batch, ask)]
+    answers = [answer for batch in batches for answer in model.predict(batch, instructions)]
     return [answer.caption.text for answer in answers if answer.caption]
 
 

@@ -1,6 +1,6 @@
 """How long the engine waits for the clients of the last batch."""
 
-from workers.engine.linger import LONGEST_S, SHARE, Linger
+from workers.engine.batching import LONGEST_S, SHARE, Linger
 
 
 def after_a_batch(expected: int, seconds: float) -> Linger:

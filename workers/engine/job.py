@@ -1,0 +1,54 @@
+"""A job inside a worker: its message, its images, and where its result goes."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from shared import errors
+from shared.errors import ModelFailed, VisionError
+from shared.messages import Job, Result
+from workers.model.protocol import Instructions, JobError
+
+FindCancelled = Callable[[Sequence[str]], Iterable[str]]
+"""Says which of some task ids nobody waits for any more."""
+
+
+class Dropped(Exception):
+    """Nobody waits for the job any more; it was not run."""
+
+
+class Requeued(Exception):
+    """The worker stops before the job was begun; it belongs back on the queue."""
+
+
+@dataclass(eq=False)
+class EngineJob:
+    """A job with its encoded images, and where its result goes."""
+
+    task_id: str
+    job: Job
+    images: Sequence[bytes]
+    future: "Future[Result]" = field(default_factory=Future)
+    suspect: bool = False
+    """A model process died while it had this job: run it alone, so that it takes none along."""
+    generation: int = 0
+    """Number of the model process that has the images; 0: none."""
+
+    def __post_init__(self) -> None:
+        self.instructions = Instructions(
+            tasks=self.job.tasks, prompt=self.job.prompt, options=self.job.options.known
+        )
+        digest = hashlib.sha256(self.instructions.model_dump_json().encode())
+        for image in self.images:
+            digest.update(hashlib.sha256(image).digest())
+        self.digest = digest.hexdigest()
+
+    def answer(self, outcome: Result | JobError) -> None:
+        """Tell the task what came of the job."""
+        if isinstance(outcome, Result):
+            self.future.set_result(outcome)
+            return
+        kind = getattr(errors, outcome.error, ModelFailed)
+        is_ours = isinstance(kind, type) and issubclass(kind, VisionError)
+        self.future.set_exception((kind if is_ours else ModelFailed)(outcome.message))
