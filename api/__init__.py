@@ -28,9 +28,11 @@ from api.routes.models import model_routes
 from api.routes.ollama import ollama_routes
 from api.routes.vision import BASE, vision_routes
 from api.service import VisionService
-from shared.catalog import OLLAMA, Catalog
+from shared.catalog import Catalog
 from shared.celery_app import make_celery
-from shared.redis.store import Store, connect
+from shared.families import OLLAMA
+from shared.redis.connection import connect
+from shared.redis.store import Store
 from shared.settings import Settings
 from shared.units import MEGA
 
@@ -72,7 +74,9 @@ def create_app(settings: Settings) -> Flask:
     AllowList(settings.url_allow)
     store = Store(connect(settings.broker_url))
     asked_for = (*settings.models, OLLAMA) if settings.ollama.enabled else settings.models
-    metrics = Metrics(catalog, settings.request_slots, Queues(catalog, asked_for, store.presence))
+    metrics = Metrics(
+        catalog, settings.request_slots, Queues(catalog, asked_for, store.presence.of)
+    )
     celery = make_celery(settings, worker=False)
     service = VisionService(settings, catalog, celery, store, metrics)
     document = SpecTree("flask", title="Vision Workers", version="1", mode="strict")

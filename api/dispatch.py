@@ -20,10 +20,12 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from api.limits.admission import AWAY, RETRY_S, check_served, patiently
-from shared.catalog import ModelSpec
 from shared.errors import DeadlineExceeded, ModelFailed, VisionError
-from shared.messages import Job, Outcome, task_name
-from shared.redis.store import ENQUEUED_AT, Presence, Store, TaskLocation
+from shared.messages import Job, Outcome, celery_task_name
+from shared.model_spec import ModelSpec
+from shared.redis.leases import ENQUEUED_AT, TaskLocation
+from shared.redis.presence import Presence
+from shared.redis.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -82,9 +84,9 @@ class PublishedJob:
         self._missing_since, self._tag = None, ""
         now = time.time()
         left = max(0.1, self._deadline - now)
-        self._store.put_images(self._job.images, self._images, left)
+        self._store.images.put(self._job.images, self._images, left)
         self._result = self._app.send_task(
-            task_name(self._job),
+            celery_task_name(self._job),
             kwargs={"job": self._job.model_dump(mode="json", exclude_defaults=True)},
             task_id=str(uuid.uuid4()),
             queue=self._spec.queue,
@@ -136,7 +138,7 @@ class PublishedJob:
 
     def _next_part(self, result: "AsyncResult[Any]") -> dict[str, Any] | None:
         try:
-            return self._store.next_part(result.id, SLICE_S)
+            return self._store.parts.pop(result.id, SLICE_S)
         except UNREADABLE as err:
             log.warning("waiting for Redis", error=str(err))
             time.sleep(RETRY_S)
@@ -176,9 +178,9 @@ class PublishedJob:
         """See that no worker spends time on a task without answer, and that nothing is left."""
         if self._result is not None:
             left_s = self._deadline - time.time()
-            _tidy(partial(self._store.cancel, self._result.id, left_s))
+            _tidy(partial(self._store.cancellations.add, self._result.id, left_s))
             _tidy(self._result.forget)
-        _tidy(partial(self._store.drop_images, self._job.images))
+        _tidy(partial(self._store.images.delete, self._job.images))
 
     def _wait_once(self, result: "AsyncResult[Any]", gone: Callable[[], bool]) -> Outcome:
         while True:
@@ -200,7 +202,7 @@ class PublishedJob:
                 raise ClientGone
             self._check_alive(result.id)
 
-    def _read(self, value: object) -> Outcome:
+    def _read(self, value: Any) -> Outcome:  # noqa: ANN401 - what Celery took off the backend
         if isinstance(value, VisionError):
             raise value
         if isinstance(value, celery.exceptions.TaskRevokedError):
@@ -208,7 +210,7 @@ class PublishedJob:
         if isinstance(value, BaseException):
             log.error("worker raised", error=repr(value))
             raise ModelFailed(f"{self._spec.name} failed on this request.")
-        return Outcome.model_validate(value)
+        return Outcome.from_message(value)
 
     def _check_alive(self, task_id: str) -> None:
         """Raise when the task is lost, or when nobody is left who could ever take it."""
@@ -216,7 +218,7 @@ class PublishedJob:
         if now - self._queued_at < SLICE_S:
             return
         try:
-            location = self._store.locate(task_id, self._spec.queue, self._queued_at)
+            location = self._store.leases.locate(task_id, self._spec.queue, self._queued_at)
             if not location.held:
                 check_served(self._spec, self._presence(self._spec))
         except redis.RedisError:
@@ -241,8 +243,8 @@ class PublishedJob:
                 raise _Lost
 
     def _abandon(self, result: "AsyncResult[Any]") -> None:
-        _tidy(partial(self._store.cancel, result.id, self._deadline - time.time()))
-        _tidy(partial(self._store.forget_delivery, result.id, self._tag))
+        _tidy(partial(self._store.cancellations.add, result.id, self._deadline - time.time()))
+        _tidy(partial(self._store.leases.forget, result.id, self._tag))
         _tidy(result.forget)
 
 

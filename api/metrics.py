@@ -18,8 +18,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from api.http.error_handlers import CLIENT_CLOSED_REQUEST
-from shared.catalog import Assignment, Catalog, ModelSpec
-from shared.redis.store import Presence
+from shared.catalog import Assignment, Catalog
+from shared.model_spec import ModelSpec
+from shared.redis.presence import Presence
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's variable: where processes share their numbers; not set: one process."""

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared.messages import Options, Result
-from shared.redis.store import WorkerStatus
-from shared.vocabulary import OperatorCommand, Task
+from shared.redis.presence import WorkerStatus
+from shared.tasks.registry import Task
+from shared.vocabulary import OperatorCommand
 
 
 def _encodable(text: str) -> str:
@@ -61,10 +62,29 @@ class VisionRequest(VisionQuery):
     stream: Any = Field(None, description="ignored: the reply comes in one piece")
 
     @property
+    def for_chat(self) -> dict[str, Any]:
+        """The fields of a job that only families that chat understand, where they are there."""
+        return chat_fields(self.system, self.schema_ or self.format)
+
+    @property
     def for_ollama(self) -> dict[str, Any]:
         """The fields that only models of Ollama understand, where they are there."""
         fields = {"system": self.system, "think": self.think, "format": self.schema_ or self.format}
         return {name: value for name, value in fields.items() if value not in (None, "")}
+
+
+def chat_fields(system: object, output_format: object) -> dict[str, Any]:
+    """Return what a client says beside its prompt as fields of a job.
+
+    Args:
+        system: a system prompt; anything but a string is left out.
+        output_format: a JSON schema, which is an object; words such as ``json`` say nothing more.
+    """
+    fields = {
+        "system": system if isinstance(system, str) else "",
+        "output_schema": output_format if isinstance(output_format, dict) else None,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 class OllamaRequest(BaseModel):

@@ -10,11 +10,16 @@ from celery import Celery
 from api.dispatch import PublishedJob
 from api.limits.admission import check_queue, check_served, patiently
 from api.metrics import Metrics
-from shared.catalog import OLLAMA, Assignment, Catalog, ModelSpec
+from shared.catalog import Assignment, Catalog
 from shared.errors import ModelUnavailable
+from shared.families import FAMILIES, OLLAMA
 from shared.messages import Job, Result, command_name
-from shared.redis.store import Presence, Store, new_image_keys
+from shared.model_spec import ModelSpec
+from shared.redis.images import new_image_keys
+from shared.redis.presence import Presence
+from shared.redis.store import Store
 from shared.settings import Settings
+from shared.tasks.registry import task_names
 from shared.vocabulary import OperatorCommand
 
 COMMAND_TIMEOUT_S = 3.0
@@ -51,7 +56,7 @@ class VisionService:
 
         Remembers on behalf of Redis, which forgets everything in a restart, that somebody did.
         """
-        presence = self.store.presence(spec)
+        presence = self.store.presence.of(spec)
         now = time.monotonic()
         if presence.workers:
             self._seen_at[spec.queue_owner] = now
@@ -99,7 +104,7 @@ class VisionService:
             VisionError: any of the tree.
             ClientGone: nobody waits any more.
         """
-        merged: dict[str, object] = {}
+        answers: dict[str, object] = {}
         with ExitStack() as cleanup:
             pending = []
             for part in plan:
@@ -108,21 +113,23 @@ class VisionService:
                 waiting.publish()
                 pending.append(waiting)
             for waiting in pending:
-                merged |= waiting.wait(gone).model_dump(exclude_none=True)
-        return Result.model_validate(merged)
+                answers |= waiting.wait(gone).result.root
+        return Result({task: answers[task] for task in task_names() if task in answers})
 
     def pending(self, asked: Job, part: Assignment, images: Sequence[bytes]) -> PublishedJob:
         """Return one model's part of a request, to be published, waited for and closed."""
         spec, tasks = part
         ollama = asked.ollama.model_copy(update={"model": spec.source}) if asked.ollama else None
         to_ollama = spec.family == OLLAMA
-        mine = {
+        mine: dict[str, object] = {
             "tasks": tasks,
             "images": new_image_keys(len(images)),
             # What only Ollama understands may be as large as a body: keep it off our own queues.
             "options": asked.options if to_ollama else asked.options.known,
             "ollama": ollama if to_ollama else None,
         }
+        if not FAMILIES[spec.family].chats:
+            mine |= {"system": "", "output_schema": None}
         job = asked.model_copy(update=mine)
         pending = PublishedJob(self._app, self.store, spec, job, images, self.presence)
         pending.on_lost = partial(self.metrics.lost, spec)

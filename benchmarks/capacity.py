@@ -14,10 +14,10 @@ from pathlib import Path
 
 from benchmarks.measuring import Client
 from shared.celery_app import make_celery
-from shared.messages import Job, task_name
-from shared.redis.store import new_image_keys
+from shared.messages import Job, celery_task_name
+from shared.redis.images import new_image_keys
 from shared.settings import Settings
-from shared.vocabulary import Task
+from shared.tasks import CAPTION
 from tests.stack import SAMPLES, Stack, running_stack
 
 REQUESTS, CLIENTS = 600, 16
@@ -49,7 +49,7 @@ def throughput(stack: Stack, processes: int, workers: int) -> None:
     for _ in range(workers):
         stack.another_worker("fake")
     stack.wait_ready("fake", workers)
-    call = Client(base, "fake", Task.CAPTION)
+    call = Client(base, "fake", CAPTION)
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(lambda _: call(), range(2 * CLIENTS)))
         spent, started = redis_cpu(stack), time.perf_counter()
@@ -71,13 +71,13 @@ def memory(stack: Stack) -> None:
         for _ in range(WAITING):
             job = Job(
                 request_id=str(uuid.uuid4()),
-                tasks=(Task.CAPTION,),
+                tasks=(CAPTION,),
                 images=new_image_keys(1),
                 deadline=time.time() + settings.timeout,
             )
-            stack.store.put_images(job.images, [image], settings.timeout)
+            stack.store.images.put(job.images, [image], settings.timeout)
             message = {"job": job.model_dump(mode="json", exclude_defaults=True)}
-            app.send_task(task_name(job), kwargs=message, queue=spec.queue)
+            app.send_task(celery_task_name(job), kwargs=message, queue=spec.queue)
         after = int(stack.redis.info("memory")["used_memory"])
         print(f"| {size_kb} | {(after - before) / WAITING / 1000:.0f} |", flush=True)
 

@@ -10,7 +10,7 @@ import os
 import time
 
 from benchmarks.measuring import Client
-from shared.vocabulary import Task
+from shared.tasks import CAPTION
 from tests.containers.project import Project, free_ports
 
 FILES = ("compose.yaml", "tests/containers/compose.test.yaml", "benchmarks/compose.capacity.yaml")
@@ -41,7 +41,7 @@ def main() -> None:
 
 def row(project: Project, share: str) -> None:
     """Have clients ask, and print what came of it."""
-    call = Client(project.base(), "fake", Task.CAPTION)
+    call = Client(project.base(), "fake", CAPTION)
     call.rate(CLIENTS, 2 * CLIENTS)
     before, started = redis_cpu_s(project), time.perf_counter()
     rate = call.rate(CLIENTS, REQUESTS)

@@ -26,10 +26,13 @@ from typing import Any, NamedTuple
 import yaml
 
 from benchmarks.measuring import PHOTO, Client, bare, machine, percentile, seconds
-from shared.catalog import Catalog, ModelSpec
+from shared.catalog import Catalog
 from shared.images import decode_rgb
+from shared.model_spec import ModelSpec
 from shared.settings import ROOT
-from shared.vocabulary import Task, WorkerState
+from shared.tasks import CAPTION, LABELS
+from shared.tasks.registry import Task
+from shared.vocabulary import WorkerState
 from tests.stack import Stack, end, running_stack
 
 CLIENTS = (4, 8, 16, 64)
@@ -48,10 +51,10 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "efficientnet-lite0": Case(Task.LABELS, (1, 2, 4, 8, 16)),
-    "vit-gpt2": Case(Task.CAPTION, (1, 2, 4, 8, 16)),
-    "blip": Case(Task.CAPTION, (1, 2, 4)),
-    "kosmos-2": Case(Task.CAPTION, (1, 2, 4, 8)),
+    "efficientnet-lite0": Case(LABELS, (1, 2, 4, 8, 16)),
+    "vit-gpt2": Case(CAPTION, (1, 2, 4, 8, 16)),
+    "blip": Case(CAPTION, (1, 2, 4)),
+    "kosmos-2": Case(CAPTION, (1, 2, 4, 8)),
 }
 
 

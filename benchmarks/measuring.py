@@ -16,13 +16,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from shared.allocator import keep_freed
-from shared.catalog import ModelSpec
-from shared.vocabulary import Task
+from shared.messages import Instructions
+from shared.model_spec import ModelSpec
+from shared.tasks.registry import Task
 from tests.conftest import data_url
 from tests.stack import API, SAMPLES
 from workers.model.family import load_model
 from workers.model.main import prepare, run_batch
-from workers.model.protocol import Instructions
 
 PHOTO = SAMPLES / "cat.jpg"
 TIMEOUT_S = 600
@@ -90,7 +90,7 @@ def bare(
     photo, instructions = PHOTO.read_bytes(), Instructions(tasks=(task,))
 
     def call(photos: int = 1) -> None:
-        run_batch(model, instructions, [prepare(model, [photo]) for _ in range(photos)])
+        run_batch(model, [prepare(model, [photo]) for _ in range(photos)], instructions, photos)
 
     return call
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from benchmarks.measuring import Client, bare, machine, seconds, spread
 from shared.catalog import Catalog
-from shared.vocabulary import Task
+from shared.tasks import CAPTION, LABELS, NSFW
 from tests.stack import CATALOG, running_stack
 
-CASES = (("fake", Task.CAPTION), ("efficientnet-lite0", Task.LABELS), ("opennsfw", Task.NSFW))
+CASES = (("fake", CAPTION), ("efficientnet-lite0", LABELS), ("opennsfw", NSFW))
 CLIENTS = (1, 8, 32)
 ROUNDS = 3
 

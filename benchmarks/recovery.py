@@ -19,7 +19,7 @@ import yaml
 
 from benchmarks.measuring import PHOTO, Client, machine
 from shared.catalog import Catalog
-from shared.vocabulary import Task
+from shared.tasks import CAPTION
 from tests.conftest import data_url
 from tests.stack import API, Stack, end, running_stack, wait_for
 
@@ -117,7 +117,7 @@ def load(base: str, name: str) -> Iterator[list[tuple[bool, float]]]:
 
 def replica_table(stack: Stack, base: str) -> None:
     """One replica against two, in turns; and how busy each of two is."""
-    client = Client(base, "shared", Task.CAPTION)
+    client = Client(base, "shared", CAPTION)
     print("| clients | one replica, requests/s | two | ratio | share of each | busy, % of time |")
     print("| --- | --- | --- | --- | --- | --- |")
     for clients in (FEW, 4 * MAX_BATCH):

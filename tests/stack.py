@@ -15,7 +15,9 @@ import requests
 from launcher.run_stack import LOOPBACK, free_port, redis_command
 from launcher.startup import reachable
 from shared.catalog import Catalog
-from shared.redis.store import Presence, Store, connect
+from shared.redis.connection import connect
+from shared.redis.presence import Presence
+from shared.redis.store import Store
 from shared.vocabulary import WorkerState
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,7 +134,7 @@ class Stack:
         wait_for(f"{model}\n{self.processes.logs(f'worker-{model}')}", ready, timeout_s)
 
     def presence(self, model: str) -> Presence:
-        return self.store.presence(self.catalog.get(model))
+        return self.store.presence.of(self.catalog.get(model))
 
     def api(self, *, host: str = LOOPBACK, before: str = "", **extra: str) -> str:
         """Start an API with more settings; returns its base URL.

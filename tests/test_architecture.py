@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from shared.catalog import FAMILIES, OLLAMA, Catalog
+from shared.catalog import Catalog
+from shared.families import FAMILIES, OLLAMA
 from tests.stack import ROOT, child_environment
 
 IMPORT_AND_MEASURE = """
@@ -44,7 +45,7 @@ def test_an_api_process_takes_less_than_120_mb(api_process: dict[str, object]) -
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {OLLAMA}))
 def test_each_family_names_a_class_that_exists(family: str) -> None:
     module, _, name = FAMILIES[family].target.partition(":")
-    loaded = getattr(importlib.import_module(f"workers.families.{module}"), name)
+    loaded = getattr(importlib.import_module(module), name)
     assert loaded.prepare
     assert loaded.predict
 

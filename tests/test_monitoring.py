@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from api import create_app
-from shared.redis.store import EngineStatus, OllamaHost, Presence
+from shared.redis.ollama import OllamaHost
+from shared.redis.presence import EngineStatus, Presence
 from shared.settings import ROOT, Settings
-from shared.vocabulary import Task, WorkerState
+from shared.tasks.registry import task_names
+from shared.vocabulary import WorkerState
 from tests.scrape import names
 from workers.consumer.metrics import WorkerMetrics
 from workers.engine.wear import RestartReason
@@ -25,7 +27,7 @@ HOST = OllamaHost(url="http://a", up=True, parallel=1, tokens_per_s={"m": 1.0}, 
 WORDS = {"and", "or", "unless", "bool", "offset"}
 OUR_LABELS = {
     "model": None,  # the catalogue's
-    "task": set(Task),
+    "task": set(task_names()),
     "status": None,
     "state": set(WorkerState),
     "reason": set(RestartReason),
@@ -65,7 +67,7 @@ def ours() -> set[str]:
     """All names that an API and a worker tell, as they tell them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "shared.redis.store.Store.presence", lambda *_: Presence((), seen=True, queued=0)
+            "shared.redis.presence.Presences.of", lambda *_: Presence((), seen=True, queued=0)
         )
         text = create_app(Settings(redis_url="redis://127.0.0.1:1/0")).test_client().get("/metrics")
         found = names(text.text)

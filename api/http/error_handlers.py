@@ -16,7 +16,7 @@ from api.dispatch import ClientGone
 from api.http import request_id
 from api.schemas import ErrorReply
 from shared.errors import Unauthorized, VisionError
-from shared.vocabulary import Task
+from shared.tasks.registry import task_names
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ def _no_route(base: str) -> str:
     """Say what there is where nothing was found."""
     if not request.path.startswith(base):
         return "There is no such route. /openapi.json and /docs have all."
-    tasks = ", ".join(Task)
+    tasks = ", ".join(task_names())
     return (
         f"There is no such route. Below {base} there are the tasks {tasks}, each also with "
         "/<model> and /<model>/<version>, and models."

@@ -5,7 +5,7 @@ import binascii
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from flask import Request
@@ -18,6 +18,7 @@ from api.schemas import VisionQuery, VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge
 from shared.images import check_header
 from shared.settings import Settings
+from shared.tasks.registry import find_task
 from shared.units import MEGA
 
 _ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
@@ -96,18 +97,13 @@ def read_images(
     Raises:
         ClientGone: nobody waits any more.
         DeadlineExceeded: fetching took all the time.
-        BadRequest: there is none, or one is neither base64 nor a URL.
+        BadRequest: one is neither base64 nor a URL.
         TooLarge: too many, or one has too many pixels.
         UndecodableImage: one is no image.
         ImageFetchFailed: a URL gave none.
     """
     sources = [*ask.body.images, *([ask.body.url] if ask.body.url else [])]
     count = len(ask.uploads) + len(sources)
-    if not count:
-        raise BadRequest(
-            "There is no image. Send it as data URL, base64 or http(s) URL in `images`, as `url`, "
-            "or as form field `images`."
-        )
     if count > settings.max_images:
         raise TooLarge(f"There are {count} images; the limit is {settings.max_images}.")
     images = list(ask.uploads)
@@ -131,6 +127,22 @@ def read_images(
     for image in images:
         check_header(image, settings.max_megapixels)
     return images
+
+
+def check_input(tasks: Iterable[str], prompt: str, images: Sequence[bytes]) -> None:
+    """Refuse a request that lacks what its tasks are about.
+
+    Raises:
+        BadRequest: the first thing that is missing, and how to send it.
+    """
+    for task in map(find_task, tasks):
+        if task.needs_image and not images:
+            raise BadRequest(
+                "There is no image. Send it as data URL, base64 or http(s) URL in `images`, as "
+                "`url`, or as form field `images`."
+            )
+        if task.needs_text and not prompt:
+            raise BadRequest(f"{task.name} needs a `prompt`.")
 
 
 def _body(request: Request) -> bytes:

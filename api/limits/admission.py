@@ -7,9 +7,9 @@ from typing import TypeVar
 import kombu.exceptions
 import redis
 
-from shared.catalog import ModelSpec
 from shared.errors import BrokerUnavailable, ModelUnavailable, Overloaded
-from shared.redis.store import Presence
+from shared.model_spec import ModelSpec
+from shared.redis.presence import Presence
 
 T = TypeVar("T")
 

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from shared.catalog import OLLAMA, Assignment, ModelSpec
+from shared.catalog import Assignment
 from shared.errors import BadRequest
+from shared.families import OLLAMA
 from shared.messages import JsonObject, Result
-from shared.redis.store import OllamaSnapshot, WorkerStatus
-from shared.vocabulary import Task
+from shared.model_spec import ModelSpec
+from shared.redis.ollama import OllamaSnapshot
+from shared.redis.presence import WorkerStatus
+from shared.tasks.registry import all_tasks, find_task
 
 API_LEVEL = "0.12.0"
 """The version of Ollama whose API this is, told where no Ollama is there to tell its own."""
@@ -51,27 +54,20 @@ def take_images(messages: object) -> Chat:
     return Chat(kept, images)
 
 
-def part_for(spec: ModelSpec, wanted_format: object) -> Assignment:
-    """Say what a model of our own does: structured output means labels, words a caption."""
-    wishes = (Task.LABELS, Task.NSFW, Task.CAPTION) if wanted_format else tuple(Task)
-    return Assignment(spec, (next(task for task in wishes if task in spec.tasks),))
+def assignment_for(spec: ModelSpec, wanted_format: object) -> Assignment:
+    """Say what a model of our own does: where a format is wanted, data rather than a sentence."""
+    tasks = list(all_tasks())
+    if wanted_format:
+        tasks.sort(key=lambda task: not task.is_structured)
+    return Assignment(spec, (next(task.name for task in tasks if task.name in spec.tasks),))
 
 
 def as_text(result: Result, *, structured: bool) -> str:
     """Return a result as the words of a language model: JSON where a format was asked for."""
+    answers = [(find_task(name), payload) for name, payload in result.root.items()]
     if structured:
-        fields = result.model_dump(
-            mode="json",
-            by_alias=True,
-            exclude_none=True,
-            exclude={"caption": {"source", "composed_from"}, "labels": {"__all__": {"source"}}},
-        )
-        return json.dumps({"caption": result.caption.text} if result.caption else fields)
-    if result.caption:
-        return result.caption.text
-    if result.labels is not None:
-        return ", ".join(label.name for label in result.labels)
-    return ", ".join(verdict.status for verdict in result.nsfw or ())
+        return json.dumps({task.name: task.to_data(payload) for task, payload in answers})
+    return "\n".join(task.as_text(payload) for task, payload in answers)
 
 
 def reply(model: str, text: str, took_s: float, *, chat: bool) -> JsonObject:

@@ -46,7 +46,7 @@ def _ok(reply: HealthReply) -> Response:
 def _troubles(service: VisionService) -> dict[str, str]:
     troubles = {}
     for name in service.settings.models:
-        workers = service.store.presence(service.catalog.get(name)).workers
+        workers = service.store.presence.of(service.catalog.get(name)).workers
         if not any(worker.state.is_up for worker in workers):
             first = workers[0] if workers else None
             troubles[name] = f"{first.state} {first.reason}".strip() if first else "no worker"

@@ -8,9 +8,10 @@ from spectree import SpecTree
 from api.routes.vision import BASE
 from api.schemas import CommandReply, ErrorReply, ModelEntry, ModelsReply
 from api.service import VisionService
-from shared.catalog import ModelSpec
 from shared.errors import BrokerUnavailable, NotOffered
-from shared.vocabulary import OperatorCommand, Task
+from shared.model_spec import ModelSpec
+from shared.tasks.registry import Task
+from shared.vocabulary import OperatorCommand
 
 
 def model_routes(service: VisionService, spec: SpecTree) -> Blueprint:
@@ -52,7 +53,7 @@ def model_routes(service: VisionService, spec: SpecTree) -> Blueprint:
 
 
 def _entry(service: VisionService, row: ModelSpec) -> ModelEntry:
-    presence = service.store.presence(row)
+    presence = service.store.presence.of(row)
     return ModelEntry(
         name=row.name,
         aliases=row.aliases,

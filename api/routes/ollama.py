@@ -15,16 +15,20 @@ from spectree import SpecTree
 
 from api.dispatch import ClientGone, PublishedJob
 from api.http.client_connection import client_gone, limit_stalls
-from api.http.request_parsing import decode_images, read_object
+from api.http.request_parsing import check_input, decode_images, read_object
 from api.limits.admission import patiently
 from api.limits.slots import Slots
 from api.ollama_compat import answers as front_door
-from api.schemas import ErrorReply, OllamaReply, OllamaRequest
+from api.schemas import ErrorReply, OllamaReply, OllamaRequest, chat_fields
 from api.service import VisionService
-from shared.catalog import OLLAMA, Assignment, ModelSpec
+from shared.catalog import Assignment
 from shared.errors import BadRequest, Refused, TooLarge, VisionError
+from shared.families import OLLAMA
 from shared.messages import Job, JsonObject, OllamaInstructions, Options
-from shared.redis.store import OllamaSnapshot, WorkerStatus
+from shared.model_spec import ModelSpec
+from shared.redis.ollama import OllamaSnapshot
+from shared.redis.presence import WorkerStatus
+from shared.tasks.registry import find_task
 from shared.vocabulary import OllamaCall
 
 log = structlog.get_logger(__name__)
@@ -147,7 +151,7 @@ class _Door:
         g.models, g.plan = spec.name, (Assignment(spec, ()),)
         if spec.family == OLLAMA:
             return self._of_ollama(call, body, Assignment(spec, ()), held)
-        return self._of_ours(call, body, front_door.part_for(spec, body.get("format")), held)
+        return self._of_ours(call, body, front_door.assignment_for(spec, body.get("format")), held)
 
     def show(self, held: ExitStack) -> Response:
         """Answer ``/api/show``."""
@@ -210,19 +214,23 @@ class _Door:
         images = self._images(sources)
         started, name = time.monotonic(), _model(body)
         text = ""
-        if images:
+        prompt = prompt if isinstance(prompt, str) else ""
+        text_is_enough = not any(find_task(task).needs_image for task in part.tasks)
+        asked = bool(images) or (bool(prompt) and text_is_enough)
+        if asked:
+            check_input(part.tasks, prompt, images)
             self._service.check((part,))
             g.tasks, g.plan = ",".join(part.tasks), (part,)
             options = _options(body.get("options"))
-            prompt = prompt if isinstance(prompt, str) else ""
-            job = Job(prompt=prompt, options=options, **self._common(part))
+            more = chat_fields(body.get("system"), body.get("format"))
+            job = Job(prompt=prompt, options=options, **more, **self._common(part))
             pending = self._publish(part, job, images, held)
             outcome = pending.wait(partial(client_gone, request.environ))
-            text = front_door.as_text(outcome, structured=bool(body.get("format")))
+            text = front_door.as_text(outcome.result, structured=bool(body.get("format")))
         elif prompt:
             raise BadRequest(f"{part.spec.name} answers to images, and there is none.")
         whole = front_door.reply(name, text, time.monotonic() - started, chat=is_chat)
-        if not images:
+        if not asked:
             whole["done_reason"] = "load"  # what an empty request asks for
         if body.get("stream") is False:
             return _json(whole)
@@ -251,7 +259,7 @@ class _Door:
         return [(row, patiently(partial(self._service.presence, row)).workers) for row in rows]
 
     def _snapshot(self) -> OllamaSnapshot:
-        return patiently(self._service.store.snapshot)
+        return patiently(self._service.store.ollama.get)
 
 
 def _model(body: JsonObject) -> str:

@@ -8,17 +8,14 @@ from spectree import SpecTree
 
 from api.http import request_id
 from api.http.client_connection import client_gone, limit_stalls
-from api.http.request_parsing import read_images, read_request
+from api.http.request_parsing import check_input, read_images, read_request
 from api.limits.slots import Slots
 from api.schemas import ErrorReply, ModelEcho, UploadForm, VisionQuery, VisionReply, VisionRequest
 from api.service import VisionService
 from shared.messages import Job, OllamaInstructions
-from shared.vocabulary import Task
+from shared.tasks.registry import base_tasks, find_task, path_words
 
 BASE = "/api/v1/vision"
-DESCRIBE = "describe"
-"""What the service of 2024 called captions."""
-WORDS = ",".join((*Task, DESCRIBE))
 DOCUMENTED = {
     f"HTTP_{code}": ErrorReply for code in (400, 401, 404, 405, 413, 422, 429, 500, 502, 503, 504)
 }
@@ -51,7 +48,8 @@ def vision_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
         skip_validation=True,
         tags=["vision"],
     )(vision)
-    for rule in ("", *(f"/<any({WORDS}):task>{rest}" for rest in _RESTS)):
+    words = ",".join(path_words())
+    for rule in ("", *(f"/<any({words}):task>{rest}" for rest in _RESTS)):
         routes.add_url_rule(rule, "post", view_post, methods=["POST"])
         routes.add_url_rule(rule, "get", view_get, methods=["GET"])
     return routes
@@ -64,7 +62,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     limit_stalls(request.environ)
     ask = read_request(request)
     body = ask.body
-    tasks = (Task.CAPTION if task == DESCRIBE else Task(task),) if task else tuple(Task)
+    tasks = (find_task(task).name,) if task else base_tasks()
     if not model:  # a model in the path says all; the body's version belongs to the body's model
         model, version = body.model, body.version
     plan = service.catalog.plan(tasks, model, version, service.settings.models)
@@ -74,9 +72,11 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     service.check(plan)
     deadline, gone = service.deadline(plan), partial(client_gone, request.environ)
     images = read_images(ask, service.settings, deadline, gone)
+    check_input((name for part in plan for name in part.tasks), body.prompt, images)
     asked = Job(
         request_id=g.request_id,
         prompt=body.prompt,
+        **body.for_chat,
         options=body.options,
         ollama=OllamaInstructions(body=body.for_ollama),
         deadline=deadline,

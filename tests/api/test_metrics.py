@@ -6,9 +6,9 @@ from flask.testing import FlaskClient
 from api import create_app
 from api.metrics import Metrics, Queues
 from shared.catalog import Assignment, Catalog
-from shared.redis.store import Presence
+from shared.redis.presence import Presence
 from shared.settings import ROOT, Settings
-from shared.vocabulary import Task
+from shared.tasks import CAPTION
 from tests.stack import API
 
 
@@ -46,7 +46,7 @@ def test_models_that_only_ollama_knows_are_one_label() -> None:
     catalog = Catalog.load(ROOT / "models.yaml", passes_on=True)
     metrics = Metrics(catalog, 1, Queues(catalog, (), lambda _: Presence((), seen=False, queued=0)))
     spec = catalog.find("invented", "7b")
-    metrics.answered([Assignment(spec, (Task.CAPTION,))], 504, 1.0)
+    metrics.answered([Assignment(spec, (CAPTION,))], 504, 1.0)
     metrics.answered([Assignment(spec, ())], 200, 1.0)
     metrics.lost(spec)
     text = metrics.exposition("")[0].decode()

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from launcher.run_stack import free_port
-from shared.redis.store import OllamaHost
+from shared.redis.ollama import OllamaHost
 from tests.conftest import data_url, plain
 from tests.ollama_standin import OllamaStandin
 from tests.stack import API, Stack, running_stack, wait_for

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from shared.catalog import Catalog
-from shared.messages import Job, OllamaInstructions, Options, Result
-from shared.redis.store import OllamaHost
+from shared.messages import Job, OllamaInstructions, Options, Outcome, Result
+from shared.redis.ollama import OllamaHost
 from shared.settings import Settings
-from shared.vocabulary import OllamaCall, Task
+from shared.tasks import CAPTION
+from shared.tasks.registry import Task
+from shared.vocabulary import OllamaCall
 from tests.conftest import plain
 from tests.ollama_standin import OllamaStandin
 from tests.stack import Stack, wait_for
@@ -28,7 +30,7 @@ class Scene:
     def __init__(self, engine: RemoteEngine) -> None:
         self.engine = engine
 
-    def submit(self, job: dict[str, Any], images: Sequence[bytes]) -> "Future[Result]":
+    def submit(self, job: dict[str, Any], images: Sequence[bytes]) -> "Future[Outcome]":
         asked = Job(request_id="r", deadline=time.time() + 30, **job)
         return self.engine.submit(EngineJob(str(uuid.uuid4()), asked, images))
 
@@ -37,12 +39,11 @@ class Scene:
     ) -> Result:
         ask = OllamaInstructions(model=MODEL, body=body)
         job = {"tasks": (task,), "ollama": ask, "options": Options(**(options or {}))}
-        return self.submit(job, images).result(40)
+        return self.submit(job, images).result(40).result
 
     def caption(self, red: int = 7, **more: Any) -> str:
-        result = self.vision(Task.CAPTION, [plain(red)], **more)
-        assert result.caption
-        return result.caption.text
+        result = self.vision(CAPTION, [plain(red)], **more)
+        return str(result[CAPTION].text)
 
     def captions(self, count: int, clients: int) -> list[str]:
         with ThreadPoolExecutor(clients) as pool:
@@ -52,7 +53,7 @@ class Scene:
         """Return Ollama's own reply, as the front door gets it."""
         fields = {"prompt": "Say.", **body}
         ask = OllamaInstructions(model=MODEL, call=OllamaCall.GENERATE, body=fields, stream=stream)
-        raw = self.submit({"ollama": ask}, []).result(40).model_dump()["raw"]
+        raw = self.submit({"ollama": ask}, []).result(40).raw
         assert isinstance(raw, dict)
         return raw
 

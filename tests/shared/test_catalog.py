@@ -4,10 +4,13 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.catalog import FAMILIES, Catalog, ModelSpec
+from shared.catalog import Catalog
 from shared.errors import NotOffered
+from shared.families import FAMILIES
+from shared.model_spec import ModelSpec
 from shared.settings import ROOT
-from shared.vocabulary import Task
+from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks.registry import Task, task_names
 from tests.stack import CATALOG as TEST_CATALOG
 
 CAPTIONER = {"name": "writer", "family": "blip", "source": "some/where", "version": "2.1"}
@@ -44,7 +47,7 @@ def write(folder: Path, content: Any) -> Path:
 def test_the_projects_catalogue_offers_every_task(project: Catalog) -> None:
     offered = {task for spec in project.models for task in spec.tasks}
 
-    assert offered == set(Task)
+    assert offered == set(task_names())
     assert {spec.family for spec in project.models} <= FAMILIES.keys()
 
 
@@ -62,7 +65,7 @@ def test_three_lines_are_enough_for_a_model(tmp_path: Path) -> None:
         name="my-classifier",
         family="image_classification",
         source="google/vit-base-patch16-224",
-        tasks=(Task.LABELS,),
+        tasks=(LABELS,),
         version="latest",
         revision="main",
         folder="my-classifier",
@@ -163,7 +166,7 @@ def test_the_names_of_the_service_before_this_one_still_work(
 
 def test_an_unknown_model_is_answered_with_those_there_are(catalog: Catalog) -> None:
     with pytest.raises(NotOffered, match=r"no model 'llava'.*writer, sorter, guard"):
-        catalog.resolve(Task.CAPTION, "llava", "", ALL)
+        catalog.resolve(CAPTION, "llava", "", ALL)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,7 @@ def test_an_unknown_model_is_answered_with_those_there_are(catalog: Catalog) -> 
     ],
 )
 def test_a_version_that_is_here_is_served(catalog: Catalog, name: str, version: str) -> None:
-    assert catalog.resolve(Task.CAPTION, name, version, ALL).name == "writer"
+    assert catalog.resolve(CAPTION, name, version, ALL).name == "writer"
 
 
 @pytest.mark.parametrize(("name", "version"), [("writer", "1.0"), ("writer:1.0", "")])
@@ -188,20 +191,20 @@ def test_another_version_is_refused_and_the_one_here_named(
     catalog: Catalog, name: str, version: str
 ) -> None:
     with pytest.raises(NotOffered, match=r"writer is here in version '2\.1', not '1\.0'"):
-        catalog.resolve(Task.CAPTION, name, version, ALL)
+        catalog.resolve(CAPTION, name, version, ALL)
 
 
 def test_a_task_that_a_model_does_not_do_is_answered_with_those_that_do(catalog: Catalog) -> None:
     with pytest.raises(NotOffered, match=r"guard does not do caption.*: writer, sorter\."):
-        catalog.resolve(Task.CAPTION, "guard", "", ALL)
+        catalog.resolve(CAPTION, "guard", "", ALL)
 
 
 @pytest.mark.parametrize(
     ("task", "enabled", "model"),
     [
-        pytest.param(Task.CAPTION, ALL, "writer", id="first-preferred"),
-        pytest.param(Task.CAPTION, ("guard", "sorter"), "sorter", id="next-preferred"),
-        pytest.param(Task.LABELS, ("sorter-lite-0",), "sorter", id="enabled-by-alias"),
+        pytest.param(CAPTION, ALL, "writer", id="first-preferred"),
+        pytest.param(CAPTION, ("guard", "sorter"), "sorter", id="next-preferred"),
+        pytest.param(LABELS, ("sorter-lite-0",), "sorter", id="enabled-by-alias"),
     ],
 )
 def test_without_a_name_the_first_preferred_model_that_is_enabled_answers(
@@ -213,7 +216,7 @@ def test_without_a_name_the_first_preferred_model_that_is_enabled_answers(
 def test_without_preferences_the_first_enabled_model_that_can_answers() -> None:
     catalog = Catalog.model_validate({"models": [CAPTIONER, LABELLER, GUARD]})
 
-    assert catalog.resolve(Task.CAPTION, "", "", ("guard", "sorter", "writer")).name == "sorter"
+    assert catalog.resolve(CAPTION, "", "", ("guard", "sorter", "writer")).name == "sorter"
 
 
 def test_a_preferred_model_may_be_named_by_its_alias() -> None:
@@ -224,22 +227,22 @@ def test_a_preferred_model_may_be_named_by_its_alias() -> None:
         }
     )
 
-    assert catalog.resolve(Task.CAPTION, "", "", ("writer", "sorter")).name == "sorter"
+    assert catalog.resolve(CAPTION, "", "", ("writer", "sorter")).name == "sorter"
 
 
 def test_without_any_enabled_model_the_message_says_what_to_enable(catalog: Catalog) -> None:
     with pytest.raises(NotOffered, match=r"VISION_MODELS\. Models that do caption: writer, sorter"):
-        catalog.resolve(Task.CAPTION, "", "", ("guard",))
+        catalog.resolve(CAPTION, "", "", ("guard",))
 
 
 @pytest.mark.parametrize(
     ("task", "name", "version", "model"),
     [
-        (Task.LABELS, "nasnet", "latest", "sorter"),
-        (Task.LABELS, "NASNet", "", "sorter"),
-        (Task.LABELS, "nasnet:latest", "", "sorter"),
-        (Task.LABELS, "repvit-m1-0", "1.0", "sorter"),
-        (Task.NSFW, "nsfw", "latest", "guard"),
+        (LABELS, "nasnet", "latest", "sorter"),
+        (LABELS, "NASNet", "", "sorter"),
+        (LABELS, "nasnet:latest", "", "sorter"),
+        (LABELS, "repvit-m1-0", "1.0", "sorter"),
+        (NSFW, "nsfw", "latest", "guard"),
     ],
 )
 def test_photoprisms_built_in_names_mean_the_default(
@@ -250,30 +253,28 @@ def test_photoprisms_built_in_names_mean_the_default(
 
 def test_a_built_in_name_means_nothing_for_another_task(catalog: Catalog) -> None:
     with pytest.raises(NotOffered, match="no model 'nasnet'"):
-        catalog.resolve(Task.CAPTION, "nasnet", "", ALL)
+        catalog.resolve(CAPTION, "nasnet", "", ALL)
 
 
 @pytest.mark.parametrize(
     ("tasks", "name", "enabled", "plan"),
     [
         pytest.param(
-            tuple(Task),
+            task_names(),
             "",
             ALL,
-            {"writer": (Task.CAPTION,), "sorter": (Task.LABELS,), "guard": (Task.NSFW,)},
+            {"writer": (CAPTION,), "sorter": (LABELS,), "guard": (NSFW,)},
             id="each-by-its-default",
         ),
         pytest.param(
-            tuple(Task),
+            task_names(),
             "",
             ("sorter",),
-            {"sorter": (Task.CAPTION, Task.LABELS)},
+            {"sorter": (CAPTION, LABELS)},
             id="one-model-for-two-and-none-for-the-third",
         ),
-        pytest.param(
-            tuple(Task), "sorter", ALL, {"sorter": (Task.CAPTION, Task.LABELS)}, id="all-it-can"
-        ),
-        pytest.param((Task.NSFW,), "", ALL, {"guard": (Task.NSFW,)}, id="one-task"),
+        pytest.param(task_names(), "sorter", ALL, {"sorter": (CAPTION, LABELS)}, id="all-it-can"),
+        pytest.param((NSFW,), "", ALL, {"guard": (NSFW,)}, id="one-task"),
     ],
 )
 def test_a_plan_says_which_model_does_what(
@@ -289,7 +290,7 @@ def test_a_plan_says_which_model_does_what(
 
 def test_a_plan_without_any_model_is_refused(catalog: Catalog) -> None:
     with pytest.raises(NotOffered):
-        catalog.plan((Task.NSFW, Task.LABELS), "writer", "", ALL)
+        catalog.plan((NSFW, LABELS), "writer", "", ALL)
 
 
 def test_names_that_are_not_here_are_ollamas_if_they_are_passed_on() -> None:

@@ -6,8 +6,12 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from api.schemas import ModelEcho, VisionReply
-from shared.messages import Caption, Job, Label, Nsfw, Options, Result, task_name
-from shared.vocabulary import NsfwStatus, Task
+from shared.messages import Job, Options, Result, celery_task_name
+from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks.caption import Caption
+from shared.tasks.labels import Label
+from shared.tasks.nsfw import Nsfw, NsfwStatus
+from shared.tasks.registry import Task, task_names
 
 FULL = Result(
     caption=Caption(text="A cat on a sofa", confidence=0.75),
@@ -31,7 +35,7 @@ FULL = Result(
 )
 JOB = Job(
     request_id="3f0c",
-    tasks=(Task.CAPTION, Task.LABELS),
+    tasks=(CAPTION, LABELS),
     images=("vision:image:1:0", "vision:image:1:1"),
     prompt="Was ist das? 🐈",
     options=Options(temperature=0.5, seed=7, stop=("\n", ".")),
@@ -41,7 +45,7 @@ JOB = Job(
 
 def public(result: Result) -> dict[str, Any]:
     """Return a reply's JSON as clients read it."""
-    echo = ModelEcho(type=Task.LABELS, name="m", version="latest", resolution=224)
+    echo = ModelEcho(type=LABELS, name="m", version="latest", resolution=224)
     reply = VisionReply(id="42", model=echo, result=result)
     body: dict[str, Any] = json.loads(reply.model_dump_json(exclude_none=True, by_alias=True))
     return body
@@ -154,9 +158,7 @@ def test_stop_words_come_as_one_or_as_many(stop: object) -> None:
     "job",
     [
         pytest.param(JOB, id="full"),
-        pytest.param(
-            Job(request_id="", tasks=(Task.NSFW,), images=("k",), deadline=1.0), id="least"
-        ),
+        pytest.param(Job(request_id="", tasks=(NSFW,), images=("k",), deadline=1.0), id="least"),
     ],
 )
 def test_a_job_survives_the_queue(job: Job) -> None:
@@ -177,15 +179,15 @@ def test_a_result_survives_the_way_back(result: Result) -> None:
 @pytest.mark.parametrize(
     ("tasks", "name"),
     [
-        ((Task.CAPTION,), "vision.caption"),
-        ((Task.LABELS,), "vision.labels"),
-        ((Task.NSFW,), "vision.nsfw"),
-        ((Task.CAPTION, Task.NSFW), "vision.describe"),
-        (tuple(Task), "vision.describe"),
+        ((CAPTION,), "vision.caption"),
+        ((LABELS,), "vision.labels"),
+        ((NSFW,), "vision.nsfw"),
+        ((CAPTION, NSFW), "vision.describe"),
+        (task_names(), "vision.describe"),
     ],
 )
 def test_the_celery_tasks_names_are_a_wire_format(tasks: tuple[Task, ...], name: str) -> None:
-    assert task_name(Job(request_id="r", tasks=tasks, deadline=0)) == name
+    assert celery_task_name(Job(request_id="r", tasks=tasks, deadline=0)) == name
 
 
 def test_sampling_stays_finite_and_stop_words_stay_few_and_short() -> None:

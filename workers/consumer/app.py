@@ -10,11 +10,14 @@ import structlog
 from celery import Celery, signals
 from celery.worker.control import control_command
 
-from shared.catalog import OLLAMA, Catalog, ModelSpec
+from shared.catalog import Catalog
 from shared.celery_app import make_celery
+from shared.families import OLLAMA
 from shared.log import configure_logging
 from shared.messages import command_name
-from shared.redis.store import Store, connect
+from shared.model_spec import ModelSpec
+from shared.redis.connection import connect
+from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tracing import start_tracing
 from shared.vocabulary import OperatorCommand
@@ -87,7 +90,7 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> N
     )
     metrics = WorkerMetrics(spec.name, lambda: engine.status)
     engine.on_batch = metrics.batch_done
-    register_tasks(app, store, engine, lambda: store.is_served(spec, besides=name))
+    register_tasks(app, store, engine, lambda: store.presence.is_served(spec, besides=name))
     _register_commands(engine)
 
     @signals.setup_logging.connect(weak=False)
@@ -148,7 +151,7 @@ def _find_cancelled_in(store: Store) -> FindCancelled:
 
     def cancelled_among(task_ids: Sequence[str]) -> set[str]:
         try:
-            return store.cancelled_among(task_ids)
+            return store.cancellations.among(task_ids)
         except redis.RedisError as err:
             log.warning("cannot ask who has gone", error=str(err))
             return set()

@@ -15,7 +15,9 @@ import redis
 
 from shared.catalog import Catalog
 from shared.errors import NotOffered
-from shared.redis.store import Store, WorkerStatus, connect
+from shared.redis.connection import connect
+from shared.redis.presence import WorkerStatus
+from shared.redis.store import Store
 from shared.settings import Settings, get_settings
 
 
@@ -28,7 +30,7 @@ def trouble(settings: Settings, model: str) -> str:
     """
     spec = Catalog.load(settings.catalog).get(model)
     try:
-        beats = Store(connect(settings.broker_url)).presence(spec).workers
+        beats = Store(connect(settings.broker_url)).presence.of(spec).workers
     except redis.RedisError as err:
         return f"Redis does not answer: {err}"
     return _trouble_of(beat for beat in beats if beat.worker.endswith(f"@{socket.gethostname()}"))

@@ -11,8 +11,9 @@ import structlog
 from celery.worker import state as celery_state
 from celery.worker.request import Request
 
-from shared.catalog import ModelSpec
-from shared.redis.store import EngineStatus, Store, WorkerStatus
+from shared.model_spec import ModelSpec
+from shared.redis.presence import EngineStatus, WorkerStatus
+from shared.redis.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ class Heartbeat:
         self._stop.set()
         self._thread.join()
         try:
-            self._store.leave(self._worker, self._spec.name)
+            self._store.presence.leave(self._worker, self._spec.name)
         except redis.RedisError as err:
             log.warning("could not sign off", error=str(err))
 
@@ -82,7 +83,7 @@ class Heartbeat:
         """Take the lease of a task that has just been received."""
         self._received_at = time.monotonic()
         try:
-            self._store.lease(self._worker, task_id, delivery_tag)
+            self._store.leases.take(self._worker, task_id, delivery_tag)
         except redis.RedisError as err:
             log.warning("no lease written", task_id=task_id, error=str(err))
 
@@ -90,7 +91,7 @@ class Heartbeat:
         while not self._stop.is_set():
             try:
                 held = [(request.id, delivery_tag(request)) for request in _reserved()]
-                self._store.beat(self._current(len(held)), held, self._seen_s)
+                self._store.presence.beat(self._current(len(held)), held, self._seen_s)
                 if not self._draining:
                     self._match_consumer()
                     self._watch(len(held))
@@ -138,7 +139,7 @@ class Heartbeat:
             and self._status().state.is_up
             and held < self._concurrency
             and now - self._received_at > INTERVAL_S
-            and self._store.presence(self._spec).queued > 0
+            and self._store.presence.of(self._spec).queued > 0
         )
         if not stalled:
             self._stalled_since = None

@@ -16,7 +16,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from shared.redis.store import EngineStatus, OllamaHost
+from shared.redis.ollama import OllamaHost
+from shared.redis.presence import EngineStatus
 from shared.units import MEGA
 from shared.vocabulary import WorkerState
 from workers.engine.wear import RestartReason

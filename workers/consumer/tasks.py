@@ -11,7 +11,7 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject
 
 from shared.errors import ModelUnavailable, VisionError
-from shared.messages import CALL_NAMES, DESCRIBE, TASK_NAMES, Job
+from shared.messages import Job, celery_task_names
 from shared.redis.store import Store
 from workers.engine.interface import Engine
 from workers.engine.job import Dropped, EngineJob, Requeued
@@ -43,7 +43,7 @@ def register_tasks(
             _requeue(str(self.request.id), store)
             raise Reject("another worker has the model", requeue=True) from None
 
-    for name in (*TASK_NAMES.values(), *CALL_NAMES.values(), DESCRIBE):
+    for name in celery_task_names():
         app.task(name=name, bind=True, throws=(VisionError,))(run)
 
 
@@ -63,9 +63,9 @@ def run_job(
     ):
         status = "failed"
         try:
-            result = engine.submit(_read(str(task.request.id), job, store)).result()
+            outcome = engine.submit(_read(str(task.request.id), job, store)).result()
             status = "done"
-            return result.model_dump(mode="json", exclude_none=True)
+            return outcome.to_message()
         except Dropped:
             status = "dropped"
             # Else Flower would show it as running for ever.
@@ -86,7 +86,7 @@ def run_job(
 def _requeue(task_id: str, store: Store) -> None:
     """Say that the task is back on the queue; without Redis its lease runs out by itself."""
     try:
-        store.requeue(task_id)
+        store.leases.requeue(task_id)
     except redis.RedisError as err:
         log.warning("cannot say that a task is back on the queue", error=str(err))
 
@@ -95,7 +95,7 @@ def _read(task_id: str, job: Job, store: Store) -> EngineJob:
     """Fetch the job's images, again and again while Redis is away: it may be restarting."""
     while True:
         try:
-            images = store.get_images(job.images)
+            images = store.images.get(job.images)
         except redis.RedisError as err:
             if time.time() > job.deadline:
                 raise Dropped from err

@@ -76,7 +76,7 @@ class BatchQueue:
         """
         now = time.time()
         gone = set(find_cancelled([item.task_id for item in self._items])) if self._items else set()
-        unwanted = [x for x in self._items if x.job.deadline <= now or x.task_id in gone]
+        unwanted = [x for x in self._items if x.message.deadline <= now or x.task_id in gone]
         self._items = [item for item in self._items if item not in unwanted]
         for item in unwanted:
             item.future.set_exception(Dropped())
@@ -88,7 +88,7 @@ def _fill(items: Sequence[EngineJob], images: int) -> list[EngineJob]:
     chosen: list[EngineJob] = []
     count = 0
     for item in items:
-        count += len(item.images)
+        count += max(1, len(item.images))
         if chosen and (count > images or item.suspect):
             break
         chosen.append(item)

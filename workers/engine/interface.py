@@ -4,8 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
-from shared.messages import Result
-from shared.redis.store import EngineStatus
+from shared.messages import Outcome
+from shared.redis.presence import EngineStatus
 from workers.engine.job import EngineJob
 
 
@@ -30,7 +30,7 @@ class Engine(Protocol):
     def start(self) -> None:
         """Start working; does not wait for the model."""
 
-    def submit(self, job: EngineJob) -> "Future[Result]":
+    def submit(self, job: EngineJob) -> "Future[Outcome]":
         """Hand in a job.
 
         Its future raises ``Dropped``, ``Requeued`` or a :class:`~shared.errors.VisionError`.

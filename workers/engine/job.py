@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from shared import errors
 from shared.errors import ModelFailed, VisionError
-from shared.messages import Job, Result
-from workers.model.protocol import Instructions, JobError
+from shared.messages import Job, Outcome, Result
+from workers.model.protocol import JobError
 
 FindCancelled = Callable[[Sequence[str]], Iterable[str]]
 """Says which of some task ids nobody waits for any more."""
@@ -27,18 +27,16 @@ class EngineJob:
     """A job with its encoded images, and where its result goes."""
 
     task_id: str
-    job: Job
+    message: Job
     images: Sequence[bytes]
-    future: "Future[Result]" = field(default_factory=Future)
+    future: "Future[Outcome]" = field(default_factory=Future)
     suspect: bool = False
     """A model process died while it had this job: run it alone, so that it takes none along."""
     generation: int = 0
     """Number of the model process that has the images; 0: none."""
 
     def __post_init__(self) -> None:
-        self.instructions = Instructions(
-            tasks=self.job.tasks, prompt=self.job.prompt, options=self.job.options.known
-        )
+        self.instructions = self.message.instructions
         digest = hashlib.sha256(self.instructions.model_dump_json().encode())
         for image in self.images:
             digest.update(hashlib.sha256(image).digest())
@@ -47,7 +45,7 @@ class EngineJob:
     def answer(self, outcome: Result | JobError) -> None:
         """Tell the task what came of the job."""
         if isinstance(outcome, Result):
-            self.future.set_result(outcome)
+            self.future.set_result(Outcome(outcome))
             return
         kind = getattr(errors, outcome.error, ModelFailed)
         is_ours = isinstance(kind, type) and issubclass(kind, VisionError)

@@ -13,10 +13,10 @@ from multiprocessing.connection import wait
 
 import structlog
 
-from shared.catalog import ModelSpec
 from shared.errors import ModelFailed, ModelUnavailable, VisionError
-from shared.messages import Result
-from shared.redis.store import EngineStatus
+from shared.messages import Outcome
+from shared.model_spec import ModelSpec
+from shared.redis.presence import EngineStatus
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.engine.batching import BatchQueue, Linger
@@ -77,7 +77,7 @@ class LocalEngine:
         """Start loading the model; returns at once."""
         self._thread.start()
 
-    def submit(self, item: EngineJob) -> "Future[Result]":
+    def submit(self, item: EngineJob) -> "Future[Outcome]":
         """Hand in a job.
 
         Its future raises ``Dropped``, ``Requeued`` or a :class:`VisionError`.
@@ -192,7 +192,7 @@ class LocalEngine:
         if self._batch:
             limit_s = self._options.batch_timeout_s or self._settings.batch_timeout_s
             self._batch_until = time.monotonic() + limit_s
-            process.run(self._batch)
+            process.run(self._batch, self._tracker.max_batch)
             self._tracker.batch_begun()
 
     def _prepare_ahead(self) -> None:
@@ -251,7 +251,7 @@ class LocalEngine:
             "out of memory",
             images=images,
             max_batch=self._tracker.max_batch,
-            requests=[item.job.request_id for item in batch],
+            requests=[item.message.request_id for item in batch],
         )
         if alone and batch[0].suspect:
             batch[0].future.set_exception(
@@ -280,7 +280,7 @@ class LocalEngine:
             why=why,
             details=details,
             pid=process.pid,
-            requests=[item.job.request_id for item in self._batch],
+            requests=[item.message.request_id for item in self._batch],
         )
         self._supervisor.lose(why, details)
         too_many = self._backoff.failed()

@@ -9,7 +9,7 @@ from itertools import count
 
 from pydantic import BaseModel
 
-from shared.catalog import ModelSpec
+from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.engine.job import EngineJob
@@ -76,12 +76,18 @@ class ModelProcess:
             item.generation = self.generation
             self._outbox.put((Prepare(job=item.task_id, images=len(item.images)), item.images))
 
-    def run(self, items: Sequence[EngineJob]) -> None:
-        """Have the process run a batch; it reports once."""
+    def run(self, items: Sequence[EngineJob], max_images: int) -> None:
+        """Have the process run a batch; it reports once.
+
+        Args:
+            items: the jobs, with equal instructions.
+            max_images: most images that the model gets at once.
+        """
         for item in items:
             self.prepare(item)
         jobs = tuple(item.task_id for item in items)
-        self._outbox.put((Run(jobs=jobs, instructions=items[0].instructions), ()))
+        run = Run(jobs=jobs, instructions=items[0].instructions, max_images=max_images)
+        self._outbox.put((run, ()))
 
     def forget(self, item: EngineJob) -> None:
         """Have the process drop a job that it has prepared."""

@@ -5,7 +5,8 @@ from collections import Counter, deque
 
 import structlog
 
-from shared.redis.store import EngineStatus, OllamaHost
+from shared.redis.ollama import OllamaHost
+from shared.redis.presence import EngineStatus
 from shared.units import MEGA
 from shared.vocabulary import WorkerState
 from workers.model.memory import Memory

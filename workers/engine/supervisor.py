@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import structlog
 
-from shared.catalog import ModelSpec
+from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.engine.faults import FailureBackoff

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from enum import StrEnum
 from statistics import median
 
-from shared.catalog import EngineOptions
+from shared.model_spec import EngineOptions
 from shared.units import MEGA
 from workers.model.memory import Memory
 

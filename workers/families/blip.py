@@ -10,9 +10,10 @@ from PIL import Image
 from torch import nn
 from transformers import AutoProcessor, BlipForConditionalGeneration
 
-from shared.messages import Caption
-from workers.model.family import Answer, LoadContext
-from workers.model.protocol import Instructions
+from shared.messages import Instructions
+from shared.tasks import CAPTION
+from shared.tasks.caption import Caption
+from workers.model.family import Answer, LoadContext, PerImageModel
 from workers.runtime import generation
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
@@ -26,7 +27,7 @@ _PREFIX = re.compile(
 )
 
 
-class Blip:
+class Blip(PerImageModel):
     """Captions. A short prefix ("a photo of") is continued; any other prompt is left out.
 
     BLIP follows no instructions: it repeats them.
@@ -48,21 +49,25 @@ class Blip:
         return pixels(self._processor.image_processor, image)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
+    def predict_images(
+        self, images: Sequence[torch.Tensor], instructions: Instructions
+    ) -> list[Answer]:
         """Caption each image."""
         tokenizer = self._processor.tokenizer
         text = {}
         if is_prefix(instructions.prompt):
-            text = tokenizer([instructions.prompt.strip()] * len(batch), return_tensors="pt")
+            text = tokenizer([instructions.prompt.strip()] * len(images), return_tensors="pt")
             text = {name: text[name].to(self._pretrained.device) for name in _TEXT_INPUTS}
         generation.seed(instructions.options)
         tokens = self._model.generate(
-            pixel_values=self._pretrained.batch(list(batch)),
+            pixel_values=self._pretrained.batch(list(images)),
             **text,
             **generation.arguments(instructions.options, self._defaults, tokenizer),
         )
         texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [Answer(Caption(text=generation.tidy(text, instructions.options))) for text in texts]
+        return [
+            {CAPTION: Caption(text=generation.tidy(text, instructions.options))} for text in texts
+        ]
 
 
 class FusedAttention(nn.Module):

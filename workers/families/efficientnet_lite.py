@@ -15,9 +15,9 @@ from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from shared.vocabulary import Task
-from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError
-from workers.model.protocol import Instructions
+from shared.messages import Instructions
+from shared.tasks import CAPTION, LABELS
+from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError, PerImageModel
 from workers.runtime.classes import LabelParameters, caption_from_labels, labels_from_classes
 from workers.runtime.crop import centre_of_strip
 from workers.runtime.device import check_materialised, float_type, pick_device, set_threads
@@ -47,7 +47,7 @@ class EfficientNetLiteParameters(FamilyParameters):
     labels: LabelParameters = LabelParameters()
 
 
-class EfficientNetLite:
+class EfficientNetLite(PerImageModel):
     """Labels, and captions put together from them. It takes no text: prompts are left out."""
 
     def __init__(self, context: LoadContext) -> None:
@@ -78,14 +78,16 @@ class EfficientNetLite:
         return (planes.float() - MEAN) / SCALE
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
+    def predict_images(
+        self, images: Sequence[torch.Tensor], instructions: Instructions
+    ) -> list[Answer]:
         """Classify each image."""
-        logits = self._model(torch.stack(list(batch)).to(self._device, self._dtype))
-        answers = []
+        del instructions
+        logits = self._model(torch.stack(list(images)).to(self._device, self._dtype))
+        answers: list[Answer] = []
         for row in logits.float().softmax(-1).tolist():
             labels = labels_from_classes(row, imagenet_classes(), self._rules)
-            caption = caption_from_labels(labels) if Task.CAPTION in instructions.tasks else None
-            answers.append(Answer(caption, labels if Task.LABELS in instructions.tasks else ()))
+            answers.append({LABELS: labels, CAPTION: caption_from_labels(labels)})
         return answers
 
 

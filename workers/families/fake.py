@@ -13,10 +13,12 @@ from pathlib import Path
 from PIL import Image
 from pydantic import Field
 
-from shared.messages import Caption, Label, Nsfw
-from shared.vocabulary import NsfwStatus, Task
-from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError
-from workers.model.protocol import Instructions
+from shared.messages import Instructions
+from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks.caption import Caption
+from shared.tasks.labels import Label
+from shared.tasks.nsfw import Nsfw, NsfwStatus
+from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError, PerImageModel
 
 Colour = tuple[int, int, int]
 
@@ -42,7 +44,7 @@ class FakeParameters(FamilyParameters):
     out_of_memory_on_red: int = -1
 
 
-class Fake:
+class Fake(PerImageModel):
     """Says which colour the image's first pixel has; a prompt is repeated in the caption."""
 
     def __init__(self, context: LoadContext) -> None:
@@ -67,20 +69,20 @@ class Fake:
             os.kill(os.getpid(), signal.SIGSEGV)
         return int(red), int(green), int(blue)
 
-    def predict(self, batch: Sequence[Colour], instructions: Instructions) -> list[Answer]:
+    def predict_images(self, images: Sequence[Colour], instructions: Instructions) -> list[Answer]:
         """Answer from the colours, after the time that the knobs say."""
         knobs = self._knobs
         time.sleep(
-            (knobs.predict_s + knobs.image_s * len(batch)) * (1 + knobs.slower * self._served)
+            (knobs.predict_s + knobs.image_s * len(images)) * (1 + knobs.slower * self._served)
         )
-        if 0 < knobs.out_of_memory_above < len(batch):
+        if 0 < knobs.out_of_memory_above < len(images):
             raise MemoryError
-        for red, _, _ in batch:
+        for red, _, _ in images:
             self._misbehave(red)
-        self._served += len(batch)
+        self._served += len(images)
         if knobs.leak_mb:
-            self._leaked.append(os.urandom(int(knobs.leak_mb * 1_000_000 * len(batch))))
-        return [self._answer(colour, instructions) for colour in batch]
+            self._leaked.append(os.urandom(int(knobs.leak_mb * 1_000_000 * len(images))))
+        return [self._answer(colour, instructions) for colour in images]
 
     def _misbehave(self, red: int) -> None:
         knobs = self._knobs
@@ -101,8 +103,8 @@ class Fake:
         text = f"rgb {colour[0]} {colour[1]} {colour[2]} {instructions.prompt}".strip()
         score = colour[0] / 255
         status = NsfwStatus.UNSAFE if score >= 0.5 else NsfwStatus.SAFE
-        return Answer(
-            caption=Caption(text=text) if Task.CAPTION in instructions.tasks else None,
-            labels=(Label(name=text, confidence=0.5),) if Task.LABELS in instructions.tasks else (),
-            nsfw=Nsfw(status=status, score=score, threshold=0.5),
-        )
+        return {
+            CAPTION: Caption(text=text),
+            LABELS: (Label(name=text, confidence=0.5),),
+            NSFW: Nsfw(status=status, score=score, threshold=0.5),
+        }

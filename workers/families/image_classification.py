@@ -7,9 +7,10 @@ from PIL import Image
 from pydantic import Field
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from shared.vocabulary import Task
-from workers.model.family import Answer, LoadContext, LoadError
-from workers.model.protocol import Instructions
+from shared.messages import Instructions
+from shared.tasks import LABELS, NSFW
+from shared.tasks.registry import Task
+from workers.model.family import Answer, LoadContext, LoadError, PerImageModel
 from workers.runtime.classes import (
     NSFW_CLASSES,
     LabelParameters,
@@ -29,7 +30,7 @@ class ClassifierParameters(PretrainedParameters):
     threshold: float = Field(0.5, ge=0, le=1, description="NSFW scores from here on are unsafe")
 
 
-class ImageClassification:
+class ImageClassification(PerImageModel):
     """Labels or NSFW scores, as the row's ``tasks`` say. It takes no text: prompts are left out."""
 
     def __init__(self, context: LoadContext) -> None:
@@ -45,7 +46,7 @@ class ImageClassification:
         names = self._model.config.id2label
         self._names = [str(names[index]) for index in range(len(names))]
         self._multi_label = self._model.config.problem_type == "multi_label_classification"
-        if Task.NSFW in context.spec.tasks:
+        if NSFW in context.spec.tasks:
             self._check_mapping()
         self._classes = _human_classes(self._names, self._parameters.categories)
 
@@ -54,22 +55,22 @@ class ImageClassification:
         return pixels(self._images, image)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
+    def predict_images(
+        self, images: Sequence[torch.Tensor], instructions: Instructions
+    ) -> list[Answer]:
         """Classify each image."""
-        logits = self._model(self._pretrained.batch(list(batch))).logits.float()
+        logits = self._model(self._pretrained.batch(list(images))).logits.float()
         shares = logits.sigmoid() if self._multi_label else logits.softmax(-1)
         return [self._answer(row, instructions) for row in shares.tolist()]
 
     def _answer(self, shares: list[float], instructions: Instructions) -> Answer:
         own = self._parameters
-        return Answer(
-            labels=labels_from_classes(shares, self._classes, own.labels)
-            if Task.LABELS in instructions.tasks
-            else (),
-            nsfw=nsfw_from_classes(shares, self._names, own.nsfw, own.threshold)
-            if Task.NSFW in instructions.tasks
-            else None,
-        )
+        answer: dict[Task, object] = {}
+        if LABELS in instructions.tasks:
+            answer[LABELS] = labels_from_classes(shares, self._classes, own.labels)
+        if NSFW in instructions.tasks:  # only then the row must have a mapping
+            answer[NSFW] = nsfw_from_classes(shares, self._names, own.nsfw, own.threshold)
+        return answer
 
     def _check_mapping(self) -> None:
         mapping = self._parameters.nsfw

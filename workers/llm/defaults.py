@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.vocabulary import Task
+from shared.tasks.registry import Task
 
 
 class Defaults(BaseModel):

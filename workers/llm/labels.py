@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from shared.messages import Label
+from shared.tasks.labels import Label
 from workers.llm.lenient import (
     CONFIDENCES,
     DEEPEST,

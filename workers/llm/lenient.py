@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import json_repair
 
-from shared.messages import clamp01
+from shared.units import clamp01
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 

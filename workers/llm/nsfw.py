@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from shared.messages import Nsfw, clamp01
-from shared.vocabulary import NsfwStatus
+from shared.tasks.nsfw import Nsfw, NsfwStatus
+from shared.units import clamp01
 from workers.llm.lenient import (
     CONFIDENCES,
     DEEPEST,

@@ -8,9 +8,13 @@ from typing import Any, TypeVar
 import structlog
 
 from shared.errors import BadRequest, OllamaFailed
-from shared.messages import Job, JsonObject, Label, Result
+from shared.messages import Job, JsonObject, Result
 from shared.settings import OllamaSettings
-from shared.vocabulary import Task
+from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks.caption import Caption
+from shared.tasks.labels import Label, merge_labels
+from shared.tasks.nsfw import Nsfw
+from shared.tasks.registry import Task
 from workers.llm.answers import (
     LABELS_SCHEMA,
     NSFW_SCHEMA,
@@ -21,13 +25,12 @@ from workers.llm.answers import (
 )
 from workers.llm.defaults import Defaults
 from workers.llm.prompts import DEFAULTS, stricter
-from workers.model.results import merge_labels
 
 log = structlog.get_logger(__name__)
 
 MOST_TOKENS = 1024
 """Unless somebody says otherwise: a model that repeats itself in JSON finds no end."""
-SCHEMAS = {Task.LABELS: LABELS_SCHEMA, Task.NSFW: NSFW_SCHEMA}
+SCHEMAS = {LABELS: LABELS_SCHEMA, NSFW: NSFW_SCHEMA}
 
 Generate = Callable[[str, JsonObject], Awaitable[JsonObject]]
 """Have some server generate: path, body; the reply in one piece."""
@@ -52,31 +55,30 @@ class VisionCaller:
             OllamaFailed: the answers cannot be used, also when asked again.
         """
         encoded = [base64.b64encode(image).decode() for image in images]
-        result = Result()
-        for task in self._job.tasks:
-            result = result.model_copy(update={task.value: await self._do(task, encoded)})
-        return result
+        answer = {CAPTION: self._caption, LABELS: self._labels, NSFW: self._nsfw}
+        return Result({task: await answer[task](encoded) for task in self._job.tasks})
 
-    async def _do(self, task: Task, images: Sequence[str]) -> object:
-        if task == Task.CAPTION:
-            return await self._usable(task, images[:1], read_caption)
-        if task == Task.LABELS:
-            return await self._labels(images)
+    async def _caption(self, images: Sequence[str]) -> Caption:
+        """Return the caption of the first image."""
+        return await self._usable(CAPTION, images[:1], read_caption)
 
-        def read(text: str) -> Any:  # noqa: ANN401
+    async def _nsfw(self, images: Sequence[str]) -> tuple[Nsfw, ...]:
+        """Return a verdict on each image."""
+
+        def read(text: str) -> Nsfw:
             return read_nsfw(text, self._defaults.threshold)
 
-        return tuple([await self._usable(task, [image], read) for image in images])
+        return tuple([await self._usable(NSFW, [image], read) for image in images])
 
     async def _labels(self, images: Sequence[str]) -> tuple[Label, ...]:
         """Return the labels of all crops of a photo; some models take only one image at once."""
         try:
-            return await self._usable(Task.LABELS, images, read_labels)
+            return await self._usable(LABELS, images, read_labels)
         except (OllamaFailed, BadRequest) as err:  # some servers call it a fault of the request
             if len(images) == 1 or "image" not in err.message:
                 raise
             log.info("asking image by image", model=self._ollama.model, reason=err.message)
-        found = [await self._usable(Task.LABELS, [image], read_labels) for image in images]
+        found = [await self._usable(LABELS, [image], read_labels) for image in images]
         return merge_labels(label for labels in found for label in labels)
 
     async def _usable(self, task: Task, images: Sequence[str], read: Callable[[str], T]) -> T:
@@ -95,9 +97,9 @@ class VisionCaller:
     def _prompt(self, task: Task) -> str:
         """Request, then catalogue, then environment, then ours."""
         environment = {
-            Task.CAPTION: self._environment.caption_prompt,
-            Task.LABELS: self._environment.labels_prompt,
-            Task.NSFW: self._environment.nsfw_prompt,
+            CAPTION: self._environment.caption_prompt,
+            LABELS: self._environment.labels_prompt,
+            NSFW: self._environment.nsfw_prompt,
         }
         ours = DEFAULTS[task]
         return self._job.prompt or self._defaults.prompts.get(task) or environment[task] or ours

@@ -21,19 +21,18 @@ import structlog
 from PIL import Image
 
 from shared.allocator import keep_freed
-from shared.catalog import ModelSpec
 from shared.errors import VisionError
 from shared.images import decode_rgb
 from shared.log import configure_logging
-from shared.messages import Result
+from shared.messages import Instructions, Result
+from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
-from workers.model.family import LoadError, VisionModel, load_model
+from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
 from workers.model.protocol import (
     BatchReport,
     Forget,
-    Instructions,
     JobError,
     Prepare,
     Run,
@@ -41,7 +40,6 @@ from workers.model.protocol import (
     receive_command,
     send,
 )
-from workers.model.results import combine
 from workers.model.weights import ensure_weights
 
 log = structlog.get_logger(__name__)
@@ -89,7 +87,8 @@ class Server:
         while True:
             run = self._runs.get()
             jobs = [self._prepared.pop(job).result() for job in run.jobs]
-            send(self._pipe, run_batch(self._model, run.instructions, jobs))
+            report = run_batch(self._model, jobs, run.instructions, run.max_images)
+            send(self._pipe, report)
 
     def _read(self) -> None:
         while True:
@@ -119,40 +118,37 @@ def prepare(model: VisionModel, images: Sequence[bytes]) -> Prepared:
 
 
 def run_batch(
-    model: VisionModel, instructions: Instructions, jobs: Sequence[Prepared]
+    model: VisionModel, jobs: Sequence[Prepared], instructions: Instructions, max_images: int
 ) -> BatchReport:
-    """Run the model once over the images of all jobs, and combine its answers per job.
+    """Run the model once over all jobs that could be prepared.
 
     A job that could not be prepared fails alone; when the model raises, all others fail. One
     outcome per job, in order, unless the report names a fault of the process.
     """
-    inputs: list[object] = []
-    spans: dict[int, slice] = {}
-    outcomes: dict[int, Result | JobError] = {}
-    for index, job in enumerate(jobs):
-        if isinstance(job, JobError):
-            outcomes[index] = job
-        else:
-            spans[index] = slice(len(inputs), len(inputs) + len(job))
-            inputs += job
+    ready = [PreparedJob(job, instructions) for job in jobs if not isinstance(job, JobError)]
+    images = sum(len(job.images) for job in ready)
     started = time.perf_counter()
-    fault: str = ""
-    if inputs:
+    results: list[Result | JobError] = []
+    fault = ""
+    if ready:
         try:
-            answers = model.predict(inputs, instructions)
-            if len(answers) != len(inputs):
-                msg = f"{len(answers)} answers for {len(inputs)} images"
+            results += model.predict(ready, max_images)
+            if len(results) != len(ready):
+                msg = f"{len(results)} results for {len(ready)} jobs"
                 raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of the model
-            outcomes |= {i: combine(answers[span], instructions.tasks) for i, span in spans.items()}
         except Exception as err:
-            log.exception("predict failed", images=len(inputs))
+            log.exception("predict failed", images=images)
             fault = _fault(err)
-            outcomes |= dict.fromkeys(spans, FAILED)
+            results = [FAILED] * len(ready)
+    answered = iter(results)
+    outcomes = (
+        () if fault else tuple(job if isinstance(job, JobError) else next(answered) for job in jobs)
+    )
     return BatchReport.model_validate(
         {
-            "outcomes": () if fault else tuple(outcomes[index] for index in range(len(jobs))),
+            "outcomes": outcomes,
             "fault": fault,
-            "images": len(inputs),
+            "images": images,
             "seconds": time.perf_counter() - started,
             "memory": memory.measure(),
         }
@@ -175,7 +171,9 @@ def _load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
     model = load_model(spec, folder, settings.device, settings.torch_threads)
     # The first call pages weights in and compiles kernels; nobody should wait for that.
     blank = Image.new("RGB", (_WARM_UP_SIDE_PX, _WARM_UP_SIDE_PX), "grey")
-    model.predict([model.prepare(blank)], Instructions(tasks=spec.tasks))
+    model.predict(
+        [PreparedJob([model.prepare(blank)], Instructions(tasks=spec.tasks))], max_images=1
+    )
     return model
 
 

@@ -10,26 +10,11 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
-from shared.messages import Options, Result
-from shared.vocabulary import Task, WorkerState
+from shared.messages import Instructions, Result
+from shared.vocabulary import WorkerState
 from workers.model.memory import Memory
-
-
-class Instructions(BaseModel):
-    """What is asked of a batch; jobs with equal asks may share one."""
-
-    model_config = ConfigDict(frozen=True)
-
-    tasks: tuple[Task, ...]
-    prompt: str = ""
-    options: Options = Options()
-
-    @property
-    def is_seeded(self) -> bool:
-        """Whether the same answer is expected each time: others in the batch would change it."""
-        return self.options.seed is not None and bool(self.options.temperature)
 
 
 class Prepare(BaseModel):
@@ -46,6 +31,7 @@ class Run(BaseModel):
     kind: Literal["run"] = "run"
     jobs: tuple[str, ...]
     instructions: Instructions
+    max_images: int = Field(description="most images to give to the model at once")
 
 
 class Forget(BaseModel):

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from filelock import FileLock
 
-from shared.catalog import ModelSpec
+from shared.model_spec import ModelSpec
 from shared.units import MEGA
 from workers.model.family import LoadError
 

@@ -5,7 +5,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.catalog import OLLAMA, Catalog, ModelSpec
+from shared.catalog import Catalog
+from shared.families import OLLAMA
+from shared.model_spec import ModelSpec
 from shared.settings import OllamaSettings
 from workers.llm.defaults import Defaults
 

@@ -13,11 +13,13 @@ from functools import partial
 import redis
 import structlog
 
-from shared.catalog import Catalog, ModelSpec
+from shared.catalog import Catalog
 from shared.errors import BadRequest, ModelFailed, VisionError
 from shared.images import for_ollama
-from shared.messages import JsonObject, Outcome, Result
-from shared.redis.store import EngineStatus, Store
+from shared.messages import JsonObject, Outcome
+from shared.model_spec import ModelSpec
+from shared.redis.presence import EngineStatus
+from shared.redis.store import Store
 from shared.settings import Settings
 from shared.vocabulary import OllamaCall, WorkerState
 from workers.engine.job import Dropped, EngineJob, Requeued
@@ -81,7 +83,7 @@ class RemoteEngine:
         self._thread.start()
         self._started.wait()
 
-    def submit(self, item: EngineJob) -> "Future[Result]":
+    def submit(self, item: EngineJob) -> "Future[Outcome]":
         """Hand in a job.
 
         Its future raises ``Dropped``, ``Requeued`` or a :class:`VisionError`.
@@ -174,7 +176,7 @@ class RemoteEngine:
                 continue
             try:
                 ids = [item.task_id for item in calls.values()]
-                gone = await asyncio.to_thread(self._store.cancelled_among, ids)
+                gone = await asyncio.to_thread(self._store.cancellations.among, ids)
             except redis.RedisError as err:
                 log.warning("cannot ask who has gone", error=str(err))
                 continue
@@ -184,10 +186,12 @@ class RemoteEngine:
 
     async def _serve(self, item: EngineJob) -> None:
         """Run one job and resolve its future, whatever happens."""
-        structlog.contextvars.bind_contextvars(request_id=item.job.request_id, task_id=item.task_id)
-        outcome: BaseException | Result
+        structlog.contextvars.bind_contextvars(
+            request_id=item.message.request_id, task_id=item.task_id
+        )
+        outcome: BaseException | Outcome
         try:
-            async with asyncio.timeout(item.job.deadline - time.time()):
+            async with asyncio.timeout(item.message.deadline - time.time()):
                 outcome = await self._answer(item)
         except TimeoutError:
             outcome = Dropped()
@@ -200,13 +204,13 @@ class RemoteEngine:
             log.exception("bug in the Ollama engine")
             outcome = ModelFailed("Internal error on the way to Ollama; the worker's log tells.")
         self._begun.discard(item)
-        if isinstance(outcome, Result):
+        if isinstance(outcome, Outcome):
             item.future.set_result(outcome)
         else:
             item.future.set_exception(outcome)
 
-    async def _answer(self, item: EngineJob) -> Result:
-        ask = item.job.ollama
+    async def _answer(self, item: EngineJob) -> Outcome:
+        ask = item.message.ollama
         if ask is None:
             raise BadRequest("The job names no model of Ollama.")
         if ask.call == OllamaCall.SHOW:
@@ -219,19 +223,19 @@ class RemoteEngine:
                 return await self._asker.ask(path, body, begun)
 
             defaults = defaults_of(self._catalog, ask.model)
-            caller = VisionCaller(item.job, defaults, self._settings.ollama, generate)
-            result = await caller.answer(images)
+            caller = VisionCaller(item.message, defaults, self._settings.ollama, generate)
+            outcome = Outcome(await caller.answer(images))
         else:
             body = {**with_images(ask.body, images), "model": ask.model}
             on_line = partial(self._pass_on, item.task_id) if ask.stream else None
             raw = await self._asker.ask(f"/api/{ask.call}", body, begun, on_line)
-            result = Outcome(raw=raw)
+            outcome = Outcome(raw=raw)
         self._tracker.batch_done(1, len(images), self._tracker.memory)
         self.on_batch(time.monotonic() - started)
-        return result
+        return outcome
 
     async def _pass_on(self, task_id: str, line: JsonObject) -> None:
-        await asyncio.to_thread(self._store.push_part, task_id, line)
+        await asyncio.to_thread(self._store.parts.push, task_id, line)
 
     # What others see.
 
@@ -241,13 +245,13 @@ class RemoteEngine:
         self._tracker.hosts = tuple(host.status() for host in hosts)
         self._tracker.set_state(*state_of(self._pool))
         try:
-            await asyncio.to_thread(self._store.put_snapshot, snapshot_of(hosts))
+            await asyncio.to_thread(self._store.ollama.put, snapshot_of(hosts))
         except redis.RedisError as err:
             log.warning("cannot say what Ollama has", error=str(err))
         self._healer.look_again()
 
     async def _store_claim(self, what: str, seconds: float) -> bool:
         try:
-            return await asyncio.to_thread(self._store.claim, what, seconds)
+            return await asyncio.to_thread(self._store.claims.take, what, seconds)
         except redis.RedisError:
             return False

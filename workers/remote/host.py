@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from shared.messages import JsonObject
-from shared.redis.store import OllamaHost
+from shared.redis.ollama import OllamaHost
 from workers.remote.client import Client
 from workers.remote.config import Healing, HostRow
 from workers.remote.meters import Crowd, Pace

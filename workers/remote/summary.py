@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from shared.messages import JsonObject
-from shared.redis.store import OllamaSnapshot
+from shared.redis.ollama import OllamaSnapshot
 from shared.vocabulary import WorkerState
 from workers.remote.host import Host
 from workers.remote.pool import Pool

@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from shared.messages import Caption, Label, Nsfw, clamp01
-from shared.vocabulary import NsfwStatus
+from shared.tasks.caption import Caption
+from shared.tasks.labels import Label
+from shared.tasks.nsfw import Nsfw, NsfwStatus
+from shared.units import clamp01
 from workers.model.family import FamilyParameters
 from workers.runtime.imagenet import ImageNetClass
 

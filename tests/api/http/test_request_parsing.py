@@ -12,11 +12,12 @@ from werkzeug.test import encode_multipart
 
 from api import _Request
 from api.dispatch import ClientGone
-from api.http.request_parsing import ParsedRequest, read_images, read_request
+from api.http.request_parsing import ParsedRequest, check_input, read_images, read_request
 from api.schemas import VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge, UndecodableImage
 from shared.messages import Options
 from shared.settings import Settings
+from shared.tasks import CAPTION
 
 SETTINGS = Settings(max_images=3, max_megapixels=1, url_allow=())
 
@@ -114,7 +115,7 @@ def test_a_data_url_may_stand_in_the_field_url_too() -> None:
 
 def test_without_any_image_the_message_says_where_one_may_be() -> None:
     with pytest.raises(BadRequest, match=r"There is no image.*`images`.*`url`"):
-        images_of()
+        check_input([CAPTION], "", images_of())
 
 
 def test_more_images_than_allowed_are_too_large_whatever_they_are() -> None:

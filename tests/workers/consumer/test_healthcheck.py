@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from shared.redis.store import WorkerStatus
+from shared.redis.presence import WorkerStatus
 from shared.vocabulary import WorkerState
 from tests.stack import ROOT, Stack, wait_for
 from workers.consumer import healthcheck
@@ -40,7 +40,7 @@ def test_a_model_that_cannot_be_loaded_is_named_with_its_reason(stack: Stack) ->
 
 
 def test_without_a_worker_on_this_host_there_is_no_heartbeat(stack: Stack) -> None:
-    stack.store.beat(beat(worker="unserved-1@elsewhere", model="unserved"), (), 1)
+    stack.store.presence.beat(beat(worker="unserved-1@elsewhere", model="unserved"), (), 1)
     assert check(stack, "unserved") == "no heartbeat of this host"
 
 

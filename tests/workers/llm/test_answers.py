@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from shared.messages import Label
-from shared.vocabulary import NsfwStatus
+from shared.tasks.labels import Label
+from shared.tasks.nsfw import NsfwStatus
 from workers.llm.answers import UnusableAnswer, read_caption, read_labels, read_nsfw
 
 CAT = '{"labels": [{"name": "cat", "confidence": 0.9, "topicality": 0.7}]}'

@@ -2,7 +2,9 @@
 
 import pytest
 
-from shared.vocabulary import Task
+from shared.families import FAMILIES, OLLAMA
+from shared.tasks import LABELS, NSFW
+from shared.tasks.registry import Task
 from workers.llm import prompts
 from workers.llm.answers import LABELS_SCHEMA, NSFW_SCHEMA, UnusableAnswer, read_caption
 
@@ -87,14 +89,14 @@ def test_a_caption_without_end_is_cut_at_a_word() -> None:
 
 
 def test_prompts_ask_for_what_is_read() -> None:
-    assert set(prompts.DEFAULTS) == set(Task)
+    assert set(prompts.DEFAULTS) == set(FAMILIES[OLLAMA].tasks)
     for name in LABELS_SCHEMA["properties"]["labels"]["items"]["properties"]:
-        assert f'"{name}"' in prompts.DEFAULTS[Task.LABELS]
+        assert f'"{name}"' in prompts.DEFAULTS[LABELS]
     for name in NSFW_SCHEMA["properties"]:
-        assert f'"{name}"' in prompts.DEFAULTS[Task.NSFW]
+        assert f'"{name}"' in prompts.DEFAULTS[NSFW]
 
 
-@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("task", sorted(FAMILIES[OLLAMA].tasks))
 def test_the_second_prompt_keeps_the_first_and_adds_to_it(task: Task) -> None:
     second = prompts.stricter(task, "Count the sheep. ")
     assert second.startswith("Count the sheep.\n\n")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from shared.errors import OllamaFailed
-from shared.vocabulary import Task
+from shared.tasks import LABELS
+from shared.tasks.registry import task_names
 from tests.conftest import plain
 from tests.ollama.scene import MODEL, scene
 from tests.ollama_standin import OllamaStandin, Spec
@@ -25,9 +26,9 @@ def test_a_model_that_takes_one_image_is_asked_image_by_image(
 ) -> None:
     server.knobs.one_image = True
     with scene(stack, server) as running:
-        result = running.vision(Task.LABELS, [plain(red) for red in (51, 102, 255)])
-    assert result.labels
-    assert [label.confidence for label in result.labels] == [1.0, 0.4, 0.2]
+        result = running.vision(LABELS, [plain(red) for red in (51, 102, 255)])
+    assert result[LABELS]
+    assert [label.confidence for label in result[LABELS]] == [1.0, 0.4, 0.2]
     assert [(request.body or {})["images"] for request in server.generates()] == [3, 1, 1, 1]
 
 
@@ -41,7 +42,7 @@ def test_thoughts_that_were_cut_off_are_no_caption(stack: Stack, server: OllamaS
 
 def test_a_schema_and_thinking_are_passed_on(stack: Stack, server: OllamaStandin) -> None:
     with scene(stack, server) as running:
-        running.vision(Task.LABELS, [plain(9)], format=SCHEMA, think=True)
+        running.vision(LABELS, [plain(9)], format=SCHEMA, think=True)
         running.caption(format="json")
     labels, caption = (request.body or {} for request in server.generates()[:2])
     assert (labels["format"], labels["think"]) == (SCHEMA, True)
@@ -51,10 +52,10 @@ def test_a_schema_and_thinking_are_passed_on(stack: Stack, server: OllamaStandin
 def test_prompts_of_the_environment_are_used(
     stack: Stack, server: OllamaStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for task in Task:
+    for task in task_names():
         monkeypatch.setenv(f"OLLAMA_{task.upper()}_PROMPT", f"my {task}")
     with scene(stack, server) as running:
-        for task in Task:
+        for task in task_names():
             running.vision(task, [plain(9)])
     prompts = [(request.body or {})["prompt"] for request in server.generates()]
-    assert prompts == [f"my {task}" for task in Task]
+    assert prompts == [f"my {task}" for task in task_names()]

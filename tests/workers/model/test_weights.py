@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.catalog import ModelSpec
+from shared.model_spec import ModelSpec
 from shared.settings import ROOT
 from tests.hub_standin import XET, HubStandIn
 from tests.stack import wait_for

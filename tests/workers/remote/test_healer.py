@@ -118,7 +118,7 @@ def test_a_server_that_was_restarted_is_not_taken_for_slow_any_more(
 def test_a_model_is_loaded_anew_as_it_was_used_and_an_operator_need_not_wait(
     stack: Stack, ill: OllamaStandin
 ) -> None:
-    assert stack.store.claim(f"heal:{ill.url}:{MODEL}", 600)
+    assert stack.store.claims.take(f"heal:{ill.url}:{MODEL}", 600)
     with scene(stack, ill) as running:
         options = {"num_ctx": 2048, "num_gpu": 9, "temperature": 0.5}
         running.generate(options=options, keep_alive="1h")
@@ -137,7 +137,7 @@ def test_a_model_is_loaded_anew_as_it_was_used_and_an_operator_need_not_wait(
 def test_an_attempt_that_another_worker_makes_does_not_lengthen_our_pause(
     stack: Stack, ill: OllamaStandin
 ) -> None:
-    assert stack.store.claim(f"heal:{ill.url}:{MODEL}", 1)
+    assert stack.store.claims.take(f"heal:{ill.url}:{MODEL}", 1)
     ill.knobs.slow_after = 4
     with scene(stack, ill, healing=OFTEN) as running:
         for _ in range(8):

@@ -1,7 +1,7 @@
 import pytest
 
-from shared.messages import Label
-from shared.vocabulary import NsfwStatus
+from shared.tasks.labels import Label
+from shared.tasks.nsfw import NsfwStatus
 from workers.runtime.classes import (
     LabelParameters,
     caption_from_labels,

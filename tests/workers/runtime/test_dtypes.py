@@ -13,16 +13,16 @@ from torch import nn
 from transformers import AutoImageProcessor, BlipForConditionalGeneration, VisionEncoderDecoderModel
 from transformers.pytorch_utils import Conv1D
 
-from shared.catalog import ModelSpec
-from shared.vocabulary import Task
+from shared.messages import Instructions
+from shared.model_spec import ModelSpec
+from shared.tasks import CAPTION
 from tests.stack import TESTS
 from tools.full_checkpoints import never_end
 from tools.tiny_checkpoints import build, shapes
 from workers.families.blip import Blip, FusedAttention
 from workers.families.kosmos2 import Kosmos2
 from workers.families.vision_encoder_decoder import VisionEncoderDecoder
-from workers.model.family import LoadError, VisionModel, load_model
-from workers.model.protocol import Instructions
+from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
 from workers.runtime import device
 from workers.runtime.device import DtypeName, pick_dtype
 from workers.runtime.pretrained import pixels
@@ -52,13 +52,9 @@ def load(family: str, folder: Path | None = None, **parameters: Any) -> Any:
 
 
 def captions(model: VisionModel, images: list[Image.Image]) -> list[str]:
-    instructions, prepared = (
-        Instructions(tasks=(Task.CAPTION,)),
-        [model.prepare(image) for image in images],
-    )
-    batches = [prepared[n : n + TOGETHER] for n in range(0, len(prepared), TOGETHER)]
-    answers = [answer for batch in batches for answer in model.predict(batch, instructions)]
-    return [answer.caption.text for answer in answers if answer.caption]
+    instructions = Instructions(tasks=(CAPTION,))
+    jobs = [PreparedJob([model.prepare(image)], instructions) for image in images]
+    return [result[CAPTION].text for result in model.predict(jobs, max_images=TOGETHER)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,9 +1,12 @@
 import pytest
 
-from shared.messages import Caption, Label, Nsfw, Result
-from shared.vocabulary import NsfwStatus, Task
-from workers.model.family import Answer
-from workers.model.results import combine, merge_labels
+from shared.messages import Result
+from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks.caption import Caption
+from shared.tasks.labels import Label, merge_labels
+from shared.tasks.nsfw import Nsfw, NsfwStatus
+from shared.tasks.registry import task_names
+from workers.model.family import Answer, combine
 
 SAFE = Nsfw(status=NsfwStatus.SAFE, score=0.1, threshold=0.5)
 UNSAFE = Nsfw(status=NsfwStatus.UNSAFE, score=0.9, threshold=0.5)
@@ -13,18 +16,18 @@ def answer(
     text: str = "", labels: dict[str, float] | None = None, nsfw: Nsfw | None = None
 ) -> Answer:
     found = tuple(Label(name=name, confidence=share) for name, share in (labels or {}).items())
-    return Answer(Caption(text=text) if text else None, found, nsfw)
+    given = {CAPTION: Caption(text=text) if text else None, LABELS: found, NSFW: nsfw}
+    return {task: payload for task, payload in given.items() if payload is not None}
 
 
-def shares(labels: tuple[Label, ...] | None) -> list[tuple[str, float]]:
-    assert labels is not None
+def shares(labels: tuple[Label, ...]) -> list[tuple[str, float]]:
     return [(label.name, label.confidence) for label in labels]
 
 
 def test_the_caption_is_the_first_images() -> None:
-    result = combine([answer("a cat"), answer("a dog")], [Task.CAPTION])
+    result = combine([answer("a cat"), answer("a dog")], [CAPTION])
 
-    assert result == Result(caption=Caption(text="a cat"))
+    assert result == Result({CAPTION: Caption(text="a cat")})
 
 
 def test_labels_of_all_crops_are_one_list_with_the_most_confident_first() -> None:
@@ -34,9 +37,9 @@ def test_labels_of_all_crops_are_one_list_with_the_most_confident_first() -> Non
         answer(labels={"Sofa": 0.5, "lamp": 0.7}),
     ]
 
-    result = combine(crops, [Task.LABELS])
+    result = combine(crops, [LABELS])
 
-    assert shares(result.labels) == [("cat", 0.8), ("lamp", 0.7), ("sofa", 0.6)]
+    assert shares(result[LABELS]) == [("cat", 0.8), ("lamp", 0.7), ("sofa", 0.6)]
 
 
 def test_the_winner_of_a_merge_is_kept_whole() -> None:
@@ -67,36 +70,35 @@ def test_equally_confident_labels_keep_their_order() -> None:
     ],
 )
 def test_nsfw_has_one_entry_per_image_in_order(verdicts: list[Nsfw]) -> None:
-    result = combine([answer(nsfw=verdict) for verdict in verdicts], [Task.NSFW])
+    result = combine([answer(nsfw=verdict) for verdict in verdicts], [NSFW])
 
-    assert result.nsfw == tuple(verdicts)
+    assert result[NSFW] == tuple(verdicts)
 
 
 def test_an_image_without_verdict_is_unavailable_and_never_safe() -> None:
-    result = combine([answer(nsfw=SAFE), answer()], [Task.NSFW])
+    result = combine([answer(nsfw=SAFE), answer()], [NSFW])
 
-    assert result.nsfw is not None
-    assert result.nsfw[0] == SAFE
-    assert result.nsfw[1].status == NsfwStatus.UNAVAILABLE
-    assert result.nsfw[1].reason
+    assert result[NSFW][0] == SAFE
+    assert result[NSFW][1].status == NsfwStatus.UNAVAILABLE
+    assert result[NSFW][1].reason
 
 
-@pytest.mark.parametrize("task", Task)
-def test_only_what_was_asked_for_is_in_the_result(task: Task) -> None:
+@pytest.mark.parametrize("task", task_names())
+def test_only_what_was_asked_for_is_in_the_result(task: str) -> None:
     talkative = answer("a cat", {"cat": 0.9}, SAFE)
 
     result = combine([talkative], [task])
 
-    assert set(result.model_dump(exclude_none=True)) == {task.value}
+    assert set(result.model_dump(exclude_none=True)) == {task}
 
 
 def test_everything_at_once() -> None:
-    result = combine([answer("a cat", {"cat": 0.9}, SAFE)], list(Task))
+    result = combine([answer("a cat", {"cat": 0.9}, SAFE)], task_names())
 
-    assert result.caption == Caption(text="a cat")
-    assert shares(result.labels) == [("cat", 0.9)]
-    assert result.nsfw == (SAFE,)
+    assert result[CAPTION] == Caption(text="a cat")
+    assert shares(result[LABELS]) == [("cat", 0.9)]
+    assert result[NSFW] == (SAFE,)
 
 
 def test_no_labels_are_an_empty_list_and_not_an_absent_one() -> None:
-    assert combine([answer("a cat")], [Task.LABELS]).labels == ()
+    assert combine([answer("a cat")], [LABELS])[LABELS] == ()

@@ -1,0 +1,104 @@
+"""One row of ``models.yaml``: a model, and how its workers run it."""
+
+from typing import Any, Literal, Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+
+from shared.families import FAMILIES, OLLAMA
+from shared.tasks.registry import Task
+
+
+class Limits(BaseModel):
+    """What one model is asked to bear."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    queue: int = Field(256, ge=1, description="messages waiting; beyond that 429")
+    timeout_s: float | None = Field(None, gt=0, lt=600, description="instead of VISION_TIMEOUT")
+
+
+class EngineOptions(BaseModel):
+    """How a worker runs its model process; all may be set per model under ``engine``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_batch: int = Field(8, ge=1, description="most images in one batch")
+    batch_timeout_s: float | None = Field(
+        None, gt=0, description="seconds a batch may take, instead of VISION_BATCH_TIMEOUT_S"
+    )
+    recycle_images: int = Field(0, ge=0, description="replace the process after so many; 0: never")
+    recycle_growth_mb: float = Field(
+        2000, ge=0, description="replace when memory grew by more since its beginning; 0: never"
+    )
+    slow_factor: float = Field(
+        3, ge=0, description="replace when batches take this many times their first time; 0: never"
+    )
+    slow_batches: int = Field(20, ge=1, description="batches whose median must be that slow")
+    keep_alive_s: float = Field(0, ge=0, description="unload after so long without work; 0: never")
+    standby: Literal["auto", "on", "off"] = Field(
+        "auto", description="load the successor first, if memory allows (auto), always, never"
+    )
+    max_failures: int = Field(5, ge=1, description="deaths in a row that make the worker give up")
+    quarantine_s: float = Field(
+        600,
+        ge=0,
+        validation_alias=AliasChoices("quarantine_s", "poison_s"),
+        description="how long an image that ended the process is refused; once called `poison_s`",
+    )
+
+    @property
+    def concurrency(self) -> int:
+        """Tasks a worker holds: one batch running, one to follow; more would hoard (measured)."""
+        return 2 * self.max_batch
+
+
+class ModelSpec(BaseModel):
+    """One row of the catalogue."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)
+    family: str
+    tasks: tuple[Task, ...] = ()
+    aliases: tuple[str, ...] = ()
+    version: str = "latest"
+    source: str | None = None
+    revision: str = "main"
+    folder: str = ""
+    resolution: int = Field(224, gt=0)
+    limits: Limits = Limits()
+    engine: EngineOptions = EngineOptions()
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, row: Any) -> Any:  # noqa: ANN401 - whatever the YAML holds
+        if isinstance(row, dict):
+            family = FAMILIES.get(str(row.get("family", "")))
+            if family is None:
+                msg = f"unknown family {row.get('family')!r}; there are: {', '.join(FAMILIES)}"
+                raise ValueError(msg)
+            row = {
+                "folder": row.get("name", ""),
+                "tasks": sorted(family.default_tasks or family.tasks),
+                **row,
+            }
+        return row
+
+    @model_validator(mode="after")
+    def _tasks_of_family(self) -> Self:
+        impossible = set(self.tasks) - FAMILIES[self.family].tasks
+        if impossible or not self.tasks:
+            msg = f"{self.name}: family {self.family} does {sorted(FAMILIES[self.family].tasks)}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def queue_owner(self) -> str:
+        """Name of the row whose workers serve this one: one kind for all models of Ollama."""
+        return OLLAMA if self.family == OLLAMA else self.name
+
+    @property
+    def queue(self) -> str:
+        """Name of the model's Celery queue, which is also its list's key in Redis."""
+        return f"vision.{self.queue_owner}"

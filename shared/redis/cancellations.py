@@ -1,0 +1,27 @@
+"""Tasks whose answer nobody waits for any more."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from shared.redis.connection import SPARE_TTL_S
+
+
+class Cancellations:
+    """``vision:cancelled:<task id>``: this task is not to be run.
+
+    Not Celery's ``revoke``, which is broadcast to every worker and leaves results behind.
+    """
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+
+    def add(self, task_id: str, ttl_s: float) -> None:
+        """Cancel a task; its deadline is in ``ttl_s`` seconds."""
+        self._redis.set(f"vision:cancelled:{task_id}", 1, ex=int(ttl_s) + SPARE_TTL_S)
+
+    def among(self, task_ids: Sequence[str]) -> set[str]:
+        """Return those of some tasks that are cancelled."""
+        marks: list[Any] = self._redis.mget([f"vision:cancelled:{task_id}" for task_id in task_ids])
+        return {task_id for task_id, mark in zip(task_ids, marks, strict=True) if mark}

@@ -1,0 +1,39 @@
+"""The encoded images of requests under way."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from shared.redis.connection import SPARE_TTL_S
+
+
+def new_image_keys(count: int) -> tuple[str, ...]:
+    """Return fresh keys for the images of a job; clients may reuse request ids, these are ours."""
+    unique = uuid.uuid4()
+    return tuple(f"vision:image:{unique}:{n}" for n in range(count))
+
+
+class Images:
+    """``vision:image:<unique>:<n>``: written by the API, read by a worker, then deleted."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+
+    def put(self, keys: Sequence[str], images: Sequence[bytes], ttl_s: float) -> None:
+        """Store the images of a request until it is answered or ``ttl_s`` is over."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key, image in zip(keys, images, strict=True):
+                pipe.set(key, image, ex=int(ttl_s) + SPARE_TTL_S)
+            pipe.execute()
+
+    def get(self, keys: Sequence[str]) -> list[bytes] | None:
+        """Return the images, or ``None`` when their request is over and they are gone."""
+        images: list[Any] = self._redis.mget(list(keys)) if keys else []
+        return None if None in images else images
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete the images of an answered request."""
+        if keys:
+            self._redis.delete(*keys)

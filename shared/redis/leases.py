@@ -1,0 +1,97 @@
+"""Where a published task is: held by a worker, on its queue, or lost."""
+
+import json
+import time
+from typing import NamedTuple
+
+import redis
+
+LEASE_TTL_S = 3
+REQUEUE_S = 2.0
+"""How long Celery may take to put a task back on the queue."""
+REQUEUED_TTL_S = 10
+"""Longer than the API takes to look."""
+ENQUEUED_AT = "enq"
+"""Message header: when the API published, seconds since the epoch."""
+
+# Where is my task? Its lease, whether the lease's holder beats, queue length, oldest message.
+# O(1): the queue is a list with the oldest message at its end.
+_LOCATE = """
+local lease = redis.call('GET', KEYS[1]) or ''
+local worker = string.match(lease, '^[^|]*')
+local alive = 0
+if lease ~= '' then alive = redis.call('EXISTS', 'vision:worker:' .. worker) end
+return {lease, alive, redis.call('LLEN', KEYS[2]), redis.call('LINDEX', KEYS[2], -1) or ''}
+"""
+
+
+class TaskLocation(NamedTuple):
+    """Where a published task is."""
+
+    delivery_tag: str
+    held: bool
+    holder_alive: bool
+    maybe_queued: bool
+    queued_at: float
+    """When it was put on the queue for the last time, in seconds since the epoch."""
+
+
+def write_lease(client: "redis.Redis", worker: str, task_id: str, tag: str) -> None:
+    """Say that ``worker`` holds the task.
+
+    Args:
+        client: Redis, or a pipeline of commands to it.
+        worker: its unique name.
+        task_id: the task.
+        tag: delivery tag, under which the broker has the message until it is acknowledged.
+    """
+    client.set(f"vision:lease:{task_id}", f"{worker}|{tag}", ex=LEASE_TTL_S)
+
+
+class Leases:
+    """``vision:lease:<task id>``: ``worker|delivery tag`` of the worker that holds the task.
+
+    ``|time`` when a worker has put it back on the queue.
+    """
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+        self._locate = client.register_script(_LOCATE)
+
+    def take(self, worker: str, task_id: str, tag: str) -> None:
+        """Say that ``worker`` holds the task, before its next heartbeat says so."""
+        write_lease(self._redis, worker, task_id, tag)
+
+    def requeue(self, task_id: str) -> None:
+        """Give up the lease of a task that goes back on the queue, behind all that wait there."""
+        back_at = time.time() + REQUEUE_S
+        self._redis.set(f"vision:lease:{task_id}", f"|{back_at}", ex=REQUEUED_TTL_S)
+
+    def locate(self, task_id: str, queue: str, enqueued_at: float) -> TaskLocation:
+        """Find a published task: held by a worker, perhaps still queued, or lost.
+
+        ``maybe_queued`` compares the oldest message's age with the task's, for the queue is
+        first in, first out: while an older message waits, this one does too. A message that was
+        requeued is as new as its return.
+        """
+        lease, alive, queued, oldest = self._locate(keys=[f"vision:lease:{task_id}", queue])
+        holder, _, tag = lease.decode().partition("|")
+        if lease and not holder:
+            enqueued_at, tag = float(tag), ""
+        maybe_queued = False
+        if queued:
+            try:
+                oldest_at = float(json.loads(oldest)["headers"][ENQUEUED_AT])
+                maybe_queued = oldest_at <= enqueued_at
+            except (ValueError, KeyError, TypeError):
+                maybe_queued = True  # not published by us: cannot tell, so keep waiting
+        return TaskLocation(tag, bool(holder), bool(alive), maybe_queued, enqueued_at)
+
+    def forget(self, task_id: str, tag: str) -> None:
+        """Remove a dead worker's unacknowledged message, so that it is not delivered again."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.delete(f"vision:lease:{task_id}")
+            if tag:
+                pipe.hdel("unacked", tag)
+                pipe.zrem("unacked_index", tag)
+            pipe.execute()

@@ -1,0 +1,104 @@
+"""Which workers serve which model, and what they are doing."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import redis
+from pydantic import BaseModel, Field
+
+from shared.model_spec import ModelSpec
+from shared.redis.leases import write_lease
+from shared.redis.ollama import OllamaHost
+from shared.vocabulary import WorkerState
+
+HEARTBEAT_TTL_S = 4
+
+
+class EngineStatus(BaseModel):
+    """What a worker's engine does and has done since it started."""
+
+    state: WorkerState = WorkerState.LOADING
+    reason: str = Field("", description="details of the state, for a person")
+    model_pid: int = Field(0, description="process id of the model; 0: none")
+    max_batch: int = Field(1, description="most images a batch; halved when memory ran out")
+    images: int = 0
+    images_per_s: float = Field(0.0, description="over the last minute")
+    batches: dict[int, int] = Field({}, description="number of batches by number of jobs in them")
+    memory_mb: int = Field(0, description="of the model process: on its GPU, or resident")
+    load_s: float = Field(0.0, description="seconds the last load took")
+    loads: int = Field(0, description="model processes that were loaded")
+    recycles: dict[str, int] = Field({}, description="replaced model processes by reason")
+    last_error: str = ""
+    hosts: tuple[OllamaHost, ...] = ()
+
+
+class WorkerStatus(EngineStatus):
+    """One worker's heartbeat."""
+
+    worker: str
+    model: str
+    held: int = Field(0, description="requests it has taken and not answered")
+    consuming: bool = Field(default=False, description="takes requests from its queue")
+    started_at: float
+
+
+class Presence(NamedTuple):
+    """Who serves a model, and how much waits for them."""
+
+    workers: tuple[WorkerStatus, ...]
+    seen: bool
+    queued: int
+
+
+class Presences:
+    """Heartbeats of workers.
+
+    ``vision:worker:<worker>`` has a :class:`WorkerStatus` as JSON, for a few seconds;
+    ``vision:workers:<model>`` is the set of the workers that ever beat for the model;
+    ``vision:seen:<model>`` says that a worker was here lately, and may be restarting.
+    """
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+
+    def beat(self, status: WorkerStatus, leases: Iterable[tuple[str, str]], seen_s: int) -> None:
+        """Write a worker's heartbeat and renew the leases ``(task id, delivery tag)`` it holds."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.sadd(f"vision:workers:{status.model}", status.worker)
+            pipe.set(f"vision:seen:{status.model}", 1, ex=seen_s)
+            pipe.set(f"vision:worker:{status.worker}", status.model_dump_json(), ex=HEARTBEAT_TTL_S)
+            for task_id, tag in leases:
+                write_lease(pipe, status.worker, task_id, tag)
+            pipe.execute()
+
+    def leave(self, worker: str, model: str) -> None:
+        """Take a worker that stops off the list; ``seen`` stays, another may be starting."""
+        self._redis.delete(f"vision:worker:{worker}")
+        self._redis.srem(f"vision:workers:{model}", worker)
+
+    def of(self, spec: ModelSpec) -> Presence:
+        """Return who serves the model now; forgets workers whose heartbeat ended."""
+        members = f"vision:workers:{spec.queue_owner}"
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.smembers(members)
+            pipe.exists(f"vision:seen:{spec.queue_owner}")
+            pipe.llen(spec.queue)
+            names, seen, queued = pipe.execute()
+        names = sorted(name.decode() for name in names)
+        beats: list[Any] = self._redis.mget([f"vision:worker:{n}" for n in names]) if names else []
+        dead = [name for name, beat in zip(names, beats, strict=True) if beat is None]
+        if dead:
+            self._redis.srem(members, *dead)
+        workers = tuple(WorkerStatus.model_validate_json(beat) for beat in beats if beat)
+        return Presence(workers, bool(seen), int(queued))
+
+    def is_served(self, spec: ModelSpec, besides: str) -> bool:
+        """Say whether a worker other than ``besides`` has the model ready.
+
+        While Redis is away there is none: it could not be told either.
+        """
+        try:
+            workers = self.of(spec).workers
+        except redis.RedisError:
+            return False
+        return any(worker.state.is_up for worker in workers if worker.worker != besides)

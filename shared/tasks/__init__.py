@@ -1,0 +1,12 @@
+"""The vision tasks, each in a file of its own as data.
+
+A new task is a file beside these that makes a :class:`~shared.tasks.registry.TaskSpec`, and a line
+here. Routes, replies, the OpenAPI document, queues, metrics and the catalogue follow.
+"""
+
+from shared.tasks import caption, labels, nsfw
+from shared.tasks.registry import register
+
+CAPTION = register(caption.SPEC).name
+LABELS = register(labels.SPEC).name
+NSFW = register(nsfw.SPEC).name

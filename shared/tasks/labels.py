@@ -1,0 +1,56 @@
+"""The task ``labels``: what can be seen in a photo."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from shared.tasks.registry import TaskSpec
+from shared.units import UnitInterval
+
+
+class Label(BaseModel):
+    """One label; field names and types are PhotoPrism's."""
+
+    name: str
+    source: str = "image"
+    priority: int = 0
+    confidence: UnitInterval
+    topicality: UnitInterval = 0.0
+    categories: tuple[str, ...] = ()
+
+
+def merge_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """Merge labels by name, the most confident winning; most confident first."""
+    best: dict[str, Label] = {}
+    for label in labels:
+        key = label.name.casefold()
+        if key not in best or label.confidence > best[key].confidence:
+            best[key] = label
+    return tuple(sorted(best.values(), key=lambda label: -label.confidence))
+
+
+def _merge_crops(answers: Sequence[tuple[Label, ...] | None]) -> tuple[Label, ...]:
+    """Merge the labels of all images: they are crops of one photo."""
+    return merge_labels(label for answer in answers for label in answer or ())
+
+
+def _text(labels: tuple[Label, ...]) -> str:
+    return ", ".join(label.name for label in labels)
+
+
+def _data(labels: tuple[Label, ...]) -> Any:  # noqa: ANN401 - JSON
+    """Leave out the source: to a client of a language model it is always the image."""
+    return _ADAPTER.dump_python(labels, mode="json", exclude={"__all__": {"source"}})
+
+
+_ADAPTER = TypeAdapter(tuple[Label, ...])
+
+SPEC = TaskSpec(
+    name="labels",
+    payload=tuple[Label, ...],
+    combine=_merge_crops,
+    as_text=_text,
+    as_data=_data,
+    is_structured=True,
+)

@@ -1,0 +1,117 @@
+"""What a vision task is, and which there are. No task is named here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, core_schema
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One vision task; everything that API and workers do with it follows from these fields."""
+
+    name: str
+    """What routes, rows of the catalogue, queues, metrics and replies call it."""
+    payload: Any
+    """Type of the answer to a job, validated and documented by pydantic."""
+    combine: Callable[[Sequence[Any]], Any]
+    """Makes the payload of the answers for a job's images, in order.
+
+    An answer is ``None`` where the model gave none; a payload of ``None`` is left out.
+    """
+    as_text: Callable[[Any], str]
+    """Says a payload in words, where a client talks to a language model."""
+    as_data: Callable[[Any], Any] | None = None
+    """Makes a payload JSON, where such a client asks for a format; by default as in a reply."""
+    is_structured: bool = False
+    """The answer is data rather than a sentence: preferred where a client asks for a format."""
+    aliases: tuple[str, ...] = ()
+    """Other names in routes."""
+    on_base_route: bool = True
+    """Done by requests that name no task."""
+    needs_image: bool = True
+    needs_text: bool = False
+    """Nothing can be answered without a prompt."""
+    adapter: "TypeAdapter[Any]" = field(init=False, repr=False, compare=False)
+    """Reads and writes payloads."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "adapter", TypeAdapter(self.payload))
+
+    def to_data(self, payload: Any) -> Any:  # noqa: ANN401 - JSON
+        """Return a payload as JSON for clients that ask for a format."""
+        if self.as_data:
+            return self.as_data(payload)
+        return self.adapter.dump_python(payload, mode="json", by_alias=True, exclude_none=True)
+
+
+_tasks: dict[str, TaskSpec] = {}
+_names: dict[str, str] = {}
+
+
+def register(spec: TaskSpec) -> TaskSpec:
+    """Make a task known; its order among the others is that of the calls.
+
+    Raises:
+        ValueError: one of its names is taken.
+    """
+    for name in (spec.name, *spec.aliases):
+        if name in _names:
+            msg = f"the task {_names[name]!r} is called {name!r} already"
+            raise ValueError(msg)
+    _names.update(dict.fromkeys((spec.name, *spec.aliases), spec.name))
+    _tasks[spec.name] = spec
+    return spec
+
+
+def all_tasks() -> tuple[TaskSpec, ...]:
+    """Return all tasks, in order."""
+    return tuple(_tasks.values())
+
+
+def task_names() -> tuple[str, ...]:
+    """Return the names of all tasks, in order."""
+    return tuple(_tasks)
+
+
+def base_tasks() -> tuple[str, ...]:
+    """Return the tasks that a request asks for which names none, in order."""
+    return tuple(spec.name for spec in _tasks.values() if spec.on_base_route)
+
+
+def path_words() -> tuple[str, ...]:
+    """Return all words that name a task in a route: names, then aliases."""
+    return (*_tasks, *(word for word in _names if word not in _tasks))
+
+
+def find_task(word: str) -> TaskSpec:
+    """Return the task with this name or alias.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return _tasks[_names[word]]
+    except KeyError:
+        msg = f"there is no task {word!r}; tasks: {', '.join(_tasks)}"
+        raise ValueError(msg) from None
+
+
+class _KnownTask:
+    """Has pydantic check names of tasks against the registry, whenever they are read."""
+
+    def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        return core_schema.no_info_after_validator_function(
+            lambda word: find_task(word).name, core_schema.str_schema()
+        )
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, __: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "enum": list(_tasks)}
+
+
+Task = Annotated[str, _KnownTask()]
+"""Name of a registered task."""
