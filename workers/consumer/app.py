@@ -27,7 +27,7 @@ from workers.consumer.metrics import WorkerMetrics
 from workers.consumer.tasks import register_tasks
 from workers.engine.interface import Engine
 from workers.engine.job import FindCancelled
-from workers.engine.loop import LocalEngine
+from workers.engine.local import LocalEngine
 from workers.remote.engine import RemoteEngine
 
 log = structlog.get_logger(__name__)

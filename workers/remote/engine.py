@@ -230,7 +230,7 @@ class RemoteEngine:
             on_line = partial(self._pass_on, item.task_id) if ask.stream else None
             raw = await self._asker.ask(f"/api/{ask.call}", body, begun, on_line)
             outcome = Outcome(raw=raw)
-        self._tracker.batch_done(1, len(images), self._tracker.memory)
+        self._tracker.record_batch(1, len(images), self._tracker.memory)
         self.on_batch(time.monotonic() - started)
         return outcome
 
