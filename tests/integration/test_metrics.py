@@ -194,4 +194,4 @@ def test_a_worker_whose_port_is_taken_serves_without_numbers(watched: Stack, bas
         watched.another_worker("unserved", VISION_METRICS_PORT=str(port))
         watched.wait_ready("unserved")
     assert ask(base, "unserved") == 200
-    assert "no metrics: cannot listen" in watched.processes.logs("worker-unserved")
+    assert "cannot serve metrics" in watched.processes.logs("worker-unserved")

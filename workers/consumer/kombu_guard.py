@@ -1,4 +1,4 @@
-"""Keep a worker alive when Redis goes away while it holds unacknowledged messages.
+"""Keeps a worker alive when Redis goes away while it holds unacknowledged messages.
 
 kombu 5.7.0 then calls ``Channel._get_pool`` on a closed connection, whose ``client`` is ``None``,
 and the ``AttributeError`` ends the worker, for it is none of the errors that Celery reconnects
