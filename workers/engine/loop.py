@@ -2,7 +2,7 @@
 
 One thread runs it and owns everything here. Other threads put jobs and commands into the inbox. The
 loop wakes on them, on reports of its processes and on deadlines, and then takes the six steps of
-:meth:`EngineLoop._step`; ARCHITECTURE.md, "The engine", has the same numbers and the rules.
+:meth:`EngineLoop._step`; ARCHITECTURE.md, "The engine's loop", has the same numbers and the rules.
 """
 
 import time
