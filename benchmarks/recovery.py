@@ -76,7 +76,7 @@ def recycle_table(stack: Stack, base: str) -> None:
         with load(base, name) as replies:
             time.sleep(QUIET_S)
             requests.post(f"{base}{API}/models/{name}/recycle", timeout=10).raise_for_status()
-            wait_for("the recycle", lambda n=name: _loads(stack, n) > 1 or None)  # type: ignore[misc]
+            wait_for("the recycle", lambda n=name: _loads(stack, n) > 1)  # type: ignore[misc]
             time.sleep(QUIET_S)
         end(worker)
         times = [seconds for ok, seconds in replies if ok]

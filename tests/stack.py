@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import requests
 
@@ -31,11 +31,19 @@ GUNICORN = "from gunicorn.app.wsgiapp import run; run()"
 T = TypeVar("T")
 
 
-def wait_for(what: str, probe: Callable[[], T | None], timeout_s: float = UP_S) -> T:
-    """Poll another process until it shows what is awaited; there is no event to wait on."""
+def wait_for(
+    what: str, probe: Callable[[], T | Literal[False] | None], timeout_s: float = UP_S
+) -> T:
+    """Poll until ``probe`` returns a truthy value, and return it: there is no event to wait on.
+
+    Args:
+        what: the awaited thing, for the message of the ``AssertionError`` after ``timeout_s``.
+        probe: looks at another process once.
+        timeout_s: seconds.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if (found := probe()) is not None:
+        if found := probe():
             return found
         time.sleep(0.02)
     message = f"waited {timeout_s} s for {what}"
@@ -123,13 +131,13 @@ class Stack:
     def wait_ready(self, model: str, count: int = 1, timeout_s: float = UP_S) -> None:
         """Wait until ``count`` workers take requests, or their load has failed."""
 
-        def ready() -> bool | None:
+        def ready() -> bool:
             done = [
                 worker
                 for worker in self.presence(model).workers
                 if worker.consuming or worker.state == WorkerState.FAILED
             ]
-            return True if len(done) >= count else None
+            return len(done) >= count
 
         wait_for(f"{model}\n{self.processes.logs(f'worker-{model}')}", ready, timeout_s)
 
@@ -153,7 +161,7 @@ class Stack:
         )
         base = f"http://{reachable(host)}:{port}"
 
-        def alive() -> bool | None:
+        def alive() -> bool:
             assert process.poll() is None, self.processes.logs("api")
             return _quietly(lambda: requests.get(f"{base}/livez", timeout=5).ok)
 
@@ -193,8 +201,8 @@ def running_stack(folder: Path, **settings: str) -> Iterator[Stack]:
         stack.redis.close()
 
 
-def _quietly(call: Callable[[], Any]) -> bool | None:
+def _quietly(call: Callable[[], Any]) -> bool:
     try:
-        return True if call() else None
+        return bool(call())
     except Exception:  # noqa: BLE001 - not up yet, whatever it says
-        return None
+        return False

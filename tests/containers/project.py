@@ -104,11 +104,11 @@ class Project:
         """
         wait_for(
             f"{service} {index} to start again",
-            lambda: self.started(service, index) not in ("", before) or None,
+            lambda: self.started(service, index) not in ("", before),
         )
         wait_for(
             f"{service} to be healthy",
-            lambda: all(row["Health"] == "healthy" for row in self.containers(service)) or None,
+            lambda: all(row["Health"] == "healthy" for row in self.containers(service)),
         )
 
     def base(self, service: str = "api", port: int = 5000) -> str:
@@ -159,7 +159,7 @@ class Load:
     def more(self, count: int) -> None:
         """Wait until so many more requests are answered."""
         until = self.answered + count
-        wait_for(f"{count} more replies, got {self.got}", lambda: self.answered >= until or None)
+        wait_for(f"{count} more replies, got {self.got}", lambda: self.answered >= until)
 
     @property
     def answered(self) -> int:

@@ -27,11 +27,9 @@ def test_a_killed_replica_costs_no_request_and_comes_back(
     with project.load(base, BLIP, red_circle) as load:
         project.signal("worker-blip", "KILL", "workers")
 
-        def back() -> bool | None:
+        def back() -> bool:
             rows = project.workers("blip")
-            return (
-                len(rows) == 2 and {r["worker"]: r["started_at"] for r in rows} != started
-            ) or None
+            return len(rows) == 2 and {r["worker"]: r["started_at"] for r in rows} != started
 
         wait_for("its successor", back)
         load.more(20)
@@ -95,7 +93,7 @@ def test_replacing_two_apis_behind_a_proxy_costs_no_request(
     project.up("--no-recreate", "--scale", "api=2")
     project.compose("--profile", "proxy", "up", "-d", "--build", "proxy")
     proxy = project.base("proxy", 80)
-    wait_for("the proxy", lambda: project.ask(proxy, BLIP, red_circle).ok or None)
+    wait_for("the proxy", lambda: project.ask(proxy, BLIP, red_circle).ok)
     old = {row["ID"] for row in project.containers("api")}
     upgraded = project.changed(VISION_LOG_LEVEL="DEBUG")
     with project.load(proxy, BLIP, red_circle) as load:

@@ -90,13 +90,13 @@ def test_an_ollama_server_that_nobody_answers_for_is_named(
     project.compose("up", "-d", "--no-build", "worker-ollama")  # without a server never healthy
     try:
 
-        def refused() -> requests.Response | None:
+        def refusal() -> tuple[int, str] | None:
             reply = project.ask(base, "caption/unknown:1b", red_circle)
-            return reply if NOBODY in reply.text else None
+            return (reply.status_code, reply.json()["error"]) if NOBODY in reply.text else None
 
-        reply = wait_for("the worker's word on its server", refused, timeout_s=180)
-        assert reply.status_code == 503
-        assert "No Ollama server can be reached." in reply.json()["error"]
+        status, error = wait_for("the worker's word on its server", refusal, timeout_s=180)
+        assert status == 503
+        assert "No Ollama server can be reached." in error
         (row,) = project.containers("worker-ollama")
         assert row["State"] == "running"
     finally:

@@ -27,7 +27,7 @@ def test_clients_hear_how_far_a_download_is_and_are_served_after_it(
         stack.another_worker(
             "fetched", HF_ENDPOINT=hub.url, HOME=str(tmp_path), VISION_MODELS_DIR=str(tmp_path)
         )
-        wait_for("a worker", lambda: stack.presence("fetched").workers or None)
+        wait_for("a worker", lambda: stack.presence("fetched").workers)
         said = wait_for("progress", refused_with_progress, 20)
         (entry,) = [
             model

@@ -71,9 +71,9 @@ def test_wear_replaces_the_process_and_fails_no_request(
 ) -> None:
     stack.worker(model)
 
-    def worn() -> bool | None:
+    def worn() -> bool:
         assert ask(api, model, 1).status_code == 200
-        return True if worker_of(api, model)["recycles"].get(why) else None
+        return bool(worker_of(api, model)["recycles"].get(why))
 
     wait_for("a recycle", worn, 60)
     assert ask(api, model, 2).json()["result"]["caption"]["text"] == "rgb 2 0 0"
@@ -152,9 +152,9 @@ def test_a_worker_that_stops_finishes_a_batch_however_long_and_nothing_is_run_tw
     stack.wait_ready("lengthy")
     with ThreadPoolExecutor(3) as pool:
         replies = [pool.submit(ask, api, "lengthy", 9, id=f"lengthy-{n}") for n in (1, 2)]
-        wait_for("both", lambda: len(stack.redis.keys("vision:lease:*")) == 2 or None, 10)
+        wait_for("both", lambda: len(stack.redis.keys("vision:lease:*")) == 2, 10)
         first.terminate()
-        wait_for("a hand-back", lambda: stack.presence("lengthy").queued or None, 10)
+        wait_for("a hand-back", lambda: stack.presence("lengthy").queued, 10)
         assert first.wait(30) == 0
         second = stack.another_worker("lengthy")
         assert [reply.result().status_code for reply in replies] == [200, 200]
@@ -184,9 +184,9 @@ def test_a_request_that_three_workers_died_with_is_given_up(stack: Stack, api: s
     end(worker)
 
 
-def _new_leases(stack: Stack, seen: set[bytes]) -> set[bytes] | None:
+def _new_leases(stack: Stack, seen: set[bytes]) -> set[bytes]:
     found: Any = stack.redis.keys("vision:lease:*")
-    return set(found) - seen or None
+    return set(found) - seen
 
 
 def _if(worker: dict[str, Any], *, state: str) -> dict[str, Any] | None:

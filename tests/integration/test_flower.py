@@ -35,11 +35,11 @@ def flower(stack: Stack) -> Iterator[str]:
     )
     base = f"http://{LOOPBACK}:{port}"
 
-    def workers_seen() -> bool | None:
+    def workers_seen() -> bool:
         try:
-            return "fake-" in requests.get(f"{base}/workers?json=1", timeout=5).text or None
+            return "fake-" in requests.get(f"{base}/workers?json=1", timeout=5).text
         except requests.RequestException:
-            return None
+            return False
 
     stack.worker("fake")
     wait_for("Flower to see the worker", workers_seen)

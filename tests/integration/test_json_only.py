@@ -39,8 +39,8 @@ def test_another_message_is_refused_and_the_worker_goes_on(
             body, routing_key="vision.fake", serializer=serializer, headers=task
         )
 
-    def told() -> bool | None:
-        return stack.processes.logs("worker-fake").count("ContentDisallowed") > refused or None
+    def told() -> bool:
+        return stack.processes.logs("worker-fake").count("ContentDisallowed") > refused
 
     wait_for("the worker's refusal", told, 20)
     assert not sprung.exists()

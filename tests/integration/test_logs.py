@@ -63,8 +63,8 @@ def test_what_gunicorn_says_is_an_object_too(quiet: Stack) -> None:
     (child,) = psutil.Process(quiet.api_process.pid).children()
     child.kill()
 
-    def gunicorn_says() -> list[dict[str, Any]] | None:
-        return [line for line in lines(quiet, "api") if "gunicorn" in line["logger"]] or None
+    def gunicorn_says() -> list[dict[str, Any]]:
+        return [line for line in lines(quiet, "api") if "gunicorn" in line["logger"]]
 
     said = wait_for("its word", gunicorn_says)
     assert "SIGKILL" in said[0]["event"]

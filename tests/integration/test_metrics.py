@@ -51,10 +51,10 @@ def hold_all_slots(pool: ThreadPoolExecutor, base: str, model: str) -> list[Futu
     """Ask until both processes, each with one slot, have a request under way."""
     asked: list[Future[int]] = []
 
-    def both_busy() -> bool | None:
+    def both_busy() -> bool:
         if sum(not reply.done() for reply in asked) < 2:
             asked.append(pool.submit(ask, base, model))
-        return True if total(base, "vision_requests_in_flight") == 2 else None
+        return total(base, "vision_requests_in_flight") == 2
 
     wait_for("both processes to be busy", both_busy)
     return asked
@@ -99,13 +99,13 @@ def test_a_killed_api_process_leaves_its_counts_but_nothing_under_way(
             with contextlib.suppress(requests.RequestException):
                 reply.result()
 
-    def renewed() -> bool | None:
+    def renewed() -> bool:
         # gunicorn clears up after a process before it starts the next one in its place.
         if len(set(psutil.Process(watched.api_process.pid).children()) - set(children)) < 2:
-            return None
+            return False
         with contextlib.suppress(requests.RequestException):
-            return total(base, "vision_request_slots") == 2 or None
-        return None
+            return total(base, "vision_request_slots") == 2
+        return False
 
     wait_for("two new processes", renewed)
     assert total(base, "vision_requests_in_flight") == 0
@@ -133,14 +133,14 @@ def test_a_client_that_hangs_up_is_counted(watched: Stack, base: str) -> None:
     )
     address = (str(url.hostname), int(url.port or 0))
 
-    def aborts() -> float | None:
-        return total(base, "vision_client_aborts_total", model="slow") or None
+    def aborts() -> float:
+        return total(base, "vision_client_aborts_total", model="slow")
 
     with suspended(watched, "slow"):
-        assert aborts() is None
+        assert aborts() == 0
         with socket.create_connection(address) as connection:
             connection.sendall(head.encode() + image)
-            wait_for("it", lambda: total(base, "vision_requests_in_flight") or None)
+            wait_for("it", lambda: total(base, "vision_requests_in_flight"))
         assert wait_for("the count", aborts) == 1
 
 
@@ -152,7 +152,7 @@ def test_a_task_whose_worker_dies_is_counted_and_answered(watched: Stack, base: 
     psutil.Process(worker.model_pid).suspend()  # it will have the request, and not answer
     with ThreadPoolExecutor(1) as pool:
         reply = pool.submit(ask, base, "restarting")
-        wait_for("it to be taken", lambda: watched.presence("restarting").workers[0].held or None)
+        wait_for("it to be taken", lambda: watched.presence("restarting").workers[0].held)
         victim.kill()
         watched.another_worker("restarting")
         assert reply.result() == 200
@@ -183,7 +183,7 @@ def test_a_worker_tells_its_numbers_on_a_port_of_its_own(watched: Stack, base: s
     assert total(worker, "vision_worker_loads_total", **me) == 1
     assert total(worker, "vision_worker_state", **me) == 1
     assert requests.post(f"{base}{API}/models/delicate/recycle", timeout=30).status_code == 200
-    wait_for("a new process", lambda: total(worker, "vision_worker_loads_total") == 2 or None)
+    wait_for("a new process", lambda: total(worker, "vision_worker_loads_total") == 2)
     assert total(worker, "vision_worker_recycles_total", reason="operator") == 1
     assert total(worker, "vision_worker_recycles_total", reason="crash") == 0
 

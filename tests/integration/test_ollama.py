@@ -95,10 +95,10 @@ def test_a_server_that_has_the_model_loaded_is_preferred(ollama: Ollama) -> None
         f"{ollama.first.url}/api/generate", json={"model": "gemma3:4b", "keep_alive": 0}, timeout=5
     )
 
-    def known() -> bool | None:
+    def known() -> bool:
         hosts = ollama.hosts()
         there = "gemma3:4b" in hosts[ollama.second.url].gpu_share
-        return (there and "gemma3:4b" not in hosts[ollama.first.url].gpu_share) or None
+        return there and "gemma3:4b" not in hosts[ollama.first.url].gpu_share
 
     wait_for("what is loaded to be known", known, 20)
     for _ in range(3):
@@ -131,16 +131,16 @@ def test_operators_unload_and_reload_what_the_servers_have_loaded(ollama: Ollama
         return sum(server.unloads.total() for server in ollama.servers)
 
     ollama.caption()
-    wait_for("the load to be seen", lambda: "llava:7b" in loaded() or None, 10)
+    wait_for("the load to be seen", lambda: "llava:7b" in loaded(), 10)
     assert len(command("unload")) == 1
-    wait_for("the unload", lambda: not loaded() or None, 10)
+    wait_for("the unload", lambda: not loaded(), 10)
     ollama.caption()
-    wait_for("the load to be seen", lambda: "llava:7b" in loaded() or None, 10)
+    wait_for("the load to be seen", lambda: "llava:7b" in loaded(), 10)
     before = unloads()
     assert len(command("recycle")) == 1
 
-    def healed() -> bool | None:
-        return any(host.heals.get("healed") for host in ollama.hosts().values()) or None
+    def healed() -> bool:
+        return any(host.heals.get("healed") for host in ollama.hosts().values())
 
     wait_for("the reload", healed, 20)
     assert unloads() > before

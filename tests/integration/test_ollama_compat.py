@@ -60,7 +60,7 @@ def test_a_stream_arrives_while_it_is_made(
     assert (next(iter(parts)).response or "").strip() == "rgb"
     before = standin.aborted
     parts.close()  # type: ignore[attr-defined]
-    wait_for("the server to stop", lambda: standin.aborted > before or None, 10)
+    wait_for("the server to stop", lambda: standin.aborted > before, 10)
 
 
 def test_a_chat_with_images_reaches_ollama_as_it_was(

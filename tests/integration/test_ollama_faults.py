@@ -61,8 +61,8 @@ def test_a_request_moves_to_another_server_when_one_hangs(ollama: Ollama, where:
     with ThreadPoolExecutor(1) as pool:
         text = pool.submit(ollama.caption, 11)
 
-        def hung() -> bool | None:
-            return 0 in [server.knobs.hang_next for server in ollama.servers] or None
+        def hung() -> bool:
+            return 0 in [server.knobs.hang_next for server in ollama.servers]
 
         wait_for("one to hang", hung, 20)
         for server in ollama.servers:
@@ -76,16 +76,16 @@ def test_a_server_that_is_off_is_skipped_and_used_again_when_it_is_back(ollama: 
     with ThreadPoolExecutor(4) as pool:
         assert len(list(pool.map(ollama.caption, range(8)))) == 8
 
-    def seen_down() -> bool | None:
-        return not ollama.hosts()[ollama.first.url].up or None
+    def seen_down() -> bool:
+        return not ollama.hosts()[ollama.first.url].up
 
     wait_for("the loss to be seen", seen_down, 20)
     ollama.first.come_back()
 
-    def used_again() -> bool | None:
+    def used_again() -> bool:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(ollama.caption, range(8)))
-        return bool(ollama.first.generates()) or None
+        return bool(ollama.first.generates())
 
     wait_for("the first server to be used", used_again, 20)
 
@@ -99,8 +99,8 @@ def test_a_request_that_takes_too_long_is_a_504_and_the_server_stops(ollama: Oll
     body = {"model": "llava:7b", "images": [data_url(plain(5))]}
     assert requests.post(f"{base}{API}/caption", json=body, timeout=20).status_code == 504
 
-    def aborted() -> bool | None:
-        return ollama.first.aborted + ollama.second.aborted > before or None
+    def aborted() -> bool:
+        return ollama.first.aborted + ollama.second.aborted > before
 
     wait_for("the server to stop", aborted, 10)
 
@@ -125,8 +125,8 @@ def test_a_client_that_hangs_up_stops_the_generation(ollama: Ollama) -> None:
             timeout=1,
         )
 
-    def aborted() -> bool | None:
-        return ollama.first.aborted + ollama.second.aborted > before or None
+    def aborted() -> bool:
+        return ollama.first.aborted + ollama.second.aborted > before
 
     wait_for("the server to stop", aborted, 10)
 
@@ -146,9 +146,9 @@ def test_a_model_whose_server_is_off_is_a_503_at_once_with_two_workers_too(tmp_p
             base = stack.api()
             off.go_down()
 
-            def noticed() -> bool | None:
+            def noticed() -> bool:
                 workers = stack.presence("ollama").workers
-                return all(f"{off.url} is down" in worker.reason for worker in workers) or None
+                return all(f"{off.url} is down" in worker.reason for worker in workers)
 
             wait_for("the loss to be seen", noticed, 20)
             body = {"model": "llava:7b", "images": [data_url(plain(5))]}

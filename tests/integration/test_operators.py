@@ -58,7 +58,7 @@ def test_recycle_replaces_the_process_and_requests_go_on(base: str) -> None:
 
 def test_unload_frees_the_memory_and_the_next_request_loads_again(base: str) -> None:
     requests.post(f"{base}/models/fake/unload", timeout=10)
-    wait_for("unloading", lambda: worker_of(base, "fake")["state"] == "unloaded" or None, 10)
+    wait_for("unloading", lambda: worker_of(base, "fake")["state"] == "unloaded", 10)
     assert worker_of(base, "fake")["model_pid"] == 0
     assert ask(f"{base}/caption/fake").status_code == 200
 

@@ -39,7 +39,7 @@ def test_replicas_share_the_load(stack: Stack, api: str) -> None:
     with ThreadPoolExecutor(len(REDS)) as pool:
         texts = list(pool.map(lambda red: ask(api + API, red), REDS))
     assert texts == [f"rgb {red} 0 0" for red in REDS]
-    wait_for("the numbers", lambda: sum(images_by_worker(stack)) == len(REDS) or None, 5)
+    wait_for("the numbers", lambda: sum(images_by_worker(stack)) == len(REDS), 5)
     assert min(images_by_worker(stack)) >= len(REDS) // 4
     for replica in replicas:
         end(replica)
@@ -71,14 +71,14 @@ def test_a_replica_killed_in_any_state_costs_no_request(stack: Stack, api: str, 
     end(survivor)
 
 
-def has_more_children(pid: int, before: list[psutil.Process]) -> bool | None:
-    return len(psutil.Process(pid).children(recursive=True)) > len(before) or None
+def has_more_children(pid: int, before: list[psutil.Process]) -> bool:
+    return len(psutil.Process(pid).children(recursive=True)) > len(before)
 
 
-def has_lease(stack: Stack, name: str) -> bool | None:
+def has_lease(stack: Stack, name: str) -> bool:
     keys: Any = stack.redis.keys("vision:lease:*")
     leases: Any = stack.redis.mget(keys) if keys else []
-    return any(lease and lease.startswith(name.encode()) for lease in leases) or None
+    return any(lease and lease.startswith(name.encode()) for lease in leases)
 
 
 def test_a_replica_that_is_stopped_loses_nothing_and_nothing_is_run_twice(
@@ -88,7 +88,7 @@ def test_a_replica_that_is_stopped_loses_nothing_and_nothing_is_run_twice(
     stack.wait_ready("heavy", 2)
     with ThreadPoolExecutor(len(REDS)) as pool:
         replies = [pool.submit(ask, api + API, red + 30) for red in REDS]
-        wait_for("leases", lambda: len(stack.redis.keys("vision:lease:*")) > 8 or None, 10)
+        wait_for("leases", lambda: len(stack.redis.keys("vision:lease:*")) > 8, 10)
         assert end(leaver) == 0
         texts = [reply.result() for reply in replies]
     assert texts == [f"rgb {red + 30} 0 0" for red in REDS]

@@ -49,9 +49,9 @@ class Launched:
             )
         wait_for(f"the banner\n{log.read_text()}", self._banner)
 
-    def _banner(self) -> bool | None:
+    def _banner(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
-        return "Ctrl-C stops everything" in self.log.read_text() or None
+        return "Ctrl-C stops everything" in self.log.read_text()
 
     @property
     def folder(self) -> Path:

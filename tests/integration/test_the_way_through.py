@@ -67,7 +67,7 @@ def background(path: str, **body: Any) -> Iterator["list[requests.Response]"]:
 def test_nothing_of_a_request_is_left_in_redis(stack: Stack, base: str) -> None:
     assert ask(f"{base}/caption/fake").status_code == 200
     # Leases run out by themselves, within seconds.
-    wait_for("clean Redis", lambda: None if leftovers(stack) else True, 6)
+    wait_for("clean Redis", lambda: not leftovers(stack), 6)
 
 
 def test_options_that_no_model_of_ours_knows_stay_off_the_queue(stack: Stack, base: str) -> None:
@@ -86,15 +86,15 @@ def test_options_that_no_model_of_ours_knows_stay_off_the_queue(stack: Stack, ba
 def test_a_deadline_that_passes_is_504_and_its_task_is_dropped(stack: Stack, base: str) -> None:
     stack.worker("brief")
     with background(f"{base}/caption/brief", id="first-in-line"):
-        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*") or None, 5)
+        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"), 5)
         # Both threads of the worker hold a task, the model works on one: the rest waits too long.
         with ThreadPoolExecutor(3) as pool:
             late = list(pool.map(lambda n: ask(f"{base}/caption/brief", id=f"late-{n}"), range(3)))
     assert [reply.status_code for reply in late] == [504] * 3
     assert "no result in time" in late[0].json()["error"]
-    wait_for("the queue to empty", lambda: stack.presence("brief").queued == 0 or None, 20)
+    wait_for("the queue to empty", lambda: stack.presence("brief").queued == 0, 20)
     # One more, answered after all that came before it: none of those was run.
-    wait_for("an idle worker", lambda: None if stack.redis.hlen("unacked") else True, 20)
+    wait_for("an idle worker", lambda: not stack.redis.hlen("unacked"), 20)
     done = [status for n in range(3) for status in jobs_of(stack, "brief", f"late-{n}")]
     assert "done" not in done
 
@@ -109,10 +109,10 @@ def test_a_client_that_hangs_up_costs_no_worker_any_time(stack: Stack, base: str
     )
     with ThreadPoolExecutor(4) as pool:
         others = [pool.submit(ask, f"{base}/caption/slow") for _ in range(4)]
-        wait_for("a queue", lambda: stack.presence("slow").queued or None, 10)
+        wait_for("a queue", lambda: stack.presence("slow").queued, 10)
         with socket.create_connection((str(host), int(port or 0))) as connection:
             connection.sendall(head.encode() + body)
-            wait_for("it to queue", lambda: is_with_celery(stack, "slow", "hung-up") or None, 10)
+            wait_for("it to queue", lambda: is_with_celery(stack, "slow", "hung-up"), 10)
         assert [reply.result().status_code for reply in others] == [200] * 4
     # Asked after it in the same queue, so when this is answered the abandoned one had its turn.
     assert ask(f"{base}/caption/slow").status_code == 200
@@ -124,7 +124,7 @@ def test_a_queue_at_its_limit_is_429_with_retry_after(stack: Stack, base: str) -
     stack.worker("narrow")
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(ask, f"{base}/caption/narrow") for _ in range(3)]
-        wait_for("a queue", lambda: stack.presence("narrow").queued or None, 10)
+        wait_for("a queue", lambda: stack.presence("narrow").queued, 10)
         refused = ask(f"{base}/caption/narrow")
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
@@ -137,7 +137,7 @@ def test_full_slots_are_429_while_health_routes_still_answer(stack: Stack) -> No
     small = stack.api(VISION_REQUEST_SLOTS="2")
     with ThreadPoolExecutor(12) as pool:
         replies = [pool.submit(ask, f"{small}{API}/caption/slow") for _ in range(12)]
-        wait_for("a full API", lambda: any(r.done() for r in replies) or None, 10)
+        wait_for("a full API", lambda: any(r.done() for r in replies), 10)
         assert requests.get(f"{small}/livez", timeout=2).ok
         assert requests.get(f"{small}/readyz", timeout=2).ok
         codes = sorted(reply.result().status_code for reply in replies)
@@ -152,7 +152,7 @@ def test_a_worker_that_is_just_restarting_is_waited_for(stack: Stack, base: str)
     end(first)
     assert stack.presence("restarting").workers == ()
     with background(f"{base}/caption/restarting", red=77) as replies:
-        wait_for("a queued request", lambda: stack.presence("restarting").queued or None, 5)
+        wait_for("a queued request", lambda: stack.presence("restarting").queued, 5)
         second = stack.another_worker("restarting")
     assert replies[0].json()["result"]["caption"]["text"] == "rgb 77 0 0"
     end(second)
@@ -167,7 +167,7 @@ def test_requests_of_a_lost_worker_are_taken_over(
     stack.wait_ready("restarting")
     with ThreadPoolExecutor(4) as pool:
         replies = [pool.submit(ask, f"{base}/caption/restarting", n) for n in range(40, 44)]
-        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*") or None, 5)
+        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"), 5)
         first.send_signal(sig)
         second = stack.another_worker("restarting")
         texts = [reply.result().json()["result"]["caption"]["text"] for reply in replies]
@@ -194,7 +194,7 @@ def test_a_restart_of_redis_fails_no_request(stack: Stack, base: str) -> None:
     assert ask(f"{base}/caption/slow").status_code == 200
     with ThreadPoolExecutor(3) as pool:
         replies = [pool.submit(ask, f"{base}/caption/slow", n) for n in (60, 61, 62)]
-        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*") or None, 5)
+        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"), 5)
         stack.restart_redis()
         answers = [reply.result() for reply in replies]
     assert [a.status_code for a in answers] == [200] * 3, [a.text for a in answers]

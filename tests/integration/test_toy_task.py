@@ -25,9 +25,9 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]
             stack.another_worker(model)
         api = stack.api()
 
-        def served() -> bool | None:
+        def served() -> bool:
             rows = requests.get(f"{api}{API}/models", timeout=10).json()["models"]
-            return all(row["served"] and row["workers"][0]["consuming"] for row in rows) or None
+            return all(row["served"] and row["workers"][0]["consuming"] for row in rows)
 
         wait_for("the toy's worker", served)
         yield stack, api

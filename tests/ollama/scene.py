@@ -86,7 +86,7 @@ def scene(
     engine.start()
     try:
         running = Scene(engine)
-        wait_for("the servers", lambda: len(engine.status.hosts) == len(servers) or None, 10)
+        wait_for("the servers", lambda: len(engine.status.hosts) == len(servers), 10)
         for server in servers:
             running.wait(server, lambda host: host.up or host.error)
         yield running

@@ -68,9 +68,9 @@ def as_new(running: Ollama) -> Ollama:
         if server.is_down:
             server.come_back()
 
-    def both_up() -> bool | None:
+    def both_up() -> bool:
         hosts = running.hosts()
-        return all(hosts[server.url].up for server in running.servers) or None
+        return all(hosts[server.url].up for server in running.servers)
 
     wait_for("both servers", both_up, 20)
     return running

@@ -137,7 +137,7 @@ def test_keep_alive_ends_the_stay_in_memory(
     ask: ollama.Client, keep_alive: str | int, shown: int
 ) -> None:
     caption(ask, keep_alive=keep_alive)
-    wait_for("the expiry", lambda: len(ask.ps().models) == shown or None, 5)
+    wait_for("the expiry", lambda: len(ask.ps().models) == shown, 5)
 
 
 def test_an_expired_model_is_loaded_again(host: OllamaStandin, ask: ollama.Client) -> None:
@@ -153,12 +153,12 @@ def test_an_unload_waits_for_generations_and_shows_until_done(
     host.knobs.hang_next, host.knobs.unload_s = 1, 0.2
     with ThreadPoolExecutor() as pool, client(host.url, timeout=0.7) as impatient:
         hung = pool.submit(caption, impatient)
-        wait_for("the load", lambda: ask.ps().models or None, 5)
+        wait_for("the load", lambda: ask.ps().models, 5)
         ask.generate("gemma3", keep_alive=0)
         assert ask.ps().models
         with pytest.raises(httpx.ReadTimeout):
             hung.result()
-    wait_for("the unload", lambda: not ask.ps().models or None, 5)
+    wait_for("the unload", lambda: not ask.ps().models, 5)
     assert host.aborted == 1
 
 
@@ -235,7 +235,7 @@ def test_a_client_that_leaves_ends_the_generation(host: OllamaStandin) -> None:
     host.knobs.token_s = 30
     with client(host.url, timeout=0.2) as impatient, pytest.raises(httpx.ReadTimeout):
         caption(impatient)
-    wait_for("the abort", lambda: host.aborted or None, 5)
+    wait_for("the abort", lambda: host.aborted, 5)
     assert (host.active, host.answered) == (0, 0)
     assert host.generates()[0].aborted
 
@@ -264,5 +264,5 @@ def test_a_process_can_be_killed_and_started_again() -> None:
 def test_a_restart_by_webhook_frees_the_memory(host: OllamaStandin, ask: ollama.Client) -> None:
     caption(ask)
     assert requests.post(f"{host.url}/standin/restart", timeout=9).status_code == 202
-    wait_for("the restart", lambda: host.restarts or None, 5)
+    wait_for("the restart", lambda: host.restarts, 5)
     assert not ask.ps().models

@@ -106,7 +106,7 @@ def test_a_hang_lasts_until_the_client_leaves(
     host.knobs.hang_next, host.knobs.hang_at = 1, where
     with client(host.url, timeout=0.2) as impatient, pytest.raises(httpx.ReadTimeout):
         list(impatient.generate("gemma3", "Say.", images=[plain(1)], stream=True))
-    wait_for("the abort", lambda: host.aborted or None, 5)
+    wait_for("the abort", lambda: host.aborted, 5)
     assert caption(ask).response == "rgb 200 1 2"
 
 
@@ -190,7 +190,7 @@ def test_going_down_breaks_what_is_generated(host: OllamaStandin) -> None:
     host.knobs.hang_next = 1
     with ThreadPoolExecutor() as pool, client(host.url) as ask:
         hung = pool.submit(caption, ask)
-        wait_for("the request", lambda: host.in_flight or None, 5)
+        wait_for("the request", lambda: host.in_flight, 5)
         host.go_down()
         with pytest.raises((httpx.TransportError, ConnectionError)):
             hung.result()

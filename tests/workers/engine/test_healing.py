@@ -56,7 +56,7 @@ def test_a_process_that_dies_while_idle_is_replaced_without_a_request() -> None:
         assert caption(engine, 1)
         pid = engine.status.model_pid
         psutil.Process(pid).kill()
-        wait_for("another process", lambda: engine.status.model_pid not in (0, pid) or None, 20)
+        wait_for("another process", lambda: engine.status.model_pid not in (0, pid), 20)
 
 
 def test_copies_of_a_deadly_image_are_refused_with_it_and_cost_no_more_processes() -> None:
@@ -73,9 +73,9 @@ def test_copies_of_a_deadly_image_are_refused_with_it_and_cost_no_more_processes
 
 def test_images_are_decoded_while_the_batch_before_them_runs() -> None:
     with running(predict_s=3, crash_in_prepare_on_red=200) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY or None, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
         first, second = engine.submit(item(1)), engine.submit(item(200, prompt="another batch"))
-        wait_for("the death", lambda: engine.status.recycles or None, 20)
+        wait_for("the death", lambda: engine.status.recycles, 20)
         assert not first.done()  # so it was the second's decoding, beside the first's batch
         assert text_of(first)
         with pytest.raises(ModelFailed, match="refused for a while"):
@@ -93,19 +93,19 @@ def test_deaths_in_a_row_end_in_failure_with_the_reason_and_a_pause() -> None:
                 refused.append(err)
         assert isinstance(refused[-1], ModelUnavailable)
         assert "died 3 times in a row" in str(refused[-1])
-        wait_for("the next try", lambda: engine.status.state.is_up or None, 20)
+        wait_for("the next try", lambda: engine.status.state.is_up, 20)
         assert caption(engine, 1)
 
 
 def test_a_model_that_failed_stays_failed_whatever_an_operator_wanted_before() -> None:
     with running(predict_s=0.5, crash_on_red=9, engine={"max_failures": 1}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY or None, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
         future = engine.submit(item(9))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY or None, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
         engine.recycle()
         with pytest.raises(ModelUnavailable):
             future.result(30)
-        wait_for("the next try", lambda: engine.status.state.is_up or None, 20)
+        wait_for("the next try", lambda: engine.status.state.is_up, 20)
         assert engine.status.recycles == {"crash": 1}
 
 
@@ -117,7 +117,7 @@ def test_an_operators_recycle_ends_the_pause_of_a_failed_model(
         with pytest.raises(ModelUnavailable):
             engine.submit(item(9)).result(30)
         engine.recycle()
-        wait_for("the next try", lambda: engine.status.state.is_up or None, 20)
+        wait_for("the next try", lambda: engine.status.state.is_up, 20)
         assert caption(engine, 1)
 
 
@@ -134,7 +134,7 @@ def test_a_process_that_dies_again_while_loading_is_a_failure_with_a_reason() ->
             pid = wait_for("a process", lambda: loading_pid(engine, pids), 20)
             psutil.Process(pid).kill()
             pids.add(pid)
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED or None, 20)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
         assert "the process ended: exit code -9" in engine.status.reason
 
 
@@ -146,7 +146,7 @@ def loading_pid(engine: LocalEngine, but: set[int]) -> int | None:
 
 def test_a_load_without_enough_memory_says_so() -> None:
     with running(load_out_of_memory=True) as engine:
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED or None, 20)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
         assert "not enough memory" in engine.status.reason
 
 
@@ -159,7 +159,7 @@ def test_a_damaged_file_of_weights_is_a_failed_load_with_the_reason(tmp_path: Pa
     engine = LocalEngine(settings, ModelSpec.model_validate(row), lambda _: set())
     engine.start()
     try:
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED or None, 60)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 60)
         assert "cannot be loaded" in engine.status.reason
         assert "safetensor" in engine.status.reason.lower()
     finally:
@@ -176,7 +176,7 @@ def test_a_fault_of_the_gpu_replaces_the_process() -> None:
 
 def test_a_failed_load_is_told_and_jobs_are_refused_with_the_reason() -> None:
     with running(load_error="the file is corrupt") as engine:
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED or None, 20)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
         assert "the file is corrupt" in engine.status.reason
         with pytest.raises(ModelUnavailable, match="the file is corrupt"):
             engine.submit(item(1)).result(30)
@@ -213,9 +213,9 @@ def test_memory_that_runs_out_for_everything_is_a_failure_and_not_a_loop() -> No
 
 def test_a_job_that_runs_out_of_memory_while_the_worker_stops_is_handed_back() -> None:
     with running(predict_s=0.5, out_of_memory_on_red=9) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY or None, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
         future = engine.submit(item(9))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY or None, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
         engine.drain()
         assert type(future.exception(30)) is Requeued
 
@@ -240,9 +240,9 @@ def test_a_worn_process_is_replaced_and_no_job_fails(
         assert caption(engine, 0)
         first = engine.status.model_pid
 
-        def again() -> bool | None:
+        def again() -> bool:
             assert caption(engine, 3) == "rgb 3 0 0"
-            return True if engine.status.recycles else None
+            return bool(engine.status.recycles)
 
         wait_for("a recycle", again, 30)
         assert caption(engine, 4) == "rgb 4 0 0"
@@ -268,7 +268,7 @@ def test_an_idle_model_is_unloaded_and_loaded_again_with_the_next_job() -> None:
     with running(engine={"keep_alive_s": 0.3}) as engine:
         assert caption(engine, 0)
         pid = engine.status.model_pid
-        wait_for("unloading", lambda: engine.status.state == WorkerState.UNLOADED or None, 10)
+        wait_for("unloading", lambda: engine.status.state == WorkerState.UNLOADED, 10)
         assert not psutil.pid_exists(pid)
         assert caption(engine, 1) == "rgb 1 0 0"
 
@@ -277,5 +277,5 @@ def test_an_operator_can_unload_the_model() -> None:
     with running() as engine:
         assert caption(engine, 0)
         engine.unload()
-        wait_for("unloading", lambda: engine.status.state == WorkerState.UNLOADED or None, 10)
+        wait_for("unloading", lambda: engine.status.state == WorkerState.UNLOADED, 10)
         assert caption(engine, 1)

@@ -30,7 +30,7 @@ def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
 def test_a_client_that_asks_again_joins_those_that_waited() -> None:
     with running(predict_s=0.5, engine={"max_batch": 8}) as engine:
         first, again = engine.submit(item(0)), []
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY or None)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         waiting = [engine.submit(item(n)) for n in (1, 2, 3)]
         first.add_done_callback(lambda _: again.append(engine.submit(item(4))))
         assert [bool(text_of(future)) for future in (first, *waiting)] == [True] * 4
@@ -44,8 +44,8 @@ def test_the_next_batch_is_begun_before_the_last_one_is_answered() -> None:
         assert caption(engine, 0)
         process, seen = psutil.Process(engine.status.model_pid), []
 
-        def crashed() -> bool | None:
-            return process.status() == psutil.STATUS_ZOMBIE or None
+        def crashed() -> bool:
+            return process.status() == psutil.STATUS_ZOMBIE
 
         first = engine.submit(item(1))
         first.add_done_callback(lambda _: seen.append(wait_for("the crash", crashed)))
@@ -109,8 +109,8 @@ def test_a_drain_finishes_the_running_batch_and_hands_back_the_rest() -> None:
         futures = [engine.submit(item(n)) for n in range(5)]
         started = threading.Event()
 
-        def begun() -> bool | None:
-            return True if psutil.Process(engine.status.model_pid).is_running() else None
+        def begun() -> bool:
+            return psutil.Process(engine.status.model_pid).is_running()
 
         wait_for("the batch", begun)
         started.wait(0.2)

@@ -78,7 +78,7 @@ def test_a_restart_that_does_not_help_is_not_called_for_again_and_requests_go_on
     ill.knobs.slow_after, ill.knobs.slow_cure = 5, "never"
     with scene(stack, ill, healing=OFTEN) as running:
         running.captions(12, clients=2)
-        wait_for("the restart", lambda: ill.restarts or None, 10)
+        wait_for("the restart", lambda: ill.restarts, 10)
         assert running.caption() == WORDS  # while it is looked at
         host = running.wait(ill, lambda host: host.heals.get("failed", 0) >= 2)
         assert host.degraded[MODEL]

@@ -112,7 +112,7 @@ def test_a_server_that_goes_down_in_the_middle_costs_no_request(
     rows = [{"parallel": 2}, {"parallel": 2}]
     with scene(stack, first, second, rows=rows) as running, ThreadPoolExecutor(1) as pool:
         replies = pool.submit(running.captions, 40, 8)
-        wait_for("answers", lambda: (first.answered > 3 and first.active == 2) or None, 20)
+        wait_for("answers", lambda: first.answered > 3 and first.active == 2, 20)
         first.go_down()
         assert replies.result() == texts(40)
         assert not running.host(first).up
