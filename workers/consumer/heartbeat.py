@@ -21,7 +21,8 @@ GLANCE_S = 0.1
 """How soon it is noticed that the model came up or went down."""
 STALLED_S = 10.0
 """Messages wait, threads are free, and nothing was received for this long: Celery lost its
-connection without noticing (known after reconnects to Redis)."""
+connection without noticing (known after reconnects to Redis, reported again and again:
+https://github.com/celery/celery/issues/8030 and https://github.com/celery/celery/issues/10205)."""
 EXIT_STALLED = 70
 
 
