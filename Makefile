@@ -6,7 +6,7 @@ RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow test-containers check bench bench-engine bench-recovery bench-ollama soak clean
+.PHONY: help run models test test-slow test-containers check bench bench-engine bench-recovery bench-ollama soak lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -59,18 +59,27 @@ SOAK_S ?= 600
 soak: $(DEV) ## run ten minutes of steady load on a model that leaks, slows down, crashes and hangs
 	@$(BIN)/python -m benchmarks.soak --seconds $(SOAK_S) --plot docs/soak.png
 
+lock: $(DEV) ## write the locks after a pin was edited; UPGRADE=1 renews what no file pins
+	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
+
 clean: ## remove everything that was installed or generated, except downloaded weights
 	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(RUN): requirements-run.txt workers/requirements.txt requirements.txt
+# A lock names every package that is needed, so nothing is installed without a hash. Only torch has none, because
+# each index has builds of its own, and pip's configuration decides which one is installed.
+LOCKED := $(BIN)/pip install --disable-pip-version-check --require-hashes --no-deps -r
+
+$(RUN): requirements-run.lock requirements-flower.lock workers/requirements.lock requirements.lock \
+		workers/requirements.txt
 	@echo "Installing what the service needs into $(VENV); torch is large, so this takes a while …"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --disable-pip-version-check -r requirements-run.txt
+	@$(LOCKED) requirements-run.lock
+	@$(BIN)/pip install --disable-pip-version-check "$$(grep '^torch==' workers/requirements.txt)"
 	@touch $@
 
-$(DEV): tests/requirements.txt requirements-otel.txt $(RUN)
+$(DEV): tests/requirements.lock requirements-otel.lock $(RUN)
 	@echo "Installing what tests and checks need …"
-	@$(BIN)/pip install --disable-pip-version-check -q -r tests/requirements.txt
+	@$(LOCKED) tests/requirements.lock -q
 	@touch $@

@@ -37,7 +37,8 @@ LOST_SEEN_S = 1.0
 """The same for a task that some worker held before: its lease has just run out."""
 EXPIRY_SPARE_S = 5
 """Celery drops messages so long after their deadline; before that the engine does, in silence."""
-# RuntimeError is what Celery's result consumer raises when it cannot reconnect.
+# RuntimeError is what Celery's result consumer raises when it cannot reconnect: an application
+# "must be restarted" then, it says. https://github.com/celery/celery/pull/10189
 UNREADABLE = (*AWAY, redis.RedisError, celery.exceptions.BackendError, RuntimeError)
 
 

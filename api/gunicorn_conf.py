@@ -44,7 +44,8 @@ def on_starting(server: Arbiter) -> None:
     """Have the processes, none of which runs yet, keep their metrics in files of one folder."""
     del server
     os.environ[FOLDER] = tempfile.mkdtemp(prefix="vision-metrics-")
-    # It was chosen when prometheus_client was imported, before there was a folder.
+    # It was chosen when prometheus_client was imported, before there was a folder, and there is no
+    # other way to have it chosen anew: https://github.com/prometheus/client_python/issues/886
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 

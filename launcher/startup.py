@@ -146,7 +146,8 @@ Ctrl-C stops everything.
     def _show_queues(self) -> None:
         """Have Flower ask the workers for their queues: when it started they had none yet.
 
-        It asks in the background, and not while it is still asking; nothing depends on it.
+        It asks again only when it is told to (https://github.com/mher/flower/issues/335), in the
+        background, and not while it is still asking; nothing depends on it.
         """
         deadline, ask = self._clock() + QUEUES_S, self._flower_session.get
         catalog = Catalog.load(self._settings.catalog)

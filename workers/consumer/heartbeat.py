@@ -22,7 +22,8 @@ POLL_S = 0.1
 """How often the model is checked for having come up or gone down."""
 STALLED_S = 10.0
 """How long messages may wait while threads are free and nothing is received. After that, Celery has
-lost its connection without noticing, which is known to happen after reconnects to Redis."""
+lost its connection without noticing, as is known to happen after reconnects to Redis:
+https://github.com/celery/celery/issues/8030, https://github.com/celery/celery/issues/10205."""
 EXIT_STALLED = 70
 """``EX_SOFTWARE`` of ``<sysexits.h>``."""
 

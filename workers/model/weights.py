@@ -104,7 +104,8 @@ def _fetch(spec: ModelSpec, folder: Path, report: Callable[[str], None]) -> None
     partial = folder.with_name(f"{folder.name}.partial")
     report(f"asking for {source}")
     # A fetch that was killed left them. Their names are made up anew each time, so that nobody ever
-    # goes on with one; and nobody else is fetching, since we hold the lock.
+    # goes on with one (https://github.com/huggingface/huggingface_hub/issues/4196); and nobody else
+    # is fetching, since we hold the lock.
     for left_over in (partial / ".cache").rglob(UNFINISHED):
         left_over.unlink()
     try:

@@ -68,6 +68,7 @@ def check_materialised(model: torch.nn.Module) -> None:
     """Refuse a model with weights that were never read.
 
     transformers 5 leaves tied weights on ``meta`` when loads race; such a model answers nonsense.
+    https://github.com/huggingface/transformers/pull/44940 would mend it.
 
     Raises:
         LoadError: a parameter or buffer holds no data.

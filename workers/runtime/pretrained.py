@@ -76,7 +76,8 @@ class Pretrained:
             )
         except ImportError as err:
             raise LoadError(_missing_package(err)) from err
-        # transformers fills what the files lack with random numbers, and only logs it.
+        # transformers fills what the files lack with random numbers, and only logs it:
+        # https://github.com/huggingface/transformers/issues/32067
         missing = sorted(n for n in report["missing_keys"] if not any(u in n for u in UNUSED))
         if missing:
             raise LoadError(f"The files lack weights: {', '.join(missing[:3])}. Fetch them again.")

@@ -32,6 +32,7 @@ def quantise(model: nn.Module) -> None:
     ]
     with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
         # Whole quantised tensors are on their way out of torch; its pinned version still has them.
+        # https://github.com/pytorch/pytorch/issues/184982
         warnings.filterwarnings("ignore", r"torch\.quantize_per_tensor", UserWarning)
         quantised = pool.map(Int8Linear.of, [layer for _, _, layer in found])
         for (parent, name, _), layer in zip(found, quantised, strict=True):
