@@ -1,12 +1,12 @@
 """Writes the locks: beside each requirements file, every package that it needs, with hashes.
 
-Run ``make lock`` after editing a pin; packages that no file pins keep their versions where possible.
+Run ``make lock`` after editing a pin; what no file pins keeps its version where possible.
 ``make lock UPGRADE=1`` takes the newest version of every package that no file pins.
 
 A lock holds for all platforms and versions of Python. It names no index: the index that is
-configured must deliver the same files as the default one. No lock has torch or the libraries of its
-builds, because the operator chooses the build by an index, and the files of the indexes differ. The
-Python packages that every build needs are in the locks, so torch brings only itself and its libraries.
+configured must deliver the same files as the default one. No lock has torch or the libraries of
+its builds: the operator chooses the build by an index, and the files of the indexes differ. Python
+packages that every build needs are in the locks, so torch brings only itself and its libraries.
 """
 
 import re
