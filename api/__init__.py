@@ -19,8 +19,8 @@ from api.http import request_id
 from api.http.auth import check_key
 from api.http.error_handlers import register_error_handlers
 from api.http.fetch import AllowList
-from api.http.openapi import complete
-from api.limits.slots import Slots
+from api.http.openapi import add_image_body
+from api.limits.slots import RequestSlots
 from api.metrics import Metrics, Queues
 from api.routes.health import health_routes
 from api.routes.metrics import metrics_routes
@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> Flask:
     document = SpecTree("flask", title="Vision Workers", version="1", mode="strict")
     register_error_handlers(app, BASE)
     app.register_blueprint(model_routes(service, document))
-    slots = Slots(settings.request_slots, metrics.in_flight)
+    slots = RequestSlots(settings.request_slots, metrics.in_flight)
     app.register_blueprint(vision_routes(service, slots, document))
     app.register_blueprint(ollama_routes(service, slots, document))
     app.register_blueprint(health_routes(service, document))
@@ -90,7 +90,7 @@ def create_app(settings: Settings) -> Flask:
     document.app = app
 
     def openapi() -> Response:
-        return jsonify(complete(document.spec))
+        return jsonify(add_image_body(document.spec))
 
     app.add_url_rule("/openapi.json", view_func=openapi)
     app.add_url_rule("/docs/openapi.json", view_func=openapi)  # the page asks below its own path
@@ -108,7 +108,7 @@ def _register_hooks(app: Flask, settings: Settings, metrics: Metrics) -> None:
 
 
 def _begin() -> None:
-    request_id.begin()
+    request_id.assign()
     g.started = time.perf_counter()
 
 

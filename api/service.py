@@ -8,8 +8,9 @@ from functools import partial
 from celery import Celery
 
 from api.dispatch import PublishedJob
-from api.limits.admission import check_queue, check_served, patiently
+from api.limits.admission import check_queue, check_served
 from api.metrics import Metrics
+from api.redis_retry import retry_while_unreachable
 from shared.catalog import Assignment, Catalog
 from shared.errors import ModelUnavailable
 from shared.families import FAMILIES, OLLAMA
@@ -42,7 +43,7 @@ class VisionService:
             ModelUnavailable, Overloaded, BrokerUnavailable: as :mod:`api.dispatch` has them.
         """
         for spec, _ in plan:
-            presence = patiently(partial(self.presence, spec))
+            presence = retry_while_unreachable(partial(self.presence, spec))
             check_served(spec, presence)
             check_queue(spec, presence)
 
@@ -70,10 +71,10 @@ class VisionService:
         Raises:
             ModelUnavailable: there is none.
         """
-        workers = patiently(partial(self.presence, spec)).workers
+        workers = retry_while_unreachable(partial(self.presence, spec)).workers
         if not workers:
             raise ModelUnavailable(f"No worker serves {spec.name}.")
-        replies = patiently(
+        replies = retry_while_unreachable(
             partial(
                 self._app.control.broadcast,
                 command_name(command),

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import structlog
 
-from api.dispatch import ClientGone
+from api.http.client_connection import ClientGone
 from shared.errors import VisionError
 from shared.messages import JsonObject
 

@@ -9,11 +9,11 @@ from typing import Any
 from flask import Response, g, request
 
 from api.dispatch import PublishedJob
-from api.http.client_connection import client_gone
+from api.http.client_connection import has_disconnected
 from api.http.request_parsing import check_input, decode_images, read_object
-from api.limits.admission import patiently
 from api.ollama_compat import answers
 from api.ollama_compat.streaming import StreamedReply, lines, ndjson
+from api.redis_retry import retry_while_unreachable
 from api.schemas import chat_fields
 from api.service import VisionService
 from shared.catalog import Assignment
@@ -54,7 +54,7 @@ class OllamaViews:
         ask = OllamaInstructions(call=OllamaCall.SHOW, body=_without(body, "model", "name"))
         part = Assignment(spec, ())
         pending = self._publish(part, Job(ollama=ask, **self._common(part)), [], held)
-        return _json(pending.wait(partial(client_gone, request.environ)).raw or {})
+        return _json(pending.wait(partial(has_disconnected, request.environ)).raw or {})
 
     def tags(self) -> Response:
         """Answer ``/api/tags``."""
@@ -85,10 +85,10 @@ class OllamaViews:
         self._service.check((part,))
         ask = OllamaInstructions(call=call, body=fields, stream=stream)
         pending = self._publish(part, Job(ollama=ask, **self._common(part)), images, held)
-        gone = partial(client_gone, request.environ)
+        gone = partial(has_disconnected, request.environ)
         if not stream:
             return _json(pending.wait(gone).raw or {})
-        parts = pending.parts(gone)
+        parts = pending.reply_parts(gone)
         first = next(parts)  # what fails before it becomes a status
         return StreamedReply(lines(first, parts, g.request_id))
 
@@ -117,7 +117,7 @@ class OllamaViews:
             more = chat_fields(body.get("system"), body.get("format"))
             job = Job(prompt=prompt, options=options, **more, **self._common(part))
             pending = self._publish(part, job, images, held)
-            outcome = pending.wait(partial(client_gone, request.environ))
+            outcome = pending.wait(partial(has_disconnected, request.environ))
             text = answers.as_text(outcome.result, structured=bool(body.get("format")))
         elif prompt:
             raise BadRequest(f"{part.spec.name} answers to images, and there is none.")
@@ -148,10 +148,13 @@ class OllamaViews:
 
     def _served(self) -> list[tuple[ModelSpec, tuple[WorkerStatus, ...]]]:
         rows = answers.ours(self._catalog.models)
-        return [(row, patiently(partial(self._service.presence, row)).workers) for row in rows]
+        return [
+            (row, retry_while_unreachable(partial(self._service.presence, row)).workers)
+            for row in rows
+        ]
 
     def _snapshot(self) -> OllamaSnapshot:
-        return patiently(self._service.store.ollama.get)
+        return retry_while_unreachable(self._service.store.ollama.get)
 
 
 def _model(body: JsonObject) -> str:

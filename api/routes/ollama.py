@@ -11,7 +11,7 @@ from spectree import Response as Documented
 from spectree import SpecTree
 
 from api.http.client_connection import limit_stalls
-from api.limits.slots import Slots
+from api.limits.slots import RequestSlots
 from api.ollama_compat.streaming import NDJSON
 from api.ollama_compat.views import OllamaViews, Reply
 from api.schemas import ErrorReply, OllamaReply, OllamaRequest
@@ -22,7 +22,7 @@ from shared.vocabulary import OllamaCall
 MANAGEMENT = ("pull", "push", "create", "copy", "delete")
 
 
-def ollama_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Blueprint:
+def ollama_routes(service: VisionService, slots: RequestSlots, spec: SpecTree) -> Blueprint:
     """Return ``/``, ``/api/{generate,chat,show,tags,ps,version}``, and what is refused."""
     routes = Blueprint("ollama", __name__)
     door = OllamaViews(service)
@@ -88,10 +88,10 @@ def _greet() -> Response:
     return Response("Ollama is running", mimetype="text/plain")
 
 
-def _in_slot(slots: Slots, view: Callable[[ExitStack], Reply]) -> Any:  # noqa: ANN401 - Flask's
+def _in_slot(slots: RequestSlots, view: Callable[[ExitStack], Reply]) -> Any:  # noqa: ANN401 - Flask's
     """Run a view in a request slot, which a streamed reply keeps until its end."""
     with ExitStack() as held:
-        held.enter_context(slots.taken())
+        held.enter_context(slots.hold())
         limit_stalls(request.environ)
         reply = view(held)
         if isinstance(reply, Response):

@@ -7,9 +7,9 @@ from spectree import Response as Documented
 from spectree import SpecTree
 
 from api.http import request_id
-from api.http.client_connection import client_gone, limit_stalls
+from api.http.client_connection import has_disconnected, limit_stalls
 from api.http.request_parsing import check_input, read_images, read_request
-from api.limits.slots import Slots
+from api.limits.slots import RequestSlots
 from api.schemas import ErrorReply, ModelEcho, UploadForm, VisionQuery, VisionReply, VisionRequest
 from api.service import VisionService
 from shared.messages import Job, OllamaInstructions
@@ -21,7 +21,7 @@ DOCUMENTED = {
 }
 
 
-def vision_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Blueprint:
+def vision_routes(service: VisionService, slots: RequestSlots, spec: SpecTree) -> Blueprint:
     """Return the routes ``/api/v1/vision[/<task>[/<model>[/<version>]]]``."""
     routes = Blueprint("vision", __name__, url_prefix=BASE)
 
@@ -31,7 +31,7 @@ def vision_routes(service: VisionService, slots: Slots, spec: SpecTree) -> Bluep
         Without a task in the path every task that the model offers is done; without a model, each
         task by its default model. The reply holds what was asked for.
         """
-        with slots.taken():
+        with slots.hold():
             return _answer(service, task, model, version)
 
     view_post = spec.validate(
@@ -70,7 +70,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     g.models = ",".join(part.spec.name for part in plan)
     g.tasks = ",".join(done for part in plan for done in part.tasks)
     service.check(plan)
-    deadline, gone = service.deadline(plan), partial(client_gone, request.environ)
+    deadline, gone = service.deadline(plan), partial(has_disconnected, request.environ)
     images = read_images(ask, service.settings, deadline, gone)
     check_input((name for part in plan for name in part.tasks), body.prompt, images)
     asked = Job(
@@ -84,7 +84,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     result = service.run(asked, plan, images, gone)
     row, done = plan[0]
     echo = ModelEcho(type=done[0], name=row.name, version=row.version, resolution=row.resolution)
-    reply = VisionReply(id=request_id.echoed(), model=echo, result=result)
+    reply = VisionReply(id=request_id.for_reply(), model=echo, result=result)
     return Response(
         reply.model_dump_json(exclude_none=True, by_alias=True), mimetype="application/json"
     )

@@ -16,8 +16,8 @@ from tests.stack import API, Stack, running_stack
 
 HURRY_AND_FAIL = """
 from api import service
-from api.http import client_connection as hangup
-hangup.STALL_S = 0.3
+from api.http import client_connection
+client_connection.STALL_S = 0.3
 service.VisionService.check = None  # calling it is the bug
 """
 HEAVY = re.compile(r"/site-packages/(torch|transformers|numpy|onnxruntime)\b")
@@ -80,7 +80,7 @@ def test_a_bug_is_500_and_its_id_leads_to_the_stack_trace_in_the_log(
     assert "Traceback" not in reply.text
     assert "NoneType" not in reply.text
     logged = [json.loads(line) for line in stack.processes.logs("api").splitlines()]
-    (bug,) = [line for line in logged if line["event"] == "bug"]
+    (bug,) = [line for line in logged if line["event"] == "unexpected error"]
     assert bug["request_id"] == "unlucky-request"
     assert "TypeError" in json.dumps(bug)
 

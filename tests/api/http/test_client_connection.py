@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.http.client_connection import client_gone
+from api.http.client_connection import has_disconnected
 
 Pair = tuple[socket.socket, socket.socket]
 """The server's end and the client's."""
@@ -23,7 +23,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 def gone(server: socket.socket) -> bool:
-    return client_gone({"gunicorn.socket": server})
+    return has_disconnected({"gunicorn.socket": server})
 
 
 def test_a_client_that_waits_is_there(pair: Pair) -> None:
@@ -90,4 +90,4 @@ def test_our_own_closed_socket_tells_nothing(pair: Pair) -> None:
 
 @pytest.mark.parametrize("environ", [{}, {"gunicorn.socket": None}], ids=["absent", "none"])
 def test_without_the_servers_socket_nobody_is_ever_gone(environ: dict[str, object]) -> None:
-    assert not client_gone(environ)
+    assert not has_disconnected(environ)

@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 from api import _Request
-from api.dispatch import ClientGone
+from api.http.client_connection import ClientGone
 from api.http.request_parsing import ParsedRequest, check_input, read_images, read_request
 from api.schemas import VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge, UndecodableImage
@@ -325,6 +325,6 @@ def test_the_id_of_a_malformed_request_comes_back_all_the_same() -> None:
 def test_fetching_ends_when_the_client_has_gone_or_time_is_over() -> None:
     ask = ParsedRequest(VisionRequest(images=("http://127.0.0.1:1/",)), ())
     with pytest.raises(ClientGone):
-        read_images(ask, SETTINGS, gone=lambda: True)
+        read_images(ask, SETTINGS, client_gone=lambda: True)
     with pytest.raises(DeadlineExceeded):
         read_images(ask, SETTINGS, deadline=0)
