@@ -134,7 +134,7 @@ class OllamaViews:
     def _publish(
         self, part: Assignment, job: Job, images: list[bytes], held: ExitStack
     ) -> PublishedJob:
-        pending = self._service.pending(job, part, images)
+        pending = self._service.new_job(job, part, images)
         held.callback(pending.close)
         pending.publish()
         return pending

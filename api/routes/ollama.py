@@ -22,18 +22,18 @@ from shared.vocabulary import OllamaCall
 MANAGEMENT = ("pull", "push", "create", "copy", "delete")
 
 
-def ollama_routes(service: VisionService, slots: RequestSlots, spec: SpecTree) -> Blueprint:
+def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree) -> Blueprint:
     """Return ``/``, ``/api/{generate,chat,show,tags,ps,version}``, and what is refused."""
     routes = Blueprint("ollama", __name__)
     door = OllamaViews(service)
     documented = partial(
-        spec.validate,
+        openapi.validate,
         resp=Documented(HTTP_200=OllamaReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply),
         skip_validation=True,
         tags=["ollama"],
     )
 
-    routes.get("/")(spec.validate(skip_validation=True, tags=["ollama"])(_greet))
+    routes.get("/")(openapi.validate(skip_validation=True, tags=["ollama"])(_greet))
 
     @routes.post("/api/generate")
     @documented(json=OllamaRequest)

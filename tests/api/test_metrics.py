@@ -4,7 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
-from api.metrics import Metrics, Queues
+from api.metrics import Metrics, QueueCollector
 from shared.catalog import Assignment, Catalog
 from shared.redis.presence import Presence
 from shared.settings import ROOT, Settings
@@ -44,11 +44,13 @@ def test_words_of_clients_are_no_labels(client: FlaskClient) -> None:
 
 def test_models_that_only_ollama_knows_are_one_label() -> None:
     catalog = Catalog.load(ROOT / "models.yaml", passes_on=True)
-    metrics = Metrics(catalog, 1, Queues(catalog, (), lambda _: Presence((), seen=False, queued=0)))
+    metrics = Metrics(
+        catalog, 1, QueueCollector(catalog, (), lambda _: Presence((), seen=False, queued=0))
+    )
     spec = catalog.find("invented", "7b")
-    metrics.answered([Assignment(spec, (CAPTION,))], 504, 1.0)
-    metrics.answered([Assignment(spec, ())], 200, 1.0)
-    metrics.lost(spec)
+    metrics.count_request([Assignment(spec, (CAPTION,))], 504, 1.0)
+    metrics.count_request([Assignment(spec, ())], 200, 1.0)
+    metrics.count_lost_task(spec)
     text = metrics.exposition("")[0].decode()
     assert "invented" not in text
     assert 'vision_requests_total{model="ollama",status="504",task="caption"} 1.0' in text

@@ -10,7 +10,7 @@ from PIL import Image
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from api import _Request
+from api import InMemoryRequest
 from api.http.client_connection import ClientGone
 from api.http.request_parsing import ParsedRequest, check_input, read_images, read_request
 from api.schemas import VisionRequest
@@ -37,7 +37,7 @@ BASE64 = base64.b64encode(PNG).decode()
 def read(**request: Any) -> ParsedRequest:
     """Read a request as the routes do."""
     app = flask.Flask("test")
-    app.request_class = _Request
+    app.request_class = InMemoryRequest
     with app.test_request_context("/", **request):
         return read_request(flask.request)
 
@@ -248,7 +248,7 @@ def test_uploads_are_kept_in_memory_however_large_they_are() -> None:
     boundary, form = encode_multipart({"images": FileStorage(io.BytesIO(large), "a.png")})
     kind = f"multipart/form-data; boundary={boundary}"
     app = flask.Flask("test")
-    app.request_class = _Request
+    app.request_class = InMemoryRequest
 
     with app.test_request_context("/", method="POST", data=form, content_type=kind):
         stream = flask.request.files["images"].stream
@@ -314,7 +314,7 @@ def test_a_data_url_that_is_not_base64_is_refused(source: str) -> None:
 
 def test_the_id_of_a_malformed_request_comes_back_all_the_same() -> None:
     app = flask.Flask("test")
-    app.request_class = _Request
+    app.request_class = InMemoryRequest
     body = json.dumps({"id": "kept", "images": 5})
     with app.test_request_context("/", method="POST", data=body):
         with pytest.raises(BadRequest):
