@@ -99,7 +99,7 @@ def _register_openapi(app: Flask, openapi: SpecTree) -> None:
         return jsonify(add_image_body(openapi.spec))
 
     app.add_url_rule("/openapi.json", view_func=document)
-    app.add_url_rule("/docs/openapi.json", view_func=document)  # the page asks below its own path
+    app.add_url_rule("/docs/openapi.json", view_func=document)  # where the page looks
     flask_api_doc(app, config_rel_url="/openapi.json", url_prefix="/docs", title="Vision Workers")
 
 

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -87,8 +86,8 @@ def decode_images(sources: object, settings: Settings) -> list[bytes]:
 def read_images(
     parsed: ParsedRequest,
     settings: Settings,
-    deadline: float = math.inf,
-    client_gone: Callable[[], bool] = bool,
+    deadline: float,
+    client_gone: Callable[[], bool],
 ) -> list[bytes]:
     """Return the encoded images of a request, in order; those given as URLs are fetched.
 

@@ -1,4 +1,4 @@
-"""The streamed reply, one JSON object a line."""
+"""Streamed replies: newline-delimited JSON, one object per line."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,21 +16,21 @@ NDJSON = "application/x-ndjson"
 
 
 class StreamedReply(Iterator[bytes]):
-    """A streamed reply; whatever it holds is given back when the server closes it."""
+    """The lines of a streamed reply, and the resources that it holds until it is closed."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines, self._held = lines, ExitStack()
+        self._lines, self._resources = lines, ExitStack()
 
-    def hold(self, held: ExitStack) -> None:
-        """Take over what is to be given back at the end."""
-        self._held = held
+    def hold(self, resources: ExitStack) -> None:
+        """Release these resources when the reply is closed."""
+        self._resources = resources
 
     def __next__(self) -> bytes:
         return next(self._lines)
 
     def close(self) -> None:
-        """End it, also when nothing was read."""
-        self._held.close()
+        """Release the resources; the server calls this even if it read no line."""
+        self._resources.close()
 
 
 def ndjson(parts: Iterable[JsonObject]) -> Iterator[bytes]:
@@ -39,13 +39,19 @@ def ndjson(parts: Iterable[JsonObject]) -> Iterator[bytes]:
         yield json.dumps(part).encode() + b"\n"
 
 
-def lines(first: JsonObject, rest: Iterator[JsonObject], request_id: str) -> Iterator[bytes]:
-    """Write a streamed reply; what fails on the way becomes its last line."""
+def reply_lines(first: JsonObject, rest: Iterator[JsonObject], request_id: str) -> Iterator[bytes]:
+    """Return the parts of a reply as lines; an error becomes the last line.
+
+    Args:
+        first: the first part, already received.
+        rest: the other parts.
+        request_id: for the log: the request's context has ended when the lines are read.
+    """
     yield from ndjson([first])
     try:
         yield from ndjson(rest)
     except ClientGone:
-        log.info("the client hung up", request_id=request_id)
+        log.info("client closed the connection", request_id=request_id)
     except VisionError as err:
-        log.warning("reply broke off", request_id=request_id, error=err.message)
+        log.warning("streamed reply failed", request_id=request_id, error=err.message)
         yield from ndjson([{"error": err.message}])

@@ -1,4 +1,7 @@
-"""Ollama's API in front of our models: the views."""
+"""The views of Ollama's API.
+
+Requests for Ollama's models are passed on to Ollama; our own models answer in Ollama's form.
+"""
 
 import json
 import time
@@ -12,7 +15,7 @@ from api.dispatch import PublishedJob
 from api.http.client_connection import has_disconnected
 from api.http.request_parsing import check_input, decode_images, read_object
 from api.ollama_compat import answers
-from api.ollama_compat.streaming import StreamedReply, lines, ndjson
+from api.ollama_compat.streaming import StreamedReply, ndjson, reply_lines
 from api.redis_retry import retry_while_unreachable
 from api.schemas import chat_fields
 from api.service import VisionService
@@ -30,138 +33,156 @@ Reply = Response | StreamedReply
 
 
 class OllamaViews:
-    """The views."""
+    """The views; what they open they add to ``resources``, which the caller closes."""
 
     def __init__(self, service: VisionService) -> None:
         self._service, self._catalog = service, service.catalog
 
-    def answer(self, call: OllamaCall, held: ExitStack) -> Reply:
+    def answer(self, call: OllamaCall, resources: ExitStack) -> Reply:
         """Answer ``/api/generate`` or ``/api/chat``."""
         body = read_object(request)
-        name = _model(body)
-        spec = self._catalog.find(name, "")
-        g.models, g.plan = spec.name, (Assignment(spec, ()),)
+        spec = self._catalog.find(_model_name(body), "")
+        assignment = Assignment(spec, ())
+        g.models, g.plan = spec.name, (assignment,)
         if spec.family == OLLAMA:
-            return self._of_ollama(call, body, Assignment(spec, ()), held)
-        return self._of_ours(call, body, answers.assignment_for(spec, body.get("format")), held)
+            return self._pass_on(call, body, assignment, resources)
+        assignment = answers.assignment_for(spec, body.get("format"))
+        return self._answer_with_own_model(call, body, assignment, resources)
 
-    def show(self, held: ExitStack) -> Response:
+    def show(self, resources: ExitStack) -> Response:
         """Answer ``/api/show``."""
         body = read_object(request)
-        spec = self._catalog.find(_model(body), "")
+        spec = self._catalog.find(_model_name(body), "")
         if spec.family != OLLAMA:
-            return _json(answers.shown(spec))
-        ask = OllamaInstructions(call=OllamaCall.SHOW, body=_without(body, "model", "name"))
-        part = Assignment(spec, ())
-        pending = self._publish(part, Job(ollama=ask, **self._common(part)), [], held)
-        return _json(pending.wait(partial(has_disconnected, request.environ)).raw or {})
+            return _json(answers.model_details(spec))
+        instructions = OllamaInstructions(
+            call=OllamaCall.SHOW, body=_without(body, "model", "name")
+        )
+        assignment = Assignment(spec, ())
+        job = Job(ollama=instructions, **self._job_fields(assignment))
+        published = self._publish(assignment, job, [], resources)
+        return _json(published.wait(partial(has_disconnected, request.environ)).raw or {})
 
     def tags(self) -> Response:
         """Answer ``/api/tags``."""
-        served = [row for row, workers in self._served() if workers]
-        return _json(answers.tags(served, self._snapshot()))
+        served = [spec for spec, workers in self._own_models() if workers]
+        return _json(answers.model_list(served, self._snapshot()))
 
-    def running(self) -> Response:
+    def ps(self) -> Response:
         """Answer ``/api/ps``."""
-        return _json(answers.running(self._served(), self._snapshot()))
+        return _json(answers.loaded_models(self._own_models(), self._snapshot()))
 
     def version(self) -> Response:
         """Answer ``/api/version``."""
-        return _json({"version": self._snapshot().version or answers.API_LEVEL})
+        return _json({"version": self._snapshot().version or answers.API_VERSION})
 
-    def _of_ollama(
-        self, call: OllamaCall, body: JsonObject, part: Assignment, held: ExitStack
+    def _pass_on(
+        self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
     ) -> Reply:
-        """Pass a request on, and the reply back as it comes."""
+        """Pass a request on to Ollama, and Ollama's reply back to the client as it arrives."""
         stream = body.get("stream") is not False
         fields = _without(body, "model", "stream", "images")
         if call == OllamaCall.CHAT:
-            chat = answers.take_images(body.get("messages") or [])
+            chat = answers.separate_images(body.get("messages") or [])
             sources: object = chat.images
             fields["messages"] = chat.messages
         else:
             sources = body.get("images")
-        images = self._images(sources)
-        self._service.check((part,))
-        ask = OllamaInstructions(call=call, body=fields, stream=stream)
-        pending = self._publish(part, Job(ollama=ask, **self._common(part)), images, held)
-        gone = partial(has_disconnected, request.environ)
+        images = self._decode(sources)
+        self._service.check((assignment,))
+        instructions = OllamaInstructions(call=call, body=fields, stream=stream)
+        job = Job(ollama=instructions, **self._job_fields(assignment))
+        published = self._publish(assignment, job, images, resources)
+        client_gone = partial(has_disconnected, request.environ)
         if not stream:
-            return _json(pending.wait(gone).raw or {})
-        parts = pending.reply_parts(gone)
-        first = next(parts)  # what fails before it becomes a status
-        return StreamedReply(lines(first, parts, g.request_id))
+            return _json(published.wait(client_gone).raw or {})
+        parts = published.reply_parts(client_gone)
+        first = next(parts)  # an error before the first part still determines the status
+        return StreamedReply(reply_lines(first, parts, g.request_id))
 
-    def _of_ours(
-        self, call: OllamaCall, body: JsonObject, part: Assignment, held: ExitStack
+    def _answer_with_own_model(
+        self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
     ) -> Reply:
-        """Have a model of ours look, and say it as Ollama would."""
+        """Have one of our own models answer, and return its result in Ollama's form."""
         is_chat = call == OllamaCall.CHAT
-        said = answers.take_images(body.get("messages")) if is_chat else None
-        if said is not None:
-            prompt = said.last.get("content")
-            sources: object = [said.images[n] for n in said.last.get("images", ())]
-        else:
-            prompt, sources = body.get("prompt"), body.get("images")
-        images = self._images(sources)
-        started, name = time.monotonic(), _model(body)
-        text = ""
+        prompt, sources = _chat_input(body) if is_chat else (body.get("prompt"), body.get("images"))
         prompt = prompt if isinstance(prompt, str) else ""
-        text_is_enough = not any(find_task(task).needs_image for task in part.tasks)
-        asked = bool(images) or (bool(prompt) and text_is_enough)
-        if asked:
-            check_input(part.tasks, prompt, images)
-            self._service.check((part,))
-            g.tasks, g.plan = ",".join(part.tasks), (part,)
-            options = _options(body.get("options"))
-            more = chat_fields(body.get("system"), body.get("format"))
-            job = Job(prompt=prompt, options=options, **more, **self._common(part))
-            pending = self._publish(part, job, images, held)
-            outcome = pending.wait(partial(has_disconnected, request.environ))
-            text = answers.as_text(outcome.result, structured=bool(body.get("format")))
-        elif prompt:
-            raise BadRequest(f"{part.spec.name} answers to images, and there is none.")
-        whole = answers.reply(name, text, time.monotonic() - started, chat=is_chat)
-        if not asked:
-            whole["done_reason"] = "load"  # what an empty request asks for
+        images = self._decode(sources)
+        started = time.monotonic()
+        needs_image = any(find_task(task).needs_image for task in assignment.tasks)
+        has_input = bool(images) or (bool(prompt) and not needs_image)
+        if prompt and not has_input:
+            raise BadRequest(f"{assignment.spec.name} needs an image, and the request has none.")
+        text = self._run(body, prompt, images, assignment, resources) if has_input else ""
+        took_s = time.monotonic() - started
+        reply = answers.complete_reply(_model_name(body), text, took_s, chat=is_chat)
+        if not has_input:
+            reply["done_reason"] = "load"  # the purpose of an empty request
         if body.get("stream") is False:
-            return _json(whole)
-        return StreamedReply(ndjson(answers.parts_of(whole)))
+            return _json(reply)
+        return StreamedReply(ndjson(answers.split_reply(reply)))
 
-    def _common(self, part: Assignment) -> dict[str, Any]:
-        return {"request_id": g.request_id, "deadline": self._service.deadline((part,))}
+    def _run(
+        self,
+        body: JsonObject,
+        prompt: str,
+        images: list[bytes],
+        assignment: Assignment,
+        resources: ExitStack,
+    ) -> str:
+        """Return the result of one of our own models as text."""
+        check_input(assignment.tasks, prompt, images)
+        self._service.check((assignment,))
+        g.tasks, g.plan = ",".join(assignment.tasks), (assignment,)
+        options = _options(body.get("options"))
+        chat = chat_fields(body.get("system"), body.get("format"))
+        job = Job(prompt=prompt, options=options, **chat, **self._job_fields(assignment))
+        published = self._publish(assignment, job, images, resources)
+        outcome = published.wait(partial(has_disconnected, request.environ))
+        return answers.result_as_text(outcome.result, structured=bool(body.get("format")))
+
+    def _job_fields(self, assignment: Assignment) -> dict[str, Any]:
+        return {"request_id": g.request_id, "deadline": self._service.deadline((assignment,))}
 
     def _publish(
-        self, part: Assignment, job: Job, images: list[bytes], held: ExitStack
+        self, assignment: Assignment, job: Job, images: list[bytes], resources: ExitStack
     ) -> PublishedJob:
-        pending = self._service.new_job(job, part, images)
-        held.callback(pending.close)
-        pending.publish()
-        return pending
+        published = self._service.new_job(job, assignment, images)
+        resources.callback(published.close)
+        published.publish()
+        return published
 
-    def _images(self, sources: object) -> list[bytes]:
+    def _decode(self, sources: object) -> list[bytes]:
         images = decode_images(sources, self._service.settings)
         limit = self._service.settings.max_images
         if len(images) > limit:
             raise TooLarge(f"There are {len(images)} images; the limit is {limit}.")
         return images
 
-    def _served(self) -> list[tuple[ModelSpec, tuple[WorkerStatus, ...]]]:
-        rows = answers.ours(self._catalog.models)
+    def _own_models(self) -> list[tuple[ModelSpec, tuple[WorkerStatus, ...]]]:
+        """Return our own models, each with the workers that serve it."""
+        specs = [spec for spec in self._catalog.models if spec.family != OLLAMA]
         return [
-            (row, retry_while_unreachable(partial(self._service.presence, row)).workers)
-            for row in rows
+            (spec, retry_while_unreachable(partial(self._service.presence, spec)).workers)
+            for spec in specs
         ]
 
     def _snapshot(self) -> OllamaSnapshot:
         return retry_while_unreachable(self._service.store.ollama.get)
 
 
-def _model(body: JsonObject) -> str:
+def _model_name(body: JsonObject) -> str:
     name = body.get("model") or body.get("name")
     if not isinstance(name, str):
         raise BadRequest("`model` is missing.")
     return name
+
+
+def _chat_input(body: JsonObject) -> tuple[object, list[Any]]:
+    """Return the text and the images of the user's last message."""
+    chat = answers.separate_images(body.get("messages"))
+    message = chat.last_user_message
+    return message.get("content"), [chat.images[n] for n in message.get("images", ())]
 
 
 def _options(value: object) -> Options:

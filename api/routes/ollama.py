@@ -1,4 +1,4 @@
-"""Ollama's routes: any client of Ollama gets our models, and Ollama's through our queue."""
+"""Ollama's routes: its clients can use our own models, and Ollama's through our queue."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,9 +23,9 @@ MANAGEMENT = ("pull", "push", "create", "copy", "delete")
 
 
 def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree) -> Blueprint:
-    """Return ``/``, ``/api/{generate,chat,show,tags,ps,version}``, and what is refused."""
+    """Return ``/``, ``/api/{generate,chat,show,tags,ps,version}``, and the refused routes."""
     routes = Blueprint("ollama", __name__)
-    door = OllamaViews(service)
+    views = OllamaViews(service)
     documented = partial(
         openapi.validate,
         resp=Documented(HTTP_200=OllamaReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply),
@@ -37,65 +37,65 @@ def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
 
     @routes.post("/api/generate")
     @documented(json=OllamaRequest)
-    def generate() -> Any:  # noqa: ANN401 - Flask's
-        """Answer a prompt and images; a model of ours makes a caption, or labels with `format`."""
-        return _in_slot(slots, partial(door.answer, OllamaCall.GENERATE))
+    def generate() -> Any:  # noqa: ANN401 - as Flask accepts it
+        """Answer a prompt with images; our own models caption or, with `format`, label them."""
+        return _in_slot(slots, partial(views.answer, OllamaCall.GENERATE))
 
     @routes.post("/api/chat")
     @documented(json=OllamaRequest)
-    def chat() -> Any:  # noqa: ANN401 - Flask's
-        """Answer a chat; a model of ours looks at the images of the last message."""
-        return _in_slot(slots, partial(door.answer, OllamaCall.CHAT))
+    def chat() -> Any:  # noqa: ANN401 - as Flask accepts it
+        """Answer a chat; our own models use the text and images of the user's last message only."""
+        return _in_slot(slots, partial(views.answer, OllamaCall.CHAT))
 
     @routes.post("/api/show")
     @documented(json=OllamaRequest)
-    def show() -> Any:  # noqa: ANN401 - Flask's
-        """Tell details of a model."""
-        return _in_slot(slots, door.show)
+    def show() -> Any:  # noqa: ANN401 - as Flask accepts it
+        """Return the details of a model."""
+        return _in_slot(slots, views.show)
 
     @routes.get("/api/tags")
     @documented()
     def tags() -> Response:
-        """List the models that run here, and those of Ollama's servers."""
-        return door.tags()
+        """List our own models that a worker serves, and the models of Ollama's servers."""
+        return views.tags()
 
     @routes.get("/api/ps")
     @documented()
     def ps() -> Response:
         """List the models that are loaded."""
-        return door.running()
+        return views.ps()
 
     @routes.get("/api/version")
     @documented()
     def version() -> Response:
-        """Tell the version of Ollama's API that is spoken here."""
-        return door.version()
+        """Return the version of Ollama whose API this is."""
+        return views.version()
 
     @routes.route(f"/api/<any({','.join(MANAGEMENT)}):what>", methods=["POST", "DELETE"])
     @documented()
     def manage(what: str) -> Response:
         """Refuse to manage models."""
         raise Refused(
-            f"Models are not managed here: run `ollama {what}` on the Ollama server itself; models "
-            "of this service are rows of its catalogue."
+            f"Models are not managed here: run `ollama {what}` on the Ollama server itself. This "
+            "service's own models are listed in its catalogue, models.yaml."
         )
 
     return routes
 
 
 def _greet() -> Response:
-    """Answer as Ollama's server does: its command line asks with HEAD whether one is there."""
+    """Answer as an Ollama server does; its command line client checks that with HEAD."""
     return Response("Ollama is running", mimetype="text/plain")
 
 
-def _in_slot(slots: RequestSlots, view: Callable[[ExitStack], Reply]) -> Any:  # noqa: ANN401 - Flask's
-    """Run a view in a request slot, which a streamed reply keeps until its end."""
-    with ExitStack() as held:
-        held.enter_context(slots.hold())
+def _in_slot(slots: RequestSlots, view: Callable[[ExitStack], Reply]) -> Any:  # noqa: ANN401 - as Flask accepts it
+    """Run a view in a request slot, which a streamed reply holds until it is closed."""
+    with ExitStack() as resources:
+        resources.enter_context(slots.hold())
         limit_stalls(request.environ)
-        reply = view(held)
+        reply = view(resources)
         if isinstance(reply, Response):
             return reply
-        reply.hold(held.pop_all())
-        # Not a response yet: SpecTree would read one to its end.
+        reply.hold(resources.pop_all())
+        # Not as a Response: SpecTree would read that to its end before it is sent.
         return reply, HTTPStatus.OK, {"Content-Type": NDJSON}

@@ -35,10 +35,10 @@ def vision_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
     routes = Blueprint("vision", __name__, url_prefix=BASE)
 
     def vision(task: str = "", model: str = "", version: str = "") -> Response:
-        """Ask for captions, labels and NSFW scores of a photo.
+        """Return captions, labels and NSFW scores for a photo.
 
         Without a task in the path, every task that the model offers is done; without a model, each
-        task by its default model. The reply holds what was asked for.
+        task by its default model. The reply holds only the results of these tasks.
         """
         # Step 1: take a request slot, read the request, choose the models, read the images.
         with slots.hold():

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import math
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -47,7 +48,8 @@ def read_json(body: object) -> ParsedRequest:
 
 
 def images_of(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> list[bytes]:
-    return read_images(ParsedRequest(VisionRequest(images=sources, url=url), uploads), SETTINGS)
+    parsed = ParsedRequest(VisionRequest(images=sources, url=url), uploads)
+    return read_images(parsed, SETTINGS, math.inf, client_gone=lambda: False)
 
 
 def test_the_sample_is_awkward_enough_to_tell_the_alphabets_apart() -> None:
@@ -325,6 +327,6 @@ def test_the_id_of_a_malformed_request_comes_back_all_the_same() -> None:
 def test_fetching_ends_when_the_client_has_gone_or_time_is_over() -> None:
     ask = ParsedRequest(VisionRequest(images=("http://127.0.0.1:1/",)), ())
     with pytest.raises(ClientGone):
-        read_images(ask, SETTINGS, client_gone=lambda: True)
+        read_images(ask, SETTINGS, math.inf, client_gone=lambda: True)
     with pytest.raises(DeadlineExceeded):
-        read_images(ask, SETTINGS, deadline=0)
+        read_images(ask, SETTINGS, deadline=0, client_gone=lambda: False)
