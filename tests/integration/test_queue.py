@@ -1,33 +1,24 @@
 """The queue between API and workers: deadlines, hang-ups, overload, restarts, lost workers."""
 
 import base64
-import contextlib
 import json
-import signal
 import socket
-import threading
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 import requests
 
 from tests.conftest import data_url, plain
-from tests.stack import API, Stack, end, wait_for
+from tests.integration.client import ask, background, jobs_of
+from tests.stack import API, Stack, wait_for
 
 
 @pytest.fixture(scope="module")
 def base(stack: Stack, api: str) -> str:
     stack.worker("fake")
     return api + API
-
-
-def ask(path: str, /, red: int = 1, timeout: float = 60, **body: Any) -> requests.Response:
-    return requests.post(path, json={"images": [data_url(plain(red))], **body}, timeout=timeout)
 
 
 def leftovers(stack: Stack) -> list[str]:
@@ -38,30 +29,11 @@ def leftovers(stack: Stack) -> list[str]:
     return [key for key in keys if not key.startswith(lasting)]
 
 
-def jobs_of(stack: Stack, model: str, request_id: str) -> list[str]:
-    """What the model's workers logged of a request: ``done``, ``dropped`` or an error."""
-    return [
-        json.loads(line)["status"]
-        for line in stack.processes.logs(f"worker-{model}").splitlines()
-        if line.startswith("{") and request_id in line and '"event": "job"' in line
-    ]
-
-
 def is_with_celery(stack: Stack, model: str, request_id: str) -> bool:
     """Whether a message of the request is on the queue, or with a worker and not acknowledged."""
     queued: list[Any] = stack.redis.lrange(f"vision.{model}", 0, -1)
     held: list[Any] = stack.redis.hvals("unacked")
     return any(request_id.encode() in message for message in (*queued, *held))
-
-
-@contextlib.contextmanager
-def background(path: str, **body: Any) -> Iterator["list[requests.Response]"]:
-    """Send a request in a thread; the list holds its reply once the block is left."""
-    replies: list[requests.Response] = []
-    thread = threading.Thread(target=lambda: replies.append(ask(path, **body)))
-    thread.start()
-    yield replies
-    thread.join()
 
 
 def test_nothing_of_a_request_is_left_in_redis(stack: Stack, base: str) -> None:
@@ -145,114 +117,11 @@ def test_full_slots_are_429_while_health_routes_still_answer(stack: Stack) -> No
     assert codes.count(429) == 10
 
 
-@pytest.mark.slow
-def test_a_worker_that_is_just_restarting_is_waited_for(stack: Stack, base: str) -> None:
-    first = stack.another_worker("restarting")
-    stack.wait_ready("restarting")
-    end(first)
-    assert stack.presence("restarting").workers == ()
-    with background(f"{base}/caption/restarting", red=77) as replies:
-        wait_for("a queued request", lambda: stack.presence("restarting").queued or None, 5)
-        second = stack.another_worker("restarting")
-    assert replies[0].json()["result"]["caption"]["text"] == "rgb 77 0 0"
-    end(second)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stalled"])
-def test_requests_of_a_lost_worker_are_taken_over(
-    stack: Stack, base: str, sig: signal.Signals
-) -> None:
-    first = stack.another_worker("restarting")
-    stack.wait_ready("restarting")
-    with ThreadPoolExecutor(4) as pool:
-        replies = [pool.submit(ask, f"{base}/caption/restarting", n) for n in range(40, 44)]
-        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*") or None, 5)
-        first.send_signal(sig)
-        second = stack.another_worker("restarting")
-        texts = [reply.result().json()["result"]["caption"]["text"] for reply in replies]
-    assert texts == [f"rgb {n} 0 0" for n in range(40, 44)]
-    if sig == signal.SIGSTOP:
-        first.send_signal(signal.SIGCONT)
-    end(first)
-    end(second)
-
-
-def test_a_killed_worker_leaves_no_model_process(stack: Stack) -> None:
-    worker = stack.another_worker("restarting")
-    stack.wait_ready("restarting")
-    children = psutil.Process(worker.pid).children(recursive=True)
-    assert children
-    end(worker, signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert alive == []
-
-
-@pytest.mark.slow
-def test_a_restart_of_redis_fails_no_request(stack: Stack, base: str) -> None:
-    stack.worker("slow")
-    assert ask(f"{base}/caption/slow").status_code == 200
-    with ThreadPoolExecutor(3) as pool:
-        replies = [pool.submit(ask, f"{base}/caption/slow", n) for n in (60, 61, 62)]
-        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*") or None, 5)
-        stack.restart_redis()
-        answers = [reply.result() for reply in replies]
-    assert [a.status_code for a in answers] == [200] * 3, [a.text for a in answers]
-    assert [a.json()["result"]["caption"]["text"] for a in answers] == [
-        f"rgb {n} 0 0" for n in (60, 61, 62)
-    ]
-
-
-@pytest.mark.slow
-def test_without_redis_requests_are_503_and_readyz_says_so(stack: Stack, base: str) -> None:
-    lonely = stack.api(VISION_REDIS_URL="redis://127.0.0.1:1/0")
-    started = time.monotonic()
-    assert ask(f"{lonely}{API}/caption/fake").status_code == 503
-    assert requests.get(f"{lonely}/readyz", timeout=5).status_code == 503
-    assert requests.get(f"{lonely}/livez", timeout=5).status_code == 200
-    assert requests.get(f"{lonely}{API}/models", timeout=5).status_code == 503
-    assert time.monotonic() - started < 20
-
-
 def test_many_requests_at_once_are_all_answered_and_none_is_crossed(base: str) -> None:
     with ThreadPoolExecutor(32) as pool:
         replies = list(pool.map(lambda n: ask(f"{base}/caption/fake", n % 256), range(96)))
     texts = [reply.json()["result"]["caption"]["text"] for reply in replies]
     assert texts == [f"rgb {n % 256} 0 0" for n in range(96)]
-
-
-@pytest.mark.slow
-def test_requests_that_wait_their_turn_are_not_taken_for_lost(stack: Stack, base: str) -> None:
-    stack.worker("slow")
-    with ThreadPoolExecutor(12) as pool:
-        replies = list(
-            pool.map(lambda n: ask(f"{base}/caption/slow", n, id=f"turn-{n}"), range(12))
-        )
-    assert [reply.status_code for reply in replies] == [200] * 12
-    assert [jobs_of(stack, "slow", f'turn-{n}"') for n in range(12)] == [["done"]] * 12
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "fault", ["parameters: {load_error: no luck}", "parameters: {crash_on_red: 7}"]
-)
-def test_a_broken_replica_costs_no_request_while_a_good_one_is_there(
-    stack: Stack, base: str, fault: str
-) -> None:
-    good = stack.another_worker("restarting")
-    stack.wait_ready("restarting")
-    catalog = stack.processes.folder / "broken.yaml"
-    row = f"{{name: restarting, family: fake, {fault}, engine: {{max_failures: 1}}}}"
-    catalog.write_text(f"models: [{row}]")
-    bad = stack.another_worker("restarting", VISION_CATALOG=str(catalog))
-    stack.wait_ready("restarting", 2)
-    with ThreadPoolExecutor(24) as pool:
-        path = f"{base}/caption/restarting"
-        replies = list(pool.map(lambda n: ask(path, 7, id=f"{n}"), range(48)))
-    assert [reply.status_code for reply in replies] == [200] * 48
-    assert any(worker.last_error for worker in stack.presence("restarting").workers)
-    end(bad)
-    end(good)
 
 
 def test_no_image_bytes_are_in_any_log(stack: Stack, base: str) -> None:
