@@ -1,4 +1,4 @@
-"""A client of the vision routes, and what the workers logged of its requests."""
+"""Sends vision requests, and finds what the workers logged about them."""
 
 import contextlib
 import json
@@ -12,12 +12,12 @@ from tests.conftest import data_url, plain
 from tests.stack import Stack
 
 
-def ask(path: str, /, red: int = 1, timeout: float = 60, **body: Any) -> requests.Response:
+def post(path: str, /, red: int = 1, timeout: float = 60, **body: Any) -> requests.Response:
     return requests.post(path, json={"images": [data_url(plain(red))], **body}, timeout=timeout)
 
 
-def jobs_of(stack: Stack, model: str, request_id: str) -> list[str]:
-    """What the model's workers logged of a request: ``done``, ``dropped`` or an error."""
+def job_statuses(stack: Stack, model: str, request_id: str) -> list[str]:
+    """What the model's workers logged as status: ``done``, ``dropped``, or the name of an error."""
     return [
         json.loads(line)["status"]
         for line in stack.processes.logs(f"worker-{model}").splitlines()
@@ -26,10 +26,10 @@ def jobs_of(stack: Stack, model: str, request_id: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def background(path: str, **body: Any) -> Iterator["list[requests.Response]"]:
-    """Send a request in a thread; the list holds its reply once the block is left."""
+def posting(path: str, **body: Any) -> Iterator["list[requests.Response]"]:
+    """Send a request in a thread; the list holds the reply when the block ends."""
     replies: list[requests.Response] = []
-    thread = threading.Thread(target=lambda: replies.append(ask(path, **body)))
+    thread = threading.Thread(target=lambda: replies.append(post(path, **body)))
     thread.start()
     yield replies
     thread.join()

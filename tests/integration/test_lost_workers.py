@@ -1,4 +1,4 @@
-"""What requests meet when workers restart, die or stall, and when Redis does."""
+"""Requests survive workers that restart, die, stall or fail, and a restart of Redis."""
 
 import signal
 import time
@@ -8,7 +8,7 @@ import psutil
 import pytest
 import requests
 
-from tests.integration.client import ask, background, jobs_of
+from tests.integration.client import job_statuses, post, posting
 from tests.stack import API, Stack, end, wait_for
 
 
@@ -24,7 +24,7 @@ def test_a_worker_that_is_just_restarting_is_waited_for(stack: Stack, base: str)
     stack.wait_ready("restarting")
     end(first)
     assert stack.presence("restarting").workers == ()
-    with background(f"{base}/caption/restarting", red=77) as replies:
+    with posting(f"{base}/caption/restarting", red=77) as replies:
         wait_for("a queued request", lambda: stack.presence("restarting").queued or None, 5)
         second = stack.another_worker("restarting")
     assert replies[0].json()["result"]["caption"]["text"] == "rgb 77 0 0"
@@ -33,13 +33,13 @@ def test_a_worker_that_is_just_restarting_is_waited_for(stack: Stack, base: str)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stalled"])
-def test_requests_of_a_lost_worker_are_taken_over(
+def test_requests_of_a_lost_worker_are_answered_by_another(
     stack: Stack, base: str, sig: signal.Signals
 ) -> None:
     first = stack.another_worker("restarting")
     stack.wait_ready("restarting")
     with ThreadPoolExecutor(4) as pool:
-        replies = [pool.submit(ask, f"{base}/caption/restarting", n) for n in range(40, 44)]
+        replies = [pool.submit(post, f"{base}/caption/restarting", n) for n in range(40, 44)]
         wait_for("a lease", lambda: stack.redis.keys("vision:lease:*") or None, 5)
         first.send_signal(sig)
         second = stack.another_worker("restarting")
@@ -64,9 +64,9 @@ def test_a_killed_worker_leaves_no_model_process(stack: Stack) -> None:
 @pytest.mark.slow
 def test_a_restart_of_redis_fails_no_request(stack: Stack, base: str) -> None:
     stack.worker("slow")
-    assert ask(f"{base}/caption/slow").status_code == 200
+    assert post(f"{base}/caption/slow").status_code == 200
     with ThreadPoolExecutor(3) as pool:
-        replies = [pool.submit(ask, f"{base}/caption/slow", n) for n in (60, 61, 62)]
+        replies = [pool.submit(post, f"{base}/caption/slow", n) for n in (60, 61, 62)]
         wait_for("a lease", lambda: stack.redis.keys("vision:lease:*") or None, 5)
         stack.restart_redis()
         answers = [reply.result() for reply in replies]
@@ -80,7 +80,7 @@ def test_a_restart_of_redis_fails_no_request(stack: Stack, base: str) -> None:
 def test_without_redis_requests_are_503_and_readyz_says_so(stack: Stack, base: str) -> None:
     lonely = stack.api(VISION_REDIS_URL="redis://127.0.0.1:1/0")
     started = time.monotonic()
-    assert ask(f"{lonely}{API}/caption/fake").status_code == 503
+    assert post(f"{lonely}{API}/caption/fake").status_code == 503
     assert requests.get(f"{lonely}/readyz", timeout=5).status_code == 503
     assert requests.get(f"{lonely}/livez", timeout=5).status_code == 200
     assert requests.get(f"{lonely}{API}/models", timeout=5).status_code == 503
@@ -88,14 +88,14 @@ def test_without_redis_requests_are_503_and_readyz_says_so(stack: Stack, base: s
 
 
 @pytest.mark.slow
-def test_requests_that_wait_their_turn_are_not_taken_for_lost(stack: Stack, base: str) -> None:
+def test_requests_that_wait_on_the_queue_do_not_count_as_lost(stack: Stack, base: str) -> None:
     stack.worker("slow")
     with ThreadPoolExecutor(12) as pool:
         replies = list(
-            pool.map(lambda n: ask(f"{base}/caption/slow", n, id=f"turn-{n}"), range(12))
+            pool.map(lambda n: post(f"{base}/caption/slow", n, id=f"turn-{n}"), range(12))
         )
     assert [reply.status_code for reply in replies] == [200] * 12
-    assert [jobs_of(stack, "slow", f'turn-{n}"') for n in range(12)] == [["done"]] * 12
+    assert [job_statuses(stack, "slow", f'turn-{n}"') for n in range(12)] == [["done"]] * 12
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_a_broken_replica_costs_no_request_while_a_good_one_is_there(
     stack.wait_ready("restarting", 2)
     with ThreadPoolExecutor(24) as pool:
         path = f"{base}/caption/restarting"
-        replies = list(pool.map(lambda n: ask(path, 7, id=f"{n}"), range(48)))
+        replies = list(pool.map(lambda n: post(path, 7, id=f"{n}"), range(48)))
     assert [reply.status_code for reply in replies] == [200] * 48
     assert any(worker.last_error for worker in stack.presence("restarting").workers)
     end(bad)

@@ -7,10 +7,10 @@ from PIL import Image
 
 
 def picture(shade: int = 0, side: int = 20) -> bytes:
-    """Return a PNG; its base64 has ``+`` and ``/`` in it and needs padding."""
+    """Return a PNG; its base64 contains ``+`` and ``/`` and needs padding."""
     buffer = io.BytesIO()
     Image.new("L", (side, side), shade).save(buffer, "PNG")
-    # Decoders do not mind bytes after the end.
+    # Decoders ignore bytes after the end.
     return buffer.getvalue() + bytes(-buffer.tell() % 3) + b"\xfb\xef\xbe\xff\xff\xff\x00"
 
 

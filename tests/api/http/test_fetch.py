@@ -1,4 +1,4 @@
-"""Fetching is tested against a real web server on loopback, which is a private address itself."""
+"""Fetching, from a real web server on loopback, which is itself a private address."""
 
 import socket
 import threading
@@ -48,9 +48,7 @@ def get(url: str, allow: AllowList = LOOPBACK, timeout_s: float = 10) -> bytes:
         pytest.param("LocalHost", "LOCALHOST", id="name-in-capitals"),
     ],
 )
-def test_a_private_address_is_fetched_from_when_it_is_allowed(
-    site: Site, entry: str, host: str
-) -> None:
+def test_an_allowed_private_address_is_fetched_from(site: Site, entry: str, host: str) -> None:
     assert get(site.url("image", host), AllowList([entry])) == BODY
 
 
@@ -67,7 +65,7 @@ def test_a_private_address_is_fetched_from_when_it_is_allowed(
         ([], "nas", "10.0.0.1", False),
     ],
 )
-def test_the_allow_list_knows_names_addresses_and_networks(
+def test_the_allow_list_may_have_names_addresses_and_networks(
     entries: list[str], host: str, address: str, *, admitted: bool
 ) -> None:
     assert AllowList(entries).admits(host, address) is admitted
@@ -146,21 +144,21 @@ def test_a_slow_server_gets_no_more_time_than_allowed(site: Site, page: str) -> 
 
 
 @pytest.mark.parametrize("page", ["drip", "drip_headers"])
-def test_the_connection_to_a_slow_server_is_given_up(site: Site, page: str) -> None:
+def test_the_connection_to_a_slow_server_is_closed(site: Site, page: str) -> None:
     with pytest.raises(ImageFetchFailed):
         get(site.url(page), timeout_s=0.1)
 
-    assert site.hung_up.wait(timeout=5)
+    assert site.disconnected.wait(timeout=5)
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 410, 500, 503])
-def test_a_failure_is_told_with_its_status(site: Site, code: int) -> None:
+def test_an_error_of_the_server_is_reported_with_its_status(site: Site, code: int) -> None:
     with pytest.raises(ImageFetchFailed, match=f"was answered with status {code}"):
         get(site.url(f"status/{code}"))
 
 
 @pytest.mark.parametrize("page", ["announce/500", "garbage"])
-def test_a_broken_answer_is_a_failed_fetch(site: Site, page: str) -> None:
+def test_a_broken_reply_is_a_failed_fetch(site: Site, page: str) -> None:
     with pytest.raises(ImageFetchFailed):
         get(site.url(page))
 
@@ -189,7 +187,7 @@ def test_a_closed_port_is_a_failed_fetch() -> None:
         "http://a..b/",
     ],
 )
-def test_what_is_no_http_url_is_a_bad_request(url: str) -> None:
+def test_what_is_not_an_http_url_is_a_bad_request(url: str) -> None:
     with pytest.raises(BadRequest):
         get(url)
 

@@ -1,4 +1,4 @@
-"""Images of requests: base64, data URLs, uploads; how many and how large."""
+"""The images of requests: their encodings, number and size."""
 
 import base64
 import math
@@ -22,7 +22,7 @@ def images_of(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> 
     return read_images(parsed, SETTINGS, math.inf, client_gone=lambda: False)
 
 
-def test_the_sample_is_awkward_enough_to_tell_the_alphabets_apart() -> None:
+def test_the_base64_of_the_sample_differs_between_the_alphabets() -> None:
     assert all(sign in BASE64 for sign in "+/=")
 
 
@@ -85,7 +85,7 @@ def test_a_data_url_may_stand_in_the_field_url_too() -> None:
     assert images_of(url=f"data:image/png;base64,{BASE64}") == [PNG]
 
 
-def test_without_any_image_the_message_says_where_one_may_be() -> None:
+def test_without_an_image_the_message_says_how_to_send_one() -> None:
     with pytest.raises(BadRequest, match=r"There is no image.*`images`.*`url`"):
         check_input([CAPTION], "", images_of())
 
@@ -106,9 +106,9 @@ def test_a_data_url_that_is_not_base64_is_refused(source: str) -> None:
         images_of(source)
 
 
-def test_fetching_ends_when_the_client_has_gone_or_time_is_over() -> None:
-    ask = ParsedRequest(VisionRequest(images=("http://127.0.0.1:1/",)), ())
+def test_nothing_is_fetched_for_a_disconnected_client_or_after_the_deadline() -> None:
+    parsed = ParsedRequest(VisionRequest(images=("http://127.0.0.1:1/",)), ())
     with pytest.raises(ClientGone):
-        read_images(ask, SETTINGS, math.inf, client_gone=lambda: True)
+        read_images(parsed, SETTINGS, math.inf, client_gone=lambda: True)
     with pytest.raises(DeadlineExceeded):
-        read_images(ask, SETTINGS, deadline=0, client_gone=lambda: False)
+        read_images(parsed, SETTINGS, deadline=0, client_gone=lambda: False)

@@ -28,7 +28,7 @@ def read_json(body: object) -> ParsedRequest:
 
 
 def test_all_fields_of_a_json_body_are_read() -> None:
-    ask = read_json(
+    parsed = read_json(
         {
             "id": "6d1bd9c6-6e0b-4f0f-9a53-4cbe2f4a8d35",
             "model": "blip",
@@ -43,8 +43,8 @@ def test_all_fields_of_a_json_body_are_read() -> None:
         }
     )
 
-    assert ask.uploads == ()
-    assert ask.body == VisionRequest(
+    assert parsed.uploads == ()
+    assert parsed.body == VisionRequest(
         id="6d1bd9c6-6e0b-4f0f-9a53-4cbe2f4a8d35",
         model="blip",
         version="large",
@@ -64,10 +64,10 @@ def test_null_means_absent() -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/octet-stream", ""])
-def test_json_is_read_whatever_the_client_calls_it(kind: str) -> None:
-    ask = read(method="POST", data=b'{"model": "blip"}', headers={"Content-Type": kind})
+def test_json_is_read_whatever_its_content_type(kind: str) -> None:
+    parsed = read(method="POST", data=b'{"model": "blip"}', headers={"Content-Type": kind})
 
-    assert ask.body.model == "blip"
+    assert parsed.body.model == "blip"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_json_is_read_whatever_the_client_calls_it(kind: str) -> None:
         pytest.param(None, "body: ", id="null"),
     ],
 )
-def test_a_field_of_the_wrong_kind_is_named(body: object, field: str) -> None:
+def test_a_field_of_the_wrong_type_is_named(body: object, field: str) -> None:
     with pytest.raises(BadRequest, match="The request is malformed: ") as caught:
         read_json(body)
 
@@ -127,7 +127,7 @@ def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
 
 
 def test_a_form_carries_files_fields_and_options() -> None:
-    ask = read(
+    parsed = read(
         method="POST",
         data={
             "images": [(io.BytesIO(PNG), "a.png"), (io.BytesIO(b"two"), "b.jpg")],
@@ -138,8 +138,8 @@ def test_a_form_carries_files_fields_and_options() -> None:
         },
     )
 
-    assert ask.uploads == (PNG, b"two")
-    assert ask.body == VisionRequest(id="7", model="blip", options=Options(temperature=0.5))
+    assert parsed.uploads == (PNG, b"two")
+    assert parsed.body == VisionRequest(id="7", model="blip", options=Options(temperature=0.5))
 
 
 def test_uploads_are_kept_in_memory_however_large_they_are() -> None:
@@ -160,10 +160,10 @@ def test_uploads_are_kept_in_memory_however_large_they_are() -> None:
 def test_a_form_may_carry_images_as_text(kind: str) -> None:
     data = {"images": [BASE64, "data:,"], "url": "https://example.com/cat.jpg"}
 
-    ask = read(method="POST", data=data, content_type=kind)
+    parsed = read(method="POST", data=data, content_type=kind)
 
-    assert ask.body.images == (BASE64, "data:,")
-    assert ask.body.url == "https://example.com/cat.jpg"
+    assert parsed.body.images == (BASE64, "data:,")
+    assert parsed.body.url == "https://example.com/cat.jpg"
 
 
 @pytest.mark.parametrize(
@@ -183,29 +183,29 @@ def test_a_form_with_a_bad_field_is_a_bad_request(form: dict[str, str], message:
 def test_a_query_carries_the_fields_of_one_image(method: str) -> None:
     query = {"url": "https://example.com/a b.jpg", "id": "9", "model": "blip", "version": "large"}
 
-    ask = read(method=method, query_string={**query, "prompt": "hi", "nobody": "knows"})
+    parsed = read(method=method, query_string={**query, "prompt": "hi", "nobody": "knows"})
 
-    assert ask == ParsedRequest(VisionRequest(**query, prompt="hi"), ())
+    assert parsed == ParsedRequest(VisionRequest(**query, prompt="hi"), ())
 
 
 @pytest.mark.parametrize("name", ["images", "options"])
 def test_a_query_ignores_the_fields_that_only_bodies_have(name: str) -> None:
-    ask = read(method="GET", query_string={"model": "blip", name: "x"})
+    parsed = read(method="GET", query_string={"model": "blip", name: "x"})
 
-    assert ask == ParsedRequest(VisionRequest(model="blip"), ())
+    assert parsed == ParsedRequest(VisionRequest(model="blip"), ())
 
 
-def test_json_that_curl_calls_a_form_is_read_as_json() -> None:
+def test_json_that_curl_labels_as_a_form_is_read_as_json() -> None:
     form = "application/x-www-form-urlencoded"
     assert read(method="POST", data='{"id": "x"}', content_type=form).body.id == "x"
 
 
 def test_an_image_may_be_the_whole_body() -> None:
-    ask = read(method="POST", data=PNG, content_type="image/png", query_string={"model": "m"})
-    assert (ask.body.model, ask.uploads) == ("m", (PNG,))
+    parsed = read(method="POST", data=PNG, content_type="image/png", query_string={"model": "m"})
+    assert (parsed.body.model, parsed.uploads) == ("m", (PNG,))
 
 
-def test_the_id_of_a_malformed_request_comes_back_all_the_same() -> None:
+def test_the_id_of_a_malformed_request_is_returned_too() -> None:
     app = flask.Flask("test")
     app.request_class = InMemoryRequest
     body = json.dumps({"id": "kept", "images": 5})

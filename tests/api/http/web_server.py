@@ -1,4 +1,4 @@
-"""A web server on loopback, whose pages misbehave."""
+"""A web server on loopback, some of whose pages misbehave."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,11 +8,11 @@ from shared.units import MEGA
 
 BODY = b"the bytes of an image"
 FLOOD = 48 * MEGA
-"""More than all buffers between server and client hold."""
+"""More bytes than all buffers between server and client hold."""
 
 
 class Site(ThreadingHTTPServer):
-    """A web server that counts connections, and has pages that misbehave."""
+    """A web server that counts connections and transferred bytes."""
 
     daemon_threads = False
 
@@ -21,7 +21,7 @@ class Site(ThreadingHTTPServer):
         self.connections = 0
         self.flooded = 0
         self.closing = threading.Event()
-        self.hung_up = threading.Event()
+        self.disconnected = threading.Event()
 
     def get_request(self) -> tuple[Any, Any]:
         self.connections += 1
@@ -43,10 +43,10 @@ class Page(BaseHTTPRequestHandler):
             getattr(self, method)(argument)
         except OSError:
             self.close_connection = True
-            self.server.hung_up.set()
+            self.server.disconnected.set()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Be quiet."""
+        """Log nothing."""
 
     def begin(self, status: int, **headers: object) -> None:
         self.send_response(status)
