@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, multiprocess, values
 
-from api.metrics import FOLDER
+from api.metrics import FOLDER_VARIABLE
 from launcher.run_stack import write_configuration
 from tests.stack import end, wait_for
 
@@ -17,7 +17,7 @@ from tests.stack import end, wait_for
 @pytest.fixture
 def shared_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """As ``api/gunicorn_conf.py`` has it: the folder is named after the library was imported."""
-    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(values, "ValueClass", values.get_value_class())  # type: ignore[no-untyped-call]
     return tmp_path
 
@@ -44,7 +44,7 @@ def test_supervisord_logs_each_end_of_a_program_in_words_that_are_counted(tmp_pa
     command = ["-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(configuration)]
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
     try:
-        assert wait_for("its end", lambda: ended(log) or None, 20) == ["broken"]
+        assert wait_for("its end", lambda: ended(log), 20) == ["broken"]
     finally:
         end(process, signal.SIGTERM)
 

@@ -15,7 +15,7 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from api.dispatch import UNREADABLE
+from api.redis_retry import RESULT_ERRORS
 from shared.celery_app import make_celery
 from shared.settings import Settings
 from tests.canaries.worker import NEWS, QUEUE, WORDS
@@ -48,7 +48,7 @@ class Worker:
     def command(self, change: Callable[..., Any]) -> None:
         """Have it begin or end consuming, and wait until it has; a lost command is given again."""
         told = partial(change, QUEUE, destination=[NAME], reply=True, timeout=1)
-        wait_for("the worker's word", lambda: told() or None, 10)
+        wait_for("the worker's word", lambda: told(), 10)
 
 
 def app_of(stack: Stack) -> Celery:
@@ -130,7 +130,7 @@ def test_a_message_that_is_handed_back_stands_behind_those_that_wait(worker: Wor
     worker.command(worker.app.control.cancel_consumer)
     others = [send(worker.app, stamp) for stamp in (2.5, 3.5)]
     worker.say("reject")
-    wait_for("the first", lambda: len(queued(worker.stack)) == 3 or None, 10)
+    wait_for("the first", lambda: len(queued(worker.stack)) == 3, 10)
     ids = [message["headers"]["id"] for message in reversed(queued(worker.stack))]
     assert ids == [*others, first]
     # The header is the old one: only the lease tells when the message came back.
@@ -154,7 +154,7 @@ def test_redis_that_goes_while_a_result_is_awaited_is_a_runtime_error(tmp_path: 
         result = app_of(stack).send_task("nobody", queue=QUEUE)
         killer = threading.Timer(0.3, end, (stack.redis_process, signal.SIGKILL))
         killer.start()
-        with pytest.raises(UNREADABLE) as raised:
+        with pytest.raises(RESULT_ERRORS) as raised:
             result.get(timeout=10)
         killer.join()
         assert raised.type is RuntimeError
