@@ -12,7 +12,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: $(RUN) ## start Redis, the workers, the API and Flower; MODELS=a,b chooses the models
-	@$(if $(MODELS),VISION_MODELS="$(MODELS)" )exec $(BIN)/python -m launcher.run_stack
+	@$(if $(MODELS),VISION_MODELS="$(MODELS)" )exec $(BIN)/python -m launcher
 
 models: $(RUN) ## download weights in advance: make models MODEL=blip
 	@$(BIN)/python -m workers.model.weights $(MODEL)

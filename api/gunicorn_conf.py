@@ -44,7 +44,7 @@ def on_starting(server: Arbiter) -> None:
     """Create the folder for the metrics of all processes, before the first of them starts."""
     del server
     os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="vision-metrics-")
-    # prometheus_client chose its storage when it was imported, before there was a folder, and cannot
+    # prometheus_client chose its storage on import, before there was a folder, and cannot
     # choose anew: https://github.com/prometheus/client_python/issues/886
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 

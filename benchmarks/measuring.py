@@ -15,7 +15,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shared.allocator import keep_freed
+from shared.allocator import retain_freed_memory
 from shared.messages import Instructions
 from shared.model_spec import ModelSpec
 from shared.tasks.registry import Task
@@ -85,7 +85,7 @@ def bare(
 
     The call goes from the encoded photos to the results, as one batch.
     """
-    keep_freed()
+    retain_freed_memory()
     model = load_model(spec, folder, "cpu", torch_threads)
     photo, instructions = PHOTO.read_bytes(), Instructions(tasks=(task,))
 

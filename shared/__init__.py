@@ -1,4 +1,4 @@
-"""What the API and the workers agree on: settings, catalogue, messages, errors, queue and keys.
+"""Code for both API and workers: settings, catalogue, messages, errors, queue and Redis keys.
 
-May not import Flask, torch, transformers, numpy, ``api`` or ``workers``.
+It must not import Flask, torch, transformers, numpy, ``api`` or ``workers``.
 """

@@ -1,39 +1,41 @@
-"""What glibc does with freed memory: the API gives it back, a model process keeps it.
+"""Settings of glibc's allocator: whether freed memory returns to the system.
 
-Where the C library is another one, nothing happens.
+The API returns it, a model process retains it. C libraries without ``mallopt`` are left alone.
 """
 
 import ctypes
 
-# From <malloc.h>.
+KIB, MIB = 2**10, 2**20
+# Options of mallopt(3), from <malloc.h>.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 
 
-def give_back_freed() -> None:
-    """Set up for many threads and few large blocks: blocks from 256 KiB on are mapped one by one.
+def return_freed_memory() -> None:
+    """Set up a process with many threads and few large blocks: map blocks from 256 KiB one by one.
 
-    By default each thread may get an arena of its own, and after the first large body the threshold
-    for mapped blocks rises to 32 MB, so that what a burst needed stays with the process. Measured
-    after eight uploads of 28 MB, four at once: 129 MB resident instead of 287.
+    By default each thread may get an arena of its own, and after the first large request body the
+    threshold for mapped blocks rises to 32 MiB, so that the process keeps what a burst needed.
+    Measured after eight uploads of 28 MB, four at once: 129 MB resident instead of 287 MB.
     """
-    _set(_M_MMAP_THRESHOLD, 256 * 2**10)
-    _set(_M_ARENA_MAX, 2)
+    _mallopt(_M_MMAP_THRESHOLD, 256 * KIB)
+    _mallopt(_M_ARENA_MAX, 2)
 
 
-def keep_freed() -> None:
-    """Set up for a model: what the activations of a batch took is kept for the next one.
+def retain_freed_memory() -> None:
+    """Set up a model process: the memory of one batch's activations is kept for the next one.
 
-    By default they may be given back, and fetched again page by page: of 25 ms for an image
-    efficientnet-lite0 spent 5 in 3600 page faults (batches of 2 to 8; which ones, differed from run
-    to run). Blocks from 64 MiB on, as the pixels of a huge photo, still go back at once.
+    By default it may be returned and then fetched again page by page: of 25 ms for an image,
+    efficientnet-lite0 spent 5 ms in 3600 page faults (in batches of 2 to 8; which sizes were
+    affected differed from run to run). Blocks from 64 MiB, such as the pixels of a huge photo, are
+    still returned at once.
     """
-    _set(_M_MMAP_THRESHOLD, 64 * 2**20)
-    _set(_M_TRIM_THRESHOLD, 512 * 2**20)
+    _mallopt(_M_MMAP_THRESHOLD, 64 * MIB)
+    _mallopt(_M_TRIM_THRESHOLD, 512 * MIB)
 
 
-def _set(option: int, value: int) -> None:
+def _mallopt(option: int, value: int) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(option, value)

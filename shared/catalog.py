@@ -1,4 +1,4 @@
-"""The catalogue of models: rows of ``models.yaml``, and how a request's words find a row."""
+"""The catalogue of models: rows of ``models.yaml``, and how a request's fields select rows."""
 
 import re
 from collections.abc import Iterable
@@ -14,19 +14,19 @@ from shared.model_spec import ModelSpec
 from shared.tasks.registry import Task
 
 ANY_VERSION = ("", "latest")
-"""Versions that mean "whatever there is": PhotoPrism sends ``latest`` when none is configured."""
+"""Versions that match any: PhotoPrism sends ``latest`` when none is configured."""
 _OLLAMA_NAME = re.compile(r"[\w@-][\w@./-]{0,200}")
 
 
 class Assignment(NamedTuple):
-    """What one model does of a request."""
+    """The tasks of a request that one model answers."""
 
     spec: ModelSpec
     tasks: tuple[Task, ...]
 
 
 class TaskDefault(BaseModel):
-    """Who answers a task when the request names no model."""
+    """Which models answer a task when the request names none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,8 +37,8 @@ class TaskDefault(BaseModel):
 class Catalog(BaseModel):
     """All rows, and the default of each task.
 
-    ``defaults.<task>.stands_in_for`` names the models built into PhotoPrism: with
-    ``PHOTOPRISM_VISION_URI`` it sends their names here and means "your model for this task".
+    ``defaults.<task>.stands_in_for`` lists the models built into PhotoPrism: configured with
+    ``PHOTOPRISM_VISION_URI``, it sends their names and means the default model of the task.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,7 +46,7 @@ class Catalog(BaseModel):
     models: Annotated[tuple[ModelSpec, ...], Field(min_length=1)]
     defaults: dict[Task, TaskDefault] = {}
     passes_on: bool = Field(
-        default=False, description="names that are not here are models of Ollama"
+        default=False, description="names that are not in the catalogue are models of Ollama"
     )
 
     @model_validator(mode="after")
@@ -71,10 +71,10 @@ class Catalog(BaseModel):
 
         Args:
             path: the file.
-            passes_on: take names that are not in it for models of Ollama.
+            passes_on: treat names that are not in it as models of Ollama.
 
         Raises:
-            ValueError: the file is missing or a row is wrong; the message names what and where.
+            ValueError: the file is missing or a row is invalid; the message says where.
         """
         try:
             rows = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -103,8 +103,8 @@ class Catalog(BaseModel):
         """Return the model with this name and version: a row, or a model of Ollama.
 
         Args:
-            name: model asked for, possibly as ``name:version``.
-            version: version asked for; empty or ``latest`` means any.
+            name: requested model, possibly as ``name:version``.
+            version: requested version; empty or ``latest``: any.
 
         Raises:
             NotOffered: no such model or version.
@@ -122,7 +122,7 @@ class Catalog(BaseModel):
         if normalise(version) in (*ANY_VERSION, normalise(spec.version)):
             return spec
         if spec.family == OLLAMA:
-            # The row describes one version of a model; Ollama may have others.
+            # A row is for one version of a model; Ollama may have others.
             if normalise(f"{name}:{version}") == normalise(spec.source or ""):
                 return spec
             if self.passes_on:
@@ -130,7 +130,7 @@ class Catalog(BaseModel):
         raise NotOffered(f"{spec.name} is here in version {spec.version!r}, not {version!r}.")
 
     def _passed_on(self, name: str, version: str) -> ModelSpec:
-        """Return a row for a model that only Ollama may know."""
+        """Return a row for a model that only Ollama may have."""
         names = {"name": name, "source": f"{name}:{version}", "version": version}
         return self.get(OLLAMA).model_copy(update=names)
 
@@ -138,10 +138,11 @@ class Catalog(BaseModel):
         """Find the model for a task.
 
         Args:
-            task: what to do.
-            name: model asked for, possibly as ``name:version``; empty means the default.
-            version: version asked for; empty or ``latest`` means any.
-            enabled: models that this stack runs, in order of preference after the catalogue's.
+            task: its name.
+            name: requested model, possibly as ``name:version``; empty: the default.
+            version: requested version; empty or ``latest``: any.
+            enabled: models that this stack runs; among those that the catalogue does not prefer,
+                earlier ones are preferred.
 
         Raises:
             NotOffered: no such model or version, or it does not offer the task.
@@ -159,10 +160,10 @@ class Catalog(BaseModel):
     def plan(
         self, tasks: Iterable[Task], name: str, version: str, enabled: Iterable[str]
     ) -> tuple[Assignment, ...]:
-        """Say which model does which of ``tasks``; tasks without a default are left out.
+        """Assign ``tasks`` to models; tasks that no model can be found for are left out.
 
         Raises:
-            NotOffered: the model named does none of them, or no enabled model does any.
+            NotOffered: the requested model, or any enabled one, does none of them.
         """
         chosen: dict[str, Assignment] = {}
         error: NotOffered | None = None
@@ -193,5 +194,5 @@ class Catalog(BaseModel):
 
 
 def normalise(word: str) -> str:
-    """Fold the spellings that clients send: case, ``_`` and ``-``, surrounding space."""
+    """Return one spelling for all that clients send: case, ``_`` or ``-``, surrounding space."""
     return word.strip().lower().replace("_", "-")

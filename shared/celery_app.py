@@ -1,22 +1,22 @@
-"""The Celery application both sides build, with the settings that the design rests on."""
+"""The Celery application of API and workers, and the reasons for its settings."""
 
 from celery import Celery
 
 from shared.settings import Settings
 
 MAX_DEADLINE_S = 600
-"""PhotoPrism's own limit; no request lives longer."""
+"""PhotoPrism's own limit; no request takes longer."""
 
 
 def make_celery(settings: Settings, *, worker: bool) -> Celery:
-    """Return the configured application; queues come into being when they are first used.
+    """Return the configured application; Redis creates queues when they are first used.
 
     Args:
         settings: where Redis is.
-        worker: a worker keeps a result that it cannot store while Redis restarts; the API must
-            never block on Redis, for it has deadlines to keep.
+        worker: a worker retries to store a result while Redis restarts; the API never blocks on
+            Redis, because of its deadlines.
 
-    Time limits are not set: they do nothing in a thread pool. The engine owns the deadlines.
+    Celery's time limits are not set, as a thread pool ignores them: the engine enforces deadlines.
     """
     no_retries = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
     app = Celery("vision", broker=settings.broker_url, backend=settings.broker_url)
@@ -24,13 +24,13 @@ def make_celery(settings: Settings, *, worker: bool) -> Celery:
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
-        # `expires` is checked when a message is received, so receive as late as possible.
+        # Celery checks `expires` when it receives a message, so it should receive late.
         worker_prefetch_multiplier=1,
-        # A killed worker's messages stay in `unacked`; the API moves requests on (api/dispatch.py).
+        # A killed worker's messages stay in `unacked`; the API sends them again (api/dispatch.py).
         task_acks_late=True,
         task_reject_on_worker_lost=False,
         broker_transport_options={
-            # Longer than any deadline plus two loads, else living tasks are delivered again.
+            # Longer than any deadline plus two loads, or tasks in progress are delivered again.
             "visibility_timeout": 3 * MAX_DEADLINE_S,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
@@ -45,7 +45,7 @@ def make_celery(settings: Settings, *, worker: bool) -> Celery:
         result_backend_always_retry=worker,
         result_backend_max_retries=30,
         result_backend_max_sleep_between_retries_ms=1000,
-        # gthread: one result consumer per thread, 1.2 times the requests of a shared one.
+        # A result consumer per gthread thread: 1.2 times the throughput of a shared one.
         result_backend_thread_safe=False,
         worker_send_task_events=True,
         task_send_sent_event=True,

@@ -1,24 +1,24 @@
-"""Every error a client can see, in one tree.
+"""All errors that clients can see, in one tree.
 
 ::
 
     VisionError                 500  a bug, or a reply that could not be made
     ├── BadRequest              400  the request is malformed
-    ├── Unauthorized            401  an API key is set, and the request has none or another
-    ├── Refused                 403  this service does not do that, and why
+    ├── Unauthorized            401  an API key is required, and the request has none or a wrong one
+    ├── Refused                 403  the service does not offer this operation
     ├── NotOffered              404  unknown model, version or task
     ├── TooLarge                413  body, image or image count over a limit
-    ├── UndecodableImage        422  the bytes are no image we can read
-    ├── Overloaded              429  too many requests: come back after ``retry_after_s``
-    ├── ModelFailed             500  the model process died on this very request
-    ├── ImageFetchFailed        502  the image's URL gave no image
-    ├── OllamaFailed            502  Ollama failed, or its answer is of no use
+    ├── UndecodableImage        422  the bytes are no image in a supported format
+    ├── Overloaded              429  too many requests: retry after ``retry_after_s``
+    ├── ModelFailed             500  the model failed on this request
+    ├── ImageFetchFailed        502  no image could be fetched from the URL
+    ├── OllamaFailed            502  Ollama failed, or its answer is unusable
     ├── ModelUnavailable        503  no worker serves the model, or its load failed
     ├── BrokerUnavailable       503  Redis does not answer
     └── DeadlineExceeded        504  no result within the time allowed
 
-A worker raises one of them, Celery carries its class name and message as JSON, and the API raises
-it again; so each takes exactly one argument, the sentence for the person who reads the reply.
+A worker raises one of them, Celery transports its class name and message as JSON, and the API
+raises it again. So each takes exactly one argument: the message for the reader of the reply.
 """
 
 from http import HTTPStatus
@@ -26,7 +26,7 @@ from typing import ClassVar
 
 
 class VisionError(Exception):
-    """Root of the tree: a sentence, the HTTP status that goes with it, and when to come back."""
+    """Base of all errors: a message, the HTTP status of the reply, and its ``Retry-After``."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     retry_after_s: ClassVar[int | None] = None
@@ -49,7 +49,7 @@ class Unauthorized(VisionError):
 
 
 class Refused(VisionError):
-    """What was asked is somebody else's business."""
+    """The service does not offer this operation."""
 
     status = HTTPStatus.FORBIDDEN
 
@@ -61,7 +61,7 @@ class NotOffered(VisionError):
 
 
 class TooLarge(VisionError):
-    """Body, image or number of images over a limit."""
+    """The body, an image or the number of images exceeds a limit."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
@@ -73,7 +73,7 @@ class UndecodableImage(VisionError):
 
 
 class Overloaded(VisionError):
-    """More requests than the service takes at once; PhotoPrism retries this status alone."""
+    """More requests than the service accepts at once; PhotoPrism retries only this status."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     retry_after_s = 5
@@ -84,13 +84,13 @@ class ModelFailed(VisionError):
 
 
 class ImageFetchFailed(VisionError):
-    """The URL of an image was refused, unreachable, too slow, or no image."""
+    """The URL of an image is refused, unreachable or too slow, or has no image."""
 
     status = HTTPStatus.BAD_GATEWAY
 
 
 class OllamaFailed(VisionError):
-    """Ollama reports an error, or answers nothing that can be used, also when asked again."""
+    """Ollama reports an error, or answers nothing usable, not even to a repeated request."""
 
     status = HTTPStatus.BAD_GATEWAY
 

@@ -1,4 +1,4 @@
-"""The families of models: which code runs them, and what they can do."""
+"""The model families: the code that runs them, and their tasks."""
 
 from typing import NamedTuple
 
@@ -6,20 +6,20 @@ from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.registry import Task
 
 OLLAMA = "ollama"
-"""Family of the models that Ollama servers run, and name of the row whose workers ask them."""
+"""Family of the models on Ollama servers, and name of the row whose workers call these servers."""
 
 
 class Family(NamedTuple):
-    """Code that runs a kind of model, named by string so that the API never imports it."""
+    """A kind of model. Its code is named by a string, so that the API never imports it."""
 
     target: str
-    """``module:Class``; empty: the worker has no model process."""
+    """``module:Class``; empty: its workers have no model process."""
     tasks: frozenset[Task]
-    """What models of the family can do."""
+    """Tasks that models of the family can do."""
     default_tasks: frozenset[Task] = frozenset()
-    """What a model does whose row names no tasks; empty: all that the family can."""
+    """Tasks of a model whose row lists none; empty: all of the family's."""
     chats: bool = False
-    """Its models follow a system prompt and a JSON schema; others are not sent any."""
+    """Whether its models accept a system prompt and a JSON schema."""
 
 
 _ANY_PHOTO_TASK = frozenset({CAPTION, LABELS, NSFW})

@@ -1,4 +1,4 @@
-"""Images as plain functions: what the header says, and any image as upright RGB."""
+"""Image functions: read the size from the header, and decode any image to upright RGB."""
 
 import io
 import warnings
@@ -9,17 +9,16 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from shared.errors import TooLarge, UndecodableImage
 from shared.units import MEGA
 
-# Raster formats decoded inside Pillow. Left out: EPS and others that start
-# external programs, and ICO, which Pillow decodes when it should only read the header.
 FORMATS = (
     "JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "HEIF", "AVIF",
     "PPM", "TGA", "QOI",
 )  # fmt: skip
+"""Raster formats that Pillow decodes itself. Not EPS and others, for which it starts external
+programs, nor ICO, which it decodes when it should only read the header."""
 JPEG_QUALITY = 92
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, RuntimeError)
-"""What Pillow's decoders raise on damaged files, beside errors of their own type."""
-
-_TURNS = {
+"""What Pillow's decoders raise on damaged files, beside Pillow's own errors."""
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -28,10 +27,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by EXIF orientation."""
+"""The transposition that makes an image upright, by EXIF orientation."""
 
 pillow_heif.register_heif_opener(thumbnails=False)
-# Our own limit is checked on the size in the header; Pillow's error for far larger ones stays.
+# check_header has its own limit; Pillow's error for far larger images stays in force.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
@@ -39,7 +38,7 @@ def check_header(data: bytes, max_megapixels: float) -> tuple[int, int]:
     """Read an image's size in pixels (width, height) from its header, without decoding it.
 
     Raises:
-        UndecodableImage: no image that we can read.
+        UndecodableImage: no image in a supported format.
         TooLarge: more pixels than allowed.
     """
     with _open(data) as image:
@@ -52,10 +51,10 @@ def check_header(data: bytes, max_megapixels: float) -> tuple[int, int]:
 
 
 def decode_rgb(data: bytes) -> Image.Image:
-    """Decode any image to an upright 8-bit RGB one; the first frame of several.
+    """Decode any image, or the first frame of several, to upright 8-bit RGB.
 
-    EXIF orientation is applied (damaged EXIF is ignored), transparency is laid on white, 16-bit
-    greys are scaled to 8 bits.
+    EXIF orientation is applied (damaged EXIF is ignored), transparent pixels are blended with
+    white, and 16-bit greys are scaled to 8 bits.
 
     Raises:
         UndecodableImage: truncated or damaged.
@@ -64,14 +63,14 @@ def decode_rgb(data: bytes) -> Image.Image:
         try:
             image.load()
             return _to_rgb(_upright(image))
-        except Exception as err:  # Pillow's decoders document no list of what they raise
+        except Exception as err:  # Pillow does not document what its decoders raise
             raise UndecodableImage(f"The image cannot be decoded: {_reason(err)}.") from err
 
 
 def for_ollama(data: bytes) -> bytes:
-    """Return the image as Ollama can read it: upright RGB JPEG or PNG, untouched where it is one.
+    """Return an upright RGB or grey JPEG or PNG: the bytes as they are if they are one.
 
-    Ollama knows few formats, and nothing of EXIF orientation.
+    Ollama reads few formats, and ignores EXIF orientation.
 
     Raises:
         UndecodableImage: truncated or damaged.
@@ -103,20 +102,20 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; ``ImageOps.exif_transpose`` also rewrites EXIF, and may fail.
+    """Apply the EXIF orientation. ``ImageOps.exif_transpose`` also rewrites EXIF, and may fail.
 
-    As in https://github.com/python-pillow/Pillow/issues/8605
+    See https://github.com/python-pillow/Pillow/issues/8605.
     """
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - damaged EXIF costs no picture
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        transposition = _TRANSPOSITIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - an image with damaged EXIF is still served
+        transposition = None
+    return image if transposition is None else image.transpose(transposition)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
-        # Pillow clips instead of scaling when it narrows 16 bits to 8:
+        # Pillow clips instead of scaling when it converts 16 bits to 8:
         # https://github.com/python-pillow/Pillow/issues/3159
         image = image.convert("I").point(lambda value: value * (255 / 65535)).convert("L")
     if image.has_transparency_data:
@@ -127,5 +126,5 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _reason(err: BaseException) -> str:
-    """Return Pillow's words on one line; they name the format's fault and hold no data."""
+    """Return Pillow's message on one line; it describes the fault and has no image data."""
     return " ".join(str(err).split())[:200] or type(err).__name__

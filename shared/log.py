@@ -1,4 +1,4 @@
-"""Structured logging: one line per event, constant text plus fields, request id bound by caller."""
+"""Structured logging: one line per event, of a constant text and fields."""
 
 import logging
 import sys
@@ -10,12 +10,12 @@ from shared.settings import Settings
 
 
 def configure_logging(settings: Settings, role: str, **fields: str) -> None:
-    """Send structlog's and the standard library's records to stderr in one format.
+    """Write the records of structlog and of the standard library to stderr in one format.
 
     Args:
         settings: level and format.
-        role: which process this is (``api``, ``worker``, ``model``), a field of every line.
-        fields: more of the kind, such as the model served.
+        role: ``api``, ``worker`` or ``model``: the process, as a field of every line.
+        fields: more fields of every line, such as the model.
     """
     constant = {"role": role, **fields}
 

@@ -1,4 +1,4 @@
-"""What crosses the queue: a job to the worker, a result back. JSON both ways, no image bytes."""
+"""Messages on the queue: a job to a worker, and its result. JSON, without image bytes."""
 
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -19,8 +19,13 @@ from shared.vocabulary import OllamaCall, OperatorCommand
 JsonObject = dict[str, Any]
 
 CALL_NAMES = {call: f"vision.ollama_{call}" for call in OllamaCall if call != OllamaCall.VISION}
+"""Names of the Celery tasks for requests in Ollama's own API."""
 SEVERAL_TASKS = "vision.describe"
-"""Name of the Celery task of a request for several answers at once; names are a wire format."""
+"""Name of the Celery task for a request with several vision tasks. API and workers of different
+versions may share a queue, so these names are fixed."""
+MIN_TEMPERATURE = 0.01
+StopWord = Annotated[str, Field(max_length=64)]
+"""Short and few: each character costs a pass over the vocabulary."""
 
 
 def command_name(command: OperatorCommand) -> str:
@@ -28,13 +33,9 @@ def command_name(command: OperatorCommand) -> str:
     return f"vision_{command}"
 
 
-StopWord = Annotated[str, Field(max_length=64)]
-"""Short and few: matching them costs a pass over the vocabulary for each character."""
-
-
 def _not_tiny(temperature: float) -> float:
     """Keep logits finite when they are divided by the temperature; 0 means greedy."""
-    return max(temperature, 0.01) if temperature > 0 else temperature
+    return max(temperature, MIN_TEMPERATURE) if temperature > 0 else temperature
 
 
 class Options(BaseModel):
@@ -54,14 +55,14 @@ class Options(BaseModel):
 
     @property
     def known(self) -> "Options":
-        """Those that models of our own understand."""
+        """The options that models in model processes understand."""
         if not self.model_extra:
             return self
         return Options(**self.model_dump(include=set(Options.model_fields), exclude_unset=True))
 
 
 class OllamaInstructions(BaseModel):
-    """What a job says to Ollama beside what all models understand."""
+    """The part of a job that is for Ollama's servers only."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,14 +70,14 @@ class OllamaInstructions(BaseModel):
     call: OllamaCall = OllamaCall.VISION
     body: dict[str, Any] = Field(
         {},
-        description="fields as the client sent them; images of chat messages are numbers that "
-        "point into the job's images",
+        description="fields as the client sent them; each image of a chat message is an index into "
+        "the job's images",
     )
-    stream: bool = Field(default=False, description="pass the reply on while it is made")
+    stream: bool = Field(default=False, description="stream the reply")
 
 
 class Instructions(BaseModel):
-    """What a job asks of its model; jobs with equal instructions can share a batch."""
+    """What a model is to do; jobs with equal instructions can form one batch."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,21 +91,21 @@ class Instructions(BaseModel):
 
     @property
     def is_seeded(self) -> bool:
-        """Whether the same answer is expected each time: others in the batch would change it."""
+        """Whether repeated jobs must get the same answer; others in the batch would change it."""
         return self.options.seed is not None and bool(self.options.temperature)
 
 
 class Job(Instructions):
-    """One request as a worker sees it."""
+    """The work for one model that a request needs, as it is queued."""
 
     request_id: str
     images: tuple[str, ...] = Field((), description="Redis keys of the encoded images, in order")
     ollama: OllamaInstructions | None = None
-    deadline: float = Field(description="seconds since the epoch; later nobody waits")
+    deadline: float = Field(description="when the client stops waiting, in seconds since the epoch")
 
     @property
     def instructions(self) -> Instructions:
-        """Return what the model is asked, less what only Ollama's servers understand."""
+        """The job's instructions, without what only Ollama's servers understand."""
         return Instructions(
             tasks=self.tasks,
             prompt=self.prompt,
@@ -115,12 +116,12 @@ class Job(Instructions):
 
 
 def celery_task_names() -> tuple[str, ...]:
-    """Return the names of all Celery tasks that workers do; operators see them in Flower."""
+    """Return the names of all Celery tasks; operators see them in Flower."""
     return (*map(_name_of, task_names()), *CALL_NAMES.values(), SEVERAL_TASKS)
 
 
 def celery_task_name(job: Job) -> str:
-    """Return the name of the Celery task that does a job."""
+    """Return the name of the Celery task for a job."""
     if job.ollama and job.ollama.call in CALL_NAMES:
         return CALL_NAMES[job.ollama.call]
     return _name_of(job.tasks[0]) if len(job.tasks) == 1 else SEVERAL_TASKS
@@ -142,7 +143,11 @@ class Result(RootModel[dict[Task, Any]]):
         return self
 
     def __getitem__(self, task: str) -> Any:  # noqa: ANN401 - the task's payload
-        """Return the answer to a task; raises ``KeyError`` when there is none."""
+        """Return the answer to a task.
+
+        Raises:
+            KeyError: there is none.
+        """
         return self.root[task]
 
     def get(self, task: str) -> Any:  # noqa: ANN401 - the task's payload
@@ -153,7 +158,7 @@ class Result(RootModel[dict[Task, Any]]):
     def __get_pydantic_json_schema__(
         cls, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonObject:
-        """Document the payload of each task that is registered when the document is made."""
+        """Describe the payloads of all tasks that are registered when the document is built."""
         return {
             "type": "object",
             "title": cls.__name__,
@@ -163,22 +168,22 @@ class Result(RootModel[dict[Task, Any]]):
 
 
 class Outcome(NamedTuple):
-    """What a worker sends back: answers by task, or a remote server's own reply."""
+    """The result of a job: answers by task, or the reply of a remote server."""
 
     result: Result = Result()
     raw: JsonObject | None = None
 
     def to_message(self) -> JsonObject:
-        """Return it as JSON, the answers beside ``raw``."""
+        """Return a JSON object with the answers, and ``raw`` beside them."""
         message: JsonObject = self.result.model_dump(mode="json", exclude_none=True)
         return message if self.raw is None else {**message, "raw": self.raw}
 
     @classmethod
     def from_message(cls, message: JsonObject) -> Self:
-        """Read what :meth:`to_message` made.
+        """Parse the return value of :meth:`to_message`.
 
         Raises:
-            ValueError: it did not.
+            ValueError: the message is none.
         """
         answers = {name: value for name, value in message.items() if name != "raw"}
         return cls(Result.model_validate(answers), message.get("raw"))

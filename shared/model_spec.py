@@ -1,4 +1,4 @@
-"""One row of ``models.yaml``: a model, and how its workers run it."""
+"""One row of ``models.yaml``: a model and the options of its workers."""
 
 from typing import Any, Literal, Self
 
@@ -9,16 +9,16 @@ from shared.tasks.registry import Task
 
 
 class Limits(BaseModel):
-    """What one model is asked to bear."""
+    """Limits on the load of one model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    queue: int = Field(256, ge=1, description="messages waiting; beyond that 429")
+    queue: int = Field(256, ge=1, description="waiting messages; beyond that requests get 429")
     timeout_s: float | None = Field(None, gt=0, lt=600, description="instead of VISION_TIMEOUT")
 
 
 class EngineOptions(BaseModel):
-    """How a worker runs its model process; all may be set per model under ``engine``."""
+    """How a worker runs its model process; the fields of ``engine`` in a row."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,29 +26,46 @@ class EngineOptions(BaseModel):
     batch_timeout_s: float | None = Field(
         None, gt=0, description="seconds a batch may take, instead of VISION_BATCH_TIMEOUT_S"
     )
-    recycle_images: int = Field(0, ge=0, description="replace the process after so many; 0: never")
+    recycle_images: int = Field(
+        0, ge=0, description="replace the process after this many images; 0: never"
+    )
     recycle_growth_mb: float = Field(
-        2000, ge=0, description="replace when memory grew by more since its beginning; 0: never"
+        2000, ge=0, description="replace the process when its memory has grown by more; 0: never"
     )
     slow_factor: float = Field(
-        3, ge=0, description="replace when batches take this many times their first time; 0: never"
+        3,
+        ge=0,
+        description="replace the process when batches take this many times as long as at first; "
+        "0: never",
     )
-    slow_batches: int = Field(20, ge=1, description="batches whose median must be that slow")
-    keep_alive_s: float = Field(0, ge=0, description="unload after so long without work; 0: never")
+    slow_batches: int = Field(
+        20, ge=1, description="number of batches whose median must be that slow"
+    )
+    keep_alive_s: float = Field(
+        0, ge=0, description="unload the model after this long without work; 0: never"
+    )
     standby: Literal["auto", "on", "off"] = Field(
-        "auto", description="load the successor first, if memory allows (auto), always, never"
+        "auto",
+        description="load a new process before the old one ends; `auto`: if memory allows",
     )
-    max_failures: int = Field(5, ge=1, description="deaths in a row that make the worker give up")
+    max_failures: int = Field(
+        5,
+        ge=1,
+        description="consecutive failures of the process until jobs are refused for a pause",
+    )
     quarantine_s: float = Field(
         600,
         ge=0,
         validation_alias=AliasChoices("quarantine_s", "poison_s"),
-        description="how long an image that ended the process is refused; once called `poison_s`",
+        description="how long an image that ended the process is refused; formerly `poison_s`",
     )
 
     @property
     def concurrency(self) -> int:
-        """Tasks a worker holds: one batch running, one to follow; more would hoard (measured)."""
+        """Tasks that a worker takes at once: a running batch and the next one.
+
+        More would keep tasks from other workers (measured).
+        """
         return 2 * self.max_batch
 
 
@@ -95,10 +112,10 @@ class ModelSpec(BaseModel):
 
     @property
     def queue_owner(self) -> str:
-        """Name of the row whose workers serve this one: one kind for all models of Ollama."""
+        """Name of the row whose workers serve this model: the same for all models of Ollama."""
         return OLLAMA if self.family == OLLAMA else self.name
 
     @property
     def queue(self) -> str:
-        """Name of the model's Celery queue, which is also its list's key in Redis."""
+        """Name of the model's Celery queue, which is the key of a list in Redis."""
         return f"vision.{self.queue_owner}"

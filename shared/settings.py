@@ -13,6 +13,7 @@ SPARE_THREADS = 8
 
 Words = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list in the environment."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _words(value: object) -> object:
@@ -21,11 +22,8 @@ def _words(value: object) -> object:
     return value
 
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
 class OllamaSettings(BaseSettings):
-    """Where Ollama is, by the names that people have in their configurations already."""
+    """Settings for Ollama, under the names that existing configurations have."""
 
     model_config = SettingsConfigDict(env_prefix="OLLAMA_", frozen=True, extra="ignore")
 

@@ -1,7 +1,7 @@
-"""OpenTelemetry traces, for those who have a collector: off unless its variables are set.
+"""OpenTelemetry traces, sent only where OpenTelemetry's own variables configure a collector.
 
-The standard variables configure it, ``OTEL_EXPORTER_OTLP_ENDPOINT`` first. The packages are in
-``requirements-otel.txt``, which nothing else needs.
+``OTEL_EXPORTER_OTLP_ENDPOINT`` is the first of them. The packages are in ``requirements-otel.txt``;
+the service runs without them.
 """
 
 import os
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-SWITCHES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-UNTRACED = "livez,readyz,metrics,docs,openapi.json"
-"""Paths of probes and polls, which would be most of all traces."""
+ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+UNTRACED_PATHS = "livez,readyz,metrics,docs,openapi.json"
+"""Paths that are probed and polled: most traces would be theirs."""
 
 
 def start_tracing(role: str, app: "Flask | None" = None) -> None:
-    """Send traces of this process if the environment asks for it; without packages, say so.
+    """Send traces of this process if an endpoint is configured; warn if packages are missing.
 
     Args:
-        role: which process this is, ``api`` or ``worker``; part of the service's name.
-        app: the application whose requests are traced, too.
+        role: ``api`` or ``worker``, part of the service's name in the traces.
+        app: the Flask application whose requests are traced.
     """
-    if not any(os.environ.get(switch) for switch in SWITCHES):
+    if not any(os.environ.get(variable) for variable in ENDPOINT_VARIABLES):
         return
     os.environ.setdefault("OTEL_SERVICE_NAME", f"vision-{role}")
     try:
@@ -46,5 +46,5 @@ def start_tracing(role: str, app: "Flask | None" = None) -> None:
     trace.set_tracer_provider(provider)
     CeleryInstrumentor().instrument()  # carries the trace across the queue
     if app is not None:
-        FlaskInstrumentor().instrument_app(app, excluded_urls=UNTRACED)
+        FlaskInstrumentor().instrument_app(app, excluded_urls=UNTRACED_PATHS)
     log.info("traces are sent", service=os.environ["OTEL_SERVICE_NAME"])

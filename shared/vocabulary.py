@@ -1,10 +1,10 @@
-"""Closed sets of words shared by URLs, queues, logs and replies."""
+"""Enumerations that occur in URLs, messages, logs and replies."""
 
 from enum import StrEnum
 
 
 class OllamaCall(StrEnum):
-    """What is asked of an Ollama server; all but ``vision`` are routes of its own API."""
+    """The kind of a request to an Ollama server; all but ``vision`` are routes of its API."""
 
     VISION = "vision"
     GENERATE = "generate"

@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeVar
 
 import requests
 
-from launcher.run_stack import LOOPBACK, free_port, redis_command
-from launcher.startup import reachable
+from launcher.ports import LOOPBACK, client_host, free_port
+from launcher.supervisord import redis_command
 from shared.catalog import Catalog
 from shared.redis.connection import connect
 from shared.redis.presence import Presence
@@ -159,7 +159,7 @@ class Stack:
             [sys.executable, *gunicorn, "-c", "python:api.gunicorn_conf", "api.wsgi:application"],
             **{"VISION_HOST": host, "VISION_PORT": str(port), **extra},
         )
-        base = f"http://{reachable(host)}:{port}"
+        base = f"http://{client_host(host)}:{port}"
 
         def alive() -> bool:
             assert process.poll() is None, self.processes.logs("api")

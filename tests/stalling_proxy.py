@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 
-from launcher.run_stack import LOOPBACK
+from launcher.ports import LOOPBACK
 
 CHUNK = 65536
 WAITS = b"BRPOP"

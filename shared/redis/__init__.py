@@ -1,1 +1,1 @@
-"""All that API and workers keep in Redis beside Celery's own keys."""
+"""What API and workers keep in Redis beside Celery's own keys."""

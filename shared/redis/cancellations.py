@@ -1,4 +1,4 @@
-"""Tasks whose answer nobody waits for any more."""
+"""Cancelled tasks: nobody waits for their answer any more."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from shared.redis.connection import SPARE_TTL_S
 
 
 class Cancellations:
-    """``vision:cancelled:<task id>``: this task is not to be run.
+    """``vision:cancelled:<task id>``: workers must not run this task.
 
-    Not Celery's ``revoke``, which is broadcast to every worker and leaves results behind.
+    Celery's ``revoke`` is not used: it is broadcast to every worker, and leaves results behind.
     """
 
     def __init__(self, client: "redis.Redis") -> None:
@@ -22,6 +22,6 @@ class Cancellations:
         self._redis.set(f"vision:cancelled:{task_id}", 1, ex=int(ttl_s) + SPARE_TTL_S)
 
     def among(self, task_ids: Sequence[str]) -> set[str]:
-        """Return those of some tasks that are cancelled."""
+        """Return those of ``task_ids`` that are cancelled."""
         marks: list[Any] = self._redis.mget([f"vision:cancelled:{task_id}" for task_id in task_ids])
         return {task_id for task_id, mark in zip(task_ids, marks, strict=True) if mark}

@@ -1,15 +1,15 @@
-"""How Redis is reached."""
+"""The connection to Redis."""
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 SPARE_TTL_S = 60
-"""How much longer than its request's deadline anything of a request may stay in Redis."""
+"""How long after its deadline a request's keys expire."""
 
 
 def connect(url: str) -> "redis.Redis":
-    """Return a client that fails at once instead of retrying: its callers hold a request."""
+    """Return a client that fails at once instead of retrying: requests wait for its callers."""
     return redis.Redis.from_url(
         url, socket_connect_timeout=1, socket_timeout=5, retry=Retry(NoBackoff(), 0)
     )

@@ -10,12 +10,12 @@ LEASE_TTL_S = 3
 REQUEUE_S = 2.0
 """How long Celery may take to put a task back on the queue."""
 REQUEUED_TTL_S = 10
-"""Longer than the API takes to look."""
+"""Longer than the API's interval between two looks at the lease."""
 ENQUEUED_AT = "enq"
-"""Message header: when the API published, seconds since the epoch."""
+"""Message header: when the API published the task, in seconds since the epoch."""
 
-# Where is my task? Its lease, whether the lease's holder beats, queue length, oldest message.
-# O(1): the queue is a list with the oldest message at its end.
+# KEYS: lease, queue. Returns the lease, whether its holder has a heartbeat, the queue's length and
+# its oldest message. O(1): the oldest message is at the end of the list.
 _LOCATE = """
 local lease = redis.call('GET', KEYS[1]) or ''
 local worker = string.match(lease, '^[^|]*')
@@ -33,17 +33,17 @@ class TaskLocation(NamedTuple):
     holder_alive: bool
     maybe_queued: bool
     queued_at: float
-    """When it was put on the queue for the last time, in seconds since the epoch."""
+    """When it was last put on the queue, in seconds since the epoch."""
 
 
 def write_lease(client: "redis.Redis", worker: str, task_id: str, tag: str) -> None:
-    """Say that ``worker`` holds the task.
+    """Record that ``worker`` holds the task.
 
     Args:
-        client: Redis, or a pipeline of commands to it.
+        client: Redis, or a pipeline.
         worker: its unique name.
-        task_id: the task.
-        tag: delivery tag, under which the broker has the message until it is acknowledged.
+        task_id: Celery's id of the task.
+        tag: the message's delivery tag, under which the broker keeps it until it is acknowledged.
     """
     client.set(f"vision:lease:{task_id}", f"{worker}|{tag}", ex=LEASE_TTL_S)
 
@@ -51,7 +51,7 @@ def write_lease(client: "redis.Redis", worker: str, task_id: str, tag: str) -> N
 class Leases:
     """``vision:lease:<task id>``: ``worker|delivery tag`` of the worker that holds the task.
 
-    ``|time`` when a worker has put it back on the queue.
+    ``|time`` after a worker requeued it.
     """
 
     def __init__(self, client: "redis.Redis") -> None:
@@ -59,20 +59,25 @@ class Leases:
         self._locate = client.register_script(_LOCATE)
 
     def take(self, worker: str, task_id: str, tag: str) -> None:
-        """Say that ``worker`` holds the task, before its next heartbeat says so."""
+        """Record that ``worker`` holds the task; its heartbeats renew the lease."""
         write_lease(self._redis, worker, task_id, tag)
 
     def requeue(self, task_id: str) -> None:
-        """Give up the lease of a task that goes back on the queue, behind all that wait there."""
+        """Replace the lease of a task that is put back on the queue, behind all waiting tasks."""
         back_at = time.time() + REQUEUE_S
         self._redis.set(f"vision:lease:{task_id}", f"|{back_at}", ex=REQUEUED_TTL_S)
 
     def locate(self, task_id: str, queue: str, enqueued_at: float) -> TaskLocation:
         """Find a published task: held by a worker, perhaps still queued, or lost.
 
-        ``maybe_queued`` compares the oldest message's age with the task's, for the queue is
-        first in, first out: while an older message waits, this one does too. A message that was
-        requeued is as new as its return.
+        ``maybe_queued`` compares the ages of the task and of the queue's oldest message: the queue
+        is first in, first out, so while an older message waits, the task does too. The age of a
+        requeued message counts from its return.
+
+        Args:
+            task_id: Celery's id of the task.
+            queue: key of its queue.
+            enqueued_at: when it was published, in seconds since the epoch.
         """
         lease, alive, queued, oldest = self._locate(keys=[f"vision:lease:{task_id}", queue])
         holder, _, tag = lease.decode().partition("|")
@@ -84,7 +89,7 @@ class Leases:
                 oldest_at = float(json.loads(oldest)["headers"][ENQUEUED_AT])
                 maybe_queued = oldest_at <= enqueued_at
             except (ValueError, KeyError, TypeError):
-                maybe_queued = True  # not published by us: cannot tell, so keep waiting
+                maybe_queued = True  # not published by our API: unknown, so keep waiting
         return TaskLocation(tag, bool(holder), bool(alive), maybe_queued, enqueued_at)
 
     def forget(self, task_id: str, tag: str) -> None:

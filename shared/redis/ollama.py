@@ -1,4 +1,4 @@
-"""What workers know of Ollama's servers."""
+"""The state of Ollama's servers, as observed by workers."""
 
 from typing import Any
 
@@ -30,11 +30,11 @@ class OllamaHost(BaseModel):
 
 
 class OllamaSnapshot(BaseModel):
-    """What all reachable Ollama servers have, for the front door; entries are Ollama's own."""
+    """The models of all reachable Ollama servers, for Ollama's API; entries are Ollama's own."""
 
     tags: tuple[dict[str, Any], ...] = ()
     ps: tuple[dict[str, Any], ...] = ()
-    version: str = Field("", description="the oldest of those that answer; empty: none was told")
+    version: str = Field("", description="the oldest of the servers that answer; empty: unknown")
 
 
 class OllamaSnapshots:
@@ -44,10 +44,10 @@ class OllamaSnapshots:
         self._redis = client
 
     def put(self, snapshot: OllamaSnapshot) -> None:
-        """Say what Ollama's servers have."""
+        """Store the snapshot."""
         self._redis.set("vision:ollama", snapshot.model_dump_json(), ex=SNAPSHOT_TTL_S)
 
     def get(self) -> OllamaSnapshot:
-        """Return what Ollama's servers have; nothing when no worker looks at them."""
+        """Return the last snapshot; an empty one when no worker observes the servers."""
         value: Any = self._redis.get("vision:ollama")
         return OllamaSnapshot.model_validate_json(value) if value else OllamaSnapshot()

@@ -15,7 +15,7 @@ HEARTBEAT_TTL_S = 4
 
 
 class EngineStatus(BaseModel):
-    """What a worker's engine does and has done since it started."""
+    """State of a worker's engine, and its counts since it started."""
 
     state: WorkerState = WorkerState.LOADING
     reason: str = Field("", description="details of the state, for a person")
@@ -43,26 +43,27 @@ class WorkerStatus(EngineStatus):
 
 
 class Presence(NamedTuple):
-    """Who serves a model, and how much waits for them."""
+    """The workers of a model, and the length of its queue."""
 
     workers: tuple[WorkerStatus, ...]
     seen: bool
+    """Whether it had a worker lately, which may be restarting."""
     queued: int
 
 
 class Presences:
     """Heartbeats of workers.
 
-    ``vision:worker:<worker>`` has a :class:`WorkerStatus` as JSON, for a few seconds;
-    ``vision:workers:<model>`` is the set of the workers that ever beat for the model;
-    ``vision:seen:<model>`` says that a worker was here lately, and may be restarting.
+    ``vision:worker:<worker>`` is a :class:`WorkerStatus` as JSON, for :data:`HEARTBEAT_TTL_S`;
+    ``vision:workers:<model>`` is the set of all workers that sent a heartbeat for the model;
+    ``vision:seen:<model>`` exists while the last heartbeat is recent.
     """
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
 
     def beat(self, status: WorkerStatus, leases: Iterable[tuple[str, str]], seen_s: int) -> None:
-        """Write a worker's heartbeat and renew the leases ``(task id, delivery tag)`` it holds."""
+        """Write a worker's heartbeat and renew its leases ``(task id, delivery tag)``."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.sadd(f"vision:workers:{status.model}", status.worker)
             pipe.set(f"vision:seen:{status.model}", 1, ex=seen_s)
@@ -72,12 +73,12 @@ class Presences:
             pipe.execute()
 
     def leave(self, worker: str, model: str) -> None:
-        """Take a worker that stops off the list; ``seen`` stays, another may be starting."""
+        """Remove a worker that stops; ``seen`` stays, as another may be starting."""
         self._redis.delete(f"vision:worker:{worker}")
         self._redis.srem(f"vision:workers:{model}", worker)
 
     def of(self, spec: ModelSpec) -> Presence:
-        """Return who serves the model now; forgets workers whose heartbeat ended."""
+        """Return the presence of a model; removes workers whose heartbeat has expired."""
         members = f"vision:workers:{spec.queue_owner}"
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.smembers(members)
@@ -93,9 +94,9 @@ class Presences:
         return Presence(workers, bool(seen), int(queued))
 
     def is_served(self, spec: ModelSpec, besides: str) -> bool:
-        """Say whether a worker other than ``besides`` has the model ready.
+        """Return whether a worker other than ``besides`` has the model ready.
 
-        While Redis is away there is none: it could not be told either.
+        Without Redis there is none: no task could reach it.
         """
         try:
             workers = self.of(spec).workers

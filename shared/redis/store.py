@@ -1,4 +1,4 @@
-"""All that API and workers tell each other through Redis beside the queue."""
+"""Everything that API and workers exchange through Redis beside the queue."""
 
 import redis
 
@@ -12,7 +12,7 @@ from shared.redis.presence import Presences
 
 
 class Store:
-    """Keys by what they are for; all raise ``redis.RedisError`` when Redis does not answer."""
+    """Redis keys by purpose; all methods raise ``redis.RedisError`` when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
@@ -25,5 +25,9 @@ class Store:
         self.claims = Claims(client)
 
     def ping(self) -> None:
-        """Raise unless Redis answers."""
+        """Check that Redis answers.
+
+        Raises:
+            redis.RedisError: it does not.
+        """
         self._redis.ping()

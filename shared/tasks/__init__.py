@@ -1,7 +1,7 @@
-"""The vision tasks, each in a file of its own as data.
+"""The vision tasks as data, each in a file of its own.
 
-A new task is a file beside these that makes a :class:`~shared.tasks.registry.TaskSpec`, and a line
-here. Routes, replies, the OpenAPI document, queues, metrics and the catalogue follow.
+A new task needs a file beside these that defines a :class:`~shared.tasks.registry.TaskSpec`, and a
+line here. Routes, replies, the OpenAPI document, queues, metrics and the catalogue follow from it.
 """
 
 from shared.tasks import caption, labels, nsfw

@@ -20,8 +20,11 @@ class Label(BaseModel):
     categories: tuple[str, ...] = ()
 
 
+_ADAPTER = TypeAdapter(tuple[Label, ...])
+
+
 def merge_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
-    """Merge labels by name, the most confident winning; most confident first."""
+    """Return the most confident label of each name, whatever its case; most confident first."""
     best: dict[str, Label] = {}
     for label in labels:
         key = label.name.casefold()
@@ -40,11 +43,9 @@ def _text(labels: tuple[Label, ...]) -> str:
 
 
 def _data(labels: tuple[Label, ...]) -> Any:  # noqa: ANN401 - JSON
-    """Leave out the source: to a client of a language model it is always the image."""
+    """Leave out the source, which to clients of Ollama's API is always the image."""
     return _ADAPTER.dump_python(labels, mode="json", exclude={"__all__": {"source"}})
 
-
-_ADAPTER = TypeAdapter(tuple[Label, ...])
 
 SPEC = TaskSpec(
     name="labels",

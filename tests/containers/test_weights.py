@@ -41,4 +41,4 @@ def test_weights_are_fetched_ahead_and_belong_to_who_owns_the_folder(
     assert {"config.json", "model.safetensors"} <= {path.name for path in files}
     assert {path.stat().st_uid for path in files} == {OWNER}
     fetching.compose("rm", "--stop", "--force", "hub")
-    assert "weights are there" in fetching.compose(*FETCH, merge=True)
+    assert "weights are available" in fetching.compose(*FETCH, merge=True)

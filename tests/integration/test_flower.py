@@ -15,7 +15,8 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 
-from launcher.run_stack import FLOWER_COLUMNS, LOOPBACK, free_port
+from launcher.ports import LOOPBACK, free_port
+from launcher.supervisord import FLOWER_COLUMNS
 from tests.conftest import data_url
 from tests.stack import API, Stack, end, wait_for
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import requests
 
-from launcher.run_stack import LOOPBACK, free_port
+from launcher.ports import LOOPBACK, free_port
 from tests.conftest import data_url, plain
 from tests.scrape import total
 from tests.stack import API, Stack, end, running_stack, wait_for

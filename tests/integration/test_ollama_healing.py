@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytest
 import requests
 
-from launcher.run_stack import free_port
+from launcher.ports import free_port
 from shared.redis.ollama import OllamaHost
 from tests.conftest import data_url, plain
 from tests.ollama_standin import OllamaStandin

@@ -13,13 +13,13 @@ import psutil
 import pytest
 import requests
 
-from launcher.run_stack import LOOPBACK, free_port
+from launcher.ports import LOOPBACK, free_port
 from tests.conftest import data_url
 from tests.stack import ROOT, Stack, child_environment, end, wait_for
 
 LOGS = (".log", ".conf", ".pid")
 KEYS = ("opens-sesame", "another-door")
-LAUNCH = [sys.executable, "-m", "launcher.run_stack"]
+LAUNCH = [sys.executable, "-m", "launcher"]
 
 
 def environment(port: int) -> dict[str, str]:

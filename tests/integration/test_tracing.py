@@ -14,7 +14,7 @@ import pytest
 import requests
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from launcher.run_stack import LOOPBACK
+from launcher.ports import LOOPBACK
 from tests.conftest import data_url, plain
 from tests.stack import API, ROOT, child_environment, running_stack
 

@@ -51,10 +51,10 @@ class Watched:
         settings = Settings(port=site.server_port, flower_port=site.server_port, models=(NAME,))
         self.startup = Startup(settings, {NAME}, folder, clock=lambda: self.now)
 
-    def look(self, at_s: float, state: str | None, *, answers: bool = True) -> bool:
+    def poll(self, at_s: float, state: str | None, *, answers: bool = True) -> bool:
         self.now = at_s
         self.site.models = {NAME: state or ""} if answers else None
-        return self.startup.look()
+        return self.startup.poll()
 
 
 @pytest.fixture
@@ -68,45 +68,45 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 def test_a_slow_start_survives_one_answer_that_does_not_come(watched: Watched) -> None:
-    late = startup.API_UP_S + startup.WORKER_UP_S
+    late = startup.API_SILENCE_S + startup.WORKER_SILENCE_S
 
-    assert not watched.look(late - 1, "loading")
-    assert not watched.look(late, None, answers=False)
-    assert watched.look(late + 1, "ready")
+    assert not watched.poll(late - 1, "loading")
+    assert not watched.poll(late, None, answers=False)
+    assert watched.poll(late + 1, "ready")
 
 
 def test_a_slow_start_survives_one_heartbeat_that_is_missing(watched: Watched) -> None:
-    late = startup.WORKER_UP_S + 1
+    late = startup.WORKER_SILENCE_S + 1
 
-    assert not watched.look(late - 1, "loading")
-    assert not watched.look(late, None)
-    assert watched.look(late + 1, "ready")
+    assert not watched.poll(late - 1, "loading")
+    assert not watched.poll(late, None)
+    assert watched.poll(late + 1, "ready")
 
 
 def test_an_api_that_stays_silent_ends_the_start(watched: Watched) -> None:
-    assert not watched.look(startup.API_UP_S, "loading")
-    assert not watched.look(2 * startup.API_UP_S, None, answers=False)
+    assert not watched.poll(startup.API_SILENCE_S, "loading")
+    assert not watched.poll(2 * startup.API_SILENCE_S, None, answers=False)
     with pytest.raises(StartFailed, match="the API does not answer"):
-        watched.look(2 * startup.API_UP_S + 1, None, answers=False)
+        watched.poll(2 * startup.API_SILENCE_S + 1, None, answers=False)
 
 
 def test_a_worker_that_stays_away_ends_the_start(watched: Watched) -> None:
-    assert not watched.look(startup.WORKER_UP_S, None)
+    assert not watched.poll(startup.WORKER_SILENCE_S, None)
     with pytest.raises(StartFailed, match=f"no worker for {NAME}"):
-        watched.look(startup.WORKER_UP_S + 1, None)
+        watched.poll(startup.WORKER_SILENCE_S + 1, None)
 
 
 def test_it_is_not_up_before_flower_answers(watched: Watched) -> None:
     watched.site.flower = 503
-    assert not watched.look(1, "ready")
+    assert not watched.poll(1, "ready")
     with pytest.raises(StartFailed, match="Flower does not answer"):
-        watched.look(startup.API_UP_S + 1, "ready")
+        watched.poll(startup.API_SILENCE_S + 1, "ready")
     watched.site.flower = 200
-    assert watched.look(startup.API_UP_S + 1, "ready")
+    assert watched.poll(startup.API_SILENCE_S + 1, "ready")
 
 
 def test_it_is_not_up_before_requests_are_taken(watched: Watched) -> None:
     watched.site.consuming = False
-    assert not watched.look(1, "ready")
+    assert not watched.poll(1, "ready")
     watched.site.consuming = True
-    assert watched.look(2, "ready")
+    assert watched.poll(2, "ready")

@@ -1,4 +1,4 @@
-"""A model process keeps the memory that a batch has freed; the API gives it back."""
+"""A model process retains the memory that a batch freed; the API returns it to the system."""
 
 import subprocess
 import sys
@@ -23,20 +23,20 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def page_faults(setup: str, size: int) -> int:
-    """Return the page faults of ten blocks, each taken, filled and freed."""
+    """Return the page faults of ten blocks, each allocated, filled and freed."""
     program = PROGRAM.format(setup=setup, size=size)
     return int(subprocess.check_output([sys.executable, "-c", program], timeout=60))
 
 
 @pytest.mark.parametrize("size", [1 * MEGA, 60 * MEGA])
-def test_a_model_process_fetches_no_page_twice(size: int) -> None:
-    assert page_faults("keep_freed", size) < 100
+def test_a_model_process_reuses_its_pages(size: int) -> None:
+    assert page_faults("retain_freed_memory", size) < 100
 
 
 @pytest.mark.parametrize(
     ("setup", "size"),
-    [("keep_freed", 100 * MEGA), ("give_back_freed", 1 * MEGA)],
+    [("retain_freed_memory", 100 * MEGA), ("return_freed_memory", 1 * MEGA)],
     ids=["huge", "api"],
 )
-def test_other_blocks_go_back_at_once(setup: str, size: int) -> None:
+def test_huge_blocks_and_those_of_the_api_are_returned_at_once(setup: str, size: int) -> None:
     assert page_faults(setup, size) > 10 * size // 4096 // 2

@@ -1,1 +1,1 @@
-"""One file per model family; imported in the model process only."""
+"""The model families, one file each; only the model process imports them."""

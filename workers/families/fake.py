@@ -1,7 +1,7 @@
-"""A stand-in model for tests of everything around models: answers from the image's colour.
+"""A model without weights for tests of everything around models: it answers an image's colour.
 
-No weights. ``parameters`` are knobs: how long a load and an image take, and pixel values (the red
-channel of a plain image) on which it crashes, hangs or raises.
+Its ``parameters`` set how long a load and an image take, and values of the red channel on which it
+crashes, hangs or raises.
 """
 
 import os
@@ -18,22 +18,28 @@ from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label
 from shared.tasks.nsfw import Nsfw, NsfwStatus
+from shared.units import MEGA
 from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError, PerImageModel
 
 Colour = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
 
 
 class FakeParameters(FamilyParameters):
-    """Knobs."""
+    """Delays, and faults by the value of the red channel; -1: never."""
 
     load_s: float = 0.0
-    predict_s: float = Field(0.0, description="time of a batch, whatever its size")
-    image_s: float = Field(0.0, description="time of each image beside that")
-    slower: float = Field(0.0, description="share by which each image slows all that follow")
-    leak_mb: float = Field(0.0, description="memory that each image leaves behind")
+    predict_s: float = Field(0.0, description="seconds per batch")
+    image_s: float = Field(0.0, description="seconds per image, in addition")
+    slower: float = Field(
+        0.0, description="fraction by which each image slows down all later batches"
+    )
+    leak_mb: float = Field(0.0, description="memory leaked per image")
     load_error: str = ""
     load_out_of_memory: bool = False
-    crash_first_load: str = Field("", description="file that the load which crashes leaves behind")
+    crash_first_load: str = Field(
+        "", description="path of a file: the load that creates it crashes, later ones do not"
+    )
     crash_on_red: int = -1
     crash_in_prepare_on_red: int = -1
     hang_on_red: int = -1
@@ -45,58 +51,56 @@ class FakeParameters(FamilyParameters):
 
 
 class Fake(PerImageModel):
-    """Says which colour the image's first pixel has; a prompt is repeated in the caption."""
+    """Answers the image's mean colour; the prompt is repeated in the caption."""
 
     def __init__(self, context: LoadContext) -> None:
-        """Take ``load_s`` to load, or fail with ``load_error``."""
-        self._knobs = FakeParameters.model_validate(context.spec.parameters)
+        """Load for ``load_s``, or fail as the parameters say."""
+        self._parameters = FakeParameters.model_validate(context.spec.parameters)
         self._leaked: list[bytes] = []
         self._served = 0
-        time.sleep(self._knobs.load_s)
-        if self._knobs.load_error:
-            raise LoadError(self._knobs.load_error)
-        if self._knobs.load_out_of_memory:
+        time.sleep(self._parameters.load_s)
+        if self._parameters.load_error:
+            raise LoadError(self._parameters.load_error)
+        if self._parameters.load_out_of_memory:
             raise MemoryError
-        mark = Path(self._knobs.crash_first_load or ".")
+        mark = Path(self._parameters.crash_first_load or ".")
         if not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGSEGV)
 
     def prepare(self, image: Image.Image) -> Colour:
-        """Return the colour of the image, were it one pixel."""
+        """Return the colour of the image resized to one pixel."""
         red, green, blue = image.resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]
-        if red == self._knobs.crash_in_prepare_on_red:
+        if red == self._parameters.crash_in_prepare_on_red:
             os.kill(os.getpid(), signal.SIGSEGV)
         return int(red), int(green), int(blue)
 
     def predict_images(self, images: Sequence[Colour], instructions: Instructions) -> list[Answer]:
-        """Answer from the colours, after the time that the knobs say."""
-        knobs = self._knobs
-        time.sleep(
-            (knobs.predict_s + knobs.image_s * len(images)) * (1 + knobs.slower * self._served)
-        )
-        if 0 < knobs.out_of_memory_above < len(images):
+        """Answer from the colours, after the configured delay."""
+        own = self._parameters
+        time.sleep((own.predict_s + own.image_s * len(images)) * (1 + own.slower * self._served))
+        if 0 < own.out_of_memory_above < len(images):
             raise MemoryError
         for red, _, _ in images:
             self._misbehave(red)
         self._served += len(images)
-        if knobs.leak_mb:
-            self._leaked.append(os.urandom(int(knobs.leak_mb * 1_000_000 * len(images))))
+        if own.leak_mb:
+            self._leaked.append(os.urandom(int(own.leak_mb * MEGA * len(images))))
         return [self._answer(colour, instructions) for colour in images]
 
     def _misbehave(self, red: int) -> None:
-        knobs = self._knobs
-        if red == knobs.crash_on_red:
+        own = self._parameters
+        if red == own.crash_on_red:
             os.kill(os.getpid(), signal.SIGSEGV)
-        if red == knobs.hang_on_red:
-            time.sleep(knobs.hang_s)
-        if red == knobs.raise_on_red:
-            msg = "the knob says so"
+        if red == own.hang_on_red:
+            time.sleep(own.hang_s)
+        if red == own.raise_on_red:
+            msg = "configured by raise_on_red"
             raise ValueError(msg)
-        if red == knobs.device_fault_on_red:
+        if red == own.device_fault_on_red:
             msg = "CUDA error: an illegal memory access was encountered"
             raise RuntimeError(msg)
-        if red == knobs.out_of_memory_on_red:
+        if red == own.out_of_memory_on_red:
             raise MemoryError
 
     def _answer(self, colour: Colour, instructions: Instructions) -> Answer:

@@ -1,4 +1,4 @@
-"""Any image classifier of transformers, as labels or as NSFW detector."""
+"""Any image classifier of transformers, for labels or as an NSFW detector."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ from workers.runtime.pretrained import Pretrained, PretrainedParameters, pixels
 
 
 class ClassifierParameters(PretrainedParameters):
-    """What the classes of a checkpoint mean."""
+    """The meaning of a checkpoint's classes."""
 
     labels: LabelParameters = LabelParameters()
     categories: Mapping[str, tuple[str, ...]] = Field({}, description="class → its categories")
@@ -31,45 +31,45 @@ class ClassifierParameters(PretrainedParameters):
 
 
 class ImageClassification(PerImageModel):
-    """Labels or NSFW scores, as the row's ``tasks`` say. It takes no text: prompts are left out."""
+    """Labels or NSFW scores, as the row's ``tasks`` say. Prompts are ignored: it reads no text."""
 
     def __init__(self, context: LoadContext) -> None:
         """Load the classifier and check the row's mapping against its classes.
 
         Raises:
-            LoadError: the mapping does not fit, or the model needs a package that is missing.
+            LoadError: the mapping does not match the classes, or a package is missing.
         """
         self._parameters = ClassifierParameters.model_validate(context.spec.parameters)
         self._pretrained = Pretrained(context, self._parameters)
-        self._images = self._pretrained.part(AutoImageProcessor)
+        self._image_processor = self._pretrained.processor(AutoImageProcessor)
         self._model = self._pretrained.model(AutoModelForImageClassification)
         names = self._model.config.id2label
         self._names = [str(names[index]) for index in range(len(names))]
         self._multi_label = self._model.config.problem_type == "multi_label_classification"
         if NSFW in context.spec.tasks:
             self._check_mapping()
-        self._classes = _human_classes(self._names, self._parameters.categories)
+        self._classes = _readable_classes(self._names, self._parameters.categories)
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return the image as (3, height, width)."""
-        return pixels(self._images, image)
+        """Return the image as (3, height, width), float32."""
+        return pixels(self._image_processor, image)
 
     @torch.inference_mode()
     def predict_images(
         self, images: Sequence[torch.Tensor], instructions: Instructions
     ) -> list[Answer]:
-        """Classify each image."""
+        """Classify each image; all are (3, height, width), float32."""
         logits = self._model(self._pretrained.batch(list(images))).logits.float()
-        shares = logits.sigmoid() if self._multi_label else logits.softmax(-1)
-        return [self._answer(row, instructions) for row in shares.tolist()]
+        probabilities = logits.sigmoid() if self._multi_label else logits.softmax(-1)
+        return [self._answer(row, instructions) for row in probabilities.tolist()]
 
-    def _answer(self, shares: list[float], instructions: Instructions) -> Answer:
+    def _answer(self, probabilities: list[float], instructions: Instructions) -> Answer:
         own = self._parameters
         answer: dict[Task, object] = {}
         if LABELS in instructions.tasks:
-            answer[LABELS] = labels_from_classes(shares, self._classes, own.labels)
-        if NSFW in instructions.tasks:  # only then the row must have a mapping
-            answer[NSFW] = nsfw_from_classes(shares, self._names, own.nsfw, own.threshold)
+            answer[LABELS] = labels_from_classes(probabilities, self._classes, own.labels)
+        if NSFW in instructions.tasks:  # other rows need no mapping
+            answer[NSFW] = nsfw_from_classes(probabilities, self._names, own.nsfw, own.threshold)
         return answer
 
     def _check_mapping(self) -> None:
@@ -81,10 +81,10 @@ class ImageClassification(PerImageModel):
             )
 
 
-def _human_classes(
+def _readable_classes(
     names: Sequence[str], categories: Mapping[str, tuple[str, ...]]
 ) -> tuple[ImageNetClass, ...]:
-    """Return the classes under names that people use."""
+    """Return the classes under names that people use, in the order of the model's outputs."""
     known = imagenet_classes()
     if len(names) == len(known) and names[0].startswith("tench"):
         return known

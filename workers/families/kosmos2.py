@@ -1,4 +1,4 @@
-"""Kosmos-2: captions grounded in the image, and labels made of what it grounded."""
+"""Kosmos-2: captions with grounded phrases, and labels made of these phrases."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -23,20 +23,24 @@ from workers.runtime.pretrained import Pretrained, pixels
 GROUNDING = "<grounding>"
 CAPTION_PROMPT = f"{GROUNDING}An image of"
 LABELS_PROMPT = f"{GROUNDING}Describe this image in detail:"
-"""Both from the model card; the second names more things."""
+"""Both are from the model card; the second makes the model name more things."""
+BLANK_SIDE_PX = 32
 Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, as fractions of the image's sides."""
 Entity = tuple[str, tuple[int, int], list[Box]]
-"""Phrase, its place in the text, and boxes (left, top, right, bottom) as shares of the sides."""
+"""A grounded phrase, its span in the text, and its boxes."""
 
 _DETERMINERS = re.compile(
     r"^(?:(?:a|an|the|this|that|these|those|his|her|its|their|some|several|many|one|two|three|four|"
     r"five|six|other|another|both|each)\s+)+",
     re.IGNORECASE,
 )
+_VAGUE = frozenset({"image", "photo", "picture", "it", "he", "she", "they", "them", "background"})
+"""Phrases that are no labels."""
 
 
 class Kosmos2Parameters(GenerationParameters):
-    """Defaults of kosmos-2."""
+    """Defaults of Kosmos-2."""
 
     max_new_tokens: int = 128
     min_confidence: float = 0.2
@@ -45,34 +49,34 @@ class Kosmos2Parameters(GenerationParameters):
 
 
 class Kosmos2(PerImageModel):
-    """Captions and labels. A prompt that begins with ``<grounding>`` is used, others are left out.
+    """Captions and labels. A prompt that begins with ``<grounding>`` is used, others are ignored.
 
-    On instructions it babbles. Labels are the phrases that the model tied to boxes.
+    The model does not follow instructions. Labels are the phrases that it grounded in boxes.
     """
 
     CPU_DTYPE: ClassVar[DtypeName] = "int8"
 
     def __init__(self, context: LoadContext) -> None:
-        """Load model and processor."""
+        """Load the model and its processor."""
         self._defaults = Kosmos2Parameters.model_validate(context.spec.parameters)
         self._pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
-        self._processor = self._pretrained.part(AutoProcessor)
+        self._processor = self._pretrained.processor(AutoProcessor)
         self._model = self._pretrained.model(Kosmos2ForConditionalGeneration)
         convert = self._processor.tokenizer.convert_tokens_to_ids
-        self._phrase_begins, self._phrase_ends = convert("<phrase>"), convert("</phrase>")
-        self._blank = Image.new("RGB", (32, 32))
+        self._phrase_begin, self._phrase_end = convert("<phrase>"), convert("</phrase>")
+        self._blank = Image.new("RGB", (BLANK_SIDE_PX, BLANK_SIDE_PX))
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return the image as (3, height, width)."""
+        """Return the image as (3, height, width), float32."""
         return pixels(self._processor.image_processor, image)
 
     @torch.inference_mode()
     def predict_images(
         self, images: Sequence[torch.Tensor], instructions: Instructions
     ) -> list[Answer]:
-        """Describe each image once; caption and labels come from the same words."""
+        """Generate one text per image, (3, height, width), float32; all tasks answer from it."""
         prompt = pick_prompt(instructions, self._defaults)
-        # Image slots stand in the text whatever the image: encode it with a blank one.
+        # The text has placeholders for the image, the same for any: encode it with a blank one.
         text = self._processor(text=prompt, images=self._blank, return_tensors="pt")
         inputs = {
             name: text[name].expand(len(images), -1).to(self._pretrained.device)
@@ -90,30 +94,30 @@ class Kosmos2(PerImageModel):
         new = tokens[:, inputs["input_ids"].shape[1] :].tolist()
         rows = probabilities.rows() or [[] for _ in new]
         return [
-            self._answer(row, noted, prompt, instructions)
-            for row, noted in zip(new, rows, strict=True)
+            self._answer(row, probabilities_of_row, prompt, instructions)
+            for row, probabilities_of_row in zip(new, rows, strict=True)
         ]
 
     def _answer(
-        self, tokens: list[int], noted: list[float], prompt: str, instructions: Instructions
+        self, tokens: list[int], probabilities: list[float], prompt: str, instructions: Instructions
     ) -> Answer:
         raw = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
         text, entities = self._processor.post_process_generation(raw)
         labels: tuple[Label, ...] = ()
         if LABELS in instructions.tasks:
-            found = labels_from_phrases(entities, self._confidences(tokens, noted))
+            found = labels_from_phrases(entities, self._confidences(tokens, probabilities))
             labels = tuple(x for x in found if x.confidence >= self._defaults.min_confidence)
         caption = Caption(text=_sentence(generation.tidy(text, instructions.options), prompt))
         return {CAPTION: caption, LABELS: labels}
 
-    def _confidences(self, tokens: list[int], noted: list[float]) -> list[float]:
+    def _confidences(self, tokens: list[int], probabilities: list[float]) -> list[float]:
         """Return the mean probability of the tokens of each phrase, in order."""
         confidences: list[float] = []
         inside: list[float] | None = None
-        for token, probability in zip(tokens, noted, strict=False):
-            if token == self._phrase_begins:
+        for token, probability in zip(tokens, probabilities, strict=False):
+            if token == self._phrase_begin:
                 inside = []
-            elif token == self._phrase_ends and inside is not None:
+            elif token == self._phrase_end and inside is not None:
                 confidences.append(generation.mean(inside))
                 inside = None
             elif inside is not None:
@@ -122,16 +126,20 @@ class Kosmos2(PerImageModel):
 
 
 def pick_prompt(instructions: Instructions, defaults: Kosmos2Parameters) -> str:
-    """Return the prompt: the client's when the model can use it, else the one for the tasks."""
+    """Return the client's prompt when the model can use it, else the one for the tasks."""
     if instructions.prompt.strip().startswith(GROUNDING):
         return instructions.prompt.strip()
     return defaults.caption_prompt if CAPTION in instructions.tasks else defaults.labels_prompt
 
 
 def labels_from_phrases(entities: Iterable[Entity], confidences: Sequence[float]) -> list[Label]:
-    """Turn grounded phrases into labels: "a snowman" at some place → ``snowman``.
+    """Turn grounded phrases into labels: "a snowman" becomes ``snowman``.
 
-    Topicality is the share of the image that the phrase's largest box covers.
+    Args:
+        entities: grounded phrases, in order.
+        confidences: of the phrases, in order; 0 for those beyond its end.
+
+    Topicality is the fraction of the image that the phrase's largest box covers.
     """
     labels = []
     for number, (phrase, _, boxes) in enumerate(entities):
@@ -144,16 +152,13 @@ def labels_from_phrases(entities: Iterable[Entity], confidences: Sequence[float]
     return labels
 
 
-_VAGUE = frozenset({"image", "photo", "picture", "it", "he", "she", "they", "them", "background"})
-
-
 def _area(box: Any) -> float:  # noqa: ANN401 - a tuple of four numbers
     left, top, right, bottom = box
     return max(0.0, float(right) - float(left)) * max(0.0, float(bottom) - float(top))
 
 
 def _sentence(text: str, prompt: str) -> str:
-    """Return the caption without what the prompt began, with a capital letter."""
+    """Return the caption without the prompt's words, with a capital letter."""
     opening = prompt.removeprefix(GROUNDING)
     text = text.removeprefix(opening).strip()
     return text[:1].upper() + text[1:]

@@ -15,25 +15,29 @@ from workers.model.family import Answer, FamilyParameters, LoadContext, PerImage
 
 
 class OpenNsfwParameters(FamilyParameters):
-    """The threshold is the one PhotoPrism calibrated for this model."""
+    """How scores become verdicts."""
 
     threshold: float = 0.327
+    """The one that PhotoPrism calibrated for this model."""
 
 
 class OpenNsfw(PerImageModel):
-    """NSFW scores: one probability, no classes. It takes no text: prompts are left out."""
+    """NSFW scores: one probability, no classes. Prompts are ignored: the model reads no text."""
 
     def __init__(self, context: LoadContext) -> None:
-        """Load the model; the CPU does it in tens of milliseconds, so no GPU is used."""
+        """Load the model, always on the CPU, which takes tens of milliseconds per image."""
         self._threshold = OpenNsfwParameters.model_validate(context.spec.parameters).threshold
         self._classifier = Classifier(intra_op_threads=context.torch_threads or 1)
 
-    def prepare(self, image: Image.Image) -> Any:  # noqa: ANN401 - numpy array (224, 224, 3)
-        """Return the image as the network was trained: squashed, JPEG round trip, BGR."""
+    def prepare(self, image: Image.Image) -> Any:  # noqa: ANN401 - a numpy array
+        """Return the image as (224, 224, 3), float32.
+
+        As in training: resized to a square, a JPEG round trip, centre crop, BGR, mean subtracted.
+        """
         return preprocess(image)
 
     def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
-        """Score each image."""
+        """Score each image; all are (224, 224, 3), float32."""
         del instructions
         return [self._answer(float(x)) for x in self._classifier.score_array(np.stack(images))]
 

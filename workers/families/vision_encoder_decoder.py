@@ -1,4 +1,4 @@
-"""Image encoder with a text decoder: vit-gpt2 and its like."""
+"""Models of an image encoder and a text decoder, such as vit-gpt2."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -19,7 +19,7 @@ from workers.runtime.pretrained import Pretrained, pixels
 
 
 class VisionEncoderDecoder(PerImageModel):
-    """Captions. It takes no text: prompts are left out."""
+    """Captions. Prompts are ignored: the model reads no text."""
 
     CPU_DTYPE: ClassVar[DtypeName] = "int8"
 
@@ -27,20 +27,20 @@ class VisionEncoderDecoder(PerImageModel):
         """Load encoder, decoder, tokenizer and image processor."""
         self._defaults = GenerationParameters.model_validate(context.spec.parameters)
         self._pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
-        self._images = self._pretrained.part(AutoImageProcessor)
-        self._tokenizer = self._pretrained.part(AutoTokenizer)
+        self._image_processor = self._pretrained.processor(AutoImageProcessor)
+        self._tokenizer = self._pretrained.processor(AutoTokenizer)
         self._model = self._pretrained.model(BeamsShareImages)
         self._model.decoder.set_attn_implementation(SHARED)
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return the image as (3, height, width)."""
-        return pixels(self._images, image)
+        """Return the image as (3, height, width), float32."""
+        return pixels(self._image_processor, image)
 
     @torch.inference_mode()
     def predict_images(
         self, images: Sequence[torch.Tensor], instructions: Instructions
     ) -> list[Answer]:
-        """Caption each image."""
+        """Caption each image; all are (3, height, width), float32."""
         generation.seed(instructions.options)
         tokens = self._model.generate(
             self._pretrained.batch(list(images)),

@@ -1,1 +1,1 @@
-"""What runs in the model process around a family, and the protocol of its pipe."""
+"""The model process around a family: its main loop, its pipe's protocol, memory and weights."""

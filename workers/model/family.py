@@ -1,4 +1,4 @@
-"""What a model family offers, and how one is loaded."""
+"""The interface of a model family, and how a model is loaded."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -15,49 +15,53 @@ from shared.model_spec import ModelSpec
 from shared.tasks.registry import Task, find_task
 
 Answer = Mapping[Task, Any]
-"""What a model says of one image, by task; what was not asked for may be there too."""
+"""A model's answers for one image, by task; tasks that were not requested may be included."""
 
 
 class LoadError(Exception):
-    """The model cannot be loaded; the message tells the operator what to do."""
+    """The model cannot be loaded; the message tells an operator what to do."""
 
 
 class LoadContext(NamedTuple):
-    """All that a family needs to load a model."""
+    """Everything that a family needs to load a model."""
 
     spec: ModelSpec
     folder: Path | None
     """Folder of the weights; ``None`` when they come with a Python package."""
     device: str
     torch_threads: int
-    """CPU threads; 0 leaves it to the library."""
+    """CPU threads; 0: the library decides."""
 
 
 class FamilyParameters(BaseModel):
-    """Base of a family's parameters in the catalogue; an unknown one is an error."""
+    """Base of the ``parameters`` of a family's catalogue rows; unknown ones are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PreparedJob(NamedTuple):
-    """A job whose images are ready for the model."""
+    """A job whose images are model inputs."""
 
     images: Sequence[Any]
-    """What :meth:`VisionModel.prepare` made of each image, in order."""
+    """The return value of :meth:`VisionModel.prepare` for each image, in order."""
     instructions: Instructions
 
 
 class VisionModel(Protocol):
-    """A loaded model. The constructor takes a :class:`LoadContext` and loads; the rest serves.
+    """A loaded model: the constructor takes a :class:`LoadContext` and loads it.
 
-    Families say in their docstring what they do with a prompt.
+    The docstring of each family says what it does with a prompt.
     """
 
     def __init__(self, context: LoadContext) -> None:
-        """Load the model; raises :class:`LoadError` with advice where it can give some."""
+        """Load the model.
+
+        Raises:
+            LoadError: the cause is known, and the message gives advice.
+        """
 
     def prepare(self, image: Image.Image) -> Any:  # noqa: ANN401 - the family's own input
-        """Make one upright RGB image ready for :meth:`predict`, on the CPU."""
+        """Turn one upright RGB image into an input of :meth:`predict`, on the CPU."""
 
     def predict(self, jobs: Sequence[PreparedJob], max_images: int) -> list[Result]:
         """Answer each job, in order.
@@ -65,22 +69,22 @@ class VisionModel(Protocol):
         Args:
             jobs: a batch, whose jobs have equal instructions.
             max_images: most images that the device should get at once. Only a batch of a single
-                job has more; families may split it.
+                job may have more; the family may split it.
         """
 
 
 class PerImageModel(ABC):
-    """Base of families that look at each image by itself; a job of many images is split."""
+    """Base of families that answer for each image by itself; large jobs are split."""
 
     @abstractmethod
     def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
-        """Answer for each prepared image, in order, what ``instructions.tasks`` names."""
+        """Answer the tasks of ``instructions`` for each prepared image, in order."""
 
     def predict(self, jobs: Sequence[PreparedJob], max_images: int) -> list[Result]:
         """Answer each job: see :meth:`VisionModel.predict`.
 
         Raises:
-            RuntimeError: there are more or fewer answers than images.
+            RuntimeError: the number of answers differs from the number of images.
         """
         instructions = jobs[0].instructions
         images = [image for job in jobs for image in job.images]
@@ -95,7 +99,7 @@ class PerImageModel(ABC):
 
 
 def combine(answers: Sequence[Answer], tasks: Sequence[Task]) -> Result:
-    """Combine the answers for a job's images, in order, into its result, as each task has it."""
+    """Combine the answers for a job's images, in order, into its result, each task in its way."""
     combined = {
         task: find_task(task).combine([answer.get(task) for answer in answers]) for task in tasks
     }
@@ -108,7 +112,7 @@ def load_model(
     """Import the family of ``spec`` and load the model.
 
     Raises:
-        LoadError: with advice; any other exception is a fault of the weights or a bug.
+        LoadError: the cause is known. Any other exception is a fault of the weights or a bug.
     """
     module, _, name = FAMILIES[spec.family].target.partition(":")
     family: type[VisionModel] = getattr(importlib.import_module(module), name)

@@ -1,10 +1,10 @@
-"""The model process: loads one model, answers batches until its pipe closes.
+"""The model process: loads one model and answers batches until its pipe closes.
 
-CUDA, torch and untrusted image decoding live here and nowhere else. Spawned children import this
-module first, so that it imports neither Celery nor torch at the top.
+CUDA, torch and the decoding of untrusted images are confined to this process. A spawned child
+imports this module first, which therefore imports neither Celery nor torch at its top level.
 
 Two threads: one reads commands and prepares images, so that decoding overlaps with the running
-batch; the main one runs the model.
+batch; the main thread runs the model.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 import structlog
 from PIL import Image
 
-from shared.allocator import keep_freed
+from shared.allocator import retain_freed_memory
 from shared.errors import VisionError
 from shared.images import decode_rgb
 from shared.log import configure_logging
@@ -44,23 +44,24 @@ from workers.model.weights import ensure_weights
 
 log = structlog.get_logger(__name__)
 
+MODEL_FAILED = JobError(error="ModelFailed", message="The model failed on this request.")
+MAX_REASON_CHARS = 500
 _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
 _WARM_UP_SIDE_PX = 224
-FAILED = JobError(error="ModelFailed", message="The model failed on this request.")
 
 Prepared = list[object] | JobError
-"""The inputs of a job's images as the family made them, or why there are none."""
+"""The model inputs of a job's images, or the reason why there are none."""
 
 
 def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
-    """Load the model, say so, and answer batches; the process ends when the pipe closes."""
-    _outlive_nobody()
+    """Load the model, report it, and answer batches; the process ends when the pipe closes."""
+    _end_with_parent()
     configure_logging(settings, "model", model=spec.name)
-    keep_freed()
+    retain_freed_memory()
     try:
         model = _load(pipe, settings, spec)
-    except Exception as err:  # whatever it is, it is the reason that operators see
+    except Exception as err:  # operators see its text as the reason of the failure
         log.exception("load failed")
         reason = str(err) if isinstance(err, LoadError) else f"{type(err).__name__}: {err}"
         if memory.is_out_of_memory(err):
@@ -68,21 +69,21 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
         send(pipe, StateReport(state=WorkerState.FAILED, reason=_one_line(reason)))
         return
     send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure()))
-    Server(pipe, model).serve()
+    ModelServer(pipe, model).serve()
 
 
-class Server:
-    """Reads commands, prepares jobs beside the running batch, runs batches."""
+class ModelServer:
+    """Reads commands, prepares jobs while a batch runs, and runs batches."""
 
     def __init__(self, pipe: Connection, model: VisionModel) -> None:
         self._pipe, self._model = pipe, model
         self._prepared: dict[str, Future[Prepared]] = {}
         self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
-        # One thread: the order of arrival is the order of need, and the other cores are the model's
+        # One thread, as jobs are needed in the order they arrive; other cores are for the model.
         self._preparer = ThreadPoolExecutor(1, thread_name_prefix="prepare")
 
     def serve(self) -> None:
-        """Serve for ever; the reader ends the process when the parent is gone."""
+        """Run batches for ever; the reading thread ends the process when the parent is gone."""
         threading.Thread(target=self._read, name="reader", daemon=True).start()
         while True:
             run = self._runs.get()
@@ -107,14 +108,15 @@ class Server:
 
 
 def prepare(model: VisionModel, images: Sequence[bytes]) -> Prepared:
-    """Decode the images of a job and make them ready for the model."""
+    """Decode the images of a job and turn them into model inputs."""
+    # Step 6: decode and prepare.
     try:
         return [model.prepare(decode_rgb(image)) for image in images]
     except VisionError as err:
         return JobError(error=type(err).__name__, message=err.message)
     except Exception:
         log.exception("prepare failed")
-        return FAILED
+        return MODEL_FAILED
 
 
 def run_batch(
@@ -122,8 +124,8 @@ def run_batch(
 ) -> BatchReport:
     """Run the model once over all jobs that could be prepared.
 
-    A job that could not be prepared fails alone; when the model raises, all others fail. One
-    outcome per job, in order, unless the report names a fault of the process.
+    A job that could not be prepared fails alone; when the model raises, all others fail. The report
+    has one outcome per job, in order, unless it names a fault of the process.
     """
     ready = [PreparedJob(job, instructions) for job in jobs if not isinstance(job, JobError)]
     images = sum(len(job.images) for job in ready)
@@ -132,14 +134,14 @@ def run_batch(
     fault = ""
     if ready:
         try:
-            results += model.predict(ready, max_images)
+            results += model.predict(ready, max_images)  # Step 6: predict.
             if len(results) != len(ready):
                 msg = f"{len(results)} results for {len(ready)} jobs"
-                raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of the model
+                raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of a model
         except Exception as err:
             log.exception("predict failed", images=images)
             fault = _fault(err)
-            results = [FAILED] * len(ready)
+            results = [MODEL_FAILED] * len(ready)
     answered = iter(results)
     outcomes = (
         () if fault else tuple(job if isinstance(job, JobError) else next(answered) for job in jobs)
@@ -163,13 +165,13 @@ def _fault(err: Exception) -> str:
 
 
 def _load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
-    def downloading(progress: str) -> None:
+    def report_download(progress: str) -> None:
         send(pipe, StateReport(state=WorkerState.DOWNLOADING, reason=progress))
 
-    folder = ensure_weights(spec, settings.models_dir, downloading) if spec.source else None
+    folder = ensure_weights(spec, settings.models_dir, report_download) if spec.source else None
     send(pipe, StateReport(state=WorkerState.LOADING))
     model = load_model(spec, folder, settings.device, settings.torch_threads)
-    # The first call pages weights in and compiles kernels; nobody should wait for that.
+    # The first call pages weights in and compiles kernels: no request should wait for that.
     blank = Image.new("RGB", (_WARM_UP_SIDE_PX, _WARM_UP_SIDE_PX), "grey")
     model.predict(
         [PreparedJob([model.prepare(blank)], Instructions(tasks=spec.tasks))], max_images=1
@@ -177,10 +179,10 @@ def _load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
     return model
 
 
-def _outlive_nobody() -> None:
-    """Die with the parent, and leave it to the parent to decide on Ctrl-C and SIGTERM.
+def _end_with_parent() -> None:
+    """Have the kernel kill this process with its parent; ignore Ctrl-C and SIGTERM, the parent's.
 
-    A parent that died before this line is noticed too: its end of the pipe is closed.
+    A parent that died before this call is noticed all the same: its end of the pipe is closed.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -188,4 +190,4 @@ def _outlive_nobody() -> None:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:500]
+    return " ".join(text.split())[:MAX_REASON_CHARS]

@@ -1,4 +1,4 @@
-"""Memory of a model process, and errors that mean it ran out; works with and without torch."""
+"""Memory of a model process, and errors that mean it ran out; works without torch, too."""
 
 import gc
 import sys
@@ -9,20 +9,20 @@ import psutil
 from pydantic import BaseModel
 
 CGROUP = Path("/sys/fs/cgroup")
-"""Where the kernel shows a container its own limits."""
+"""Where the kernel shows a container its own limits: of cgroup v2 here, of v1 below ``memory``."""
 
 
 class Memory(BaseModel):
-    """Bytes in use by this process and bytes free, both on the device where the model is."""
+    """Bytes that this process uses and bytes free, both on the model's device."""
 
     used: int = 0
     free: int = 0
     resident: int = 0
-    """Of the host; the same as ``used`` on the CPU."""
+    """Bytes of host memory in use; the same as ``used`` on the CPU."""
 
 
 def measure() -> Memory:
-    """Measure the GPU's memory if this process uses one, else its resident memory."""
+    """Return the memory of the GPU if this process uses one, else of the host."""
     cuda, resident = _cuda(), psutil.Process().memory_info().rss
     if cuda is not None:
         free = cuda.mem_get_info()[0]
@@ -32,7 +32,7 @@ def measure() -> Memory:
 
 
 def container_free(cgroup: Path = CGROUP) -> int:
-    """Return the bytes left under this container's own limit; without one, more than there are."""
+    """Return the bytes left below this container's limit; ``sys.maxsize`` when it has none."""
     for folder, limit, usage, cache in (
         (cgroup, "memory.max", "memory.current", "inactive_file"),
         (
@@ -45,7 +45,7 @@ def container_free(cgroup: Path = CGROUP) -> int:
         try:
             most = int((folder / limit).read_text())
             stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            # The cache of files that nobody reads now is given up before anything is killed.
+            # The kernel reclaims the inactive file cache before it kills anything.
             return max(0, most - int((folder / usage).read_text()) + int(stat[cache]))
         except (OSError, ValueError, KeyError):  # no such hierarchy, or "max": no limit
             continue
@@ -53,7 +53,7 @@ def container_free(cgroup: Path = CGROUP) -> int:
 
 
 def release() -> None:
-    """Give back what can be given back, after memory ran out."""
+    """Release all memory that can be released, after it ran out."""
     gc.collect()
     cuda = _cuda()
     if cuda is not None:
@@ -61,12 +61,12 @@ def release() -> None:
 
 
 def is_out_of_memory(err: BaseException) -> bool:
-    """Say whether an error means that memory ran out."""
+    """Return whether an error means that memory ran out."""
     return isinstance(err, MemoryError) or type(err).__name__ == "OutOfMemoryError"
 
 
 def is_device_fault(err: BaseException) -> bool:
-    """Say whether an error has made the GPU unusable for this process (a "sticky" CUDA error)."""
+    """Return whether an error leaves the GPU unusable for this process (a "sticky" CUDA error)."""
     return type(err).__name__ == "AcceleratorError" or "CUDA error" in str(err)
 
 

@@ -1,6 +1,7 @@
-"""What crosses the pipe between a worker and its model process: JSON and raw image bytes.
+"""Messages on the pipe between a worker and its model process: JSON and raw image bytes.
 
-No pickle: the model process reads what clients sent, and must not be able to hand objects back.
+No pickle: the model process decodes untrusted images, and must not be able to send the worker
+objects that run code.
 
 Parent to child: ``Prepare`` (followed by the images, one frame each), ``Run``, ``Forget``.
 Child to parent: ``StateReport`` while it loads, then one ``BatchReport`` for each ``Run``.
@@ -18,7 +19,7 @@ from workers.model.memory import Memory
 
 
 class Prepare(BaseModel):
-    """Decode and prepare the images of a job now; it will be run soon."""
+    """Decode and prepare the images of a job, which will be run soon."""
 
     kind: Literal["prepare"] = "prepare"
     job: str
@@ -31,7 +32,7 @@ class Run(BaseModel):
     kind: Literal["run"] = "run"
     jobs: tuple[str, ...]
     instructions: Instructions
-    max_images: int = Field(description="most images to give to the model at once")
+    max_images: int = Field(description="most images that the model gets at once")
 
 
 class Forget(BaseModel):
@@ -42,7 +43,7 @@ class Forget(BaseModel):
 
 
 class StateReport(BaseModel):
-    """State of the process while it loads."""
+    """State of a process that loads its model."""
 
     kind: Literal["state"] = "state"
     state: WorkerState
@@ -51,14 +52,14 @@ class StateReport(BaseModel):
 
 
 class JobError(BaseModel):
-    """Name of a class of :mod:`shared.errors`, and its sentence."""
+    """Why a job failed: the name of a class in :mod:`shared.errors`, and its message."""
 
     error: str
     message: str
 
 
 class BatchReport(BaseModel):
-    """What came of a batch: one outcome per job, in order, or a fault that concerns them all."""
+    """Outcome of a batch: one per job, in order, or a fault that concerns all jobs."""
 
     kind: Literal["batch"] = "batch"
     outcomes: tuple[Result | JobError, ...] = ()
@@ -75,19 +76,27 @@ _report: TypeAdapter[Report] = TypeAdapter(Report)
 
 
 def send(pipe: Connection, message: BaseModel, images: Sequence[bytes] = ()) -> None:
-    """Send a message, and the images that belong to it."""
+    """Send a message, followed by its images."""
     pipe.send_bytes(message.model_dump_json().encode())
     for image in images:
         pipe.send_bytes(image)
 
 
 def receive_command(pipe: Connection) -> tuple[Prepare | Run | Forget, list[bytes]]:
-    """Wait for a command and its images; raises ``EOFError`` when the parent is gone."""
+    """Wait for a command and its images.
+
+    Raises:
+        EOFError: the parent is gone.
+    """
     command = _model_command.validate_json(pipe.recv_bytes())
     count = command.images if isinstance(command, Prepare) else 0
     return command, [pipe.recv_bytes() for _ in range(count)]
 
 
 def receive_report(pipe: Connection) -> StateReport | BatchReport:
-    """Wait for a report; raises ``EOFError`` when the child is gone."""
+    """Wait for a report.
+
+    Raises:
+        EOFError: the child is gone.
+    """
     return _report.validate_json(pipe.recv_bytes())

@@ -1,7 +1,7 @@
-"""Weights on disk: find them, or fetch them from the hub so that no half model is ever left.
+"""Weights on disk: find them, or fetch them from the hub without ever leaving half a model.
 
-Files are fetched into ``<folder>.partial`` beside the folder and renamed when all are there. After
-an interruption those that are complete are kept; the hub's client begins the others anew.
+Files are fetched into ``<folder>.partial`` beside the folder, which is renamed when it is complete.
+After an interruption complete files are kept; the hub's client fetches the others from the start.
 """
 
 import json
@@ -22,31 +22,32 @@ from workers.model.family import LoadError
 
 log = structlog.get_logger(__name__)
 
-# Best first. ``.bin`` files are pickles: transformers loads them with ``weights_only``.
 WEIGHT_PATTERNS = ("model.safetensors", "model-*.safetensors", "pytorch_model*.bin")
+"""Best first. ``.bin`` files are pickles: transformers loads them with ``weights_only``."""
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 OTHER_PATTERNS = ("*.json", "*.txt", "*.model", "LICENSE*", "README.md")
-REPORT_S = 2.0
 UNFINISHED = "*.incomplete"
-"""What the hub's client calls files that it is fetching, below ``.cache`` in its folder."""
+"""Files that the hub's client is fetching; it has them below ``.cache`` in its folder."""
+REPORT_S = 2.0
+"""Interval of progress reports."""
 
-# Plain HTTP alone: that is the way that tests take, and it writes nowhere but into the folder; Xet
-# has a cache in the home directory. Read when huggingface_hub is first imported, by whomever.
+# Plain HTTP only: tests can serve it, and it writes to no place but the folder, while Xet has a
+# cache in the home directory. Set here because huggingface_hub reads it when it is first imported.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
 
 def ensure_weights(spec: ModelSpec, models_dir: Path, report: Callable[[str], None]) -> Path:
-    """Return the folder with the model's weights, after fetching them if they are not there.
+    """Return the folder with the model's weights, after fetching them if they are missing.
 
-    Several workers may ask at once: one fetches, the others wait for it.
+    Several workers may call this at once: one fetches, the others wait for it.
 
     Args:
         spec: model with a ``source`` on the hub.
-        models_dir: where folders of weights are; made if need be.
-        report: called with the progress, for a person.
+        models_dir: parent of the folders of weights; created if it is missing.
+        report: called with the progress as text for a person.
 
     Raises:
-        LoadError: nothing can be fetched; the message says what to do.
+        LoadError: the weights cannot be fetched; the message says what to do.
     """
     import httpx2
 
@@ -67,7 +68,7 @@ def ensure_weights(spec: ModelSpec, models_dir: Path, report: Callable[[str], No
 
 
 def is_complete(folder: Path) -> bool:
-    """Say whether the folder holds a configuration and all its weight files."""
+    """Return whether the folder holds a configuration and all weight files."""
     if not (folder / "config.json").is_file():
         return False
     if any((folder / name).is_file() for name in ("model.safetensors", "pytorch_model.bin")):
@@ -84,7 +85,7 @@ def _has_shards(index: Path) -> bool:
 
 
 def wanted_files(names: Iterable[str]) -> list[str]:
-    """Choose what to fetch of a repository: texts, and weights in the best format it has."""
+    """Choose the files of a repository to fetch: text files, and weights in the best format."""
     names = [name for name in names if "/" not in name]
     chosen = [name for name in names if any(fnmatch(name, pattern) for pattern in OTHER_PATTERNS)]
     for pattern in (WEIGHT_PATTERNS[:2], WEIGHT_PATTERNS[2:]):
@@ -99,15 +100,15 @@ def _fetch(spec: ModelSpec, folder: Path, report: Callable[[str], None]) -> None
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    disable_progress_bars()  # our own lines also reach the heartbeat, and suit a log
+    disable_progress_bars()  # our own reports suit a log, and reach the heartbeat as well
     source = spec.source or ""
     partial = folder.with_name(f"{folder.name}.partial")
     report(f"asking for {source}")
-    # A fetch that was killed left them. Their names are made up anew each time, so that nobody ever
-    # goes on with one (https://github.com/huggingface/huggingface_hub/issues/4196); and nobody else
-    # is fetching, since we hold the lock.
-    for left_over in (partial / ".cache").rglob(UNFINISHED):
-        left_over.unlink()
+    # Left by a fetch that was killed. The hub's client never resumes them, as it chooses new names
+    # each time (https://github.com/huggingface/huggingface_hub/issues/4196), and nobody else is
+    # fetching while we hold the lock.
+    for leftover in (partial / ".cache").rglob(UNFINISHED):
+        leftover.unlink()
     try:
         info = huggingface_hub.HfApi().model_info(
             source, revision=spec.revision, files_metadata=True
@@ -126,9 +127,9 @@ def _fetch(spec: ModelSpec, folder: Path, report: Callable[[str], None]) -> None
         raise LoadError(f"The hub refused {spec.source}: {err}") from err
     if not is_complete(partial):
         raise LoadError(f"{spec.source} holds no weights in a format known here.")
-    shutil.rmtree(partial / ".cache", ignore_errors=True)  # the hub client's notes
-    if folder.exists():  # with files missing, or made by somebody's mount
-        for path in sorted(partial.iterdir(), key=_is_weights):  # last what makes it complete
+    shutil.rmtree(partial / ".cache", ignore_errors=True)  # metadata of the hub's client
+    if folder.exists():  # incomplete, or created by a container's mount
+        for path in sorted(partial.iterdir(), key=_is_weights):  # weights last: they complete it
             path.replace(folder / path.name)
         partial.rmdir()
     else:
@@ -141,7 +142,7 @@ def _is_weights(path: Path) -> bool:
 
 
 class _Progress:
-    """Reports and logs how much of a download is on disk, every few seconds."""
+    """Reports and logs every :data:`REPORT_S` how much of a download is on disk."""
 
     def __init__(
         self,
@@ -164,12 +165,12 @@ class _Progress:
     def _run(self) -> None:
         while not self._stop.wait(REPORT_S):
             total = sum(self._sizes.values())
-            begun = (self._folder / ".cache").rglob(UNFINISHED)
-            files = [*begun, *(self._folder / name for name in self._sizes)]
-            # A file of an older revision may be there and larger.
+            unfinished = (self._folder / ".cache").rglob(UNFINISHED)
+            files = [*unfinished, *(self._folder / name for name in self._sizes)]
+            # A larger file of an older revision may be there: never report more than 100 %.
             done = min(sum(map(_size, files)), total)
-            share = f"{100 * done / total:.0f} % " if total else ""
-            text = f"{share}({done / MEGA:.0f} of {total / MEGA:.0f} MB) of {self._spec.source}"
+            percent = f"{100 * done / total:.0f} % " if total else ""
+            text = f"{percent}({done / MEGA:.0f} of {total / MEGA:.0f} MB) of {self._spec.source}"
             log.info("downloading", model=self._spec.name, progress=text)
             self._report(text)
 
@@ -182,7 +183,7 @@ def _size(path: Path) -> int:
 
 
 def _fetch_ahead(argv: list[str]) -> None:
-    """``python -m workers.model.weights MODEL…``: fetch weights before a worker needs them."""
+    """``python -m workers.model.weights [MODEL…]``: fetch weights before a worker needs them."""
     import sys
 
     from shared.catalog import Catalog
@@ -200,7 +201,7 @@ def _fetch_ahead(argv: list[str]) -> None:
                 folder: Any = ensure_weights(spec, settings.models_dir, lambda _: None)
             else:
                 folder = "a Python package"
-            log.info("weights are there", model=spec.name, folder=str(folder))
+            log.info("weights are available", model=spec.name, folder=str(folder))
     except (LoadError, NotOffered, ValueError) as err:
         sys.exit(str(err))
 

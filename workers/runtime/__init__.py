@@ -1,1 +1,1 @@
-"""What families share: device, dtype, quantisation, generation, classes. Home of torch."""
+"""Code that families have in common: device, dtype, quantisation, generation, classes."""

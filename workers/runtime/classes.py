@@ -1,4 +1,4 @@
-"""From class probabilities to answers: labels, a caption made of them, an NSFW verdict."""
+"""From class probabilities to answers: labels, a caption composed of them, an NSFW verdict."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from workers.runtime.imagenet import ImageNetClass
 
 SAFE_CLASSES = frozenset({"Neutral", "Drawing"})
 NSFW_CLASSES = SAFE_CLASSES | {"Hentai", "Porn", "Sexy"}
-SURE = 0.5
-"""From here on one class, or the sum of a category, is taken as seen."""
-MOST_CAPTION_LABELS = 3
+CERTAIN = 0.5
+"""Probability from which one class, or the sum of a category, is taken as seen."""
+MAX_CAPTION_LABELS = 3
 
 
 class LabelParameters(FamilyParameters):
-    """How labels are chosen."""
+    """How labels are chosen: confidences are from 0 to 1."""
 
     min_confidence: float = 0.2
     most_labels: int = 8
@@ -29,10 +29,11 @@ def labels_from_classes(
 ) -> tuple[Label, ...]:
     """Choose labels from the probabilities of all classes, most confident first.
 
-    Similar classes share the probability of one thing (tiger cat, Egyptian cat, tabby cat): when
-    the classes of a category are sure together but none is alone, the most special such category
-    is a label too.
-    Topicality is the confidence relative to the best label's.
+    The probability of one object is spread over similar classes (tiger cat, Egyptian cat, tabby
+    cat). Where the classes of a category are certain together but none of them is alone, the most
+    specific such category becomes a label too.
+
+    Topicality is the confidence relative to that of the best label.
     """
     found = {
         row.name.casefold(): Label(
@@ -41,17 +42,17 @@ def labels_from_classes(
             confidence=clamp01(probability),
             categories=row.categories,
         )
-        # Ascending: of two classes with the same name the surer one stays.
+        # Ascending: of classes with the same name the most probable one stays.
         for probability, row in sorted(
             zip(probabilities, classes, strict=True), key=lambda pair: pair[0]
         )
         if probability >= rules.min_confidence
     }
     covered = {
-        word for label in found.values() if label.confidence >= SURE for word in label.categories
+        word for label in found.values() if label.confidence >= CERTAIN for word in label.categories
     }
     for (name, *above), total in _category_sums(probabilities, classes):
-        if total >= SURE and name not in covered:  # a class may have the category's name
+        if total >= CERTAIN and name not in covered:  # a class may have the category's name
             found[name.casefold()] = Label(
                 name=name, confidence=clamp01(total), categories=tuple(above)
             )
@@ -66,10 +67,10 @@ def labels_from_classes(
 def _category_sums(
     probabilities: Sequence[float], classes: Sequence[ImageNetClass]
 ) -> list[tuple[tuple[str, ...], float]]:
-    """Return each category with those above it, and its classes' sum; the most special first."""
+    """Return each category with those above it, and the sum of its classes; most specific first."""
     sums: dict[str, float] = defaultdict(float)
     chains: dict[str, tuple[str, ...]] = {}
-    # Descending: where classes put a category under different ones, the surest is followed.
+    # Descending: where classes disagree on what is above a category, the most probable one counts.
     for probability, row in sorted(
         zip(probabilities, classes, strict=True), key=lambda pair: -pair[0]
     ):
@@ -82,16 +83,16 @@ def _category_sums(
 
 
 def caption_from_labels(labels: Sequence[Label]) -> Caption:
-    """Put a caption together from labels, and say so in ``composed_from``.
+    """Compose a caption from labels, and state so in ``composed_from``.
 
-    Labels that only compete for what another one names already are left out: of the classes in a
-    category the surest stands for all, or the category itself. No labels, no text.
+    Labels for the same object are left out: of the classes in a category only the most confident
+    one is named, or the category itself. Without labels the text is empty.
     """
     named: list[str] = []
     covered: set[str] = set()
-    for label in labels[: 2 * MOST_CAPTION_LABELS]:
+    for label in labels[: 2 * MAX_CAPTION_LABELS]:
         kin = {label.name.casefold(), *(word.casefold() for word in label.categories[:1])}
-        if not kin & covered and len(named) < MOST_CAPTION_LABELS:
+        if not kin & covered and len(named) < MAX_CAPTION_LABELS:
             named.append(label.name)
         covered |= kin
     text = " and ".join((", ".join(named[:-1]), named[-1])) if len(named) > 1 else "".join(named)
@@ -104,13 +105,13 @@ def nsfw_from_classes(
     meaning: Mapping[str, str],
     threshold: float,
 ) -> Nsfw:
-    """Make a verdict of class probabilities.
+    """Turn class probabilities into a verdict.
 
     Args:
         probabilities: of the model's classes.
         names: the model's class names, in the same order.
-        meaning: which of PhotoPrism's classes each of them stands for.
-        threshold: scores from here on are unsafe.
+        meaning: the model's class name → one of :data:`NSFW_CLASSES`, which are PhotoPrism's.
+        threshold: lowest score that is unsafe.
     """
     scores: dict[str, float] = defaultdict(float)
     for probability, name in zip(probabilities, names, strict=True):

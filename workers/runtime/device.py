@@ -1,4 +1,4 @@
-"""Pick a device and a dtype, and check what was loaded."""
+"""Choose a device and a dtype, and check loaded weights."""
 
 from typing import Literal
 
@@ -8,13 +8,14 @@ from workers.model.family import LoadContext, LoadError
 from workers.runtime.quantization import can_quantise
 
 DtypeName = Literal["float32", "bfloat16", "float16", "int8"]
+_CPU = torch.device("cpu")
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``auto`` is the best there is.
+    """Return the device called ``name``; ``auto`` is the accelerator, else the CPU.
 
     Raises:
-        LoadError: it is not there.
+        LoadError: the device does not exist here.
     """
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator()
@@ -30,13 +31,14 @@ def pick_device(name: str) -> torch.device:
 def pick_dtype(
     name: DtypeName | Literal["auto"], device: torch.device, on_cpu: DtypeName
 ) -> DtypeName:
-    """Return the dtype to run in.
+    """Return the dtype of a model.
 
-    ``auto`` is bfloat16 on GPUs that have it, else float16; on the CPU it is ``on_cpu``, which the
-    family has measured, where this processor can do it.
+    ``auto`` is bfloat16 on CUDA GPUs that support it, and float16 on others. On the CPU it is
+    ``on_cpu``, which was fastest when measured, if the processor supports it. Otherwise it is
+    float32.
 
     Raises:
-        LoadError: int8 is asked for where it cannot be had.
+        LoadError: int8 is requested but not available.
     """
     if name == "auto":
         if device.type == "cuda":
@@ -52,23 +54,24 @@ def pick_dtype(
 
 
 def float_type(dtype: DtypeName) -> torch.dtype:
-    """Return what activations are in."""
+    """Return the dtype of activations: float32 for int8 weights."""
     chosen: torch.dtype = getattr(torch, "float32" if dtype == "int8" else dtype)
     return chosen
 
 
 def set_threads(context: LoadContext, default: int = 0) -> None:
-    """Set torch's CPU threads for this process; 0 leaves them to torch."""
+    """Set the number of torch's CPU threads in this process; 0: torch decides."""
     threads = context.torch_threads or default
     if threads:
         torch.set_num_threads(threads)
 
 
 def check_materialised(model: torch.nn.Module) -> None:
-    """Refuse a model with weights that were never read.
+    """Check that all weights were read from a file.
 
-    transformers 5 leaves tied weights on ``meta`` when loads race; such a model answers nonsense.
-    https://github.com/huggingface/transformers/pull/44940 would mend it.
+    When models are loaded in several threads at once, transformers 5 may leave tied weights on the
+    device ``meta``; such a model answers nonsense. A fix has been proposed:
+    https://github.com/huggingface/transformers/pull/44940
 
     Raises:
         LoadError: a parameter or buffer holds no data.
@@ -76,6 +79,3 @@ def check_materialised(model: torch.nn.Module) -> None:
     missing = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
     if missing:
         raise LoadError(f"Weights are missing: {', '.join(missing[:3])}. Delete and fetch again.")
-
-
-_CPU = torch.device("cpu")

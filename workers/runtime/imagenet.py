@@ -1,4 +1,4 @@
-"""The 1000 ImageNet classes under names that people use, with categories."""
+"""The 1000 classes of ImageNet-1k under names that people use, with categories."""
 
 import json
 from functools import lru_cache
@@ -9,7 +9,7 @@ DATA = Path(__file__).parent / "data" / "imagenet_labels.json"
 
 
 class ImageNetClass(NamedTuple):
-    """One class: a name, categories from special to general, and PhotoPrism's priority."""
+    """One class: its name, categories from specific to general, and priority in PhotoPrism."""
 
     name: str
     categories: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What the families of transformers share: loading from a folder, device and dtype."""
+"""Loading for all families of transformers: a checkpoint folder, a device and a dtype."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -22,31 +22,31 @@ from workers.runtime.device import (
 from workers.runtime.quantization import quantise
 
 log = structlog.get_logger(__name__)
-UNUSED = ("pooler", "position_ids")
-"""Weights that published checkpoints lack and that no answer here depends on."""
+UNUSED_WEIGHTS = ("pooler", "position_ids")
+"""Parts of names of weights that published checkpoints lack, and that no answer depends on."""
 
 
 class PretrainedParameters(FamilyParameters):
-    """Parameters of every family of transformers."""
+    """Parameters that all families of transformers have."""
 
     dtype: DtypeName | Literal["auto"] = "auto"
 
 
 class Pretrained:
-    """A checkpoint folder that is being loaded: where to, and in which dtype."""
+    """A checkpoint folder, with the device and the dtype that its model gets."""
 
     def __init__(
         self, context: LoadContext, wanted: PretrainedParameters, on_cpu: DtypeName = "float32"
     ) -> None:
-        """Prepare torch and transformers.
+        """Choose device and dtype, and configure torch and transformers.
 
         Args:
             context: what to load.
-            wanted: says in which dtype.
-            on_cpu: the dtype that measured best for this family on the CPU.
+            wanted: the family's parameters, with the configured dtype.
+            on_cpu: the dtype that was fastest for this family on the CPU when measured.
 
         Raises:
-            LoadError: there is no folder, or the device or the dtype is not there.
+            LoadError: the row names no source, or the device or dtype is not available.
         """
         if context.folder is None:
             raise LoadError(
@@ -61,35 +61,37 @@ class Pretrained:
         quiet.disable_progress_bar()
 
     def model(self, loader: Any) -> Any:  # noqa: ANN401 - transformers' classes are not typed
-        """Load the weights with a class of transformers, ready for inference on the device.
+        """Load the model with a class of transformers, ready for inference on the device.
 
         Raises:
-            LoadError: a package is missing, or weights are.
+            LoadError: a package or weights are missing.
         """
         try:
             model, report = loader.from_pretrained(
                 self.folder,
-                # A file that is read in its own dtype is mapped into memory and not copied.
+                # In its own dtype a file is mapped into memory instead of copied.
                 dtype="auto" if self.dtype == "int8" else self.dtype,
                 local_files_only=True,
                 output_loading_info=True,
             )
         except ImportError as err:
             raise LoadError(_missing_package(err)) from err
-        # transformers fills what the files lack with random numbers, and only logs it:
+        # transformers initialises missing weights randomly, and only logs a warning:
         # https://github.com/huggingface/transformers/issues/32067
-        missing = sorted(n for n in report["missing_keys"] if not any(u in n for u in UNUSED))
+        names = report["missing_keys"]
+        missing = sorted(n for n in names if not any(part in n for part in UNUSED_WEIGHTS))
         if missing:
             raise LoadError(f"The files lack weights: {', '.join(missing[:3])}. Fetch them again.")
         check_materialised(model)
         if self.dtype == "int8":
             quantise(model)
             for weight in model.parameters():
-                weight.data = weight.data.float().clone()  # so that the file can be unmapped
+                # A copy, so that the file can be unmapped.
+                weight.data = weight.data.float().clone()
         return model.to(self.device).eval()
 
-    def part(self, loader: Any) -> Any:  # noqa: ANN401
-        """Load a tokenizer or processor.
+    def processor(self, loader: Any) -> Any:  # noqa: ANN401
+        """Load a tokenizer or processor with a class of transformers.
 
         Raises:
             LoadError: a package is missing.
@@ -102,23 +104,23 @@ class Pretrained:
             raise LoadError(_missing_package(err)) from err
 
     def batch(self, pixels: list[torch.Tensor]) -> torch.Tensor:
-        """Stack prepared images to (N, 3, height, width) on the device, in the model's dtype."""
+        """Stack inputs (3, height, width) to (N, 3, height, width), on the device, in its dtype."""
         stacked = torch.stack(pixels)
-        if self.device.type == "cuda":  # from pinned memory a copy runs beside the GPU's work
+        if self.device.type == "cuda":  # from pinned memory the copy overlaps with computation
             stacked = stacked.pin_memory()
         return stacked.to(self.device, float_type(self.dtype), non_blocking=True)
 
 
 def pixels(processor: Any, image: Image.Image) -> torch.Tensor:  # noqa: ANN401
-    """Run an image processor on one image; returns (3, height, width), float32."""
-    # Its own resizing copies the large image several times. Afterwards it has nothing to resize.
+    """Run an image processor of transformers on one image; returns (3, height, width), float32."""
+    # Its own resizing copies a large image several times; resized here, it has nothing to resize.
     image = _resize(processor, image)
     values: torch.Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
     return values
 
 
 def _resize(processor: Any, image: Image.Image) -> Image.Image:  # noqa: ANN401
-    """Resize as the processor would, to the last bit, where it resizes like most do."""
+    """Resize exactly as the processor would, where that is known; else return the image."""
     plain = getattr(type(processor), "resize", None) is PilBackend.resize
     if not (plain and processor.do_resize and processor.resample):
         return image

