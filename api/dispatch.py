@@ -104,7 +104,7 @@ class PublishedJob:
             client_gone: returns whether the client has closed the connection.
 
         Raises:
-            ClientGone: it has.
+            ClientGone: the client has closed the connection.
             DeadlineExceeded: there was no result before the deadline.
             VisionError: the worker raised it.
         """

@@ -98,7 +98,7 @@ def read_images(
         client_gone: returns whether the client has closed the connection; called before each fetch.
 
     Raises:
-        ClientGone: it has.
+        ClientGone: the client has closed the connection.
         DeadlineExceeded: the deadline passed before all images were fetched.
         BadRequest: an image is neither base64 nor a URL.
         TooLarge: there are too many images, or one has too many pixels.
