@@ -1,4 +1,4 @@
-"""What the benchmarks share: a client of the stack, calls of a model in this process, timing."""
+"""Tools of all benchmarks: a client of the stack, bare models, timing and tables."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -29,11 +29,11 @@ TIMEOUT_S = 600
 
 
 class Client:
-    """Sends one photo to the stack again and again; each thread has a connection of its own.
+    """Sends the same photo to the stack with every call; each thread has its own connection.
 
-    It runs on the cores that it measures and is no part of the stack, so it does as little as
-    possible: the body is encoded once, and http.client sends it. With requests, which encoded it
-    each time, the client cost as much CPU time as a process of the stack.
+    The client runs on the cores that it measures, so it does as little as possible: the body is
+    encoded once, and ``http.client`` sends it. With the library requests, which encoded the body
+    each time, the client took as much CPU time as a process of the stack.
     """
 
     def __init__(self, base: str, model: str, task: Task) -> None:
@@ -42,31 +42,31 @@ class Client:
         self._local = threading.local()
 
     def __call__(self) -> None:
-        """Ask once; ends the program when the answer is not 200."""
+        """Send one request; end the program when the status is not 200."""
         connection = self._connection()
         try:
-            status, text = self._ask(connection)
-        except ConnectionError:  # idle for long, the API has closed it: the next call connects
+            status, text = self._post(connection)
+        except ConnectionError:  # the API closed an idle connection; request() opens a new one
             connection.close()
-            status, text = self._ask(connection)
+            status, text = self._post(connection)
         if status != HTTPStatus.OK:
             sys.exit(text.decode())
 
     def rate(self, clients: int, count: int) -> float:
-        """Return requests per second of ``clients`` threads that ask ``count`` times together."""
+        """Return the requests per second of ``clients`` threads that send ``count`` in total."""
         barrier = threading.Barrier(clients)
 
         def connect(_: int) -> None:
             connection = self._connection()
             connection.request("GET", "/livez")
             connection.getresponse().read()
-            barrier.wait()  # so that no thread connects for another one
+            barrier.wait()  # or one thread would connect several times, and others never
 
         with ThreadPoolExecutor(clients) as pool:
             list(pool.map(connect, range(clients)))
             return count / seconds(lambda: list(pool.map(lambda _: self(), range(count))))
 
-    def _ask(self, connection: HTTPConnection) -> tuple[int, bytes]:
+    def _post(self, connection: HTTPConnection) -> tuple[int, bytes]:
         connection.request("POST", self._path, self._body, {"Content-Type": "application/json"})
         reply = connection.getresponse()
         return reply.status, reply.read()
@@ -81,9 +81,9 @@ class Client:
 def bare(
     spec: ModelSpec, folder: Path | None, task: Task, torch_threads: int
 ) -> Callable[[int], None]:
-    """Load a model into this process; returns a call for a number of photos.
+    """Load a model into this process; return a function that runs a batch of photos.
 
-    The call goes from the encoded photos to the results, as one batch.
+    It includes all of a model process' work, from the encoded photos to the results.
     """
     retain_freed_memory()
     model = load_model(spec, folder, "cpu", torch_threads)
@@ -96,26 +96,31 @@ def bare(
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Return how long a call takes."""
+    """Return how many seconds a call takes."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
 
 
 def spread(times_s: Sequence[float]) -> str:
-    """Return median and 99th percentile of some seconds, in milliseconds."""
+    """Return the median and the 99th percentile of times in seconds, as text in milliseconds."""
     return f"{1000 * statistics.median(times_s):.1f} / {1000 * percentile(times_s, 99):.1f}"
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Return a percentile."""
+    """Return a percentile, interpolated linearly."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def machine() -> str:
-    """Say when and where this is measured, and how busy others keep it."""
+    """Return a description of this machine, with the time and the load average."""
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} CPU cores "
         f"({platform.machine()}), no GPU, Python {platform.python_version()}, "
         f"load average {os.getloadavg()[0]:.1f}"
     )
+
+
+def print_row(cells: Iterable[object]) -> None:
+    """Print a row of a Markdown table."""
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)

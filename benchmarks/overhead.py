@@ -1,6 +1,6 @@
-"""Measure what the stack adds to a model: in-process against HTTP, queue and worker, in one run.
+"""Measure what the stack adds to a model called in-process: HTTP, queue and worker.
 
-Prints Markdown for ``docs/benchmarks.md``. Both sides are interleaved, for timings are noisy.
+Prints Markdown for ``docs/benchmarks.md``. Both are measured in turns, because timings are noisy.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measuring import Client, bare, machine, seconds, spread
+from benchmarks.measuring import Client, bare, machine, print_row, seconds, spread
 from shared.catalog import Catalog
 from shared.tasks import CAPTION, LABELS, NSFW
 from tests.stack import CATALOG, running_stack
@@ -34,24 +34,24 @@ def main() -> None:
 
 
 def latency_table(base: str, count: int) -> None:
-    """Print one client's latencies: model in this process, and through the stack."""
+    """Print the latencies of one client: with the model in this process, and with the stack."""
     print("| model | in-process p50 / p99 ms | stack p50 / p99 ms | added p50 / p99 ms |")
     print("| --- | --- | --- | --- |")
     catalog = Catalog.load(CATALOG)
     for model, task in CASES:
-        near_call, far_call = bare(catalog.get(model), None, task, 1), Client(base, model, task)
-        near_call(1)
-        far_call()
-        near, far = [], []
+        bare_model, client = bare(catalog.get(model), None, task, 1), Client(base, model, task)
+        bare_model(1)  # the first call of each is slow
+        client()
+        in_process, stack = [], []
         for _ in range(count):
-            near.append(seconds(partial(near_call, 1)))
-            far.append(seconds(far_call))
-        added = [b - a for a, b in zip(sorted(near), sorted(far), strict=True)]
-        print(f"| {model} | {spread(near)} | {spread(far)} | {spread(added)} |", flush=True)
+            in_process.append(seconds(partial(bare_model, 1)))
+            stack.append(seconds(client))
+        added = [b - a for a, b in zip(sorted(in_process), sorted(stack), strict=True)]
+        print_row([model, spread(in_process), spread(stack), spread(added)])
 
 
 def throughput_table(base: str, count: int) -> None:
-    """Print requests a second at several numbers of clients, medians of interleaved rounds."""
+    """Print requests per second by number of clients: medians of interleaved rounds."""
     print(f"\n| model | {' | '.join(f'{n} clients' for n in CLIENTS)} |")
     print("| --- |" + " --- |" * len(CLIENTS))
     for model, task in CASES:
@@ -60,8 +60,7 @@ def throughput_table(base: str, count: int) -> None:
         for _ in range(ROUNDS):
             for clients in CLIENTS:
                 rates[clients].append(client.rate(clients, count))
-        cells = " | ".join(f"{statistics.median(rates[n]):.1f}/s" for n in CLIENTS)
-        print(f"| {model} | {cells} |", flush=True)
+        print_row([model, *(f"{statistics.median(rates[n]):.1f}/s" for n in CLIENTS)])
 
 
 if __name__ == "__main__":

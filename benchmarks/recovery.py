@@ -1,7 +1,7 @@
-"""Measure what a recycle under load costs, and what a second replica is worth.
+"""Measure what a recycle costs under load, and what a second replica adds.
 
-The model is a fake whose time is sleep, so that two cores are enough; all else is real. Prints
-Markdown for ``docs/benchmarks.md``.
+The model only sleeps, so that two cores are enough; everything else is real. Prints Markdown for
+``docs/benchmarks.md``.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from typing import Any
 import requests
 import yaml
 
-from benchmarks.measuring import PHOTO, Client, machine
+from benchmarks.measuring import PHOTO, Client, machine, print_row
 from shared.catalog import Catalog
 from shared.tasks import CAPTION
 from tests.conftest import data_url
@@ -25,25 +25,28 @@ from tests.stack import API, Stack, end, running_stack, wait_for
 
 LOAD_S = 6.0
 CLIENTS = 4
-QUIET_S = 5.0
-"""Under load before the recycle is asked for; as long afterwards."""
+STEADY_S = 5.0
+"""Time under load before the recycle, and after it."""
 PREDICT_S, IMAGE_S, MAX_BATCH = 0.4, 0.02, 8
-FEW = 4
+FEW_CLIENTS, MANY_CLIENTS = 4, 4 * MAX_BATCH
 ROUNDS = 3
 REQUESTS = 8
-"""Of each client in a round."""
+"""Per client and round."""
 
 SHARED = {"predict_s": PREDICT_S, "image_s": IMAGE_S}
 ROWS: dict[str, dict[str, Any]] = {
     **{
-        f"standby-{way}": {
+        f"standby-{standby}": {
             "parameters": {"load_s": LOAD_S, "predict_s": 0.05, "image_s": 0.01},
-            "engine": {"standby": way, "max_batch": 4},
+            "engine": {"standby": standby, "max_batch": 4},
         }
-        for way in ("on", "off")
+        for standby in ("on", "off")
     },
     "shared": {"parameters": SHARED, "engine": {"max_batch": MAX_BATCH}},
 }
+
+Done = dict[str, tuple[int, float]]
+"""Images, and seconds in the model, by worker."""
 
 
 def main() -> None:
@@ -66,18 +69,18 @@ def main() -> None:
 
 
 def recycle_table(stack: Stack, base: str) -> None:
-    """Recycle once under load, with a standby and without."""
+    """Print a recycle under load, with a standby process and without."""
     print("| recycle | requests | failed | p50 ms | longest ms | added by the recycle, s |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for way, what in (("on", "with a standby"), ("off", "cold")):
-        name = f"standby-{way}"
+    for standby, what in (("on", "with a standby"), ("off", "cold")):
+        name = f"standby-{standby}"
         worker = stack.another_worker(name)
         stack.wait_ready(name)
         with load(base, name) as replies:
-            time.sleep(QUIET_S)
+            time.sleep(STEADY_S)
             requests.post(f"{base}{API}/models/{name}/recycle", timeout=10).raise_for_status()
             wait_for("the recycle", lambda n=name: _loads(stack, n) > 1)  # type: ignore[misc]
-            time.sleep(QUIET_S)
+            time.sleep(STEADY_S)
         end(worker)
         times = [seconds for ok, seconds in replies if ok]
         middle, longest = statistics.median(times), max(times)
@@ -93,35 +96,37 @@ def _loads(stack: Stack, name: str) -> int:
 
 @contextmanager
 def load(base: str, name: str) -> Iterator[list[tuple[bool, float]]]:
-    """Have clients ask without pause; yields whether each reply was 200, and its seconds."""
+    """Send requests without pause; yields whether each got a 200, and its seconds."""
     replies: list[tuple[bool, float]] = []
-    over = threading.Event()
+    stopped = threading.Event()
     body = {"images": [data_url(PHOTO.read_bytes())]}
 
-    def ask() -> None:
+    def send_requests() -> None:
         session = requests.Session()
-        while not over.is_set():
+        while not stopped.is_set():
             began = time.perf_counter()
             reply = session.post(f"{base}{API}/caption/{name}", json=body, timeout=60)
             replies.append((reply.ok, time.perf_counter() - began))
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        asking = [pool.submit(ask) for _ in range(CLIENTS)]
+        clients = [pool.submit(send_requests) for _ in range(CLIENTS)]
         try:
             yield replies
         finally:
-            over.set()
-    for one in asking:
-        one.result()  # raises what the client met
+            stopped.set()
+    for client in clients:
+        client.result()  # raises the client's exception
 
 
 def replica_table(stack: Stack, base: str) -> None:
-    """One replica against two, in turns; and how busy each of two is."""
+    """Print the throughput of one replica and of two, in turns, and how the two share the load."""
     client = Client(base, "shared", CAPTION)
-    print("| clients | one replica, requests/s | two | ratio | share of each | busy, % of time |")
+    print(
+        "| clients | one replica, requests/s | two | ratio | fraction of each | busy, % of time |"
+    )
     print("| --- | --- | --- | --- | --- | --- |")
-    for clients in (FEW, 4 * MAX_BATCH):
-        one, two, shares, busy = [], [], [], []
+    for clients in (FEW_CLIENTS, MANY_CLIENTS):
+        one, two, fractions, busy = [], [], [], []
         for _ in range(ROUNDS):
             first = stack.another_worker("shared")
             stack.wait_ready("shared", 1)
@@ -133,7 +138,7 @@ def replica_table(stack: Stack, base: str) -> None:
             two.append(client.rate(clients, REQUESTS * clients))
             took = time.monotonic() - began
             images, busy_s = _since(stack, before, REQUESTS * clients)
-            shares.append([n / sum(images) for n in images])
+            fractions.append([n / sum(images) for n in images])
             busy.append([s / took for s in busy_s])
             end(first)
             end(second)
@@ -144,17 +149,14 @@ def replica_table(stack: Stack, base: str) -> None:
                 f"{rates[0]:.1f}",
                 f"{rates[1]:.1f}",
                 f"{rates[1] / rates[0]:.2f}",
-                ", ".join(f"{min(pair):.2f}/{max(pair):.2f}" for pair in shares),
+                ", ".join(f"{min(pair):.2f}/{max(pair):.2f}" for pair in fractions),
                 ", ".join(f"{100 * min(pair):.0f}/{100 * max(pair):.0f}" for pair in busy),
             ]
         )
 
 
-Done = dict[str, tuple[int, float]]
-
-
 def _done(stack: Stack) -> Done:
-    """Return images, and seconds that the model slept, by worker."""
+    """Return what each worker has done so far; the model only sleeps, so its time is known."""
     return {
         worker.worker: (
             worker.images,
@@ -165,7 +167,7 @@ def _done(stack: Stack) -> Done:
 
 
 def _since(stack: Stack, before: Done, images: int) -> tuple[list[int], list[float]]:
-    """Return each worker's images and seconds since ``before``, once all are counted."""
+    """Return each worker's images and seconds since ``before``, once ``images`` are counted."""
 
     def counted() -> Done | None:
         now = _done(stack)
@@ -177,11 +179,6 @@ def _since(stack: Stack, before: Done, images: int) -> tuple[list[int], list[flo
         [after[name][0] - before[name][0] for name in before],
         [after[name][1] - before[name][1] for name in before],
     )
-
-
-def print_row(cells: list[str]) -> None:
-    """Print a row of a table."""
-    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Soak: a model that leaks, slows down, and now and then crashes or hangs, under steady load.
+"""Soak test: steady load on a model that leaks, slows down, and sometimes crashes or hangs.
 
-Once with recycling, once without. No request may fail but those with deadly images; with recycling
-memory must stay flat, and so must latency where the run is long enough to tell. Prints a table, and
-draws both over time.
+One model with recycling and one without run at the same time. Only requests with a deadly image may
+fail. With recycling memory must stay bounded, and latency as well, if the run is long enough to
+measure it. Prints a table, and plots both over time.
 """
 
 import argparse
@@ -24,32 +24,37 @@ from tests.conftest import data_url, plain
 from tests.stack import API, Stack, running_stack
 
 CLIENTS = 4
-DEADLY = {"crash": 250, "hang": 251}
-"""Value of the red channel that ends the process; the fake model's knobs say so."""
-KNOBS = {
+DEADLY_REDS = {"crash": 250, "hang": 251}
+"""Values of the red channel that end the process."""
+PARAMETERS = {
     "predict_s": 0.02,
     "image_s": 0.005,
     "slower": 0.002,
     "leak_mb": 0.5,
-    "crash_on_red": DEADLY["crash"],
-    "hang_on_red": DEADLY["hang"],
+    "crash_on_red": DEADLY_REDS["crash"],
+    "hang_on_red": DEADLY_REDS["hang"],
 }
 COMMON = {"max_batch": 4, "batch_timeout_s": 5, "quarantine_s": 1}
 GROWTH_MB, QUICK_GROWTH_MB = 150, 30
-"""What a process may grow by; in a run of seconds it has no time for more."""
+"""``recycle_growth_mb``; in a run of a few seconds a process grows by no more."""
 LONG_S = 60.0
-SETTLED = 2
-"""Times its first latency that the last may be, and its limit that memory may grow by."""
+"""Runs at least this long judge latency, and use the larger growth."""
+TOLERANCE = 2
+"""Largest ratio of the last latency to the first, and of growth to ``recycle_growth_mb``."""
 
 
 @dataclass
-class Course:
-    """What happened to one model: times are seconds since the beginning."""
+class History:
+    """What happened to one model; times are seconds since the beginning."""
 
     latencies: list[tuple[float, float]] = field(default_factory=list)
+    """Time and latency of successful requests, in seconds."""
     memory: list[tuple[float, float]] = field(default_factory=list)
+    """Time in seconds, and megabytes."""
     refused: int = 0
+    """Requests with a deadly image that got an error, as they should."""
     failed: list[str] = field(default_factory=list)
+    """Errors of other requests."""
     recycles: dict[str, int] = field(default_factory=dict)
 
     def p50_ms(self) -> tuple[float, float]:
@@ -60,134 +65,136 @@ class Course:
 
 
 def main() -> int:
-    """Soak; the exit status is 0 when nothing failed that should not have."""
+    """Run the soak test; returns 0 if it passed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--plot", type=Path, help="where to draw latency and memory (.svg, .png)")
+    parser.add_argument(
+        "--plot", type=Path, help="file for a plot of latency and memory (.svg, .png)"
+    )
     options = parser.parse_args()
     growth_mb = GROWTH_MB if options.seconds >= LONG_S else QUICK_GROWTH_MB
     with tempfile.TemporaryDirectory() as folder:
         catalog = Path(folder) / "models.yaml"
         rows = [
-            {"name": name, "family": "fake", "parameters": KNOBS, "engine": engine}
+            {"name": name, "family": "fake", "parameters": PARAMETERS, "engine": engine}
             for name, engine in engines(growth_mb).items()
         ]
         catalog.write_text(yaml.safe_dump({"models": rows}))
         with running_stack(Path(folder), VISION_CATALOG=str(catalog)) as stack:
             stack.catalog = Catalog.load(catalog)
-            courses = soak(stack, options.seconds)
-    print_table(courses)
+            histories = soak(stack, options.seconds)
+    print_table(histories)
     if options.plot:
-        draw(courses, options.plot)
-    faults = [f"{name}: {why}" for name, it in courses.items() for why in it.failed[:5]]
-    faults += complaints(courses, growth_mb, options.seconds)
+        plot(histories, options.plot)
+    faults = [f"{name}: {why}" for name, history in histories.items() for why in history.failed[:5]]
+    faults += complaints(histories, growth_mb, options.seconds)
     print("\n".join(faults), file=sys.stderr)
     return 1 if faults else 0
 
 
 def engines(growth_mb: float) -> dict[str, dict[str, Any]]:
-    """Return the engine's options, with recycling and without."""
+    """Return the engine options by model: with recycling, and without."""
     wear = {"recycle_growth_mb": growth_mb, "slow_factor": 2, "slow_batches": 10}
     return {
         "recycled": {**COMMON, **wear},
-        "left": {**COMMON, "recycle_growth_mb": 0, "slow_factor": 0},
+        "unrecycled": {**COMMON, "recycle_growth_mb": 0, "slow_factor": 0},
     }
 
 
-def complaints(courses: dict[str, Course], growth_mb: float, seconds: float) -> list[str]:
-    """Say what is not as it should be, beside failed requests."""
+def complaints(histories: dict[str, History], growth_mb: float, seconds: float) -> list[str]:
+    """Return what is wrong beside failed requests, as sentences."""
     faults = [
-        f"{name}: {it.refused} deadly images were refused, not {len(DEADLY)}"
-        for name, it in courses.items()
-        if it.refused != len(DEADLY)
+        f"{name}: {history.refused} deadly images were refused, not {len(DEADLY_REDS)}"
+        for name, history in histories.items()
+        if history.refused != len(DEADLY_REDS)
     ]
-    recycled = courses["recycled"]
+    recycled = histories["recycled"]
     memory = [mb for _, mb in recycled.memory if mb]
     if "memory" not in recycled.recycles:
         faults.append("recycled: no process was replaced for its memory")
-    if max(memory) - min(memory) > SETTLED * growth_mb:
+    if max(memory) - min(memory) > TOLERANCE * growth_mb:
         faults.append(f"recycled: memory went from {min(memory)} to {max(memory)} MB")
     first, last = recycled.p50_ms()
-    if seconds >= LONG_S and last > SETTLED * first:
+    if seconds >= LONG_S and last > TOLERANCE * first:
         faults.append(f"recycled: the median latency went from {first:.0f} to {last:.0f} ms")
     return faults
 
 
-def soak(stack: Stack, seconds: float) -> dict[str, Course]:
-    """Load both models at the same time and return what happened."""
+def soak(stack: Stack, seconds: float) -> dict[str, History]:
+    """Load both models at the same time and return their histories."""
     names = [spec.name for spec in stack.catalog.models]
     base = stack.api(VISION_MODELS=",".join(names)) + API
-    courses = {name: Course() for name in names}
+    histories = {name: History() for name in names}
     for name in names:
         stack.worker(name)
     begun = time.monotonic()
     threads = [
-        threading.Thread(target=load, args=(base, name, courses[name], begun, seconds, n))
+        threading.Thread(target=load, args=(base, name, histories[name], begun, seconds, n))
         for name in names
         for n in range(CLIENTS)
     ]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        for name, course in courses.items():
+        for name, history in histories.items():
             for worker in stack.presence(name).workers:
-                course.memory.append((time.monotonic() - begun, worker.memory_mb))
-                course.recycles = worker.recycles
+                history.memory.append((time.monotonic() - begun, worker.memory_mb))
+                history.recycles = worker.recycles
         time.sleep(0.5)
-    return courses
+    return histories
 
 
-def load(base: str, name: str, course: Course, begun: float, seconds: float, client: int) -> None:
-    """Ask one photo after the other; client 0 sends a deadly one after each third of the time."""
+def load(base: str, name: str, history: History, begun: float, seconds: float, client: int) -> None:
+    """Send one image after the other; client 0 sends a deadly one after each third of the time."""
     session = requests.Session()
-    deadly = list(DEADLY.values()) if client == 0 else []
+    deadly = list(DEADLY_REDS.values()) if client == 0 else []
     for n in itertools.count():
         now = time.monotonic() - begun
         if now > seconds:
             return
         red = n % 200
-        if deadly and now > seconds * (len(DEADLY) + 1 - len(deadly)) / (len(DEADLY) + 1):
+        if deadly and now > seconds * (len(DEADLY_REDS) + 1 - len(deadly)) / (len(DEADLY_REDS) + 1):
             red = deadly.pop(0)
         body = {"images": [data_url(plain(red, client))]}
         try:
             reply = session.post(f"{base}/caption/{name}", json=body, timeout=120)
         except requests.RequestException as err:
-            course.failed.append(repr(err))
+            history.failed.append(repr(err))
             continue
-        if red in DEADLY.values():
-            course.refused += reply.status_code != requests.codes.ok
+        if red in DEADLY_REDS.values():
+            history.refused += reply.status_code != requests.codes.ok
         elif reply.status_code != requests.codes.ok:
-            course.failed.append(f"{reply.status_code} {reply.text}")
+            history.failed.append(f"{reply.status_code} {reply.text}")
         else:
-            course.latencies.append((now, time.monotonic() - begun - now))
+            history.latencies.append((now, time.monotonic() - begun - now))
 
 
-def print_table(courses: dict[str, Course]) -> None:
-    """Print what happened, as Markdown."""
+def print_table(histories: dict[str, History]) -> None:
+    """Print the histories as a Markdown table."""
     print(
         "| | requests | failed | deadly, refused | p50 first / last fifth ms | "
         "memory last / most MB | processes replaced |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name, course in courses.items():
-        first, last = course.p50_ms()
-        memory = [mb for _, mb in course.memory]
-        why = ", ".join(f"{n} {why}" for why, n in sorted(course.recycles.items())) or "none"
+    for name, history in histories.items():
+        first, last = history.p50_ms()
+        memory = [mb for _, mb in history.memory]
+        why = ", ".join(f"{n} {why}" for why, n in sorted(history.recycles.items())) or "none"
         print(
-            f"| {name} | {len(course.latencies)} | {len(course.failed)} | {course.refused} | "
+            f"| {name} | {len(history.latencies)} | {len(history.failed)} | {history.refused} | "
             f"{first:.0f} / {last:.0f} | {memory[-1]:.0f} / {max(memory):.0f} | {why} |"
         )
 
 
-def draw(courses: dict[str, Course], path: Path) -> None:
-    """Draw latency and memory over time."""
+def plot(histories: dict[str, History], path: Path) -> None:
+    """Plot latency and memory over time."""
     import matplotlib.pyplot as plt
 
     figure, (upper, lower) = plt.subplots(2, 1, sharex=True, figsize=(9, 6))
-    for name, course in courses.items():
-        times = sorted(course.latencies)
+    for name, history in histories.items():
+        times = sorted(history.latencies)
         upper.plot([t for t, _ in times], [1000 * s for _, s in times], ".", ms=2, label=name)
-        lower.plot([t for t, _ in course.memory], [mb for _, mb in course.memory], label=name)
+        lower.plot([t for t, _ in history.memory], [mb for _, mb in history.memory], label=name)
     upper.set(ylabel="latency, ms", yscale="log")
     lower.set(ylabel="memory of the model process, MB", xlabel="seconds")
     for panel in (upper, lower):
