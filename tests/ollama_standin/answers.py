@@ -6,8 +6,8 @@ from typing import Any
 
 from PIL import Image
 
-from tests.ollama_standin.asks import Ask, Refused
 from tests.ollama_standin.knobs import Knobs
+from tests.ollama_standin.request_parsing import Ask, Refused
 
 Colour = tuple[int, int, int]
 BROKEN = '{"labels": [{'

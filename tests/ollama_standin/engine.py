@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.ollama_standin.answers import BROKEN, compose, tokens
-from tests.ollama_standin.asks import Ask, Refused
 from tests.ollama_standin.knobs import Knobs, Spec
 from tests.ollama_standin.memory import Gone, Memory, Model, wait
+from tests.ollama_standin.request_parsing import Ask, Refused
 
 TOKENS_OF_AN_IMAGE = 256
 

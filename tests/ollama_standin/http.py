@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from tests.ollama_standin import show
-from tests.ollama_standin.asks import Ask, Refused, decoded, parsed
+from tests.ollama_standin import replies
 from tests.ollama_standin.engine import Chunk, Cut, Recorded
 from tests.ollama_standin.knobs import Knobs
 from tests.ollama_standin.memory import ClientGone, wait
+from tests.ollama_standin.request_parsing import Ask, Refused, decoded, parsed
 
 if TYPE_CHECKING:
     from tests.ollama_standin.server import OllamaStandin, _Server
@@ -107,23 +107,23 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/api/version":
             return {"version": VERSION}
         if path == "/api/tags":
-            return {"models": [show.tag(model) for model in standin.models.values()]}
+            return {"models": [replies.tag(model) for model in standin.models.values()]}
         if path == "/api/ps":
             shown = standin.in_memory()
-            return {"models": [show.running(m, standin.vram_share(m)) for m in shown]}
+            return {"models": [replies.running(m, standin.vram_share(m)) for m in shown]}
         asked = parsed(body)
         name = asked.get("model") or asked.get("name")
         if not name:
             raise Refused(400, "model is required")
-        return show.details(standin.find(name))
+        return replies.details(standin.find(name))
 
     def _generate(self, body: bytes, *, is_chat: bool) -> None:
         ask = Ask.chat(body) if is_chat else Ask.generate(body)
         with contextlib.closing(self.standin.run(ask, self._gone)) as chunks:
             if ask.streams and not ask.is_empty:
-                self._stream(show.line(ask, chunk, is_chat=is_chat) for chunk in chunks)
+                self._stream(replies.line(ask, chunk, is_chat=is_chat) for chunk in chunks)
             else:
-                self._send(200, show.line(ask, _joined(chunks), is_chat=is_chat))
+                self._send(200, replies.line(ask, _joined(chunks), is_chat=is_chat))
 
     def _stream(self, lines: Iterator[dict[str, Any]]) -> None:
         """Send lines as they come. Once the first is out, an error is a line as well."""

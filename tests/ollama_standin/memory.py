@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.ollama_standin.asks import Refused
 from tests.ollama_standin.knobs import Cure, Knobs, Spec
+from tests.ollama_standin.request_parsing import Refused
 
 POLL_S = 0.02
 Gone = Callable[[], bool]

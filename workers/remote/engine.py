@@ -24,13 +24,13 @@ from shared.settings import Settings
 from shared.vocabulary import OllamaCall, WorkerState
 from workers.engine.job import Dropped, EngineJob, Requeued
 from workers.engine.status import StatusTracker
-from workers.llm.vision import VisionCaller
+from workers.llm.task_runner import VisionCaller
 from workers.remote.client import with_images
 from workers.remote.config import defaults_of, parameters_of
 from workers.remote.healer import Healer
 from workers.remote.pool import Pool
 from workers.remote.router import Asker
-from workers.remote.summary import snapshot_of, state_of
+from workers.remote.status import snapshot_of, state_of
 
 log = structlog.get_logger(__name__)
 

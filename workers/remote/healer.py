@@ -11,11 +11,11 @@ from shared.messages import JsonObject
 from shared.settings import OllamaSettings
 from workers.remote.client import HostDown, HostError
 from workers.remote.config import Healing
-from workers.remote.host import Host, full_name
 from workers.remote.meters import Sample, tokens_per_s
 from workers.remote.pool import Pool
 from workers.remote.reload import is_good, reload
 from workers.remote.restart import RESTART_S, call_for_restart
+from workers.remote.server import Host, full_name
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ import structlog
 from shared.errors import ModelUnavailable, NotOffered
 from workers.remote.client import HostError
 from workers.remote.config import Healing, HostRow
-from workers.remote.host import Host
+from workers.remote.server import Host
 
 log = structlog.get_logger(__name__)
 

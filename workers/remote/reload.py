@@ -7,9 +7,9 @@ import structlog
 
 from shared.messages import JsonObject
 from workers.remote.client import HostError
-from workers.remote.host import Host
 from workers.remote.meters import tokens_per_s
 from workers.remote.pool import Pool
+from workers.remote.server import Host
 
 log = structlog.get_logger(__name__)
 

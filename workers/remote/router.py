@@ -10,8 +10,8 @@ from shared.errors import BadRequest, OllamaFailed
 from shared.messages import JsonObject
 from workers.remote.client import HostDown, HostError, HostStalled, OnLine
 from workers.remote.healer import Healer
-from workers.remote.host import Host, full_name
 from workers.remote.pool import Pool
+from workers.remote.server import Host, full_name
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.ollama.scene import MODEL, scene
+from tests.ollama.engine_harness import MODEL, scene
 from tests.ollama_standin import OllamaStandin
 from tests.stack import Stack, wait_for
 

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from shared.errors import BadRequest
-from tests.ollama.scene import MODEL, scene
+from tests.ollama.engine_harness import MODEL, scene
 from tests.ollama_standin import OllamaStandin
 from tests.stack import Stack, wait_for
 from workers.remote.config import Healing, HostRow
-from workers.remote.host import Host
-from workers.remote.summary import snapshot_of
+from workers.remote.server import Host
+from workers.remote.status import snapshot_of
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_a_server_that_failed_is_asked_again_after_a_rest_that_grows_up_to_a_lim
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
-    monkeypatch.setattr("workers.remote.host.time.monotonic", lambda: now)
+    monkeypatch.setattr("workers.remote.server.time.monotonic", lambda: now)
     host = Host(HostRow(url="a"), Healing())
     rests = []
     for _ in range(6):

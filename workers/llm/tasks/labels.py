@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from shared.tasks.labels import Label
-from workers.llm.lenient import (
+from workers.llm.lenient_parsing import (
     CONFIDENCES,
     DEEPEST,
     NAMES,

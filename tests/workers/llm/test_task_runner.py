@@ -8,7 +8,7 @@ from shared.errors import OllamaFailed
 from shared.tasks import LABELS
 from shared.tasks.registry import task_names
 from tests.conftest import plain
-from tests.ollama.scene import MODEL, scene
+from tests.ollama.engine_harness import MODEL, scene
 from tests.ollama_standin import OllamaStandin, Spec
 from tests.stack import Stack
 

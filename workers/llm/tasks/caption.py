@@ -3,7 +3,7 @@
 import re
 
 from shared.tasks.caption import Caption
-from workers.llm.lenient import (
+from workers.llm.lenient_parsing import (
     DEEPEST,
     QUOTES,
     Json,

@@ -6,7 +6,10 @@ from shared.families import FAMILIES, OLLAMA
 from shared.tasks import LABELS, NSFW
 from shared.tasks.registry import Task
 from workers.llm import prompts
-from workers.llm.answers import LABELS_SCHEMA, NSFW_SCHEMA, UnusableAnswer, read_caption
+from workers.llm.lenient_parsing import UnusableAnswer
+from workers.llm.tasks.caption import read_caption
+from workers.llm.tasks.labels import LABELS_SCHEMA
+from workers.llm.tasks.nsfw import NSFW_SCHEMA
 
 
 @pytest.mark.parametrize(

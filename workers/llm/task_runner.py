@@ -15,16 +15,12 @@ from shared.tasks.caption import Caption
 from shared.tasks.labels import Label, merge_labels
 from shared.tasks.nsfw import Nsfw
 from shared.tasks.registry import Task
-from workers.llm.answers import (
-    LABELS_SCHEMA,
-    NSFW_SCHEMA,
-    UnusableAnswer,
-    read_caption,
-    read_labels,
-    read_nsfw,
-)
 from workers.llm.defaults import Defaults
+from workers.llm.lenient_parsing import UnusableAnswer
 from workers.llm.prompts import DEFAULTS, stricter
+from workers.llm.tasks.caption import read_caption
+from workers.llm.tasks.labels import LABELS_SCHEMA, read_labels
+from workers.llm.tasks.nsfw import NSFW_SCHEMA, read_nsfw
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.tasks.nsfw import Nsfw, NsfwStatus
 from shared.units import clamp01
-from workers.llm.lenient import (
+from workers.llm.lenient_parsing import (
     CONFIDENCES,
     DEEPEST,
     NAMES,

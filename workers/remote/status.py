@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from shared.messages import JsonObject
 from shared.redis.ollama import OllamaSnapshot
 from shared.vocabulary import WorkerState
-from workers.remote.host import Host
 from workers.remote.pool import Pool
+from workers.remote.server import Host
 
 
 def state_of(pool: Pool) -> tuple[WorkerState, str]:

@@ -5,9 +5,9 @@ import math
 import time
 from typing import Any
 
-from tests.ollama_standin.asks import Ask
 from tests.ollama_standin.engine import Chunk
 from tests.ollama_standin.memory import Model
+from tests.ollama_standin.request_parsing import Ask
 
 CONTEXT = 4096
 

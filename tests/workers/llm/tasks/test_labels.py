@@ -8,7 +8,10 @@ import pytest
 
 from shared.tasks.labels import Label
 from shared.tasks.nsfw import NsfwStatus
-from workers.llm.answers import UnusableAnswer, read_caption, read_labels, read_nsfw
+from workers.llm.lenient_parsing import UnusableAnswer
+from workers.llm.tasks.caption import read_caption
+from workers.llm.tasks.labels import read_labels
+from workers.llm.tasks.nsfw import read_nsfw
 
 CAT = '{"labels": [{"name": "cat", "confidence": 0.9, "topicality": 0.7}]}'
 

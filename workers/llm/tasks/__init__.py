@@ -1,0 +1,1 @@
+"""The vision tasks as language models do them, each in a file of its own."""
