@@ -1,111 +1,106 @@
-"""Captions, labels and NSFW scores from models that answer in words."""
+"""Runs the vision tasks of a job by prompting a language model."""
 
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from shared.errors import BadRequest, OllamaFailed
 from shared.messages import Job, JsonObject, Result
 from shared.settings import OllamaSettings
-from shared.tasks import CAPTION, LABELS, NSFW
-from shared.tasks.caption import Caption
-from shared.tasks.labels import Label, merge_labels
-from shared.tasks.nsfw import Nsfw
-from shared.tasks.registry import Task
-from workers.llm.defaults import Defaults
+from shared.tasks.registry import find_task
+from workers.llm.defaults import LlmDefaults
 from workers.llm.lenient_parsing import UnusableAnswer
-from workers.llm.prompts import DEFAULTS, stricter
-from workers.llm.tasks.caption import read_caption
-from workers.llm.tasks.labels import LABELS_SCHEMA, read_labels
-from workers.llm.tasks.nsfw import NSFW_SCHEMA, read_nsfw
+from workers.llm.task import ImagesPerPrompt, LlmTask
+from workers.llm.tasks import LLM_TASKS
 
 log = structlog.get_logger(__name__)
 
-MOST_TOKENS = 1024
-"""Unless somebody says otherwise: a model that repeats itself in JSON finds no end."""
-SCHEMAS = {LABELS: LABELS_SCHEMA, NSFW: NSFW_SCHEMA}
+MAX_TOKENS = 1024
+"""Limit where nobody sets one: a model that repeats itself in JSON would never stop."""
 
-Generate = Callable[[str, JsonObject], Awaitable[JsonObject]]
-"""Have some server generate: path, body; the reply in one piece."""
-T = TypeVar("T")
+Generate = Callable[[JsonObject], Awaitable[JsonObject]]
+"""Has a server generate: body of Ollama's ``/api/generate`` to its reply in one piece."""
 
 
-class VisionCaller:
-    """Asks one model about one photo."""
+class LlmTaskRunner:
+    """Runs the tasks of one job."""
 
     def __init__(
-        self, job: Job, defaults: Defaults, environment: OllamaSettings, ask: Generate
+        self, job: Job, defaults: LlmDefaults, environment: OllamaSettings, generate: Generate
     ) -> None:
-        """Prepare; ``ask`` raises a VisionError for what cannot be mended."""
-        assert job.ollama  # noqa: S101 - the engine sees to it
-        self._job, self._ollama, self._defaults = job, job.ollama, defaults
-        self._environment, self._ask = environment, ask
+        """Prepare.
 
-    async def answer(self, images: Sequence[bytes]) -> Result:
-        """Do the job's tasks on JPEG or PNG images, one after the other.
+        Args:
+            job: the job; its ``ollama`` names the model.
+            defaults: the model's defaults.
+            environment: the operator's prompts.
+            generate: raises a :class:`~shared.errors.VisionError` when no server answers.
+        """
+        assert job.ollama  # noqa: S101 - the engine refuses jobs without it
+        self._job, self._ollama, self._defaults = job, job.ollama, defaults
+        self._environment, self._generate = environment, generate
+
+    async def run(self, images: Sequence[bytes]) -> Result:
+        """Run the job's tasks on JPEG or PNG images, one after the other.
 
         Raises:
-            OllamaFailed: the answers cannot be used, also when asked again.
+            OllamaFailed: neither the first nor the second answer can be used.
         """
         encoded = [base64.b64encode(image).decode() for image in images]
-        answer = {CAPTION: self._caption, LABELS: self._labels, NSFW: self._nsfw}
-        return Result({task: await answer[task](encoded) for task in self._job.tasks})
+        return Result(
+            {name: await self._payload(LLM_TASKS[name], encoded) for name in self._job.tasks}
+        )
 
-    async def _caption(self, images: Sequence[str]) -> Caption:
-        """Return the caption of the first image."""
-        return await self._usable(CAPTION, images[:1], read_caption)
-
-    async def _nsfw(self, images: Sequence[str]) -> tuple[Nsfw, ...]:
-        """Return a verdict on each image."""
-
-        def read(text: str) -> Nsfw:
-            return read_nsfw(text, self._defaults.threshold)
-
-        return tuple([await self._usable(NSFW, [image], read) for image in images])
-
-    async def _labels(self, images: Sequence[str]) -> tuple[Label, ...]:
-        """Return the labels of all crops of a photo; some models take only one image at once."""
+    async def _payload(self, task: LlmTask, images: Sequence[str]) -> Any:  # noqa: ANN401 - the task's type
         try:
-            return await self._usable(LABELS, images, read_labels)
-        except (OllamaFailed, BadRequest) as err:  # some servers call it a fault of the request
-            if len(images) == 1 or "image" not in err.message:
+            answers = await self._answers(task, _split(images, task.images))
+        except (OllamaFailed, BadRequest) as err:  # 400 or 500, which differs between models
+            is_about_images = task.images is ImagesPerPrompt.ALL and "image" in err.message
+            if len(images) == 1 or not is_about_images:
                 raise
-            log.info("asking image by image", model=self._ollama.model, reason=err.message)
-        found = [await self._usable(LABELS, [image], read_labels) for image in images]
-        return merge_labels(label for labels in found for label in labels)
+            log.info("prompting image by image", model=self._ollama.model, reason=err.message)
+            answers = await self._answers(task, _split(images, ImagesPerPrompt.EACH))
+        return find_task(task.name).combine(answers)
 
-    async def _usable(self, task: Task, images: Sequence[str], read: Callable[[str], T]) -> T:
-        """Ask, and ask once more and more strictly when the answer is of no use."""
+    async def _answers(self, task: LlmTask, prompts: Sequence[Sequence[str]]) -> list[Any]:
+        return [await self._answer(task, images) for images in prompts]
+
+    async def _answer(self, task: LlmTask, images: Sequence[str]) -> Any:  # noqa: ANN401 - the task's type
+        """Return what the model answered, after a second and stricter prompt if need be."""
         prompt = self._prompt(task)
-        why = ""
-        for text in (prompt, stricter(task, prompt)):
-            reply = await self._ask("/api/generate", self._body(task, text, images))
+        reason = ""
+        for text in (prompt, task.second_prompt(prompt)):
+            reply = await self._generate(self._body(task, text, images))
             try:
-                return await asyncio.to_thread(read, _words(reply))  # mending may take a while
+                # In a thread: repairing broken JSON may take a while.
+                return await asyncio.to_thread(task.read, _answer_text(reply), self._defaults)
             except UnusableAnswer as err:
-                why = str(err)
-                log.warning("unusable answer", model=self._ollama.model, task=task, reason=why)
-        raise OllamaFailed(f"{self._ollama.model} gave no usable {task}, asked twice: {why}")
+                reason = str(err)
+                log.warning(
+                    "unusable answer", model=self._ollama.model, task=task.name, reason=reason
+                )
+        raise OllamaFailed(
+            f"{self._ollama.model} gave no usable {task.name} in two attempts: {reason}"
+        )
 
-    def _prompt(self, task: Task) -> str:
-        """Request, then catalogue, then environment, then ours."""
-        environment = {
-            CAPTION: self._environment.caption_prompt,
-            LABELS: self._environment.labels_prompt,
-            NSFW: self._environment.nsfw_prompt,
-        }
-        ours = DEFAULTS[task]
-        return self._job.prompt or self._defaults.prompts.get(task) or environment[task] or ours
+    def _prompt(self, task: LlmTask) -> str:
+        """Return the prompt of the request, the catalogue, the environment, or the built-in one."""
+        return (
+            self._job.prompt
+            or self._defaults.prompts.get(task.name)
+            or task.prompt_setting(self._environment)
+            or task.prompt
+        )
 
-    def _body(self, task: Task, prompt: str, images: Sequence[str]) -> JsonObject:
-        asked, defaults = self._ollama.body, self._defaults
+    def _body(self, task: LlmTask, prompt: str, images: Sequence[str]) -> JsonObject:
+        request, defaults = self._ollama.body, self._defaults
         fields: Mapping[str, Any] = {
-            "system": asked.get("system") or defaults.system or None,
-            "think": asked.get("think", defaults.think),
-            "format": asked.get("format") or defaults.format or SCHEMAS.get(task),
+            "system": request.get("system") or defaults.system or None,
+            "think": request.get("think", defaults.think),
+            "format": request.get("format") or defaults.format or task.schema,
             "keep_alive": defaults.keep_alive,
         }
         options = self._job.options.model_dump(mode="json", exclude_unset=True, exclude_none=True)
@@ -113,15 +108,22 @@ class VisionCaller:
             "model": self._ollama.model,
             "prompt": prompt,
             "images": list(images),
-            "options": {"num_predict": MOST_TOKENS, **defaults.options, **options},
+            "options": {"num_predict": MAX_TOKENS, **defaults.options, **options},
             **{name: value for name, value in fields.items() if value is not None},
         }
 
 
-def _words(reply: JsonObject) -> str:
-    """Return what the model said; some put all of it into their thoughts.
+def _split(images: Sequence[str], by: ImagesPerPrompt) -> Sequence[Sequence[str]]:
+    """Return the images of each prompt."""
+    if by is ImagesPerPrompt.ALL:
+        return [images]
+    return [images[:1]] if by is ImagesPerPrompt.FIRST else [[image] for image in images]
 
-    Thoughts that were cut off are not it: the answer would have followed.
+
+def _answer_text(reply: JsonObject) -> str:
+    """Return the text of an answer; some models put all of it into ``thinking``.
+
+    Thinking that was cut off holds no answer: that would have followed.
     """
     if reply.get("response"):
         return str(reply["response"])

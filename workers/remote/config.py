@@ -9,7 +9,7 @@ from shared.catalog import Catalog
 from shared.families import OLLAMA
 from shared.model_spec import ModelSpec
 from shared.settings import OllamaSettings
-from workers.llm.defaults import Defaults
+from workers.llm.defaults import LlmDefaults
 
 DEFAULT_URL = "http://localhost:11434"
 DEFAULT_PORT = 11434
@@ -55,7 +55,7 @@ class Healing(_Strict):
     restart_interval_s: int = Field(1800, ge=1, description="least time between two restarts")
 
 
-class RemoteParameters(Defaults):
+class RemoteParameters(LlmDefaults):
     """Parameters of the row ``ollama``."""
 
     hosts: tuple[HostRow, ...] = ()
@@ -82,7 +82,7 @@ class RemoteParameters(Defaults):
         return tuple(row if row.key else row.model_copy(update={"key": key}) for row in rows)
 
 
-def defaults_of(catalog: Catalog, model: str) -> Defaults:
+def defaults_of(catalog: Catalog, model: str) -> LlmDefaults:
     """Return the defaults of a model: its own row's, else those of the row ``ollama``.
 
     Raises:
@@ -90,7 +90,7 @@ def defaults_of(catalog: Catalog, model: str) -> Defaults:
     """
     for row in catalog.models:
         if row.family == OLLAMA and row.name != OLLAMA and row.source == model:
-            return Defaults.model_validate(row.parameters)
+            return LlmDefaults.model_validate(row.parameters)
     return parameters_of(catalog.get(OLLAMA))
 
 

@@ -24,7 +24,7 @@ from shared.settings import Settings
 from shared.vocabulary import OllamaCall, WorkerState
 from workers.engine.job import Dropped, EngineJob, Requeued
 from workers.engine.status import StatusTracker
-from workers.llm.task_runner import VisionCaller
+from workers.llm.task_runner import LlmTaskRunner
 from workers.remote.client import with_images
 from workers.remote.config import defaults_of, parameters_of
 from workers.remote.healer import Healer
@@ -219,12 +219,12 @@ class RemoteEngine:
         started, begun = time.monotonic(), partial(self._begun.add, item)
         if ask.call == OllamaCall.VISION:
 
-            async def generate(path: str, body: JsonObject) -> JsonObject:
-                return await self._asker.ask(path, body, begun)
+            async def generate(body: JsonObject) -> JsonObject:
+                return await self._asker.ask("/api/generate", body, begun)
 
             defaults = defaults_of(self._catalog, ask.model)
-            caller = VisionCaller(item.message, defaults, self._settings.ollama, generate)
-            outcome = Outcome(await caller.answer(images))
+            runner = LlmTaskRunner(item.message, defaults, self._settings.ollama, generate)
+            outcome = Outcome(await runner.run(images))
         else:
             body = {**with_images(ask.body, images), "model": ask.model}
             on_line = partial(self._pass_on, item.task_id) if ask.stream else None

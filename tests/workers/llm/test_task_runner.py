@@ -1,4 +1,4 @@
-"""What a vision model is asked, and what is made of answers that models of their kind give."""
+"""What a language model is prompted with for a vision task, and how its answers are used."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def server() -> Iterator[OllamaStandin]:
         yield standin
 
 
-def test_a_model_that_takes_one_image_is_asked_image_by_image(
+def test_a_model_that_accepts_one_image_is_prompted_image_by_image(
     stack: Stack, server: OllamaStandin
 ) -> None:
     server.knobs.one_image = True
@@ -32,7 +32,7 @@ def test_a_model_that_takes_one_image_is_asked_image_by_image(
     assert [(request.body or {})["images"] for request in server.generates()] == [3, 1, 1, 1]
 
 
-def test_thoughts_that_were_cut_off_are_no_caption(stack: Stack, server: OllamaStandin) -> None:
+def test_thinking_that_was_cut_off_is_no_caption(stack: Stack, server: OllamaStandin) -> None:
     server.knobs.in_thinking = True
     with scene(stack, server) as running:
         assert running.caption().endswith("rgb 7 0 0")
@@ -49,7 +49,7 @@ def test_a_schema_and_thinking_are_passed_on(stack: Stack, server: OllamaStandin
     assert (caption["format"], caption["think"]) == ("json", False)
 
 
-def test_prompts_of_the_environment_are_used(
+def test_prompts_from_the_environment_are_used(
     stack: Stack, server: OllamaStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for task in task_names():

@@ -1,26 +1,42 @@
-"""Turns what an LLM wrote about an image into labels."""
+"""The task ``labels``: prompts, schema, and how labels are read from the answer."""
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
+from shared.messages import JsonObject
+from shared.tasks import LABELS
 from shared.tasks.labels import Label
 from workers.llm.lenient_parsing import (
-    CONFIDENCES,
-    DEEPEST,
-    NAMES,
-    SHARE_SCHEMA,
+    CONFIDENCE_KEYS,
+    MAX_DEPTH,
+    NAME_KEYS,
+    UNIT_INTERVAL_SCHEMA,
     Json,
     UnusableAnswer,
-    fields,
-    first,
-    key,
+    first_value,
+    normalise_key,
+    normalise_keys,
     read_json,
     read_name,
-    read_share,
+    read_unit_interval,
 )
+from workers.llm.task import ImagesPerPrompt, LlmTask
 
-LABELS_SCHEMA: dict[str, Any] = {
+PROMPT = (
+    "List the 3 to 10 most fitting labels of this photo: things, living beings, places "
+    "and activities that can be seen. A label is a common English noun in the singular, "
+    "one word if possible. For each give the confidence that it is there (0 to 1) and "
+    "the topicality, its share in what the photo is about (0 to 1). Reply with JSON of "
+    'this form: {"labels": [{"name": "…", "confidence": 0.0, "topicality": 0.0}]}'
+)
+STRICTER_PROMPT = (
+    "Answer with one JSON object and nothing else, starting with { and ending with }. "
+    'It has one key, "labels": a list with at least one object of the keys "name" '
+    '(a noun), "confidence" and "topicality" (numbers between 0 and 1). For example '
+    '{"labels": [{"name": "bicycle", "confidence": 0.9, "topicality": 0.7}]} with the '
+    "values for this photo."
+)
+SCHEMA: JsonObject = {
     "type": "object",
     "properties": {
         "labels": {
@@ -31,8 +47,8 @@ LABELS_SCHEMA: dict[str, Any] = {
                 "type": "object",
                 "properties": {
                     "name": {"type": "string", "minLength": 1},
-                    "confidence": SHARE_SCHEMA,
-                    "topicality": SHARE_SCHEMA,
+                    "confidence": UNIT_INTERVAL_SCHEMA,
+                    "topicality": UNIT_INTERVAL_SCHEMA,
                 },
                 "required": ["name", "confidence", "topicality"],
             },
@@ -40,33 +56,32 @@ LABELS_SCHEMA: dict[str, Any] = {
     },
     "required": ["labels"],
 }
-"""What is sent as ``format`` for labels; the fields are PhotoPrism's."""
-MOST_LABELS = 50
-LONGEST_NAME = 64
-MOST_WORDS = 4
+"""The fields are PhotoPrism's."""
+MAX_LABELS = 50
+MAX_NAME_CHARACTERS = 64
+MAX_NAME_WORDS = 4
 """A name of more words is a sentence."""
 DEFAULT_CONFIDENCE = 0.5
-"""Where none is said; PhotoPrism's own Ollama engine takes the same."""
+"""Where the answer has none; PhotoPrism's own Ollama engine uses the same value."""
 
-_TOPICALITY = ("topicality", "relevance", "importance")
-_CATEGORIES = ("categories", "category")
-_NO_NAMES = {"", "...", "…", "string", "none", "null", "unknown", "nsfw", "na", "n/a"}
-_NAME_AND_SHARE = re.compile(r"(.+?)\s*[:(=\u2013-]\s*([\d.]+\s*%?)\s*\)?")
-
-_NOT_NAMES = {*CONFIDENCES, *_TOPICALITY, "nsfwconfidence", "nsfwscore"}
-_LISTS = ("labels", "tags", "keywords")
+_TOPICALITY_KEYS = ("topicality", "relevance", "importance")
+_CATEGORY_KEYS = ("categories", "category")
+_LIST_KEYS = ("labels", "tags", "keywords")
+_KEYS_THAT_ARE_NO_NAMES = {*CONFIDENCE_KEYS, *_TOPICALITY_KEYS, "nsfwconfidence", "nsfwscore"}
+_PLACEHOLDERS = {"", "...", "…", "string", "none", "null", "unknown", "nsfw", "na", "n/a"}
+_NAME_AND_CONFIDENCE = re.compile(r"(.+?)\s*[:(=\u2013-]\s*([\d.]+\s*%?)\s*\)?")
 
 
 def read_labels(text: str) -> tuple[Label, ...]:
-    """Return the labels in an answer, the surest first, each name once.
+    """Return the labels in an answer, most confident first, each name once.
 
     Raises:
-        UnusableAnswer: When there is not one.
+        UnusableAnswer: there are none.
     """
     answer = read_json(text)
-    items = () if isinstance(answer, str) else _label_items(answer, DEEPEST)
-    labels = [label for item in items if (label := _label(item))]
-    # Zero throughout is the form of the question, repeated; among others it means "not there".
+    items = () if isinstance(answer, str) else _label_items(answer, MAX_DEPTH)
+    labels = [label for item in items if (label := _read_label(item))]
+    # All at 0: the model repeated the prompt's example. Otherwise 0 means "not in the photo".
     if any(label.confidence for label in labels):
         labels = [label for label in labels if label.confidence]
     else:
@@ -76,7 +91,7 @@ def read_labels(text: str) -> tuple[Label, ...]:
     merged: dict[str, Label] = {}
     for label in sorted(labels, key=lambda label: -label.confidence):
         merged.setdefault(label.name.casefold(), label)
-    return tuple(merged.values())[:MOST_LABELS]
+    return tuple(merged.values())[:MAX_LABELS]
 
 
 def _with_defaults(label: Label) -> Label:
@@ -85,68 +100,82 @@ def _with_defaults(label: Label) -> Label:
     return label.model_copy(update=update)
 
 
-def _label_items(value: Json, deepest: int) -> Iterator[dict[str, Json]]:
+def _label_items(value: Json, max_depth: int) -> Iterator[dict[str, Json]]:
     """Yield everything that could be one label, wherever it is nested."""
-    if deepest == 0:
+    if max_depth == 0:
         return
     if isinstance(value, str):
-        yield _named(value)
+        yield _split_text(value)
     elif isinstance(value, list):
         for item in value:
-            yield from _label_items(item, deepest - 1)
+            yield from _label_items(item, max_depth - 1)
     elif isinstance(value, dict):
-        known = fields(value)
-        if isinstance(first(known, *NAMES), str) and not _is_wrapper(known):
-            yield known
+        item = normalise_keys(value)
+        if isinstance(first_value(item, *NAME_KEYS), str) and not _is_wrapper(item):
+            yield item
         else:
-            yield from _wrapped_items(value, deepest)
+            yield from _wrapped_items(value, max_depth)
 
 
 def _is_wrapper(item: dict[str, Json]) -> bool:
-    """Say whether an object with a name is a whole answer, with a title: it has a list in it."""
+    """Return whether an object with a name is a whole answer with a title: it contains a list."""
     lists = {name: value for name, value in item.items() if isinstance(value, list)}
     has_objects = any(isinstance(part, dict) for value in lists.values() for part in value)
-    return has_objects or not lists.keys().isdisjoint(_LISTS)
+    return has_objects or not lists.keys().isdisjoint(_LIST_KEYS)
 
 
-def _wrapped_items(wrapper: dict[str, Json], deepest: int) -> Iterator[dict[str, Json]]:
+def _wrapped_items(wrapper: dict[str, Json], max_depth: int) -> Iterator[dict[str, Json]]:
     """Yield labels from ``{"labels": …}``, ``{"cat": 0.9}`` and ``{"cat": {"score": 0.9}}``."""
     nested = {name: value for name, value in wrapper.items() if isinstance(value, dict | list)}
     for name, part in nested.items():
-        inner = fields(part) if isinstance(part, dict) else {}
-        if first(inner, *CONFIDENCES) is not None and first(inner, *NAMES) is None:
+        inner = normalise_keys(part) if isinstance(part, dict) else {}
+        has_confidence = first_value(inner, *CONFIDENCE_KEYS) is not None
+        if has_confidence and first_value(inner, *NAME_KEYS) is None:
             yield {"name": name, **inner}
         else:
-            yield from _label_items(part, deepest - 1)
+            yield from _label_items(part, max_depth - 1)
     for name, value in wrapper.items() if not nested else ():
-        if isinstance(value, str) and key(name) in _LISTS:
-            yield from (_named(part) for part in re.split(r"[,;\n]", value))
-        elif not isinstance(value, bool) and key(name) not in _NOT_NAMES:
-            yield {"name": name if read_share(value) is not None else "", "confidence": value}
+        key = normalise_key(name)
+        if isinstance(value, str) and key in _LIST_KEYS:
+            yield from (_split_text(part) for part in re.split(r"[,;\n]", value))
+        elif not isinstance(value, bool) and key not in _KEYS_THAT_ARE_NO_NAMES:
+            is_confidence = read_unit_interval(value) is not None
+            yield {"name": name if is_confidence else "", "confidence": value}
 
 
-def _named(text: str) -> dict[str, Json]:
-    """Return a label of ``cat``, ``cat: 0.9`` or ``cat (90%)``."""
-    text = text[: 2 * LONGEST_NAME].strip()
-    match = _NAME_AND_SHARE.fullmatch(text)
+def _split_text(text: str) -> dict[str, Json]:
+    """Return the fields in ``cat``, ``cat: 0.9`` or ``cat (90%)``."""
+    text = text[: 2 * MAX_NAME_CHARACTERS].strip()
+    match = _NAME_AND_CONFIDENCE.fullmatch(text)
     return {"name": match[1], "confidence": match[2]} if match else {"name": text}
 
 
-def _label(item: dict[str, Json]) -> Label | None:
-    name = read_name(first(item, *NAMES))
-    is_name = len(name) <= LONGEST_NAME and len(name.split()) <= MOST_WORDS
-    if name.lower() in _NO_NAMES or not is_name or not re.search(r"[^\W\d_]", name):
+def _read_label(item: dict[str, Json]) -> Label | None:
+    name = read_name(first_value(item, *NAME_KEYS))
+    is_short = len(name) <= MAX_NAME_CHARACTERS and len(name.split()) <= MAX_NAME_WORDS
+    if name.lower() in _PLACEHOLDERS or not is_short or not re.search(r"[^\W\d_]", name):
         return None
-    confidence = read_share(first(item, *CONFIDENCES))
+    confidence = read_unit_interval(first_value(item, *CONFIDENCE_KEYS))
     confidence = DEFAULT_CONFIDENCE if confidence is None else confidence
-    # PhotoPrism ranks labels by topicality; its own engine takes the confidence where it is 0.
-    topicality = read_share(first(item, *_TOPICALITY)) or confidence
-    categories = tuple(_categories(first(item, *_CATEGORIES)))
+    # PhotoPrism ranks labels by topicality; its own engine uses the confidence where it is 0.
+    topicality = read_unit_interval(first_value(item, *_TOPICALITY_KEYS)) or confidence
+    categories = tuple(_read_categories(first_value(item, *_CATEGORY_KEYS)))
     return Label(name=name, confidence=confidence, topicality=topicality, categories=categories)
 
 
-def _categories(value: Json) -> dict[str, None]:
-    """Return names from a list or from ``animal, pet``, each once."""
+def _read_categories(value: Json) -> dict[str, None]:
+    """Return the names in a list, or in a string such as ``animal, pet``, each once."""
     parts = value.split(",") if isinstance(value, str) else value
     names = [read_name(part) for part in parts] if isinstance(parts, list) else []
-    return dict.fromkeys(name for name in names if name and len(name) <= LONGEST_NAME)
+    return dict.fromkeys(name for name in names if name and len(name) <= MAX_NAME_CHARACTERS)
+
+
+TASK = LlmTask(
+    name=LABELS,
+    prompt=PROMPT,
+    stricter_prompt=STRICTER_PROMPT,
+    schema=SCHEMA,
+    images=ImagesPerPrompt.ALL,
+    read=lambda text, _: read_labels(text),
+    prompt_setting=lambda settings: settings.labels_prompt,
+)
