@@ -1,8 +1,8 @@
-"""The engine of Ollama's models in this process, in front of stand-ins; Redis is real."""
+"""A remote engine in this process, with stand-ins of Ollama servers and a real Redis."""
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -21,25 +21,26 @@ from workers.engine.job import EngineJob
 from workers.remote.engine import RemoteEngine
 
 MODEL = "llava:7b"
-QUICK = {"poll_s": 0.2, "stall_s": 0.2}
+SHORT_TIMES = {"poll_s": 0.2, "stall_s": 0.2}
 
 
-class Scene:
-    """Asks the engine as a worker's Celery tasks do."""
+class EngineHarness:
+    """Submits jobs to an engine as a worker's Celery tasks do."""
 
     def __init__(self, engine: RemoteEngine) -> None:
         self.engine = engine
 
-    def submit(self, job: dict[str, Any], images: Sequence[bytes]) -> "Future[Outcome]":
-        asked = Job(request_id="r", deadline=time.time() + 30, **job)
-        return self.engine.submit(EngineJob(str(uuid.uuid4()), asked, images))
+    def submit(self, fields: dict[str, Any], images: Sequence[bytes]) -> "Future[Outcome]":
+        job = Job(request_id="r", deadline=time.time() + 30, **fields)
+        return self.engine.submit(EngineJob(str(uuid.uuid4()), job, images))
 
     def vision(
         self, task: Task, images: Sequence[bytes], options: Any = None, **body: Any
     ) -> Result:
-        ask = OllamaInstructions(model=MODEL, body=body)
-        job = {"tasks": (task,), "ollama": ask, "options": Options(**(options or {}))}
-        return self.submit(job, images).result(40).result
+        instructions = OllamaInstructions(model=MODEL, body=body)
+        options = Options(**(options or {}))
+        fields = {"tasks": (task,), "ollama": instructions, "options": options}
+        return self.submit(fields, images).result(40).result
 
     def caption(self, red: int = 7, **more: Any) -> str:
         result = self.vision(CAPTION, [plain(red)], **more)
@@ -50,45 +51,49 @@ class Scene:
             return list(pool.map(self.caption, range(1, count + 1)))
 
     def generate(self, *, stream: bool = False, **body: Any) -> dict[str, Any]:
-        """Return Ollama's own reply, as the front door gets it."""
-        fields = {"prompt": "Say.", **body}
-        ask = OllamaInstructions(model=MODEL, call=OllamaCall.GENERATE, body=fields, stream=stream)
-        raw = self.submit({"ollama": ask}, []).result(40).raw
+        """Return Ollama's own reply, as the API gets it."""
+        instructions = OllamaInstructions(
+            model=MODEL,
+            call=OllamaCall.GENERATE,
+            body={"prompt": "Say.", **body},
+            stream=stream,
+        )
+        raw = self.submit({"ollama": instructions}, []).result(40).raw
         assert isinstance(raw, dict)
         return raw
 
-    def host(self, server: OllamaStandin) -> OllamaHost:
-        return next(host for host in self.engine.status.hosts if host.url == server.url)
+    def status(self, server: OllamaStandin) -> OllamaHost:
+        return next(status for status in self.engine.status.hosts if status.url == server.url)
 
-    def wait(self, server: OllamaStandin, what: Any) -> OllamaHost:
+    def wait(self, server: OllamaStandin, condition: Callable[[OllamaHost], object]) -> OllamaHost:
         def seen() -> OllamaHost | None:
-            host = self.host(server)
-            return host if what(host) else None
+            status = self.status(server)
+            return status if condition(status) else None
 
-        return wait_for("the server's state", seen, 30)
+        return wait_for("the server's status", seen, 30)
 
 
 @contextmanager
-def scene(
-    stack: Stack, *servers: OllamaStandin, rows: Sequence[Any] = (), **parameters: Any
-) -> Iterator[Scene]:
-    """Run an engine; ``rows`` are more fields of the servers, in order."""
-    more = [*rows, *[{}] * len(servers)]
+def running_engine(
+    stack: Stack, *servers: OllamaStandin, configs: Sequence[Any] = (), **parameters: Any
+) -> Iterator[EngineHarness]:
+    """Run an engine; ``configs`` are further fields of the servers' configuration, in order."""
+    more = [*configs, *[{}] * len(servers)]
     hosts = [{"url": server.url, **more[n]} for n, server in enumerate(servers)]
     row = {
         "name": "ollama",
         "family": "ollama",
-        "parameters": QUICK | {"hosts": hosts, **parameters},
+        "parameters": SHORT_TIMES | {"hosts": hosts, **parameters},
     }
     catalog = Catalog.model_validate({"models": [row]})
     settings = Settings(redis_url=stack.redis_url, restart_grace_s=5)
     engine = RemoteEngine(settings, catalog, catalog.get("ollama"), stack.store)
     engine.start()
     try:
-        running = Scene(engine)
+        harness = EngineHarness(engine)
         wait_for("the servers", lambda: len(engine.status.hosts) == len(servers) or None, 10)
         for server in servers:
-            running.wait(server, lambda host: host.up or host.error)
-        yield running
+            harness.wait(server, lambda status: status.up or status.error)
+        yield harness
     finally:
         engine.close()

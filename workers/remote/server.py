@@ -1,153 +1,146 @@
-"""One Ollama server: what it has, how fast it is, and what it failed at lately."""
+"""One Ollama server: what it has, how fast it is, and what has failed on it."""
 
 import asyncio
 import time
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shared.messages import JsonObject
 from shared.redis.ollama import OllamaHost
-from workers.remote.client import Client
-from workers.remote.config import Healing, HostRow
-from workers.remote.meters import Crowd, Pace
+from workers.remote.client import OllamaClient, entry_name, gpu_share, load_options
+from workers.remote.config import HealingOptions, ServerConfig
+from workers.remote.meters import ConcurrencyMeter, ThroughputMeter
 
-LONGEST_REST = 10
-"""How many times the first rest the longest is."""
-RUNNER_OPTIONS = (
-    "num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "low_vram",
-)  # fmt: skip
-"""Options that Ollama loads a model with: asked for others, it loads the model anew."""
+MAX_COOLDOWN_FACTOR = 10
+"""The longest cooldown is this many times the first."""
 
 
-def full_name(model: str) -> str:
-    """Return a model's name with its tag, in lower case: so Ollama tells names apart."""
-    return (model if ":" in model.rpartition("/")[2] else f"{model}:latest").lower()
-
-
-class _Rest(NamedTuple):
-    """After failures."""
+class _Cooldown(NamedTuple):
+    """A model is avoided on a server where it has failed."""
 
     failures: int
     until: float
+    """On the monotonic clock."""
 
 
-class Host:
-    """One server, as far as we know."""
+class Server:
+    """What this worker knows of one server; used in one event loop.
 
-    def __init__(self, row: HostRow, healing: Healing) -> None:
-        self.row, self.client, self._healing_options = row, Client(row), healing
-        self.up, self.asked, self.error = False, False, ""
-        self.up_at = time.monotonic()
+    Models are named by their full names, as :func:`~workers.remote.client.full_name` returns them.
+    """
+
+    def __init__(self, config: ServerConfig, healing: HealingOptions) -> None:
+        self.config, self.client, self._healing_options = config, OllamaClient(config), healing
+        self.polled, self.up, self.error = False, False, ""
+        self.last_up_at = time.monotonic()
         self.version = ""
-        self.tags: list[JsonObject] = []
-        self.ps: list[JsonObject] = []
+        self.installed: list[JsonObject] = []
+        self.loaded: list[JsonObject] = []
         self.running: Counter[str] = Counter()
-        self.crowd = Crowd()
+        """Number of running requests by model."""
+        self.concurrency = ConcurrencyMeter()
         self.healing: set[str] = set()
+        """Models that are being reloaded and get no requests."""
         self.degraded: dict[str, str] = {}
+        """Models that are slow, and why."""
         self.heals: Counter[str] = Counter()
-        self._paces: dict[str, Pace] = {}
-        self._rests: dict[str, _Rest] = {}
-        self._manners: dict[str, JsonObject] = {}
+        """Number of attempts to heal a model by outcome."""
+        self._throughput: dict[str, ThroughputMeter] = {}
+        self._cooldowns: dict[str, _Cooldown] = {}
+        self._load_options: dict[str, JsonObject] = {}
 
     @property
     def name(self) -> str:
-        """Its address, which logs and operators know it by."""
-        return self.row.url
+        """Its URL, by which logs and operators name it."""
+        return self.config.url
 
     def has(self, model: str) -> bool:
-        """Say whether the model is installed there."""
-        return any(full_name(str(tag.get("name"))) == model for tag in self.tags)
+        """Return whether the model is installed."""
+        return any(entry_name(entry) == model for entry in self.installed)
 
     def gpu_share(self, model: str) -> float | None:
-        """Return which share of the model's memory is on the GPU; ``None``: it is not loaded."""
-        for entry in self.ps:
-            if full_name(str(entry.get("name"))) == model and entry.get("size"):
-                return float(entry.get("size_vram") or 0) / float(entry["size"])
-        return None
+        """Return the fraction of the model's memory on the GPU; ``None``: it is not loaded."""
+        shares = (gpu_share(entry) for entry in self.loaded if entry_name(entry) == model)
+        return next((share for share in shares if share is not None), None)
 
-    def pace(self, model: str) -> Pace:
-        """Return the watch over a model's speed."""
-        return self._paces.setdefault(model, Pace(self._healing_options))
+    def throughput(self, model: str) -> ThroughputMeter:
+        """Return the meter of the model's speed."""
+        return self._throughput.setdefault(model, ThroughputMeter(self._healing_options))
 
-    def take(self, model: str) -> None:
-        """Take a place for a request."""
+    def begin_request(self, model: str) -> None:
+        """Count a request as running."""
         self.running[model] += 1
-        self.crowd.change(1)
+        self.concurrency.change(1)
 
-    def give_back(self, model: str) -> None:
-        """Give a place back."""
+    def end_request(self, model: str) -> None:
+        """Count a request as finished."""
         self.running[model] -= 1
-        self.crowd.change(-1)
+        self.concurrency.change(-1)
 
-    def failed(self, model: str, first_s: float) -> None:
-        """Let the model rest: for ``first_s``, and longer with each failure in a row."""
-        failures = self._rests[model].failures if model in self._rests else 0
-        rest_s = first_s * min(2**failures, LONGEST_REST)
-        self._rests[model] = _Rest(failures + 1, time.monotonic() + rest_s)
+    def begin_cooldown(self, model: str, first_s: float) -> None:
+        """Avoid the model for ``first_s`` seconds, and longer with each failure in a row."""
+        failures = self._cooldowns[model].failures if model in self._cooldowns else 0
+        seconds = first_s * min(2**failures, MAX_COOLDOWN_FACTOR)
+        self._cooldowns[model] = _Cooldown(failures + 1, time.monotonic() + seconds)
 
-    def answered(self, model: str) -> None:
-        """Take note that the model does not fail."""
-        self._rests.pop(model, None)
+    def end_cooldown(self, model: str) -> None:
+        """Use the model again, because it has answered."""
+        self._cooldowns.pop(model, None)
 
-    def rests(self, model: str) -> bool:
-        """Say whether the model failed lately, and others should be asked."""
-        return model in self._rests and time.monotonic() < self._rests[model].until
+    def is_cooling_down(self, model: str) -> bool:
+        """Return whether the model failed recently, so that other servers come first."""
+        return model in self._cooldowns and time.monotonic() < self._cooldowns[model].until
 
-    def renew(self) -> None:
-        """Forget what was wrong: the server has been started anew."""
+    def reset_faults(self) -> None:
+        """Forget which models were slow or failed, because the server has been restarted."""
         self.degraded.clear()
-        self._rests.clear()
-        for pace in self._paces.values():
-            pace.forget()
+        self._cooldowns.clear()
+        for meter in self._throughput.values():
+            meter.reset()
 
-    def remember(self, model: str, body: JsonObject) -> None:
-        """Keep what a request says of how the model is loaded, and for how long.
+    def remember_load_options(self, model: str, body: JsonObject) -> None:
+        """Keep what a request has the model loaded with."""
+        options = load_options(body)
+        if options is not None:
+            self._load_options[model] = options
 
-        One without a prompt only has it loaded or unloaded, and says nothing of use.
-        """
-        if not (body.get("prompt") or body.get("messages")):
-            return
-        options: dict[str, Any] = body.get("options") or {}
-        kept = {name: options[name] for name in RUNNER_OPTIONS if name in options}
-        self._manners[model] = {"options": kept}
-        if body.get("keep_alive") is not None:
-            self._manners[model]["keep_alive"] = body["keep_alive"]
+    def load_options(self, model: str) -> JsonObject:
+        """Return ``options`` and ``keep_alive`` of the latest request for the model."""
+        return self._load_options.get(model, {"options": {}})
 
-    def manners(self, model: str) -> JsonObject:
-        """Return ``options`` and ``keep_alive`` that the model was last asked with here."""
-        return self._manners.get(model, {"options": {}})
-
-    async def look(self) -> None:
-        """Ask the server what it has and what is loaded.
+    async def refresh(self) -> None:
+        """Ask the server which models are installed and loaded.
 
         Raises:
-            HostError: it does not say.
+            ServerError: it does not answer, or with an error.
         """
-        tags, ps = await asyncio.gather(self.client.get("/api/tags"), self.client.get("/api/ps"))
-        self.tags, self.ps = tags.get("models") or [], ps.get("models") or []
+        self.installed, self.loaded = await asyncio.gather(
+            self.client.installed_models(), self.client.loaded_models()
+        )
         if not self.version:
-            self.version = str((await self.client.get("/api/version")).get("version", ""))
+            self.version = await self.client.version()
 
     def status(self) -> OllamaHost:
         """Return what operators see."""
-        paces = self._paces.items()
+        meters = self._throughput.items()
         return OllamaHost(
             url=self.name,
             up=self.up,
             error=self.error,
-            parallel=self.row.parallel,
+            parallel=self.config.parallel,
             running=self.running.total(),
-            models=tuple(sorted(str(tag.get("name")) for tag in self.tags)),
+            models=tuple(sorted(str(entry.get("name")) for entry in self.installed)),
             gpu_share={
-                str(entry.get("name")): round(self.gpu_share(full_name(str(entry["name"]))) or 0, 2)
-                for entry in self.ps
+                str(entry["name"]): round(self.gpu_share(entry_name(entry)) or 0, 2)
+                for entry in self.loaded
                 if entry.get("name")
             },
-            tokens_per_s={model: round(pace.now, 1) for model, pace in paces},
-            best_tokens_per_s={model: round(pace.best, 1) for model, pace in paces},
-            load_s={model: round(pace.load_s, 2) for model, pace in paces if pace.load_s},
-            failing=tuple(sorted(model for model in self._rests if self.rests(model))),
+            tokens_per_s={model: round(meter.current, 1) for model, meter in meters},
+            best_tokens_per_s={model: round(meter.best, 1) for model, meter in meters},
+            load_s={model: round(meter.load_s, 2) for model, meter in meters if meter.load_s},
+            failing=tuple(
+                sorted(model for model in self._cooldowns if self.is_cooling_down(model))
+            ),
             healing=tuple(sorted(self.healing)),
             degraded=dict(self.degraded),
             heals=dict(self.heals),
