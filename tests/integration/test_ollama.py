@@ -12,7 +12,7 @@ from tests.stack import API, wait_for
 
 
 def test_a_model_that_is_not_in_the_catalogue_is_run_by_ollama(ollama: Ollama) -> None:
-    reply = ollama.ask("caption", 9).json()
+    reply = ollama.post("caption", 9).json()
     assert reply["result"]["caption"]["text"].startswith("rgb 9 0 0")
     assert reply["model"]["name"] == "llava"
     assert reply["model"]["version"] == "7b"
@@ -20,9 +20,9 @@ def test_a_model_that_is_not_in_the_catalogue_is_run_by_ollama(ollama: Ollama) -
 
 
 def test_labels_and_nsfw_are_results(ollama: Ollama) -> None:
-    labels = ollama.ask("labels", 9).json()["result"]["labels"]
+    labels = ollama.post("labels", 9).json()["result"]["labels"]
     assert labels[0]["name"]
-    verdicts = ollama.ask("nsfw", images=[data_url(plain(250)), data_url(plain(3))]).json()
+    verdicts = ollama.post("nsfw", images=[data_url(plain(250)), data_url(plain(3))]).json()
     assert [entry["status"] for entry in verdicts["result"]["nsfw"]] == ["unsafe", "safe"]
 
 
@@ -49,7 +49,7 @@ def test_prompt_and_options_come_from_the_request_before_the_catalogue(
 
 def test_all_images_of_a_label_request_are_used(ollama: Ollama) -> None:
     crops = [data_url(plain(red)) for red in (1, 2, 3)]
-    assert ollama.ask("labels", images=crops).status_code == 200
+    assert ollama.post("labels", images=crops).status_code == 200
     assert ollama.sent()[-1]["images"] == 3
 
 
@@ -57,12 +57,12 @@ def test_all_images_of_a_label_request_are_used(ollama: Ollama) -> None:
 def test_unusual_forms_of_an_answer_are_understood(ollama: Ollama, knob: str) -> None:
     for server in ollama.servers:
         setattr(server.knobs, knob, True)
-    labels = ollama.ask("labels", 9).json()["result"]["labels"]
+    labels = ollama.post("labels", 9).json()["result"]["labels"]
     assert 0 < labels[0]["confidence"] <= 1
 
 
 def test_a_name_that_no_server_knows_is_a_404_that_lists_the_models(ollama: Ollama) -> None:
-    reply = ollama.ask("caption", model="unheard-of:1b")
+    reply = ollama.post("caption", model="unheard-of:1b")
     assert reply.status_code == 404
     assert "unheard-of:1b" in reply.json()["error"]
     assert "gemma3:4b, llava:7b" in reply.json()["error"]
@@ -110,11 +110,11 @@ def test_a_schema_and_thinking_reach_the_model(ollama: Ollama) -> None:
     schema = {"type": "object", "properties": {"labels": {"type": "array"}}}
     for server in ollama.servers:
         server.models["llava:7b"].spec = Spec(thinks=True)
-    reply = ollama.ask("labels", schema=schema, think=True)
+    reply = ollama.post("labels", schema=schema, think=True)
     assert reply.json()["result"]["labels"]
     sent = ollama.sent()[-1]
     assert (sent["format"], sent["think"]) == (schema, True)
-    ollama.ask("labels", format="json")
+    ollama.post("labels", format="json")
     assert ollama.sent()[-1]["format"] == "json"
 
 

@@ -22,12 +22,12 @@ def test_an_unusable_answer_is_retried_once_and_then_an_error(
         pytest.skip("any text is a caption")
     ollama.second.go_down()
     setattr(ollama.first.knobs, knob, 1)
-    assert ollama.ask(task).status_code == 200
+    assert ollama.post(task).status_code == 200
     assert len(ollama.sent()) == 2
     first, second = ollama.sent()
     assert first["prompt"] != second["prompt"]
     setattr(ollama.first.knobs, knob, -1)
-    reply = ollama.ask(task)
+    reply = ollama.post(task)
     assert reply.status_code == 502
     assert task in reply.json()["error"]
     assert len(ollama.sent()) == 4
@@ -106,11 +106,11 @@ def test_a_request_that_takes_too_long_is_a_504_and_the_server_stops(ollama: Oll
 
 
 def test_what_ollama_rejects_is_a_400_and_a_damaged_image_a_422(ollama: Ollama) -> None:
-    rejected = ollama.ask("caption", think=True)
+    rejected = ollama.post("caption", think=True)
     assert rejected.status_code == 400
     assert "does not support thinking" in rejected.json()["error"]
     photo = (SAMPLES / "cat.jpg").read_bytes()
-    damaged = ollama.ask("caption", images=[data_url(photo[: len(photo) // 2])])
+    damaged = ollama.post("caption", images=[data_url(photo[: len(photo) // 2])])
     assert damaged.status_code == 422
 
 

@@ -115,9 +115,8 @@ def test_a_model_that_stays_slow_is_avoided_and_not_reloaded_again(tmp_path: Pat
             assert reply.status_code == 200
         after = len(slow.generates()), len(fast.generates())
         assert (after[0] - before[0], after[1] - before[1]) == (0, 10)
-        healing.captions(
-            40, clients=8
-        )  # both are used under load; the slow one is not healed again
+        # Under load both are used, but the slow one is not healed again.
+        healing.captions(40, clients=8)
         assert slow.unloads[MODEL] == 1
         (worker,) = healing.stack.presence("ollama").workers
         assert worker.state == "degraded"

@@ -28,13 +28,13 @@ class Ollama(NamedTuple):
     def servers(self) -> tuple[OllamaStandin, OllamaStandin]:
         return self.first, self.second
 
-    def ask(self, task: str, red: int = 7, model: str = "llava:7b", **body: Any) -> Any:
+    def post(self, task: str, red: int = 7, model: str = "llava:7b", **body: Any) -> Any:
         images = body.pop("images", [data_url(plain(red))])
         url = f"{self.base}{API}/{task}"
         return requests.post(url, json={"model": model, "images": images, **body}, timeout=60)
 
     def caption(self, red: int = 7, **body: Any) -> str:
-        reply = self.ask("caption", red, **body)
+        reply = self.post("caption", red, **body)
         assert reply.status_code == 200, reply.text
         return str(reply.json()["result"]["caption"]["text"])
 

@@ -165,7 +165,7 @@ def test_an_unload_waits_for_generations_and_the_model_is_listed_until_then(
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "says"),
+    ("path", "body", "status", "message"),
     [
         ("generate", b"{", 400, "invalid character"),
         ("generate", b"", 400, "missing request body"),
@@ -180,11 +180,11 @@ def test_an_unload_waits_for_generations_and_the_model_is_listed_until_then(
     ],
 )
 def test_bad_requests_are_refused_with_a_reason(
-    server: OllamaStandin, path: str, body: bytes, status: int, says: str
+    server: OllamaStandin, path: str, body: bytes, status: int, message: str
 ) -> None:
     answer = requests.post(f"{server.url}/api/{path}", data=body, timeout=9)
     assert answer.status_code == status
-    assert says in answer.json()["error"]
+    assert message in answer.json()["error"]
 
 
 def test_the_client_sees_unknown_models_and_missing_abilities(client: ollama.Client) -> None:

@@ -12,7 +12,9 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-FIVE_MINUTES = 300.0
+DEFAULT_KEEP_ALIVE_S = 300.0
+
+Body = TypeVar("Body", bound="_Common")
 
 
 class Refused(Exception):
@@ -121,9 +123,6 @@ def parse(body: bytes) -> dict[str, Any]:
     return value
 
 
-Body = TypeVar("Body", bound=_Common)
-
-
 def _read(kind: type[Body], body: bytes) -> Body:
     try:
         return kind.model_validate(parse(body))
@@ -158,7 +157,7 @@ def _think(value: bool | str | None) -> bool | None:  # noqa: FBT001 - JSON
 def _seconds(value: float | str | None) -> float:
     """Return the seconds in a number or a duration such as ``1h30m``; negative means forever."""
     if value is None:
-        return FIVE_MINUTES
+        return DEFAULT_KEEP_ALIVE_S
     if isinstance(value, str):
         parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", value)
         if value not in ("0", "-0") and "".join(map("".join, parts)) != value.lstrip("+-"):

@@ -99,7 +99,7 @@ class OllamaStandin(Engine):
         if self._server is None:
             self._server = _Server(self.port, self)
         self.is_down = False
-        # Connections are accepted since the port was bound, and wait for this thread.
+        # Connections have been accepted since the port was bound, and wait for this thread.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 

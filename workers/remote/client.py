@@ -43,7 +43,7 @@ class ServerStalled(ServerError):
 
 
 class OllamaClient:
-    """HTTP to one server; used in one event loop. Every method raises :class:`ServerError`."""
+    """HTTP to one server; used in one event loop. Each request may raise a :class:`ServerError`."""
 
     def __init__(self, config: ServerConfig) -> None:
         headers = {"Authorization": f"Bearer {config.key}"} if config.key else {}
@@ -77,7 +77,7 @@ class OllamaClient:
         return await self._request("POST", "/api/show", body)
 
     async def unload(self, model: str) -> None:
-        """Have a model unloaded; the server may still be at it on return."""
+        """Ask the server to unload a model, which may take longer than this call."""
         await self.generate(OllamaCall.GENERATE, {"model": model, "keep_alive": 0})
 
     async def generate(
@@ -85,8 +85,8 @@ class OllamaClient:
     ) -> JsonObject:
         """Have the server generate, and return the reply as if it had not been streamed.
 
-        It is always streamed, so that a silent server can be told from a busy one, and so that the
-        server stops generating when the calling task is cancelled.
+        It is always streamed, so that a silent server can be distinguished from a busy one, and so
+        that the server stops generating when the calling task is cancelled.
 
         Args:
             call: ``GENERATE`` or ``CHAT``.
@@ -140,7 +140,7 @@ def gpu_share(entry: JsonObject) -> float | None:
 
 
 def tokens_per_s(reply: Mapping[str, Any]) -> float | None:
-    """Return the speed of generation alone; ``None``: the reply does not say, or is too short."""
+    """Return the speed of generation alone; ``None``: it is not in the reply, or that is short."""
     tokens, nanoseconds = reply.get("eval_count") or 0, reply.get("eval_duration") or 0
     if tokens < MIN_TOKENS or nanoseconds <= 0:
         return None
