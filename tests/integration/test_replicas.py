@@ -97,4 +97,4 @@ def test_a_replica_that_is_stopped_loses_nothing_and_nothing_is_run_twice(
     jobs = [json.loads(line) for line in lines if '"event": "job"' in line]
     done = Counter(job["request_id"] for job in jobs if job["status"] == "done")
     assert [done[f"replica-{red + 30}"] for red in REDS] == [1] * len(REDS)
-    assert "handed back" in {job["status"] for job in jobs}
+    assert "requeued" in {job["status"] for job in jobs}
