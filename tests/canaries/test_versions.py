@@ -92,7 +92,7 @@ RELIANCES = (
         "27.0.1",
         "api/http/client_connection.py takes the client's socket from `gunicorn.socket`; "
         "api/gunicorn_conf.py extends its Logger",
-        (_API, "tests/integration/test_the_way_through.py", "tests/integration/test_logs.py"),
+        (_API, "tests/integration/test_queue.py", "tests/integration/test_logs.py"),
     ),
     Reliance(
         "Werkzeug",
