@@ -26,6 +26,18 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's variable for the folder; if it is not set, there is only one process."""
 NONE = "none"
 """Label value of requests that were refused before their model and task were known."""
+COUNTED_STATUSES = {
+    HTTPStatus.GATEWAY_TIMEOUT: ("vision_timeouts", "Requests without a result in time (504)."),
+    HTTPStatus.TOO_MANY_REQUESTS: (
+        "vision_rejected",
+        "Requests refused because the model's queue, or this API, was full (429).",
+    ),
+    CLIENT_CLOSED_REQUEST: (
+        "vision_client_aborts",
+        "Requests whose client closed the connection before the reply.",
+    ),
+}
+"""Statuses that have a counter of their own: its name and help text."""
 REQUEST_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Upper bounds of the histogram: from a classifier on a GPU to PhotoPrism's own time limit."""
 
@@ -63,18 +75,9 @@ class Metrics:
         names = [NONE, *(spec.name for spec in catalog.models)]
         self._names = set(names)
         self._by_status = {
-            HTTPStatus.GATEWAY_TIMEOUT: _by_model(
-                registry, names, "vision_timeouts", "Requests without a result in time (504)."
-            ),
-            HTTPStatus.TOO_MANY_REQUESTS: _by_model(
-                registry, names, "vision_rejected",
-                "Requests refused because the model's queue, or this API, was full (429).",
-            ),
-            CLIENT_CLOSED_REQUEST: _by_model(
-                registry, names, "vision_client_aborts",
-                "Requests whose client closed the connection before the reply.",
-            ),
-        }  # fmt: skip
+            status: _by_model(registry, names, name, text)
+            for status, (name, text) in COUNTED_STATUSES.items()
+        }
         self._lost = _by_model(
             registry, names[1:], "vision_lost_tasks",
             "Tasks whose worker died or left; each is published again, at most twice.",

@@ -8,6 +8,9 @@ from structlog.types import EventDict, Processor
 
 from shared.settings import Settings
 
+NOISY_LOGGERS = ("amqp", "kombu", "celery", "urllib3", "PIL", "httpx2", "httpcore2")
+"""Logged from warnings on, whatever the level."""
+
 
 def configure_logging(settings: Settings, role: str, **fields: str) -> None:
     """Write the records of structlog and of the standard library to stderr in one format.
@@ -29,6 +32,17 @@ def configure_logging(settings: Settings, role: str, **fields: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_constant,
     ]
+    _configure_root(settings, shared)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _configure_root(settings: Settings, shared: list[Processor]) -> None:
+    """Have the standard library's records pass through the same processors."""
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         if settings.log_format == "console"
@@ -48,11 +62,5 @@ def configure_logging(settings: Settings, role: str, **fields: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    for noisy in ("amqp", "kombu", "celery", "urllib3", "PIL", "httpx2", "httpcore2"):
+    for noisy in NOISY_LOGGERS:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )

@@ -93,15 +93,32 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
     register_tasks(app, store, engine, lambda: store.presence.is_served(spec, besides=name))
     _register_commands(engine)
 
-    @signals.setup_logging.connect(weak=False)
-    def keep_our_logging(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
-        """Keep Celery from configuring logging, which it leaves to whoever listens here."""
-
     @signals.worker_init.connect(weak=False)
-    def start(**_: Any) -> None:  # noqa: ANN401
+    def start(**_: Any) -> None:  # noqa: ANN401 - Celery's signature, here and below
         engine.start()
         heartbeat.start()
         metrics.serve(settings.host, settings.metrics_port)
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def drain(**_: Any) -> None:  # noqa: ANN401
+        heartbeat.drain()
+        engine.drain()
+
+    @signals.worker_shutdown.connect(weak=False)
+    def stop(**_: Any) -> None:  # noqa: ANN401
+        heartbeat.stop()
+        engine.close()
+        log.info("worker stopped")
+
+    _follow_consumer(heartbeat, spec, name)
+
+
+def _follow_consumer(heartbeat: Heartbeat, spec: ModelSpec, name: str) -> None:
+    """Let the heartbeat know what Celery's consumer does, and decide when it consumes."""
+
+    @signals.setup_logging.connect(weak=False)
+    def keep_our_logging(**_: Any) -> None:  # noqa: ANN401
+        """Keep Celery from configuring logging, which it leaves to whoever listens here."""
 
     @signals.celeryd_after_setup.connect(weak=False)
     def wait_for_model(sender: Any, instance: Any, **_: Any) -> None:  # noqa: ANN401
@@ -117,17 +134,6 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
     @signals.task_received.connect(weak=False)
     def received(request: Any, **_: Any) -> None:  # noqa: ANN401
         heartbeat.received(request.id, delivery_tag(request))
-
-    @signals.worker_shutting_down.connect(weak=False)
-    def drain(**_: Any) -> None:  # noqa: ANN401
-        heartbeat.drain()
-        engine.drain()
-
-    @signals.worker_shutdown.connect(weak=False)
-    def stop(**_: Any) -> None:  # noqa: ANN401
-        heartbeat.stop()
-        engine.close()
-        log.info("worker stopped")
 
 
 def _register_commands(engine: Engine) -> None:
