@@ -91,8 +91,14 @@ RELIANCES = (
         "gunicorn",
         "27.0.1",
         "api/http/client_connection.py takes the client's socket from `gunicorn.socket`; "
-        "api/gunicorn_conf.py extends its Logger",
-        (_API, "tests/integration/test_queue.py", "tests/integration/test_logs.py"),
+        "api/gunicorn_conf.py extends its Logger; api/gunicorn_worker.py extends ThreadWorker and "
+        "looks into a request's body reader",
+        (
+            _API,
+            "tests/integration/test_refused_bodies.py",
+            "tests/integration/test_queue.py",
+            "tests/integration/test_logs.py",
+        ),
     ),
     Reliance(
         "Werkzeug",
