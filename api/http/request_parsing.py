@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from api.http import request_id
 from api.http.client_connection import ClientGone
-from api.http.fetch import AllowList, fetch
+from api.http.fetch import fetch
+from api.http.fetch_connection import AllowList
 from api.schemas import VisionQuery, VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge
 from shared.images import check_header
@@ -125,6 +126,7 @@ def read_images(
                 allow=AllowList(settings.url_allow),
                 max_mb=settings.max_body_mb - sum(map(len, images)) / MEGA,
                 timeout_s=min(settings.fetch_timeout_s, left_s),
+                ca_path=settings.extra_ca_certificates[1],
             )
         )
     for image in images:
