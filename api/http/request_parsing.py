@@ -63,6 +63,7 @@ def read_object(request: Request) -> JsonObject:
     value = _parse_json(_body(request), "The body")
     if not isinstance(value, dict):
         raise BadRequest("The body is not a JSON object.")
+    request_id.adopt(value.get("id"))
     return value
 
 
@@ -155,6 +156,7 @@ def _body(request: Request) -> bytes:
 
     A body sent in chunks has no declared length by which Flask could have refused it before.
     """
+    request_id.body_is_read()
     body = request.get_data()
     limit = request.max_content_length
     if request.content_length is None and limit is not None and len(body) >= limit:
@@ -167,6 +169,7 @@ def _query(request: Request) -> dict[str, object]:
 
 
 def _read_form(request: Request) -> ParsedRequest:
+    request_id.body_is_read()
     fields: dict[str, object] = {name: request.form.get(name) for name in FORM_FIELDS}
     fields["images"] = request.form.getlist("images")
     if options := request.form.get("options"):

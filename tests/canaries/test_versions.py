@@ -55,8 +55,9 @@ RELIANCES = (
     Reliance(
         "requests-hardened",
         "1.3.0",
-        "api/http/fetch_connection.py extends IPFilterAdapter.build_connection_pool_key_attributes, takes the "
-        "address from InvalidIPAddress.args, and sets what the base class would have set for TLS",
+        "api/http/fetch_connection.py extends "
+        "IPFilterAdapter.build_connection_pool_key_attributes, takes the address from "
+        "InvalidIPAddress.args, and sets what the base class would have set for TLS",
         (_HTTP, _FETCH),
     ),
     Reliance(
