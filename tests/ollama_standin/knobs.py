@@ -73,6 +73,10 @@ class Knobs(BaseModel):
     )
     key: str = Field("", description="bearer key that is required")
 
+    case_sensitive: bool = Field(
+        default=False, description="names of models must be spelt as in /api/tags"
+    )
+
     empty_next: int = 0
     broken_next: int = Field(0, description="the answer is broken JSON")
     answer: str | None = Field(None, description="the text of all answers")

@@ -94,11 +94,14 @@ class RemoteParameters(LlmDefaults):
 def model_defaults(catalog: Catalog, model: str) -> LlmDefaults:
     """Return the defaults of a model from its own row, else from the row ``ollama``.
 
+    Names are compared without case.
+
     Raises:
         ValueError: the row's parameters are invalid.
     """
     for row in catalog.models:
-        if row.family == OLLAMA and row.name != OLLAMA and row.source == model:
+        is_own_row = row.family == OLLAMA and row.name != OLLAMA
+        if is_own_row and (row.source or "").lower() == model.lower():
             return LlmDefaults.model_validate(row.parameters)
     return read_parameters(catalog.get(OLLAMA))
 

@@ -83,7 +83,7 @@ class FailoverRouter:
         error = ServerError("no server")
         for server in self._pool.servers_with(full_name(model)):
             try:
-                return await server.client.show({**body, "model": model})
+                return await server.client.show({**body, "model": server.spelling(model)})
             except ServerError as err:
                 error = err
         raise OllamaFailed(f"{model}: {error.message}")
@@ -106,9 +106,8 @@ class FailoverRouter:
         """
         excluded = (*request.tried, server)
         request.heard_at = time.monotonic()
-        reply = asyncio.create_task(
-            server.client.generate(request.call, request.body, request.receive)
-        )
+        body = {**request.body, "model": server.spelling(request.model)}
+        reply = asyncio.create_task(server.client.generate(request.call, body, request.receive))
         try:
             while True:
                 silent_s = time.monotonic() - request.heard_at

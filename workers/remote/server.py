@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from shared.messages import JsonObject
 from shared.redis.ollama import OllamaHost
-from workers.remote.client import OllamaClient, entry_name, gpu_share, load_options
+from workers.remote.client import OllamaClient, entry_name, full_name, gpu_share, load_options
 from workers.remote.config import HealingOptions, ServerConfig
 from workers.remote.meters import ConcurrencyMeter, ThroughputMeter
 
@@ -57,6 +57,14 @@ class Server:
     def has(self, model: str) -> bool:
         """Return whether the model is installed."""
         return any(entry_name(entry) == model for entry in self.installed)
+
+    def spelling(self, model: str) -> str:
+        """Return the model's name as this server spells it: some servers tell cases apart.
+
+        A model that is not installed keeps its name.
+        """
+        spellings = (str(entry.get("name")) for entry in self.installed)
+        return next((name for name in spellings if full_name(name) == full_name(model)), model)
 
     def gpu_share(self, model: str) -> float | None:
         """Return the fraction of the model's memory on the GPU; ``None``: it is not loaded."""
