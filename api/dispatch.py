@@ -20,7 +20,7 @@ from celery.result import AsyncResult
 from api.http.client_connection import ClientGone
 from api.lost_tasks import TaskLost, TaskWatch
 from api.redis_retry import RESULT_ERRORS, RETRY_PAUSE_S, retry_while_unreachable
-from shared.errors import DeadlineExceeded, ModelFailed, VisionError
+from shared.errors import BadRequest, DeadlineExceeded, ModelFailed, VisionError
 from shared.messages import Job, JsonObject, Outcome, celery_task_name
 from shared.model_spec import ModelSpec
 from shared.redis.leases import ENQUEUED_AT
@@ -78,6 +78,7 @@ class PublishedJob:
 
         Raises:
             BrokerUnavailable: Redis does not answer, or is full.
+            BadRequest: a field of the request is nested too deeply to be passed on.
         """
         retry_while_unreachable(self._publish)
 
@@ -88,7 +89,7 @@ class PublishedJob:
         self._store.images.put(self._job.images, self._images, left_s)
         result = self._app.send_task(
             celery_task_name(self._job),
-            kwargs={"job": self._job.model_dump(mode="json", exclude_defaults=True)},
+            kwargs={"job": _as_json(self._job)},
             task_id=str(uuid.uuid4()),
             queue=self._spec.queue,
             expires=left_s + EXPIRY_MARGIN_S,
@@ -235,3 +236,10 @@ def _try_cleanup(call: Callable[[], object]) -> None:
         call()
     except RESULT_ERRORS as err:
         log.warning("could not clean up", error=str(err))
+
+
+def _as_json(job: Job) -> JsonObject:
+    try:
+        return job.model_dump(mode="json", exclude_defaults=True)
+    except ValueError as err:  # pydantic's limit is about 250 levels
+        raise BadRequest("A field of the request is nested too deeply.") from err

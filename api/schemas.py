@@ -74,8 +74,15 @@ class VisionRequest(VisionQuery):
     @property
     def for_ollama(self) -> dict[str, Any]:
         """The fields that only Ollama's models understand, if the request has them."""
-        fields = {"system": self.system, "think": self.think, "format": self.schema_ or self.format}
+        wanted = self.schema_ or self.format
+        output_format = wanted if is_output_format(wanted) else None
+        fields = {"system": self.system, "think": self.think, "format": output_format}
         return {name: value for name, value in fields.items() if value not in (None, "")}
+
+
+def is_output_format(value: object) -> bool:
+    """Return whether a value of ``format`` is one that Ollama understands, or means none."""
+    return value in (None, "", "json") or isinstance(value, dict)
 
 
 def chat_fields(system: object, output_format: object) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from api.ollama_compat import answers
 from api.ollama_compat.chat import read_chat
 from api.ollama_compat.streaming import StreamedReply, ndjson, reply_lines
 from api.redis_retry import retry_while_unreachable
-from api.schemas import MAX_NAME, chat_fields
+from api.schemas import MAX_NAME, chat_fields, is_output_format
 from api.service import VisionService
 from shared.catalog import Assignment
 from shared.errors import BadRequest, TooLarge
@@ -82,8 +82,10 @@ class OllamaViews:
         self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
     ) -> Reply:
         """Pass a request on to Ollama, and Ollama's reply back to the client as it arrives."""
+        if not is_output_format(body.get("format")):
+            raise BadRequest("`format` is neither `json` nor a JSON schema.")
         stream = body.get("stream") is not False
-        fields = _without(body, "model", "stream", "images")
+        fields = _without(body, "model", "stream", "images", "messages")
         if call == OllamaCall.CHAT:
             chat = read_chat(body.get("messages"))
             sources: object = chat.images

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 DEFAULT_KEEP_ALIVE_S = 300.0
+MAX_KEEP_ALIVE_S = 2**63 / 1e9
+NUMBERS = ("temperature", "top_k", "top_p", "seed", "num_predict", "repeat_penalty", "num_ctx")
+"""Options that are numbers."""
 
 Body = TypeVar("Body", bound="_Common")
 
@@ -99,7 +102,7 @@ class GenerationRequest:
             images=tuple(decode(image) for image in images),
             is_empty=not (fields.messages if isinstance(fields, _Chat) else prompt),
             format=_format(fields.format),
-            options=fields.options or {},
+            options=_options(fields.options or {}),
             keep_alive=_seconds(fields.keep_alive),
             think=_think(fields.think),
             streams=fields.stream is not False,
@@ -138,6 +141,17 @@ def decode(image: str) -> bytes:
         raise Refused(400, "illegal base64 data at input byte 0") from None
 
 
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    for name in NUMBERS:
+        value = options.get(name, 0)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise Refused(400, f'option "{name}" must be of type number')
+    stops = options.get("stop") or []
+    if not isinstance(stops, str | list) or not all(isinstance(stop, str) for stop in stops):
+        raise Refused(400, 'option "stop" must be of type array')
+    return options
+
+
 def _format(value: object) -> str | dict[str, Any] | None:
     if value in (None, ""):
         return None
@@ -164,4 +178,4 @@ def _seconds(value: float | str | None) -> float:
             raise Refused(400, f'time: invalid duration "{value}"')
         seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
         value = -seconds if value.startswith("-") else seconds
-    return math.inf if value < 0 else float(value)
+    return math.inf if value < 0 or value > MAX_KEEP_ALIVE_S else float(value)

@@ -160,7 +160,8 @@ def load_options(body: JsonObject) -> JsonObject | None:
     """
     if not (body.get("prompt") or body.get("messages")):
         return None
-    options: JsonObject = body.get("options") or {}
+    options = body.get("options")
+    options = options if isinstance(options, dict) else {}  # the server says that it is none
     loaded: JsonObject = {
         "options": {name: options[name] for name in RUNNER_OPTIONS if name in options}
     }

@@ -64,9 +64,9 @@ class FailoverRouter:
         request = _Request(call, body, on_part)
         while True:
             server = await self._pool.acquire(request.model, request.tried)
-            on_begin()
-            server.remember_load_options(request.model, body)
             try:
+                on_begin()
+                server.remember_load_options(request.model, body)
                 return await self._attempt(server, request)
             except ServerError as err:
                 await self._handle_failure(server, request, err)

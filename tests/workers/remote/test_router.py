@@ -175,3 +175,15 @@ def test_a_model_is_found_however_it_is_spelt_and_stays_for_others(
             assert harness.status(server).models == (installed,)
         assert {call.body["model"] for call in server.generates() if call.body} == {installed}
         assert harness.show(wanted)["details"]
+
+
+@pytest.mark.parametrize("options", [True, 1, "hot", ["x"]])
+def test_a_request_that_the_server_refuses_takes_no_place_from_others(
+    stack: Stack, first: OllamaStandin, options: object
+) -> None:
+    with running_engine(stack, first) as harness:
+        for _ in range(3):  # more than the places of the server
+            with pytest.raises(BadRequest):
+                harness.generate(options=options)
+        assert harness.caption(7) == "rgb 7 0 0"
+        assert harness.status(first).running == 0

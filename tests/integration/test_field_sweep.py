@@ -1,0 +1,147 @@
+"""Every field of a request with every JSON type: no answer is 500, whatever the model."""
+
+import contextlib
+import http.client
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.api.http.scripts import SCRIPTS
+from tests.conftest import data_url, plain
+from tests.ollama_standin import OllamaStandin
+from tests.stack import API, Stack, running_stack
+
+IMAGE = data_url(plain(7)).partition(",")[2]
+HOLE = "the value goes here"
+SERVED = (200, 400, 404, 413, 422)
+UNSERVED = (502, 503)
+"""A URL leads to a private address; the default model has no worker here."""
+
+
+def nested(opening: str, closing: str, depth: int) -> str:
+    return opening * depth + "1" + closing * depth
+
+
+CORE = (
+    *("null", "false", "0", "1.5", '"x"', "[]", "[null]", '{"a":1}', r'"\ud800"', "1e400"),
+    nested('{"a":', "}", 300),
+)
+MORE = (
+    *("true", "-1", '""', "{}", "[0]", '[""]', '["x"]', "[[]]", "[{}]", '{"a":null}', '{"role":0}'),
+    *("NaN", r'{"\ud83d":["\udc00"]}', r'"\u0000"', '"http://127.0.0.1:1/"', json.dumps(IMAGE)),
+    *("9" * 30, "-" + "9" * 4000, "9" * 5000, json.dumps("x" * 100_000)),
+    *(nested("[", "]", depth) for depth in (20, 200, 300, 900, 100_000)),
+    *(nested('{"a":', "}", depth) for depth in (20, 200, 900)),
+)
+VISION = (
+    *("id", "model", "version", "prompt", "url", "images", "options", "system", "format", "schema"),
+    *("think", "suffix", "context", "stream", "unknown"),
+)
+OLLAMA = (
+    *("model", "name", "prompt", "images", "options", "system", "format", "stream", "think", "raw"),
+    *("context", "suffix", "keep_alive", "tools", "messages", "id", "unknown"),
+)
+OPTIONS = ("temperature", "top_k", "seed", "num_predict", "repeat_penalty", "stop", "num_ctx")
+MESSAGE = ("role", "content", "images", "tool_calls", "thinking")
+
+
+def whole(**fields: Any) -> dict[str, Any]:
+    return {"model": "fake", "prompt": "hi", "images": [IMAGE], "stream": False, **fields}
+
+
+def chat(**fields: Any) -> dict[str, Any]:
+    question = {"role": "user", "content": "hi", "images": [IMAGE], **fields}
+    return {"model": "fake", "stream": False, "messages": [question]}
+
+
+CASES: list[tuple[str, Any]] = [
+    *((f"{API}/caption", whole(**{name: HOLE})) for name in VISION),
+    *((f"{API}/caption", whole(options={name: HOLE})) for name in OPTIONS),
+    *(("/api/generate", whole(**{name: HOLE})) for name in OLLAMA),
+    *(("/api/generate", whole(options={name: HOLE})) for name in OPTIONS),
+    *(("/api/chat", {**chat(), name: HOLE}) for name in OLLAMA),
+    *(("/api/chat", chat(**{name: HOLE})) for name in MESSAGE),
+    *(("/api/show", {"model": "fake", name: HOLE}) for name in ("model", "name", "verbose")),
+    *((path, HOLE) for path in (API, "/api/generate", "/api/chat", "/api/show")),
+]
+"""Paths and bodies; what stands at ``HOLE`` is replaced by each value."""
+
+
+@pytest.fixture(scope="module")
+def standin() -> Iterator[OllamaStandin]:
+    with OllamaStandin(("llava:7b",)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, standin: OllamaStandin) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("sweep")
+    with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=standin.url) as running:
+        running.worker("fake")
+        running.worker("ollama")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def base(stack: Stack) -> str:
+    return stack.api(VISION_TIMEOUT="10")
+
+
+def sweep(base: str, model: str, values: Sequence[str]) -> "Counter[int]":
+    """Send each case with each value; returns how often each status was answered."""
+    local, found, wrong = threading.local(), Counter[int](), list[str]()
+    connections = contextlib.ExitStack()
+
+    def send(path: str, template: Any, value: str) -> None:
+        body = json.dumps(template).replace(json.dumps(HOLE), value)
+        body = body.replace('"model": "fake"', f'"model": "{model}"')
+        if not hasattr(local, "connection"):
+            local.connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=30)
+            connections.callback(local.connection.close)
+        local.connection.request("POST", path, body, {"Content-Type": "application/json"})
+        reply = local.connection.getresponse()
+        found[reply.status] += 1
+        *_, last = reply.read().splitlines()  # a streamed reply has its error in the last line
+        error = json.loads(last).get("error", "")
+        if reply.status not in (*SERVED, *UNSERVED) or (reply.status == 200 and error):
+            wrong.append(f"{path} {str(template)[:200]} {value[:50]}: {reply.status} {error}")
+
+    with connections, ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(send, *case, value) for case in CASES for value in values]
+    assert [job.exception() for job in jobs if job.exception()] == []
+    assert not wrong, "\n".join(wrong)
+    return found
+
+
+@pytest.mark.parametrize("model", ["fake", "llava:7b"])
+def test_no_value_of_any_field_is_a_500(base: str, model: str) -> None:
+    found = sweep(base, model, CORE)
+    assert min(found[200], found[400]) > 150
+    assert sum(found[status] for status in UNSERVED) < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["fake", "llava:7b"])
+def test_no_odd_value_of_any_field_is_a_500(base: str, model: str) -> None:
+    assert sweep(base, model, MORE)[200] > 200
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_prompt_in_any_script_arrives_as_it_was_sent(
+    base: str, standin: OllamaStandin, script: str
+) -> None:
+    prompt = SCRIPTS[script]
+    body = {"prompt": prompt, "images": [IMAGE], "stream": False}
+    for path in ("/api/generate", f"{API}/caption"):
+        reply = requests.post(f"{base}{path}", json={**body, "model": "fake"}, timeout=20).json()
+        text = reply.get("response") or reply["result"]["caption"]["text"]
+        assert text == f"rgb 7 0 0 {prompt}"
+        requests.post(f"{base}{path}", json={**body, "model": "llava:7b"}, timeout=20)
+        assert (standin.generates()[-1].body or {})["prompt"] == prompt
