@@ -18,7 +18,9 @@ from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION
 from tests.stack import TESTS
 from tools.full_checkpoints import never_end
-from tools.tiny_checkpoints import build, shapes
+from tools.tiny_checkpoints import shapes
+from tools.tiny_checkpoints.build import BUILDERS
+from tools.tiny_checkpoints.checkpoint import save
 from workers.families.blip import Blip, FusedAttention
 from workers.families.kosmos2 import Kosmos2
 from workers.families.vision_encoder_decoder import VisionEncoderDecoder
@@ -143,9 +145,9 @@ def test_fused_attention_is_blips_attention() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_models_for_measuring_write_as_long_as_they_may(family: str, tmp_path: Path) -> None:
-    parts = build.BUILDERS[FOLDERS[family]]()
-    never_end(parts)
-    build.save(parts, tmp_path / "m", halve=False)
+    checkpoint = BUILDERS[FOLDERS[family]]()
+    never_end(checkpoint)
+    save(checkpoint, tmp_path / "m", halve=False)
     model = load(family, tmp_path / "m", max_new_tokens=12)
     seen: list[int] = []
     generate = model._model.generate
