@@ -1,6 +1,6 @@
-"""Job in, model out: one worker process serves one model.
+"""A worker serves one model.
 
-The Celery process holds no model and never imports torch; the model lives in one spawned process
-(``model_process``) that the engine starts, calls, kills and replaces. May import ``shared`` only;
-the families in ``workers.families`` are imported in the model process alone.
+The Celery process never imports torch. The model is in a process of its own (``workers.model``),
+which the engine starts, calls, kills and replaces; only that process imports ``workers.families``.
+Beside ``workers``, only ``shared`` may be imported.
 """

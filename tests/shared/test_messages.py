@@ -44,7 +44,7 @@ JOB = Job(
 
 
 def public(result: Result) -> dict[str, Any]:
-    """Return a reply's JSON as clients read it."""
+    """Return a reply's JSON as clients get it."""
     echo = ModelEcho(type=LABELS, name="m", version="latest", resolution=224)
     reply = VisionReply(id="42", model=echo, result=result)
     body: dict[str, Any] = json.loads(reply.model_dump_json(exclude_none=True, by_alias=True))
@@ -95,7 +95,7 @@ def test_a_reply_has_exactly_the_fields_and_types_that_photoprism_parses() -> No
     }
 
 
-def test_whole_numbers_are_integers_and_shares_are_floats_as_go_tells_them_apart() -> None:
+def test_counts_are_integers_and_probabilities_are_floats_as_in_go() -> None:
     body = public(FULL)
     cat = body["result"]["labels"][0]
 
@@ -104,7 +104,7 @@ def test_whole_numbers_are_integers_and_shares_are_floats_as_go_tells_them_apart
     assert type(body["result"]["nsfw"][0]["Hentai"]) is float
 
 
-def test_what_was_not_asked_for_is_absent_and_what_was_not_found_is_an_empty_list() -> None:
+def test_a_task_that_was_not_requested_is_absent_and_no_labels_are_an_empty_list() -> None:
     assert public(Result(labels=()))["result"] == {"labels": []}
     assert public(Result(caption=Caption(text="")))["result"] == {
         "caption": {"text": "", "source": "image"}
@@ -123,7 +123,7 @@ def test_what_was_not_asked_for_is_absent_and_what_was_not_found_is_an_empty_lis
     ],
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.01, 1.01])
-def test_a_share_is_a_number_from_0_to_1(
+def test_a_probability_is_a_number_from_0_to_1(
     model: type[BaseModel], fields: dict[str, Any], value: float
 ) -> None:
     field = list(fields)[-1]
@@ -139,7 +139,7 @@ def test_options_that_no_sampler_can_use_are_refused(name: str, value: float) ->
         Options.model_validate({name: value})
 
 
-def test_options_of_ollama_that_no_model_here_has_are_ignored() -> None:
+def test_options_that_only_ollama_understands_are_not_known() -> None:
     options = Options.model_validate({"num_ctx": 4096, "mirostat": 2, "top_k": 40, "seed": None})
 
     assert options.known == Options(top_k=40)
@@ -148,7 +148,7 @@ def test_options_of_ollama_that_no_model_here_has_are_ignored() -> None:
 @pytest.mark.parametrize(
     "stop", [pytest.param("###", id="word"), pytest.param([".", "\n"], id="list")]
 )
-def test_stop_words_come_as_one_or_as_many(stop: object) -> None:
+def test_stop_words_are_one_word_or_a_list(stop: object) -> None:
     options = Options.model_validate({"stop": stop})
 
     assert options.stop == (tuple(stop) if isinstance(stop, list) else stop)
@@ -161,7 +161,7 @@ def test_stop_words_come_as_one_or_as_many(stop: object) -> None:
         pytest.param(Job(request_id="", tasks=(NSFW,), images=("k",), deadline=1.0), id="least"),
     ],
 )
-def test_a_job_survives_the_queue(job: Job) -> None:
+def test_a_job_is_the_same_after_the_queue(job: Job) -> None:
     message = json.dumps(job.model_dump(mode="json", exclude_defaults=True))
 
     assert Job.model_validate(json.loads(message)) == job
@@ -170,7 +170,7 @@ def test_a_job_survives_the_queue(job: Job) -> None:
 @pytest.mark.parametrize(
     "result", [FULL, Result(), Result(labels=())], ids=["full", "none", "empty"]
 )
-def test_a_result_survives_the_way_back(result: Result) -> None:
+def test_a_result_is_the_same_after_the_way_back(result: Result) -> None:
     message = json.dumps(result.model_dump(mode="json", exclude_none=True), allow_nan=False)
 
     assert Result.model_validate(json.loads(message)) == result
@@ -186,11 +186,11 @@ def test_a_result_survives_the_way_back(result: Result) -> None:
         (task_names(), "vision.describe"),
     ],
 )
-def test_the_celery_tasks_names_are_a_wire_format(tasks: tuple[Task, ...], name: str) -> None:
+def test_celery_task_names_are_fixed(tasks: tuple[Task, ...], name: str) -> None:
     assert celery_task_name(Job(request_id="r", tasks=tasks, deadline=0)) == name
 
 
-def test_sampling_stays_finite_and_stop_words_stay_few_and_short() -> None:
+def test_temperatures_have_a_minimum_and_stop_words_are_few_and_short() -> None:
     assert Options(temperature=1e-300).temperature == 0.01
     assert Options(temperature=0).temperature == 0
     for stop in (("x",) * 9, ("y" * 65,), "z" * 65):

@@ -117,7 +117,7 @@ def test_without_redis_the_message_says_what_to_do(
         _ = Settings().broker_url
 
 
-def test_the_broker_is_the_redis_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_is_the_configured_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISION_REDIS_URL", "redis://nas:6379/3")
 
     assert Settings().broker_url == "redis://nas:6379/3"
