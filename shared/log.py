@@ -8,6 +8,9 @@ from structlog.types import EventDict, Processor
 
 from shared.settings import Settings
 
+NOISY_LOGGERS = ("amqp", "kombu", "celery", "urllib3", "PIL", "httpx2", "httpcore2")
+"""Loggers of which only warnings are written."""
+
 
 def configure_logging(settings: Settings, role: str, **fields: str) -> None:
     """Write the records of structlog and of the standard library to stderr in one format.
@@ -29,30 +32,34 @@ def configure_logging(settings: Settings, role: str, **fields: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_constant,
     ]
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        if settings.log_format == "console"
-        else structlog.processors.JSONRenderer()
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_formatter(settings, shared))
     logging.captureWarnings(capture=True)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    for noisy in ("amqp", "kombu", "celery", "urllib3", "PIL", "httpx2", "httpcore2"):
+    for noisy in NOISY_LOGGERS:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
+    )
+
+
+def _formatter(settings: Settings, shared: list[Processor]) -> logging.Formatter:
+    """Return the renderer of all records; those of the standard library are processed first."""
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if settings.log_format == "console"
+        else structlog.processors.JSONRenderer()
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
     )

@@ -41,6 +41,45 @@ JOB = Job(
     options=Options(temperature=0.5, seed=7, stop=("\n", ".")),
     deadline=1_790_000_000.25,
 )
+FULL_REPLY = {
+    "id": "42",
+    "code": 200,
+    "model": {"type": "labels", "name": "m", "version": "latest", "resolution": 224},
+    "result": {
+        "caption": {"text": "A cat on a sofa", "source": "image", "confidence": 0.75},
+        "labels": [
+            {
+                "name": "cat",
+                "source": "image",
+                "priority": 1,
+                "confidence": 0.5,
+                "topicality": 1.0,
+                "categories": ["animal"],
+            },
+            {
+                "name": "sofa",
+                "source": "image",
+                "priority": 0,
+                "confidence": 0.0,
+                "topicality": 0.0,
+                "categories": [],
+            },
+        ],
+        "nsfw": [
+            {
+                "status": "unsafe",
+                "score": 0.875,
+                "threshold": 0.5,
+                "Drawing": 0.125,
+                "Hentai": 0.0,
+                "Neutral": 0.0,
+                "Porn": 0.5,
+                "Sexy": 0.375,
+            },
+            {"status": "unavailable", "reason": "The model gave no verdict."},
+        ],
+    },
+}
 
 
 def public(result: Result) -> dict[str, Any]:
@@ -52,47 +91,7 @@ def public(result: Result) -> dict[str, Any]:
 
 
 def test_a_reply_has_exactly_the_fields_and_types_that_photoprism_parses() -> None:
-    body = public(FULL)
-
-    assert body == {
-        "id": "42",
-        "code": 200,
-        "model": {"type": "labels", "name": "m", "version": "latest", "resolution": 224},
-        "result": {
-            "caption": {"text": "A cat on a sofa", "source": "image", "confidence": 0.75},
-            "labels": [
-                {
-                    "name": "cat",
-                    "source": "image",
-                    "priority": 1,
-                    "confidence": 0.5,
-                    "topicality": 1.0,
-                    "categories": ["animal"],
-                },
-                {
-                    "name": "sofa",
-                    "source": "image",
-                    "priority": 0,
-                    "confidence": 0.0,
-                    "topicality": 0.0,
-                    "categories": [],
-                },
-            ],
-            "nsfw": [
-                {
-                    "status": "unsafe",
-                    "score": 0.875,
-                    "threshold": 0.5,
-                    "Drawing": 0.125,
-                    "Hentai": 0.0,
-                    "Neutral": 0.0,
-                    "Porn": 0.5,
-                    "Sexy": 0.375,
-                },
-                {"status": "unavailable", "reason": "The model gave no verdict."},
-            ],
-        },
-    }
+    assert public(FULL) == FULL_REPLY
 
 
 def test_counts_are_integers_and_probabilities_are_floats_as_in_go() -> None:
