@@ -6,27 +6,27 @@ RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow test-containers check bench bench-engine bench-recovery bench-ollama soak clean
+.PHONY: help run models test test-slow test-containers check bench bench-engine bench-recovery bench-ollama soak lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
 
-run: $(RUN) ## start Redis, workers, API and Flower; MODELS=a,b chooses the models
+run: $(RUN) ## start Redis, the workers, the API and Flower; MODELS=a,b chooses the models
 	@$(if $(MODELS),VISION_MODELS="$(MODELS)" )exec $(BIN)/python -m launcher
 
-models: $(RUN) ## fetch weights ahead: make models MODEL=blip
+models: $(RUN) ## download weights in advance: make models MODEL=blip
 	@$(BIN)/python -m workers.model.weights $(MODEL)
 
 test: $(DEV) ## run the tests
 	@$(BIN)/python -m pytest $(TESTS)
 
-test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state, a soak
+test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state, a short soak test
 	@$(BIN)/python -m pytest -m slow $(TESTS)
 
-test-containers: $(DEV) ## build the images and test the compose stack; COMPOSE_COMMAND names compose
+test-containers: $(DEV) ## build the images and test the compose stack; COMPOSE_COMMAND sets the compose command
 	@$(BIN)/python -m pytest -m containers $(TESTS)
 
-check: $(DEV) ## format, lint, types, imports, Dockerfiles, manifests
+check: $(DEV) ## check format, lint, types, imports, Dockerfiles and manifests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -40,37 +40,46 @@ check: $(DEV) ## format, lint, types, imports, Dockerfiles, manifests
 				-f compose.yaml $${overlay:+-f $$overlay} config --quiet || exit 1; \
 			echo "compose.yaml$${overlay:+ with $$overlay} is valid"; \
 		done; \
-	else echo "No compose command: compose*.yaml are not checked"; fi
+	else echo "There is no compose command, so compose*.yaml are not checked"; fi
 
 bench: $(DEV) ## measure what the stack adds to a model called in-process
 	@$(BIN)/python -m benchmarks.overhead
 
-bench-engine: $(DEV) ## stack against bare models at real size, half an hour; MODELS=a,b QUICK=1
+bench-engine: $(DEV) ## compare the stack with bare models of real size, half an hour; MODELS=a,b QUICK=1
 	@$(BIN)/python -m benchmarks.engine $(if $(MODELS),--models $(MODELS)) \
 	  $(if $(QUICK),--quick) $(if $(CHECKPOINTS),--checkpoints $(CHECKPOINTS))
 
-bench-recovery: $(DEV) ## measure a recycle under load, and a second replica
+bench-recovery: $(DEV) ## measure a recycle under load, and the gain of a second replica
 	@$(BIN)/python -m benchmarks.recovery
 
-bench-ollama: $(DEV) ## measure healing and a second server, with stand-ins of Ollama
+bench-ollama: $(DEV) ## measure healing, and the gain of a second server, with stand-ins for Ollama
 	@$(BIN)/python -m benchmarks.ollama
 
 SOAK_S ?= 600
-soak: $(DEV) ## ten minutes of steady load on a model that leaks, slows, crashes and hangs
+soak: $(DEV) ## run ten minutes of steady load on a model that leaks, slows down, crashes and hangs
 	@$(BIN)/python -m benchmarks.soak --seconds $(SOAK_S) --plot docs/soak.png
 
-clean: ## remove what was installed and produced; downloaded weights stay
+lock: $(DEV) ## write the locks after a pin was edited; UPGRADE=1 renews what no file pins
+	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
+
+clean: ## remove everything that was installed or generated, except downloaded weights
 	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(RUN): requirements-run.txt workers/requirements.txt requirements.txt
-	@echo "Installing what the service needs into $(VENV); torch is large, this takes a while …"
+# A lock names every package that is needed, so nothing is installed without a hash. Only torch has none, because
+# each index has builds of its own, and pip's configuration decides which one is installed.
+LOCKED := $(BIN)/pip install --disable-pip-version-check --require-hashes --no-deps -r
+
+$(RUN): requirements-run.lock requirements-flower.lock workers/requirements.lock requirements.lock \
+		workers/requirements.txt
+	@echo "Installing what the service needs into $(VENV); torch is large, so this takes a while …"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --disable-pip-version-check -r requirements-run.txt
+	@$(LOCKED) requirements-run.lock
+	@$(BIN)/pip install --disable-pip-version-check "$$(grep '^torch==' workers/requirements.txt)"
 	@touch $@
 
-$(DEV): tests/requirements.txt requirements-otel.txt $(RUN)
+$(DEV): tests/requirements.lock requirements-otel.lock $(RUN)
 	@echo "Installing what tests and checks need …"
-	@$(BIN)/pip install --disable-pip-version-check -q -r tests/requirements.txt
+	@$(LOCKED) tests/requirements.lock -q
 	@touch $@

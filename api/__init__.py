@@ -1,4 +1,4 @@
-"""HTTP in, job out: the Flask application.
+"""The Flask application: answers HTTP requests with the help of the workers.
 
 May import ``shared`` only; never ``workers``, torch, transformers or numpy.
 """
@@ -19,9 +19,9 @@ from api.http import request_id
 from api.http.auth import check_key
 from api.http.error_handlers import register_error_handlers
 from api.http.fetch import AllowList
-from api.http.openapi import complete
-from api.limits.slots import Slots
-from api.metrics import Metrics, Queues
+from api.http.openapi import add_image_body
+from api.limits.slots import RequestSlots
+from api.metrics import Metrics, QueueCollector
 from api.routes.health import health_routes
 from api.routes.metrics import metrics_routes
 from api.routes.models import model_routes
@@ -40,8 +40,8 @@ log = structlog.get_logger(__name__)
 _SLASHES = re.compile("//+")
 
 
-class _Request(Request):
-    """A request whose uploads stay in memory: no photo is written to this machine's disk."""
+class InMemoryRequest(Request):
+    """A request whose uploads stay in memory, so that no photo is written to a disk."""
 
     def _get_file_stream(
         self,
@@ -58,57 +58,61 @@ def create_app(settings: Settings) -> Flask:
     """Return the application.
 
     Raises:
-        ValueError: a setting or the catalogue is wrong; the message says what to do.
+        ValueError: a setting or the catalogue is invalid; the message says what to change.
     """
     app = Flask("api", static_folder=None)
-    app.request_class = _Request
+    app.request_class = InMemoryRequest
     app.config["MAX_CONTENT_LENGTH"] = int(settings.max_body_mb * MEGA)
     app.config["MAX_FORM_MEMORY_SIZE"] = int(settings.max_body_mb * MEGA)
-    app.url_map.strict_slashes = False  # PhotoPrism follows no redirect: answer either way
+    app.url_map.strict_slashes = False  # PhotoPrism does not follow redirects
     app.url_map.merge_slashes = False
     app.wsgi_app = _merge_slashes(app.wsgi_app)  # type: ignore[method-assign]
 
     catalog = Catalog.load(settings.catalog, passes_on=settings.ollama.enabled)
+    # These raise an error for an unknown model and for an invalid entry.
     for name in settings.models:
         catalog.get(name)
     AllowList(settings.url_allow)
     store = Store(connect(settings.broker_url))
-    asked_for = (*settings.models, OLLAMA) if settings.ollama.enabled else settings.models
-    metrics = Metrics(
-        catalog, settings.request_slots, Queues(catalog, asked_for, store.presence.of)
-    )
+    enabled = (*settings.models, OLLAMA) if settings.ollama.enabled else settings.models
+    queues = QueueCollector(catalog, enabled, store.presence.of)
+    metrics = Metrics(catalog, settings.request_slots, queues)
     celery = make_celery(settings, worker=False)
     service = VisionService(settings, catalog, celery, store, metrics)
-    document = SpecTree("flask", title="Vision Workers", version="1", mode="strict")
+    slots = RequestSlots(settings.request_slots, metrics.in_flight)
     register_error_handlers(app, BASE)
-    app.register_blueprint(model_routes(service, document))
-    slots = Slots(settings.request_slots, metrics.in_flight)
-    app.register_blueprint(vision_routes(service, slots, document))
-    app.register_blueprint(ollama_routes(service, slots, document))
-    app.register_blueprint(health_routes(service, document))
-    app.register_blueprint(metrics_routes(metrics, document))
-    document.app = app
-
-    def openapi() -> Response:
-        return jsonify(complete(document.spec))
-
-    app.add_url_rule("/openapi.json", view_func=openapi)
-    app.add_url_rule("/docs/openapi.json", view_func=openapi)  # the page asks below its own path
-    flask_api_doc(app, config_rel_url="/openapi.json", url_prefix="/docs", title="Vision Workers")
+    openapi = SpecTree("flask", title="Vision Workers", version="1", mode="strict")
+    app.register_blueprint(model_routes(service, openapi))
+    app.register_blueprint(vision_routes(service, slots, openapi))
+    app.register_blueprint(ollama_routes(service, slots, openapi))
+    app.register_blueprint(health_routes(service, openapi))
+    app.register_blueprint(metrics_routes(metrics, openapi))
+    _register_openapi(app, openapi)
     _register_hooks(app, settings, metrics)
     return app
 
 
+def _register_openapi(app: Flask, openapi: SpecTree) -> None:
+    openapi.app = app
+
+    def document() -> Response:
+        return jsonify(add_image_body(openapi.spec))
+
+    app.add_url_rule("/openapi.json", view_func=document)
+    app.add_url_rule("/docs/openapi.json", view_func=document)  # where the page looks
+    flask_api_doc(app, config_rel_url="/openapi.json", url_prefix="/docs", title="Vision Workers")
+
+
 def _register_hooks(app: Flask, settings: Settings, metrics: Metrics) -> None:
-    app.before_request(_begin)
+    app.before_request(_start_request)
     app.before_request(partial(_check_key, settings))
     app.after_request(_log_request)
     app.after_request(partial(_count_request, metrics))
     app.after_request(request_id.add_header)
 
 
-def _begin() -> None:
-    request_id.begin()
+def _start_request() -> None:
+    request_id.assign()
     g.started = time.perf_counter()
 
 
@@ -118,7 +122,7 @@ def _check_key(settings: Settings) -> None:
 
 
 def _log_request(response: Response) -> Response:
-    # Probes and polls are many and say nothing; requests with work or trouble in them are told.
+    # Probes and polls are frequent and of no interest; log requests for models, and errors.
     level = "info" if "models" in g or response.status_code >= 400 else "debug"
     fields = {name: g.get(name) for name in ("models", "tasks", "error") if g.get(name)}
     getattr(log, level)(
@@ -133,16 +137,16 @@ def _log_request(response: Response) -> Response:
 
 
 def _count_request(metrics: Metrics, response: Response) -> Response:
-    # What no route takes has no blueprint; below the base it was meant for the vision routes.
+    # Without a matching route there is no blueprint; below BASE a vision route was meant.
     is_vision = request.blueprint in ("vision", None) and request.path.startswith(BASE)
     if is_vision or (request.blueprint == "ollama" and request.method == "POST"):
         seconds = time.perf_counter() - g.started
-        metrics.answered(g.get("plan", ()), response.status_code, seconds)
+        metrics.count_request(g.get("plan", ()), response.status_code, seconds)
     return response
 
 
 def _merge_slashes(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """Read ``//`` in a path as ``/``: a base URI with a trailing slash makes them."""
+    """Treat ``//`` in a path as ``/``: clients whose base URI ends with a slash send it."""
 
     def middleware(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
         environ["PATH_INFO"] = _SLASHES.sub("/", environ.get("PATH_INFO", ""))

@@ -1,56 +1,51 @@
-"""Put a job on its model's queue, wait for the result, and own the retry when a worker dies.
+"""Publishes a job on its model's queue, waits for the result, and deletes what is left in Redis.
 
-The API holds the request, the image and the deadline, so it moves a request on; nothing in Redis
-needs to survive. Each second it asks where its task is (``Store.locate``): queued, held by a worker
-that still beats, or lost. A lost one is sent again under a new id, after the death of a worker at
-most ``MAX_RESENDS`` times, and the old id is voided so that a worker which only stalled does not
-run it too.
+The API has the request, its images and its deadline, so the API repeats a job whose worker died,
+and nothing in Redis needs to survive a restart. Each second it checks whether the task is lost
+(:mod:`api.lost_tasks`). A lost task is published again under a new id. The old id is cancelled,
+so that a worker that was only suspended does not run the job as well.
 """
 
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import celery.exceptions
-import redis
 import structlog
 from celery import Celery
 from celery.result import AsyncResult
 
-from api.limits.admission import AWAY, RETRY_S, check_served, patiently
+from api.http.client_connection import ClientGone
+from api.lost_tasks import TaskLost, TaskWatch
+from api.redis_retry import RESULT_ERRORS, RETRY_PAUSE_S, retry_while_unreachable
 from shared.errors import DeadlineExceeded, ModelFailed, VisionError
-from shared.messages import Job, Outcome, celery_task_name
+from shared.messages import Job, JsonObject, Outcome, celery_task_name
 from shared.model_spec import ModelSpec
-from shared.redis.leases import ENQUEUED_AT, TaskLocation
+from shared.redis.leases import ENQUEUED_AT
 from shared.redis.presence import Presence
 from shared.redis.store import Store
 
 log = structlog.get_logger(__name__)
 
-SLICE_S = 1.0
+POLL_S = 1.0
+"""How often the client's connection and the task are checked during the wait."""
 MAX_RESENDS = 2
-LOST_UNSEEN_S = 3.0
-"""How long a task may be neither queued nor held before it counts as lost: longer than a lease."""
-LOST_SEEN_S = 1.0
-"""The same for a task that some worker held before: its lease has just run out."""
-EXPIRY_SPARE_S = 5
-"""Celery drops messages so long after their deadline; before that the engine does, in silence."""
-# RuntimeError is what Celery's result consumer raises when it cannot reconnect.
-UNREADABLE = (*AWAY, redis.RedisError, celery.exceptions.BackendError, RuntimeError)
+"""How many times a job is published again after the death of a worker."""
+EXPIRY_MARGIN_S = 5
+"""How long after a job's deadline Celery discards its message; the engine discards it earlier."""
 
 
-class ClientGone(Exception):
-    """The client closed its connection while we waited."""
+class _Task(NamedTuple):
+    """A Celery task that was published for a job."""
 
-
-class _Lost(Exception):
-    """The worker that held the task is gone."""
+    result: "AsyncResult[Any]"
+    watch: TaskWatch
 
 
 class PublishedJob:
-    """A job whose result is awaited."""
+    """A job on its model's queue, and its result."""
 
     def __init__(
         self,
@@ -61,113 +56,125 @@ class PublishedJob:
         images: Sequence[bytes],
         presence: Callable[[ModelSpec], Presence],
     ) -> None:
-        """Prepare to publish ``job`` with its encoded images; ``presence`` says who serves."""
+        """Prepare to publish a job.
+
+        Args:
+            app: the Celery application.
+            store: where the images go.
+            spec: the model that is to answer.
+            job: the job; its ``images`` are the keys under which to store the images.
+            images: the encoded images, in the order of their keys.
+            presence: returns which workers serve a model.
+        """
         self._app, self._store, self._spec, self._presence = app, store, spec, presence
         self._job, self._images, self._deadline = job, images, job.deadline
         self.on_lost: Callable[[], None] = lambda: None
-        """Called for each task of this job whose worker went away."""
+        """Called for each lost task of this job."""
         self._resends = 0
-        self._result: AsyncResult[Any] | None = None
-        self._queued_at = 0.0
-        self._missing_since: float | None = None
-        self._tag = ""
+        self._task: _Task | None = None
 
     def publish(self) -> None:
-        """Store the images and send the task.
+        """Store the images and publish the message.
 
         Raises:
             BrokerUnavailable: Redis does not answer, or is full.
         """
-        patiently(self._publish)
+        retry_while_unreachable(self._publish)
 
     def _publish(self) -> None:
-        self._missing_since, self._tag = None, ""
+        # Step 3: store the images and publish the message; `wait` waits for the result.
         now = time.time()
-        left = max(0.1, self._deadline - now)
-        self._store.images.put(self._job.images, self._images, left)
-        self._result = self._app.send_task(
+        left_s = max(0.1, self._deadline - now)
+        self._store.images.put(self._job.images, self._images, left_s)
+        result = self._app.send_task(
             celery_task_name(self._job),
             kwargs={"job": self._job.model_dump(mode="json", exclude_defaults=True)},
             task_id=str(uuid.uuid4()),
             queue=self._spec.queue,
-            expires=left + EXPIRY_SPARE_S,
+            expires=left_s + EXPIRY_MARGIN_S,
             headers={ENQUEUED_AT: now},
         )
-        # Taken after the message is queued: whoever is stamped later is queued behind us, so an
-        # oldest message that is stamped later shows that ours has left the queue.
-        self._queued_at = time.time()
+        watch = TaskWatch(result.id, self._spec, self._store.leases, self._presence)
+        self._task = _Task(result, watch)
 
-    def wait(self, gone: Callable[[], bool]) -> Outcome:
+    def wait(self, client_gone: Callable[[], bool]) -> Outcome:
         """Block until the result is there.
 
+        Args:
+            client_gone: returns whether the client has closed the connection.
+
         Raises:
-            ClientGone: ``gone()`` said so.
-            DeadlineExceeded: the time is over.
-            VisionError: what the worker raised.
+            ClientGone: the client has closed the connection.
+            DeadlineExceeded: there was no result before the deadline.
+            VisionError: the worker raised it.
         """
         while True:
-            assert self._result is not None  # noqa: S101 - published before it is waited for
+            assert self._task is not None  # noqa: S101 - published before it is waited for
             try:
-                return self._wait_once(self._result, gone)
-            except _Lost:
-                self._send_again(self._result)
+                return self._wait_for_task(self._task, client_gone)
+            except TaskLost:
+                self._publish_again(self._task)
 
-    def parts(self, gone: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-        """Yield the parts of a reply of Ollama as they come, up to the one that is ``done``.
+    def reply_parts(self, client_gone: Callable[[], bool]) -> Iterator[JsonObject]:
+        """Yield the parts of Ollama's reply as they arrive, up to the one that is ``done``.
+
+        Args:
+            client_gone: returns whether the client has closed the connection.
 
         Raises:
             ClientGone, DeadlineExceeded, VisionError: as :meth:`wait`.
         """
-        begun = False
+        started = False
         while True:
-            assert self._result is not None  # noqa: S101 - published before it is waited for
-            part = self._next_part(self._result)
+            assert self._task is not None  # noqa: S101 - published before it is waited for
+            part = self._next_part(self._task.result)
             if part is not None:
-                begun = True
+                started = True
                 yield part
                 if part.get("done"):
-                    self.wait(gone)  # the result follows at once; reading it tidies up
+                    self.wait(client_gone)  # the result follows at once; reading it deletes it
                     return
                 continue
             try:
-                self._look(self._result, gone)
-            except _Lost:
-                if begun:
+                self._check(self._task, client_gone)
+            except TaskLost:
+                if started:
                     raise ModelFailed("The worker died while it answered.") from None
-                self._send_again(self._result)
+                self._publish_again(self._task)
 
-    def _next_part(self, result: "AsyncResult[Any]") -> dict[str, Any] | None:
+    def _next_part(self, result: "AsyncResult[Any]") -> JsonObject | None:
         try:
-            return self._store.parts.pop(result.id, SLICE_S)
-        except UNREADABLE as err:
+            return self._store.parts.pop(result.id, POLL_S)
+        except RESULT_ERRORS as err:
             log.warning("waiting for Redis", error=str(err))
-            time.sleep(RETRY_S)
+            time.sleep(RETRY_PAUSE_S)
             return None
 
-    def _look(self, result: "AsyncResult[Any]", gone: Callable[[], bool]) -> None:
-        """After a silence: raise what there is to raise."""
+    def _check(self, task: _Task, client_gone: Callable[[], bool]) -> None:
+        """Raise an error if no further part of the reply can be expected."""
         if time.time() >= self._deadline:
-            raise DeadlineExceeded(f"{self._spec.name} gave no result in time.")
-        if gone():
+            raise self._no_result()
+        if client_gone():
             raise ClientGone
         try:
-            failed = result.ready() and not result.successful()
-        except UNREADABLE:
+            failed = task.result.ready() and not task.result.successful()
+        except RESULT_ERRORS:
             return
         if failed:
-            self.wait(gone)
-        self._check_alive(result.id)
+            self.wait(client_gone)
+        task.watch.check()
 
-    def _send_again(self, result: "AsyncResult[Any]") -> None:
-        """Publish anew what a dead worker had, unless that happened too often.
+    def _publish_again(self, task: _Task) -> None:
+        """Publish the job of a lost task again, unless its workers died too often.
 
-        A task that nobody is known to have held was lost by Redis, or by a worker that stopped:
-        that says nothing against the request, and is bounded by its deadline.
+        A task that no worker is known to have held was lost by Redis, or by a worker that stopped.
+        The request is not to blame for that, so only its deadline limits the repetitions.
         """
-        self._resends += bool(self._tag)
-        log.warning("task lost", task_id=result.id, resends=self._resends)
+        self._resends += task.watch.was_held
+        log.warning("task lost", task_id=task.result.id, resends=self._resends)
         self.on_lost()
-        self._abandon(result)
+        self._cancel(task)
+        _try_cleanup(task.watch.delete_message)
         if self._resends > MAX_RESENDS:
             raise ModelFailed(
                 f"{self._spec.name}: {self._resends} workers died while they had this request."
@@ -175,82 +182,56 @@ class PublishedJob:
         self.publish()
 
     def close(self) -> None:
-        """See that no worker spends time on a task without answer, and that nothing is left."""
-        if self._result is not None:
-            left_s = self._deadline - time.time()
-            _tidy(partial(self._store.cancellations.add, self._result.id, left_s))
-            _tidy(self._result.forget)
-        _tidy(partial(self._store.images.delete, self._job.images))
+        """Cancel the task if it has no result yet, and delete the images."""
+        if self._task is not None:
+            self._cancel(self._task)
+        # Step 9 ends here: nothing of the request stays in Redis.
+        _try_cleanup(partial(self._store.images.delete, self._job.images))
 
-    def _wait_once(self, result: "AsyncResult[Any]", gone: Callable[[], bool]) -> Outcome:
+    def _cancel(self, task: _Task) -> None:
+        """Have no worker run the task, and delete its result."""
+        left_s = self._deadline - time.time()
+        _try_cleanup(partial(self._store.cancellations.add, task.result.id, left_s))
+        _try_cleanup(task.result.forget)
+
+    def _wait_for_task(self, task: _Task, client_gone: Callable[[], bool]) -> Outcome:
         while True:
-            left = self._deadline - time.time()
-            if left <= 0:
-                raise DeadlineExceeded(f"{self._spec.name} gave no result in time.")
+            left_s = self._deadline - time.time()
+            if left_s <= 0:
+                raise self._no_result()
             try:
-                value = result.get(timeout=min(SLICE_S, left), propagate=False)
+                value = task.result.get(timeout=min(POLL_S, left_s), propagate=False)
             except celery.exceptions.TimeoutError:
                 pass
-            except UNREADABLE as err:
+            except RESULT_ERRORS as err:
                 log.warning("waiting for Redis", error=str(err))
-                time.sleep(min(RETRY_S, max(0.0, left)))
+                time.sleep(min(RETRY_PAUSE_S, max(0.0, left_s)))
             else:
-                self._result = None  # answered: nothing to void
-                _tidy(result.forget)
+                # Step 9: read the result, and delete it in Redis.
+                self._task = None  # it is answered: `close` need not cancel it
+                _try_cleanup(task.result.forget)
                 return self._read(value)
-            if gone():
+            if client_gone():
                 raise ClientGone
-            self._check_alive(result.id)
+            task.watch.check()
 
-    def _read(self, value: Any) -> Outcome:  # noqa: ANN401 - what Celery took off the backend
+    def _read(self, value: Any) -> Outcome:  # noqa: ANN401 - what Celery's result backend holds
         if isinstance(value, VisionError):
             raise value
         if isinstance(value, celery.exceptions.TaskRevokedError):
             raise DeadlineExceeded(f"{self._spec.name} took the request too late.")
         if isinstance(value, BaseException):
-            log.error("worker raised", error=repr(value))
+            log.error("unexpected error in worker", error=repr(value))
             raise ModelFailed(f"{self._spec.name} failed on this request.")
         return Outcome.from_message(value)
 
-    def _check_alive(self, task_id: str) -> None:
-        """Raise when the task is lost, or when nobody is left who could ever take it."""
-        now = time.time()
-        if now - self._queued_at < SLICE_S:
-            return
-        try:
-            location = self._store.leases.locate(task_id, self._spec.queue, self._queued_at)
-            if not location.held:
-                check_served(self._spec, self._presence(self._spec))
-        except redis.RedisError:
-            self._missing_since = None
-        else:
-            self._judge(location, now)
-
-    def _judge(self, location: TaskLocation, now: float) -> None:
-        """Raise when a location leads nowhere, once it has for a moment."""
-        if location.held:
-            self._tag, self._missing_since = location.delivery_tag, None
-            if not location.holder_alive:
-                raise _Lost
-            return
-        if location.queued_at != self._queued_at:  # a worker has requeued it
-            self._queued_at, self._tag = location.queued_at, ""
-        if location.maybe_queued:
-            self._missing_since = None
-        else:
-            self._missing_since = self._missing_since or now
-            if now - self._missing_since > (LOST_SEEN_S if self._tag else LOST_UNSEEN_S):
-                raise _Lost
-
-    def _abandon(self, result: "AsyncResult[Any]") -> None:
-        _tidy(partial(self._store.cancellations.add, result.id, self._deadline - time.time()))
-        _tidy(partial(self._store.leases.forget, result.id, self._tag))
-        _tidy(result.forget)
+    def _no_result(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"{self._spec.name} gave no result in time.")
 
 
-def _tidy(call: Callable[[], object]) -> None:
-    """Clean up; what cannot be cleaned now expires by itself."""
+def _try_cleanup(call: Callable[[], object]) -> None:
+    """Call, and ignore that Redis cannot be reached: what stays there expires by itself."""
     try:
         call()
-    except UNREADABLE as err:
+    except RESULT_ERRORS as err:
         log.warning("could not clean up", error=str(err))

@@ -10,7 +10,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess, values
 
-from api.metrics import FOLDER
+from api.metrics import FOLDER_VARIABLE
 from shared.log import configure_logging
 from shared.settings import get_settings
 
@@ -18,17 +18,17 @@ _settings = get_settings()
 
 
 class _Logger(Logger):  # type: ignore[misc]  # gunicorn is not typed
-    """gunicorn's own messages, in the format of ours."""
+    """Writes gunicorn's own messages in our log format."""
 
     def setup(self, cfg: Config) -> None:
-        """Hand messages on to the root logger."""
+        """Have the root logger handle gunicorn's messages."""
         super().setup(cfg)
         configure_logging(_settings, "api")
         self.error_log.handlers.clear()
         self.error_log.propagate = True
 
 
-_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host  # IPv6 wants brackets
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host  # IPv6 needs brackets
 bind = f"{_host}:{_settings.port}"
 workers = _settings.api_processes
 worker_class = "gthread"
@@ -41,15 +41,16 @@ logger_class = _Logger
 
 
 def on_starting(server: Arbiter) -> None:
-    """Have the processes, none of which runs yet, keep their metrics in files of one folder."""
+    """Create the folder for the metrics of all processes, before the first of them starts."""
     del server
-    os.environ[FOLDER] = tempfile.mkdtemp(prefix="vision-metrics-")
-    # It was chosen when prometheus_client was imported, before there was a folder.
+    os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="vision-metrics-")
+    # prometheus_client chose its storage on import, before there was a folder, and cannot
+    # choose anew: https://github.com/prometheus/client_python/issues/886
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
-    """Take what a process had under way out of the sums; what it has counted stays in."""
+    """Remove an ended process from the gauges; what it counted stays."""
     del server
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
@@ -57,4 +58,4 @@ def child_exit(server: Arbiter, worker: Worker) -> None:
 def on_exit(server: Arbiter) -> None:
     """Remove the folder."""
     del server
-    shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
+    shutil.rmtree(os.environ[FOLDER_VARIABLE], ignore_errors=True)

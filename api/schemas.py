@@ -1,4 +1,4 @@
-"""The public contract: request and reply bodies. They validate, and make the OpenAPI document."""
+"""Request and reply bodies: they validate, and are documented in the OpenAPI document."""
 
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ Text = Annotated[
     BeforeValidator(lambda value: "" if value is None else value),
     AfterValidator(_encodable),
 ]
-"""A string where ``null`` means absent, as PhotoPrism's client has it."""
+"""A string; ``null`` counts as absent, because PhotoPrism's client sends it."""
 ID_PATTERN = r"^[\x21-\x7e]{1,128}$"
 RequestId = Annotated[Text, Field(max_length=128, pattern=f"{ID_PATTERN}|^$")]
 Name = Annotated[Text, Field(max_length=256)]
@@ -35,17 +35,19 @@ class VisionQuery(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    id: RequestId = Field("", description="comes back unchanged; made when absent")
-    model: Name = Field("", description="model, or model:version; the path wins")
-    version: Name = Field("", description="version of the model; empty or `latest`: any")
+    id: RequestId = Field("", description="returned unchanged in the reply; generated if absent")
+    model: Name = Field(
+        "", description="model, or model:version; a model in the path takes precedence"
+    )
+    version: Name = Field("", description="version of the model; empty or `latest` means any")
     prompt: Annotated[Text, Field(max_length=8192)] = Field(
-        "", description="prompt; models that follow no instructions ignore it"
+        "", description="prompt; ignored by models that do not follow instructions"
     )
     url: Text = Field("", description="http(s) URL of an image")
 
 
 class VisionRequest(VisionQuery):
-    """A request as JSON. Fields that no model here understands are accepted and ignored."""
+    """A request as JSON. Fields that no model understands are accepted and ignored."""
 
     images: Annotated[
         tuple[str, ...], BeforeValidator(lambda value: () if value is None else value)
@@ -53,32 +55,32 @@ class VisionRequest(VisionQuery):
     options: Annotated[Options, BeforeValidator(lambda value: {} if value is None else value)] = (
         Field(Options(), description="generation options, named as Ollama names them")
     )
-    system: Any = Field(None, description="system prompt, for models of Ollama")
-    format: Any = Field(None, description="`json` or a JSON schema, for models of Ollama")
-    schema_: Any = Field(None, alias="schema", description="JSON schema, for models of Ollama")
-    think: Any = Field(None, description="true, false or a level, for models of Ollama")
+    system: Any = Field(None, description="system prompt, for Ollama's models")
+    format: Any = Field(None, description="`json` or a JSON schema, for Ollama's models")
+    schema_: Any = Field(None, alias="schema", description="JSON schema, for Ollama's models")
+    think: Any = Field(None, description="true, false or a level, for Ollama's models")
     suffix: Any = Field(None, description="ignored")
     context: Any = Field(None, description="ignored")
-    stream: Any = Field(None, description="ignored: the reply comes in one piece")
+    stream: Any = Field(None, description="ignored: replies are not streamed")
 
     @property
     def for_chat(self) -> dict[str, Any]:
-        """The fields of a job that only families that chat understand, where they are there."""
+        """The fields of a job that only families that chat understand, if the request has them."""
         return chat_fields(self.system, self.schema_ or self.format)
 
     @property
     def for_ollama(self) -> dict[str, Any]:
-        """The fields that only models of Ollama understand, where they are there."""
+        """The fields that only Ollama's models understand, if the request has them."""
         fields = {"system": self.system, "think": self.think, "format": self.schema_ or self.format}
         return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 def chat_fields(system: object, output_format: object) -> dict[str, Any]:
-    """Return what a client says beside its prompt as fields of a job.
+    """Return a system prompt and an output format as fields of a job.
 
     Args:
         system: a system prompt; anything but a string is left out.
-        output_format: a JSON schema, which is an object; words such as ``json`` say nothing more.
+        output_format: a JSON schema; words such as ``json`` are left out.
     """
     fields = {
         "system": system if isinstance(system, str) else "",
@@ -88,41 +90,41 @@ def chat_fields(system: object, output_format: object) -> dict[str, Any]:
 
 
 class OllamaRequest(BaseModel):
-    """A request as Ollama takes it; other fields go to Ollama as they are."""
+    """A request in Ollama's form; fields not listed here are passed on to Ollama unchanged."""
 
     model_config = ConfigDict(extra="allow")
 
     model: str
     prompt: str = ""
     messages: tuple[dict[str, Any], ...] = ()
-    images: tuple[str, ...] = Field((), description="base64")
+    images: tuple[str, ...] = Field((), description="images in base64")
     format: Any = Field(None, description="`json` or a JSON schema")
     stream: bool = True
     options: dict[str, Any] = {}
 
 
 class OllamaReply(BaseModel):
-    """A reply as Ollama makes it; streamed as one JSON object a line unless `stream` is false."""
+    """A reply in Ollama's form; streamed as one JSON object per line unless `stream` is false."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class UploadForm(BaseModel):
-    """A request as ``multipart/form-data``, for people with curl."""
+    """A request as ``multipart/form-data``, convenient with curl."""
 
     images: list[Annotated[str, Field(json_schema_extra={"format": "binary"})]] = Field(
-        [], description="image files, or images as text; the field may be repeated"
+        [], description="image files, or images as in JSON; the field may be repeated"
     )
     id: Text = ""
     model: Text = ""
     version: Text = ""
     prompt: Text = ""
-    url: Text = Field("", description="http(s) URL of one more image")
+    url: Text = Field("", description="http(s) URL of another image")
     options: Text = Field("", description="generation options as a JSON object")
 
 
 class ModelEcho(BaseModel):
-    """The model that answered, not the alias asked for."""
+    """The model that answered; if the request named an alias, the model behind it."""
 
     type: Task
     name: str
@@ -140,15 +142,15 @@ class VisionReply(BaseModel):
 
 
 class ErrorReply(BaseModel):
-    """Any reply that is not a success."""
+    """The reply to a request that failed."""
 
     id: str
-    code: int = Field(description="the HTTP status")
-    error: str = Field(description="what is wrong, in a sentence")
+    code: int = Field(description="HTTP status")
+    error: str = Field(description="what went wrong, in one sentence")
 
 
 class ModelEntry(BaseModel):
-    """One model of the catalogue, and who serves it now."""
+    """One model of the catalogue, and the workers that serve it now."""
 
     name: str
     aliases: tuple[str, ...]
@@ -157,18 +159,18 @@ class ModelEntry(BaseModel):
     version: str
     family: str
     queued: int = Field(description="requests waiting for a worker")
-    served: bool = Field(description="a worker has the model ready now")
+    served: bool = Field(description="whether a worker has the model ready now")
     workers: tuple[WorkerStatus, ...]
 
 
 class ModelsReply(BaseModel):
-    """The catalogue."""
+    """The models of the catalogue."""
 
     models: tuple[ModelEntry, ...]
 
 
 class CommandReply(BaseModel):
-    """The workers that took an operator's command."""
+    """The workers that confirmed an operator's command."""
 
     model: str
     command: OperatorCommand
@@ -176,9 +178,9 @@ class CommandReply(BaseModel):
 
 
 class HealthReply(BaseModel):
-    """Answer of the health routes."""
+    """A reply of the health routes."""
 
     status: str = "ok"
     models: dict[str, str] = Field(
-        {}, description="enabled models that no worker has ready, and why; for people"
+        {}, description="enabled models that no worker has ready, each with the reason in words"
     )

@@ -1,4 +1,4 @@
-"""One vision request from images to results: check, publish, wait, clean up."""
+"""Runs a vision request: checks it, has one job per model answered, and merges the results."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,8 +8,9 @@ from functools import partial
 from celery import Celery
 
 from api.dispatch import PublishedJob
-from api.limits.admission import check_queue, check_served, patiently
+from api.limits.admission import check_queue, check_served
 from api.metrics import Metrics
+from api.redis_retry import retry_while_unreachable
 from shared.catalog import Assignment, Catalog
 from shared.errors import ModelUnavailable
 from shared.families import FAMILIES, OLLAMA
@@ -36,25 +37,28 @@ class VisionService:
         self._seen_at: dict[str, float] = {}
 
     def check(self, plan: Sequence[Assignment]) -> None:
-        """Refuse a plan that cannot be carried out now, before anything is stored.
+        """Raise an error if a plan cannot be carried out now, before anything is stored.
 
         Raises:
-            ModelUnavailable, Overloaded, BrokerUnavailable: as :mod:`api.dispatch` has them.
+            ModelUnavailable: no worker serves one of the models.
+            Overloaded: the queue of one of them is full.
+            BrokerUnavailable: Redis does not answer.
         """
+        # Step 2: refuse what cannot be answered now.
         for spec, _ in plan:
-            presence = patiently(partial(self.presence, spec))
+            presence = retry_while_unreachable(partial(self.presence, spec))
             check_served(spec, presence)
             check_queue(spec, presence)
 
     def deadline(self, plan: Sequence[Assignment]) -> float:
-        """Return when a request that begins now must be answered, in seconds since the epoch."""
+        """Return when a request that starts now must be answered, in seconds since the epoch."""
         limits = [spec.limits.timeout_s for spec, _ in plan]
         return time.time() + min(limit or self.settings.timeout for limit in limits)
 
     def presence(self, spec: ModelSpec) -> Presence:
-        """Return who serves the model now.
+        """Return which workers serve the model now.
 
-        Remembers on behalf of Redis, which forgets everything in a restart, that somebody did.
+        When they were last seen is remembered here too, because Redis loses it in a restart.
         """
         presence = self.store.presence.of(spec)
         now = time.monotonic()
@@ -64,16 +68,17 @@ class VisionService:
         seen = presence.seen or now - self._seen_at.get(spec.queue_owner, -grace_s) < grace_s
         return presence._replace(seen=seen)
 
-    def command(self, spec: ModelSpec, command: OperatorCommand) -> tuple[str, ...]:
-        """Give a command to all workers of a model; returns the names of those that took it.
+    def send_command(self, spec: ModelSpec, command: OperatorCommand) -> tuple[str, ...]:
+        """Send a command to all workers of a model and return the names of those that confirmed it.
 
         Raises:
-            ModelUnavailable: there is none.
+            ModelUnavailable: no worker serves the model.
+            BrokerUnavailable: Redis does not answer.
         """
-        workers = patiently(partial(self.presence, spec)).workers
+        workers = retry_while_unreachable(partial(self.presence, spec)).workers
         if not workers:
             raise ModelUnavailable(f"No worker serves {spec.name}.")
-        replies = patiently(
+        replies = retry_while_unreachable(
             partial(
                 self._app.control.broadcast,
                 command_name(command),
@@ -87,50 +92,57 @@ class VisionService:
 
     def run(
         self,
-        asked: Job,
+        template: Job,
         plan: Sequence[Assignment],
         images: Sequence[bytes],
-        gone: Callable[[], bool],
+        client_gone: Callable[[], bool],
     ) -> Result:
-        """Have each model of the plan do its tasks on the images, all at once, and merge.
+        """Have each model of the plan do its tasks on the images, and merge their results.
+
+        All jobs are published before the first result is awaited.
 
         Args:
-            asked: what all the jobs have in common: request id, prompt, options, deadline.
-            plan: tasks by model, as :meth:`Catalog.plan` gives them.
-            images: encoded images; a caption is made of the first, labels of all together.
-            gone: says whether the client hung up.
+            template: what the jobs have in common: request id, prompt, options, deadline.
+            plan: tasks by model, as :meth:`Catalog.plan` returns them.
+            images: encoded images; a caption describes the first, labels all of them.
+            client_gone: returns whether the client has closed the connection.
 
         Raises:
-            VisionError: any of the tree.
-            ClientGone: nobody waits any more.
+            VisionError: any of the subclasses.
+            ClientGone: the client has closed the connection.
         """
         answers: dict[str, object] = {}
         with ExitStack() as cleanup:
-            pending = []
-            for part in plan:
-                waiting = self.pending(asked, part, images)
-                cleanup.callback(waiting.close)
-                waiting.publish()
-                pending.append(waiting)
-            for waiting in pending:
-                answers |= waiting.wait(gone).result.root
+            jobs = []
+            for assignment in plan:
+                # Step 2 ends here: one job per model.
+                job = self.new_job(template, assignment, images)
+                cleanup.callback(job.close)
+                job.publish()
+                jobs.append(job)
+            for job in jobs:
+                answers |= job.wait(client_gone).result.root
         return Result({task: answers[task] for task in task_names() if task in answers})
 
-    def pending(self, asked: Job, part: Assignment, images: Sequence[bytes]) -> PublishedJob:
-        """Return one model's part of a request, to be published, waited for and closed."""
-        spec, tasks = part
-        ollama = asked.ollama.model_copy(update={"model": spec.source}) if asked.ollama else None
+    def new_job(
+        self, template: Job, assignment: Assignment, images: Sequence[bytes]
+    ) -> PublishedJob:
+        """Return one model's job of a request, to be published, waited for and closed."""
+        spec, tasks = assignment
         to_ollama = spec.family == OLLAMA
-        mine: dict[str, object] = {
+        ollama = (
+            template.ollama.model_copy(update={"model": spec.source}) if template.ollama else None
+        )
+        changes: dict[str, object] = {
             "tasks": tasks,
             "images": new_image_keys(len(images)),
-            # What only Ollama understands may be as large as a body: keep it off our own queues.
-            "options": asked.options if to_ollama else asked.options.known,
+            # Options that only Ollama knows may be as large as a body: not for our own queues.
+            "options": template.options if to_ollama else template.options.known,
             "ollama": ollama if to_ollama else None,
         }
         if not FAMILIES[spec.family].chats:
-            mine |= {"system": "", "output_schema": None}
-        job = asked.model_copy(update=mine)
-        pending = PublishedJob(self._app, self.store, spec, job, images, self.presence)
-        pending.on_lost = partial(self.metrics.lost, spec)
-        return pending
+            changes |= {"system": "", "output_schema": None}
+        job = template.model_copy(update=changes)
+        published = PublishedJob(self._app, self.store, spec, job, images, self.presence)
+        published.on_lost = partial(self.metrics.count_lost_task, spec)
+        return published

@@ -1,4 +1,4 @@
-"""Measure what healing and a second server are worth, with stand-ins of Ollama servers.
+"""Measure the effect of healing and of a second server, with stand-ins of Ollama servers.
 
 API, Redis, queue and worker are real. Prints Markdown for ``docs/benchmarks.md``.
 """
@@ -23,17 +23,19 @@ from tests.stack import API, CATALOG, running_stack
 MODEL = "llava:7b"
 WORDS = "one two three four five six seven eight"
 TOKEN_S = 0.0125
-"""The words are ten tokens: 125 ms; ten times that when the model fell to the CPU."""
-REQUESTS, FALLS_AFTER, CLIENTS = 200, 60, 2
-MANY, MANY_CLIENTS, ROUNDS = 120, 8, 3
+"""The words are ten tokens, which take 125 ms; ten times as long once the model is on the CPU."""
+REQUESTS, CLIENTS = 200, 2
+CPU_AFTER = 60
+"""Answers after which the model falls to the CPU."""
+PARALLEL_REQUESTS, PARALLEL_CLIENTS, ROUNDS = 120, 8, 3
 
 
 class Reply(NamedTuple):
     """One answer."""
 
     ok: bool
-    began_s: float
-    took_s: float
+    started_s: float
+    seconds: float
 
 
 def main() -> None:
@@ -42,71 +44,74 @@ def main() -> None:
     print("| healing | failed | p50 ms, first 60 | p50 ms, last 60 | longest s | loads |")
     print("| --- | --- | --- | --- | --- | --- |")
     for enabled in (True, False):
-        degrade(healing=enabled)
-    spread()
+        measure_healing(healing=enabled)
+    measure_second_server()
 
 
-def degrade(*, healing: bool) -> None:
-    """Ask one server whose model falls to the CPU, ten times slower, after 60 answers."""
-    with server(cpu_after=FALLS_AFTER, load_s=2.0) as ill, stack([ill], healing=healing) as ask:
-        replies = together(ask, REQUESTS, CLIENTS)
-        loads = sum(ill.state()["loads"].values())
-    before, after = replies[5:FALLS_AFTER], replies[-FALLS_AFTER:]
+def measure_healing(*, healing: bool) -> None:
+    """Measure one server whose model falls to the CPU, ten times slower, after 60 answers."""
+    with (
+        server(cpu_after=CPU_AFTER, load_s=2.0) as slowing,
+        stack([slowing], healing=healing) as send,
+    ):
+        replies = send_all(send, REQUESTS, CLIENTS)
+        loads = sum(slowing.state()["loads"].values())
+    before, after = replies[5:CPU_AFTER], replies[-CPU_AFTER:]
     row = [
         "on" if healing else "off",
         f"{sum(not reply.ok for reply in replies)} of {REQUESTS}",
-        f"{1000 * statistics.median(reply.took_s for reply in before):.0f}",
-        f"{1000 * statistics.median(reply.took_s for reply in after):.0f}",
-        f"{max(reply.took_s for reply in replies):.1f}",
+        f"{1000 * statistics.median(reply.seconds for reply in before):.0f}",
+        f"{1000 * statistics.median(reply.seconds for reply in after):.0f}",
+        f"{max(reply.seconds for reply in replies):.1f}",
         str(loads),
     ]
     print(f"| {' | '.join(row)} |", flush=True)
 
 
-def spread() -> None:
+def measure_second_server() -> None:
     """Compare one server with two, in turns; then kill one of two."""
     with (
         server() as first,
         server() as second,
-        stack([first]) as ask_one,
-        stack([first, second]) as ask_two,
+        stack([first]) as send_to_one,
+        stack([first, second]) as send_to_two,
     ):
-        together(ask_two, 20, MANY_CLIENTS)
+        send_all(send_to_two, 20, PARALLEL_CLIENTS)
         rates: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(ROUNDS):
-            for count, ask in ((1, ask_one), (2, ask_two)):
+            for count, send in ((1, send_to_one), (2, send_to_two)):
                 started = time.perf_counter()
-                together(ask, MANY, MANY_CLIENTS)
-                rates[count].append(MANY / (time.perf_counter() - started))
+                send_all(send, PARALLEL_REQUESTS, PARALLEL_CLIENTS)
+                rates[count].append(PARALLEL_REQUESTS / (time.perf_counter() - started))
         one, two = (statistics.median(rates[count]) for count in (1, 2))
         print(
-            f"\n{MANY_CLIENTS} clients: {one:.1f} requests/s with one server, {two:.1f} with two: "
-            f"{two / one:.2f} times."
+            f"\n{PARALLEL_CLIENTS} clients: {one:.1f} requests/s with one server, "
+            f"{two:.1f} with two: {two / one:.2f} times."
         )
         with ThreadPoolExecutor(1) as killer:
             killed = killer.submit(kill_after, first, 2.0)
-            replies = together(ask_two, MANY, MANY_CLIENTS)
+            replies = send_all(send_to_two, PARALLEL_REQUESTS, PARALLEL_CLIENTS)
             killed.result()
         failed = sum(not reply.ok for reply in replies)
-        print(f"One of two killed after 2 s: {failed} of {MANY} failed.", flush=True)
+        print(f"One of two killed after 2 s: {failed} of {PARALLEL_REQUESTS} failed.", flush=True)
 
 
 def kill_after(server: OllamaProcess, seconds: float) -> None:
-    """Have a server die in the middle of things."""
+    """Kill a server after some seconds."""
     time.sleep(seconds)
     server.kill()
 
 
 @contextmanager
 def server(**knobs: float) -> Iterator[OllamaProcess]:
-    """Run a stand-in that takes 125 ms for an answer."""
+    """Run a stand-in that takes 125 ms per answer."""
     with OllamaProcess((MODEL,), token_s=TOKEN_S, answer=WORDS, parallel=1, **knobs) as running:
         yield running
 
 
 @contextmanager
 def stack(servers: list[OllamaProcess], *, healing: bool = True) -> Iterator[Callable[[], Reply]]:
-    """Run the stack in front of some servers; gives a call that asks once."""
+    """Run the stack with some servers; yields a function that sends one request."""
     with tempfile.TemporaryDirectory() as folder:
         rows = yaml.safe_load(CATALOG.read_text(encoding="utf-8"))
         row = next(row for row in rows["models"] if row["name"] == "ollama")
@@ -120,18 +125,18 @@ def stack(servers: list[OllamaProcess], *, healing: bool = True) -> Iterator[Cal
             url = f"{running.api()}{API}/caption"
             body = {"model": MODEL, "images": [data_url(PHOTO.read_bytes())]}
 
-            def ask() -> Reply:
-                began = time.perf_counter()
+            def send() -> Reply:
+                started = time.perf_counter()
                 reply = requests.post(url, json=body, timeout=120)
-                return Reply(reply.ok, began, time.perf_counter() - began)
+                return Reply(reply.ok, started, time.perf_counter() - started)
 
-            yield ask
+            yield send
 
 
-def together(ask: Callable[[], Reply], count: int, clients: int) -> list[Reply]:
-    """Ask ``count`` times by some clients at once; replies in the order in which they began."""
+def send_all(send: Callable[[], Reply], count: int, clients: int) -> list[Reply]:
+    """Send ``count`` requests from some clients; return the replies in order of their start."""
     with ThreadPoolExecutor(clients) as pool:
-        return sorted(pool.map(lambda _: ask(), range(count)), key=lambda reply: reply.began_s)
+        return sorted(pool.map(lambda _: send(), range(count)), key=lambda reply: reply.started_s)
 
 
 if __name__ == "__main__":

@@ -153,8 +153,9 @@ Ctrl-C stops everything.
     def _show_queues(self) -> None:
         """Have Flower inspect the workers again: when it started they had no queues yet.
 
-        Flower inspects in the background, one inspection at a time, so this repeats its request
-        until the queues are shown. Failing is harmless: only Flower's page "Broker" lacks them.
+        Flower inspects only on request (https://github.com/mher/flower/issues/335), in the
+        background and one inspection at a time, so this repeats its request until the queues are
+        shown. Failing is harmless: only Flower's page "Broker" lacks them.
         """
         deadline, get = self._clock() + QUEUES_TIMEOUT_S, self._flower_session.get
         catalog = Catalog.load(self._settings.catalog)

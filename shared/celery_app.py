@@ -9,7 +9,8 @@ from shared.settings import Settings
 MAX_DEADLINE_S = 600
 """PhotoPrism's own limit; no request takes longer."""
 
-_SETTINGS: dict[str, Any] = {
+# Celery's time limits are not set, as a thread pool ignores them: the engine enforces deadlines.
+SETTINGS: dict[str, Any] = {
     "accept_content": ["json"],
     "task_serializer": "json",
     "result_serializer": "json",
@@ -43,9 +44,7 @@ _SETTINGS: dict[str, Any] = {
     "worker_enable_remote_control": True,
     "task_default_queue": "vision.unrouted",
 }
-"""Celery's time limits are not among them, as a thread pool ignores them: the engine enforces
-deadlines."""
-_NO_RETRIES = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+NO_RETRIES = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 def make_celery(settings: Settings, *, worker: bool) -> Celery:
@@ -57,7 +56,7 @@ def make_celery(settings: Settings, *, worker: bool) -> Celery:
             Redis, because of its deadlines.
     """
     app = Celery("vision", broker=settings.broker_url, backend=settings.broker_url)
-    app.conf.update(_SETTINGS, result_backend_always_retry=worker)
+    app.conf.update(SETTINGS, result_backend_always_retry=worker)
     if not worker:
-        app.conf.update(result_backend_transport_options={"retry_policy": _NO_RETRIES})
+        app.conf.result_backend_transport_options = {"retry_policy": NO_RETRIES}
     return app

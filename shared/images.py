@@ -102,7 +102,10 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation. ``ImageOps.exif_transpose`` also rewrites EXIF, and may fail."""
+    """Apply the EXIF orientation. ``ImageOps.exif_transpose`` also rewrites EXIF, and may fail.
+
+    See https://github.com/python-pillow/Pillow/issues/8605.
+    """
     try:
         transposition = _TRANSPOSITIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - an image with damaged EXIF is still served
@@ -112,7 +115,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
-        # Pillow clips instead of scaling when it converts 16 bits to 8.
+        # Pillow clips instead of scaling when it converts 16 bits to 8:
+        # https://github.com/python-pillow/Pillow/issues/3159
         image = image.convert("I").point(lambda value: value * (255 / 65535)).convert("L")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")

@@ -9,7 +9,7 @@ from structlog.types import EventDict, Processor
 from shared.settings import Settings
 
 NOISY_LOGGERS = ("amqp", "kombu", "celery", "urllib3", "PIL", "httpx2", "httpcore2")
-"""Loggers of which only warnings are written."""
+"""Logged from warnings on, whatever the level."""
 
 
 def configure_logging(settings: Settings, role: str, **fields: str) -> None:
@@ -32,14 +32,7 @@ def configure_logging(settings: Settings, role: str, **fields: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_constant,
     ]
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(settings, shared))
-    logging.captureWarnings(capture=True)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(settings.log_level)
-    for noisy in NOISY_LOGGERS:
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    _configure_root(settings, shared)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -48,14 +41,14 @@ def configure_logging(settings: Settings, role: str, **fields: str) -> None:
     )
 
 
-def _formatter(settings: Settings, shared: list[Processor]) -> logging.Formatter:
-    """Return the renderer of all records; those of the standard library are processed first."""
+def _configure_root(settings: Settings, shared: list[Processor]) -> None:
+    """Have the standard library's records pass through the same processors."""
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         if settings.log_format == "console"
         else structlog.processors.JSONRenderer()
     )
-    return structlog.stdlib.ProcessorFormatter(
+    formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -63,3 +56,11 @@ def _formatter(settings: Settings, shared: list[Processor]) -> logging.Formatter
             renderer,
         ],
     )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.captureWarnings(capture=True)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    for noisy in NOISY_LOGGERS:
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

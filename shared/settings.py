@@ -1,4 +1,4 @@
-"""The environment, read in one place. Every variable has the prefix ``VISION_``."""
+"""The environment, read in one place. Variables begin with ``VISION_`` or ``OLLAMA_``."""
 
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -28,24 +28,29 @@ class OllamaSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OLLAMA_", frozen=True, extra="ignore")
 
     enabled: bool = Field(
-        default=False, description="pass models that are not in the catalogue on to Ollama"
+        default=False,
+        description="pass requests for models that are not in the catalogue on to Ollama",
     )
     host: Words = Field(
         (),
-        description="Ollama servers; none: those of the row `ollama` in models.yaml, or "
+        description="Ollama servers; if not set, those of the row `ollama` in models.yaml, or else "
         "`http://localhost:11434`",
     )
-    api_key: str = Field("", description="bearer key for Ollama servers that have none in the row")
-    caption_prompt: str = Field("", description="prompt for captions instead of the built-in one")
-    labels_prompt: str = Field("", description="the same for labels")
-    nsfw_prompt: str = Field("", description="the same for NSFW")
+    api_key: str = Field(
+        "", description="bearer token for Ollama servers that have no `key` in the row `ollama`"
+    )
+    caption_prompt: str = Field("", description="prompt for captions, instead of the built-in one")
+    labels_prompt: str = Field("", description="prompt for labels, instead of the built-in one")
+    nsfw_prompt: str = Field("", description="prompt for NSFW scores, instead of the built-in one")
     restart_command: str = Field(
         "",
-        description="shell command that restarts a server which stays slow; it finds the server's "
-        "address in `OLLAMA_SERVER`, the model in `OLLAMA_MODEL`",
+        description="shell command that restarts a server that stays slow; `OLLAMA_SERVER` holds "
+        "the server's address, `OLLAMA_MODEL` the model",
     )
     restart_url: str = Field(
-        "", description="address that gets a POST with `server` and `model` for the same purpose"
+        "",
+        description="URL that gets a POST with `server` and `model` in order to restart a server "
+        "that stays slow",
     )
 
     @field_validator("host", mode="before")
@@ -55,66 +60,90 @@ class OllamaSettings(BaseSettings):
 
 
 class Settings(BaseSettings):
-    """All settings; the README's table has the description of each."""
+    """All settings; docs/configuration.md has the description of each in its table."""
 
     model_config = SettingsConfigDict(env_prefix="VISION_", frozen=True, extra="ignore")
 
-    host: str = Field("127.0.0.1", description="address the API listens on; `0.0.0.0`: all")
+    host: str = Field(
+        "127.0.0.1", description="address that the API listens on; `0.0.0.0` means all addresses"
+    )
     port: int = Field(5000, ge=1, le=65535, description="port of the API")
     flower_port: int = Field(5555, ge=1, le=65535, description="port of Flower")
     metrics_port: int = Field(
         0,
         ge=0,
         le=65535,
-        description="port, on `VISION_HOST`, where a worker tells Prometheus its numbers; 0: none",
+        description="port on `VISION_HOST` where a worker serves its metrics for Prometheus; 0 "
+        "means none",
     )
     redis_url: str | None = Field(
-        None, description="Redis to use; `make run` starts one of its own when this is not set"
+        None,
+        description="URL of the Redis to use; if it is not set, `make run` starts a Redis of its "
+        "own",
     )
     models: Words = Field(
         ("efficientnet-lite0", "opennsfw"),
-        description="models that this stack runs; of those that offer a task, the one that the "
-        "catalogue prefers answers requests that name none",
+        description="models that this stack runs; the catalogue decides which of them answers a "
+        "request that names no model",
     )
     timeout: Finite = Field(
-        300, gt=0, lt=600, description="seconds a request may take; PhotoPrism gives up after 600"
+        300,
+        gt=0,
+        lt=600,
+        description="maximum seconds for a request; PhotoPrism gives up after 600",
     )
     request_slots: int = Field(
-        40, ge=1, description="requests that one API process works on at once; beyond that 429"
+        40,
+        ge=1,
+        description="requests that one API process handles at once; any more are refused with 429",
     )
-    api_processes: int = Field(1, ge=1, description="gunicorn processes of the API")
-    max_body_mb: Finite = Field(32, gt=0, description="largest request body")
-    max_images: int = Field(16, ge=1, description="most images in one request")
-    max_megapixels: Finite = Field(50, gt=0, description="largest image, from its header")
+    api_processes: int = Field(1, ge=1, description="number of gunicorn processes of the API")
+    max_body_mb: Finite = Field(32, gt=0, description="maximum size of a request body in MB")
+    max_images: int = Field(16, ge=1, description="maximum number of images in one request")
+    max_megapixels: Finite = Field(
+        50, gt=0, description="maximum size of an image in megapixels, as its header states it"
+    )
     url_allow: Words = Field(
         (),
-        description="hosts, addresses or CIDRs with private addresses that image URLs may name",
+        description="hosts, addresses or CIDR networks that image URLs may lead to although they "
+        "are private",
     )
     api_keys: Words = Field(
-        (), description="keys, one of which each request must carry; none: everybody may ask"
+        (),
+        description="API keys; if there are any, each request to a route below `/api/` must carry "
+        "one of them",
     )
-    fetch_timeout_s: Finite = Field(30, gt=0, description="seconds one image URL may take")
+    fetch_timeout_s: Finite = Field(
+        30, gt=0, description="maximum seconds for fetching one image URL"
+    )
     restart_grace_s: int = Field(
-        60, ge=1, description="seconds after a worker was last seen that requests wait for it"
+        60, ge=1, description="seconds that requests wait for a worker after it was last seen"
     )
     stop_grace_s: int = Field(
-        25, ge=0, description="seconds that requests under way get when the API stops"
+        25, ge=0, description="seconds that requests in progress have to finish when the API stops"
     )
     batch_timeout_s: Finite = Field(
-        120, gt=0, description="seconds one call of a model may take before its process is killed"
+        120,
+        gt=0,
+        description="maximum seconds for one call of a model, after which its process is killed",
     )
     load_timeout_s: Finite = Field(
-        600, gt=0, description="seconds a model may take to load (downloads not counted)"
+        600, gt=0, description="maximum seconds for loading a model, not counting downloads"
     )
     models_dir: Path = Field(ROOT / "models", description="folder of the weights")
-    catalog: Path = Field(ROOT / "models.yaml", description="the catalogue of models")
-    device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `xpu`, `mps`")
-    torch_threads: int = Field(0, ge=0, description="CPU threads of a model; 0: torch decides")
+    catalog: Path = Field(ROOT / "models.yaml", description="file with the catalogue of models")
+    device: str = Field(
+        "auto", description="device for the models: `auto`, `cpu`, `cuda`, `cuda:1`, `xpu` or `mps`"
+    )
+    torch_threads: int = Field(
+        0, ge=0, description="CPU threads of a model; 0 leaves the number to the model or to torch"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="least level that is logged"
+        "INFO", description="minimum log level: `DEBUG`, `INFO`, `WARNING` or `ERROR`"
     )
     log_format: Literal["json", "console"] = Field(
-        "json", description="`json`: one object a line; `console`: for a person"
+        "json",
+        description="`json` for one JSON object per line, `console` for lines that people read",
     )
 
     @field_validator("models", "url_allow", "api_keys", mode="before")

@@ -13,7 +13,7 @@ from shared.settings import Settings
 from shared.tasks import CAPTION
 from tests.conftest import plain
 from workers.engine.job import EngineJob
-from workers.engine.loop import LocalEngine
+from workers.engine.local import LocalEngine
 
 FindCancelled = Callable[[Sequence[str]], set[str]]
 _task_numbers = itertools.count()

@@ -14,7 +14,16 @@ from shared.settings import ROOT, OllamaSettings, Settings
 
 FOLDERS = ("api", "benchmarks", "deploy", "docs", "launcher", "shared", "tests", "tools", "workers")
 DOCUMENTS = [*ROOT.glob("*.md"), *(f for folder in FOLDERS for f in (ROOT / folder).rglob("*.md"))]
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md")
 PLAIN_FILES = ("NOTICE", ".env.example")
+CONFIGURATION = "docs/configuration.md"
+README_LINES = 150
+COMMENTED = (
+    "*.yaml", "Dockerfile.*", "requirements*.txt", "Makefile", "deploy/**/*.y*ml",
+    *(f"{folder}/**/*.py" for folder in FOLDERS if folder != "tests"),
+)  # fmt: skip
+"""Files whose comments refer to sections of documents."""
+SECTION = re.compile(r'([\w./-]+\.md), "([^"]+)"')
 MODEL_ROW = re.compile(r"^\| `([^`]+)` \| ((?:caption|labels|nsfw)(?:, \w+)*) \|", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 COMPOSE_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| (?:`(.+)`|none) \| (.+) \|$", re.MULTILINE)
@@ -79,15 +88,28 @@ def settings() -> Iterator[tuple[str, FieldInfo]]:
             yield f"{kind.model_config['env_prefix']}{name.upper()}", field
 
 
-def test_the_readme_has_each_setting_with_its_default_and_description() -> None:
+def test_the_readme_is_short() -> None:
+    assert len(read("README.md").splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize(("name", "folder"), [("README.md", "docs/"), ("docs/README.md", "")])
+def test_the_readme_and_the_index_have_a_line_for_each_page(name: str, folder: str) -> None:
+    prefix = re.escape(folder)
+    lines = re.findall(
+        rf"^- \[{prefix}[\w-]+\.md\]\({prefix}([\w-]+\.md)\)", read(name), re.MULTILINE
+    )
+    assert sorted(lines) == PAGES
+
+
+def test_the_configuration_page_has_each_setting_with_its_default_and_description() -> None:
     wanted = []
     for name, field in settings():
         default = as_environment(field.default)
         cell = f"`{default}`" if default else "none"
         wanted.append(f"| `{name}` | {cell} | {field.description} |")
-    lines = section("README.md", "## Settings").splitlines()
+    lines = section(CONFIGURATION, "## Settings").splitlines()
     written = [line for line in lines if line.startswith(("| `VISION_", "| `OLLAMA_"))]
-    assert_lines(written, wanted, "the README's table of settings")
+    assert_lines(written, wanted, f"the table of settings in {CONFIGURATION}")
 
 
 def test_the_example_environment_has_each_setting_with_its_default_commented_out() -> None:
@@ -101,8 +123,8 @@ def test_the_example_environment_has_each_setting_with_its_default_commented_out
 
 
 def compose_rows() -> dict[str, tuple[str, str]]:
-    """Default and meaning of each variable, as the README has them."""
-    rows = COMPOSE_ROW.findall(section("README.md", "### Variables of compose.yaml"))
+    """Default and meaning of each variable, as the configuration page has them."""
+    rows = COMPOSE_ROW.findall(section(CONFIGURATION, "## Variables of compose.yaml"))
     return {
         name: (default, meaning)
         for names, default, meaning in rows
@@ -110,7 +132,7 @@ def compose_rows() -> dict[str, tuple[str, str]]:
     }
 
 
-def test_the_readme_has_each_variable_of_the_compose_files_with_its_default() -> None:
+def test_the_configuration_page_has_each_variable_of_compose_with_its_default() -> None:
     wanted: dict[str, str] = {"COMPOSE_PROFILES": ""}  # Compose's own
     for path in sorted(ROOT.glob("compose*.yaml")):
         for name, default in VARIABLE.findall(path.read_text(encoding="utf-8")):
@@ -137,18 +159,18 @@ def test_no_document_names_a_setting_that_is_not_there() -> None:
         assert named <= known, name_of(path)
 
 
-def test_the_readme_has_each_model_of_the_catalogue_with_its_tasks() -> None:
-    written = dict(MODEL_ROW.findall(read("README.md")))
+def test_the_models_page_has_each_model_of_the_catalogue_with_its_tasks() -> None:
+    written = dict(MODEL_ROW.findall(read("docs/models.md")))
     catalog = Catalog.load(ROOT / "models.yaml")
     assert written == {spec.name: ", ".join(sorted(spec.tasks)) for spec in catalog.models}
 
 
-def test_the_readme_has_each_route(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_http_page_has_each_route(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("VISION_")]:
         monkeypatch.delenv(name)
     app = create_app(Settings(redis_url="redis://127.0.0.1:1/0"))
     reply = app.test_client().get("/openapi.json").get_json()
-    named = set(inline_code(read("README.md")))
+    named = set(inline_code(read("docs/http-api.md")))
     assert {*reply["paths"], "/openapi.json", "/docs"} <= named
 
 
@@ -185,11 +207,20 @@ def test_no_path_outside_the_repository_is_named(path: Path) -> None:
         assert (path.parent / way).resolve().is_relative_to(ROOT), way
 
 
-def test_sections_that_the_catalogue_refers_to_are_in_the_readme() -> None:
-    comments = " ".join(read("models.yaml").replace("#", " ").split())
-    sections = re.findall(r'README, "([^"]+)"', comments)
-    assert sections
-    assert {anchor(title) for title in sections} <= headings(ROOT / "README.md")
+def test_sections_that_comments_refer_to_exist() -> None:
+    referring = set()
+    for path in sorted(path for pattern in COMMENTED for path in ROOT.glob(pattern)):
+        comments = " ".join(path.read_text(encoding="utf-8").replace("#", " ").split())
+        assert 'README, "' not in comments, f"{name_of(path)}: say which .md file is meant"
+        for name, title in SECTION.findall(comments):
+            referring.add(name_of(path))
+            assert anchor(title) in headings(ROOT / name), f"{name_of(path)}: {name}, {title!r}"
+    assert referring >= {
+        "models.yaml",
+        "compose.yaml",
+        "Dockerfile.worker",
+        "requirements-otel.txt",
+    }
 
 
 def headings(path: Path) -> set[str]:

@@ -1,1 +1,1 @@
-"""HTTP itself: requests in, errors out, keys, ids, the client's connection."""
+"""HTTP: parsing requests, error replies, API keys, request ids, the client's connection."""

@@ -9,17 +9,17 @@ from shared.errors import Unauthorized
 
 
 def check_key(request: Request, keys: Sequence[str]) -> None:
-    """Let a request pass that carries one of the keys, or any request when there are none.
+    """Raise an error unless the request carries one of the keys; without keys, accept any request.
 
     Raises:
-        Unauthorized: no key, or a wrong one.
+        Unauthorized: the request has no key, or a wrong one.
     """
     if not keys:
         return
-    given = request.authorization
-    offered = "" if given is None else (given.token or given.password or "")
-    # Compare with each key, in constant time, so that timing tells nothing.
-    matches = [hmac.compare_digest(offered.encode(), key.encode()) for key in keys]
+    credentials = request.authorization
+    given = "" if credentials is None else (credentials.token or credentials.password or "")
+    # All keys are compared, each in constant time, so that the time taken reveals nothing.
+    matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
     if not any(matches):
         raise Unauthorized(
             "A valid API key is needed: send it as `Authorization: Bearer <key>`, or as the "

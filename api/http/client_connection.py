@@ -1,4 +1,4 @@
-"""The client's connection: has it hung up while we wait, and does it send at all?"""
+"""The client's connection: whether the client has closed it, and how long it may send nothing."""
 
 import select
 import socket
@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 STALL_S = 20.0
+"""How long a client may send nothing before its request is complete."""
 
 
-def client_gone(environ: Mapping[str, Any]) -> bool:
-    """Say whether the peer of this request has closed its side of the connection.
+class ClientGone(Exception):
+    """The client closed its connection before the reply."""
 
-    ``POLLRDHUP`` sees it even behind pipelined or unread data, where peeking is blind. Servers
-    other than gunicorn do not pass the socket on: then nobody ever hangs up.
+
+def has_disconnected(environ: Mapping[str, Any]) -> bool:
+    """Return whether the client of a request has closed its side of the connection.
+
+    ``POLLRDHUP`` detects that even when there is unread data before the end, where a peek into the
+    stream would see only the data. Servers other than gunicorn do not pass the socket on; with
+    them the result is always false.
     """
     connection = environ.get("gunicorn.socket")
     if not isinstance(connection, socket.socket) or connection.fileno() < 0:
@@ -25,7 +31,7 @@ def client_gone(environ: Mapping[str, Any]) -> bool:
 def limit_stalls(environ: Mapping[str, Any]) -> None:
     """Have reading the body fail when the client sends nothing for ``STALL_S``.
 
-    Else a client that sends half a request holds a request slot for as long as it likes.
+    Otherwise a client that sends half a request could hold a request slot for as long as it likes.
     """
     connection = environ.get("gunicorn.socket")
     if isinstance(connection, socket.socket):

@@ -1,4 +1,4 @@
-"""The one place where an error becomes an HTTP reply."""
+"""Turns every error into an HTTP reply."""
 
 from functools import partial
 from http import HTTPStatus
@@ -12,8 +12,8 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
-from api.dispatch import ClientGone
 from api.http import request_id
+from api.http.client_connection import ClientGone
 from api.schemas import ErrorReply
 from shared.errors import Unauthorized, VisionError
 from shared.tasks.registry import task_names
@@ -21,26 +21,26 @@ from shared.tasks.registry import task_names
 log = structlog.get_logger(__name__)
 
 CLIENT_CLOSED_REQUEST = 499
-"""nginx's code for a client that hung up; only our log sees it."""
+"""nginx's status code for a client that closed the connection; only our log and metrics see it."""
 
 
 def register_error_handlers(app: Flask, base: str) -> None:
-    """Answer every error as JSON with ``id``, ``code`` and ``error``.
+    """Answer every error with JSON that has ``id``, ``code`` and ``error``.
 
     Args:
         app: the application.
-        base: below which tasks are, for the message where there is no route.
+        base: the path below which the vision routes are, for the message of a 404.
     """
     app.register_error_handler(VisionError, _vision_error)
     app.register_error_handler(HTTPException, partial(_http_error, base))
     app.register_error_handler(ClientGone, _client_gone)
-    app.register_error_handler(ClientDisconnected, _cut_short)
-    app.register_error_handler(Exception, _bug)
+    app.register_error_handler(ClientDisconnected, _incomplete_body)
+    app.register_error_handler(Exception, _unexpected_error)
 
 
 def _reply(code: int, message: str, retry_after_s: int | None = None) -> Response:
     g.error = message
-    body = ErrorReply(id=request_id.echoed(), code=code, error=message)
+    body = ErrorReply(id=request_id.for_reply(), code=code, error=message)
     response = Response(body.model_dump_json(), status=code, mimetype="application/json")
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(retry_after_s)
@@ -68,28 +68,28 @@ def _http_error(base: str, err: HTTPException) -> Response:
 
 
 def _client_gone(_: ClientGone) -> Response:
-    return _reply(CLIENT_CLOSED_REQUEST, "The client hung up.")
+    return _reply(CLIENT_CLOSED_REQUEST, "The client closed the connection.")
 
 
 def _no_route(base: str) -> str:
-    """Say what there is where nothing was found."""
+    """Return a message that names the routes that exist."""
     if not request.path.startswith(base):
-        return "There is no such route. /openapi.json and /docs have all."
+        return "There is no such route. /openapi.json and /docs list all routes."
     tasks = ", ".join(task_names())
     return (
-        f"There is no such route. Below {base} there are the tasks {tasks}, each also with "
-        "/<model> and /<model>/<version>, and models."
+        f"There is no such route. Below {base} there is one route per task ({tasks}), optionally "
+        "followed by /<model> or /<model>/<version>, and the route /models."
     )
 
 
-def _cut_short(err: ClientDisconnected) -> Response:
-    # Werkzeug says the same of a client that hung up and of one that is merely silent; what our
-    # limit on silence raised (``api.http.client_connection``) is behind it.
+def _incomplete_body(err: ClientDisconnected) -> Response:
+    # Werkzeug raises the same for a client that closed the connection and for one that sends
+    # nothing; only in the latter case the time-out of `limit_stalls` is the cause.
     if isinstance(err.__context__, TimeoutError):
         return _reply(HTTPStatus.REQUEST_TIMEOUT, "The request's body did not arrive.")
     return _reply(HTTPStatus.BAD_REQUEST, "The request's body ends before it is complete.")
 
 
-def _bug(err: Exception) -> Response:
-    log.error("bug", exc_info=err)
-    return _reply(500, f"Internal error. The service's log tells more under {g.request_id}.")
+def _unexpected_error(err: Exception) -> Response:
+    log.error("unexpected error", exc_info=err)
+    return _reply(500, f"Internal error. The service's log has the details under {g.request_id}.")

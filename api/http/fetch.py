@@ -1,4 +1,4 @@
-"""Fetch images by URL without becoming somebody's way into the local network."""
+"""Fetches images by URL without giving clients access to the local network."""
 
 import contextlib
 import ipaddress
@@ -8,7 +8,8 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urljoin
 
@@ -20,19 +21,21 @@ from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from shared.errors import BadRequest, ImageFetchFailed, TooLarge
 from shared.units import MEGA
 
-logging.getLogger("requests_hardened").setLevel(logging.ERROR)  # it warns of what we admit
 MAX_REDIRECTS = 3
-CHUNK = 64 * 1024
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 STALL_S = 10
-"""Longest silence of a server, connecting included."""
+"""How long a server may send nothing; also the limit for connecting."""
+_CHUNK_BYTES = 64 * 1024
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+
+# requests_hardened warns of each private address, also of those that the allow list admits.
+logging.getLogger("requests_hardened").setLevel(logging.ERROR)
 
 
 class AllowList:
-    """Hosts, addresses and networks that may be fetched from although they are private."""
+    """Hosts, addresses and networks from which images are fetched although they are private."""
 
     def __init__(self, entries: Iterable[str]) -> None:
-        """Read the entries of ``VISION_URL_ALLOW``: host names, addresses or CIDRs.
+        """Parse the entries of ``VISION_URL_ALLOW``: host names, addresses or CIDRs.
 
         Raises:
             ValueError: an entry is none of them.
@@ -49,32 +52,60 @@ class AllowList:
                 self._hosts.add(entry.lower())
 
     def admits(self, host: str, address: str) -> bool:
-        """Say whether ``address``, which ``host`` resolved to, may be connected to."""
+        """Return whether connecting to ``address``, to which ``host`` resolved, is allowed."""
         ip = ipaddress.ip_address(address)
         return host.lower() in self._hosts or any(ip in network for network in self._networks)
 
 
-class _AllowingAdapter(IPFilterAdapter):  # type: ignore[misc] # not typed
+class _Connection:
+    """The socket in use, so that the waiting thread can abort a transfer that takes too long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._aborted = False
+
+    def attach(self, connected: socket.socket) -> None:
+        """Remember the socket of a new connection.
+
+        Raises:
+            TimeoutError: the transfer was aborted before.
+        """
+        with self._lock:
+            self._socket = connected
+            if self._aborted:
+                raise TimeoutError
+
+    def abort(self) -> None:
+        """End the connection, and any later one."""
+        with self._lock:
+            self._aborted = True
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class _AllowListAdapter(IPFilterAdapter):  # type: ignore[misc] # not typed
     """The address filter of requests-hardened, with an allow list.
 
-    The base class resolves the name, refuses private addresses and connects to the very address
-    it checked, for each redirect anew. What it refuses, the allow list may admit.
+    The base class resolves the name, refuses private addresses and connects to exactly the address
+    that it checked, for each redirect anew. The allow list may admit what the base class refuses.
     """
 
-    def __init__(self, allow: AllowList, line: "_Line", *, https: bool) -> None:
+    def __init__(self, allow: AllowList, connection: _Connection, *, https: bool) -> None:
         super().__init__(is_https_proto=https)
-        self._allow, self._line = allow, line
+        self._allow, self._connection = allow, connection
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         pool = super().get_connection_with_tls_context(*args, **kwargs)
-        line, base = self._line, pool.ConnectionCls
+        connection, base = self._connection, pool.ConnectionCls
 
-        class Connection(base):  # type: ignore[misc, valid-type] # one of urllib3's two
+        class AttachedConnection(base):  # type: ignore[misc, valid-type] # one of urllib3's two
             def connect(self) -> None:
                 super().connect()
-                line.hold(self.sock)
+                connection.attach(self.sock)
 
-        pool.ConnectionCls = Connection
+        pool.ConnectionCls = AttachedConnection
         return pool
 
     def build_connection_pool_key_attributes(
@@ -102,93 +133,64 @@ class _AllowingAdapter(IPFilterAdapter):  # type: ignore[misc] # not typed
             return host, pool
 
 
-class _Line:
-    """The socket in use, so that the waiting thread can end a transfer that takes too long."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self._over = False
-
-    def hold(self, connected: socket.socket) -> None:
-        """Note the socket of a new connection."""
-        with self._lock:
-            self._socket = connected
-            if self._over:
-                raise TimeoutError
-
-    def cut(self) -> None:
-        """End whatever is read from the socket, now and later."""
-        with self._lock:
-            self._over = True
-            if self._socket is not None:
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
-
-
 class _Session(requests.Session):
-    """Follows no redirects by itself: it would read their bodies, whatever their size."""
+    """Does not follow redirects: requests would read their bodies, however large they are."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Say that there is none."""
+        """Return ``None``, so that the session follows no redirect."""
 
 
 def fetch(url: str, *, allow: AllowList, max_mb: float, timeout_s: float) -> bytes:
     """Return the body of an http(s) URL.
 
     Args:
-        url: address of an image; redirects are followed a few times, each checked again.
+        url: address of an image; up to ``MAX_REDIRECTS`` redirects are followed, each checked.
         allow: private hosts that are permitted.
-        max_mb: largest body, in units of 10**6 bytes.
-        timeout_s: seconds for all of it, however slowly the server drips.
+        max_mb: size limit of the body, in units of 10**6 bytes.
+        timeout_s: time limit in seconds for the whole transfer, however slowly the server sends.
 
     Raises:
-        BadRequest: no http(s) URL.
+        BadRequest: not an http(s) URL.
         TooLarge: the body is larger.
         ImageFetchFailed: refused, unreachable, too slow, or not answered with success.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise BadRequest("Image URLs must begin with http:// or https://.")
-    # A thread, because a socket's time-out bounds each read and not their sum.
-    box: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
-    line = _Line()
+    # In a thread, because a socket's time-out limits each read and not the whole transfer.
+    results: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+    connection = _Connection()
     deadline = time.monotonic() + timeout_s
+    download = partial(_download, connection, url, allow, max_mb, deadline)
     threading.Thread(
-        target=_fetch_into,
-        args=(box, line, url, allow, max_mb, deadline),
-        name="fetch",
-        daemon=True,
+        target=_put_result, args=(results, download), name="fetch", daemon=True
     ).start()
     try:
-        outcome = box.get(timeout=timeout_s)
+        result = results.get(timeout=timeout_s)
     except queue.Empty:
-        line.cut()
-        raise _slow(timeout_s) from None
-    if isinstance(outcome, bytes):
-        return outcome
-    raise _translate(outcome, timeout_s) from outcome
+        connection.abort()
+        raise _timed_out(timeout_s) from None
+    if isinstance(result, bytes):
+        return result
+    raise _translate(result, timeout_s) from result
 
 
-def _fetch_into(
-    box: "queue.SimpleQueue[bytes | Exception]",
-    line: _Line,
-    url: str,
-    allow: AllowList,
-    max_mb: float,
-    deadline: float,
+def _put_result(
+    results: "queue.SimpleQueue[bytes | Exception]", download: Callable[[], bytes]
 ) -> None:
     try:
-        box.put(_download(line, url, allow, max_mb, deadline))
-    except Exception as err:  # noqa: BLE001 - carried to the waiting thread, which raises it
-        box.put(err)
+        results.put(download())
+    except Exception as err:  # noqa: BLE001 - passed to the waiting thread, which raises it
+        results.put(err)
 
 
-def _download(line: _Line, url: str, allow: AllowList, max_mb: float, deadline: float) -> bytes:
+def _download(
+    connection: _Connection, url: str, allow: AllowList, max_mb: float, deadline: float
+) -> bytes:
     with _Session() as session:
-        session.trust_env = False  # no proxies, no .netrc: connect to the address we checked
+        session.trust_env = False  # no proxies and no .netrc: connect to the address we checked
         session.headers["Accept-Encoding"] = "identity"
-        session.mount("http://", _AllowingAdapter(allow, line, https=False))
-        session.mount("https://", _AllowingAdapter(allow, line, https=True))
+        session.mount("http://", _AllowListAdapter(allow, connection, https=False))
+        session.mount("https://", _AllowListAdapter(allow, connection, https=True))
         for _ in range(MAX_REDIRECTS + 1):
             with session.get(url, stream=True, timeout=STALL_S) as response:
                 if not response.is_redirect:
@@ -203,7 +205,7 @@ def _read_body(response: requests.Response, max_mb: float, deadline: float) -> b
     if int(response.headers.get("Content-Length") or 0) > limit:
         raise _too_large(max_mb)
     body = bytearray()
-    while chunk := response.raw.read1(CHUNK):
+    while chunk := response.raw.read1(_CHUNK_BYTES):
         body += chunk
         if len(body) > limit:
             raise _too_large(max_mb)
@@ -213,22 +215,24 @@ def _read_body(response: requests.Response, max_mb: float, deadline: float) -> b
 
 
 def _translate(err: Exception, timeout_s: float) -> Exception:
-    """Turn what requests raises into our tree; the reasons tell nothing of the local network."""
+    """Return our error for one of requests; the message reveals nothing of the local network."""
     match err:
         case TooLarge():
             return err
         case TimeoutError() | requests.Timeout():
-            return _slow(timeout_s)
+            return _timed_out(timeout_s)
         case requests.exceptions.InvalidURL() | UnicodeError():
             return BadRequest("The image's URL is not valid.")
         case _:
-            return ImageFetchFailed(f"The image's URL {_fault(err)}.")
+            return ImageFetchFailed(f"The image's URL {_reason(err)}.")
 
 
-def _fault(err: Exception) -> str:
+def _reason(err: Exception) -> str:
     match err:
         case InvalidIPAddress():
-            return "leads to a private address. If it is meant to, add its host to VISION_URL_ALLOW"
+            return (
+                "leads to a private address. If that is intended, add its host to VISION_URL_ALLOW"
+            )
         case requests.HTTPError():
             return f"was answered with status {err.response.status_code}"
         case requests.TooManyRedirects():
@@ -237,7 +241,7 @@ def _fault(err: Exception) -> str:
             return "cannot be reached"
 
 
-def _slow(timeout_s: float) -> ImageFetchFailed:
+def _timed_out(timeout_s: float) -> ImageFetchFailed:
     return ImageFetchFailed(f"The image's URL did not deliver within {timeout_s:g} seconds.")
 
 

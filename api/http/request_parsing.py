@@ -1,32 +1,34 @@
-"""From an HTTP request to validated fields and encoded images."""
+"""Parses requests: from HTTP to validated fields and encoded images."""
 
 import base64
 import binascii
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flask import Request
 from pydantic import ValidationError
 
-from api.dispatch import ClientGone
 from api.http import request_id
+from api.http.client_connection import ClientGone
 from api.http.fetch import AllowList, fetch
 from api.schemas import VisionQuery, VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge
 from shared.images import check_header
+from shared.messages import JsonObject
 from shared.settings import Settings
 from shared.tasks.registry import find_task
 from shared.units import MEGA
 
-_ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
 FORM_FIELDS = ("id", "model", "version", "prompt", "url")
+_URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_WHITESPACE = b" \t\n\r\v\f"
+_ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
 
 
 class ParsedRequest(NamedTuple):
-    """What a client asks: validated fields, and files it uploaded beside them."""
+    """A vision request: its validated fields, and the files uploaded with it."""
 
     body: VisionRequest
     uploads: tuple[bytes, ...]
@@ -36,7 +38,7 @@ def read_request(request: Request) -> ParsedRequest:
     """Read fields from the query string, a JSON body or a form; an image may be the whole body.
 
     Raises:
-        BadRequest: not JSON, or a field of the wrong kind; the message says which.
+        BadRequest: not JSON, or a field of the wrong type; the message names the field.
     """
     if request.method in ("GET", "HEAD"):
         return ParsedRequest(_validate(_query(request)), ())
@@ -45,30 +47,31 @@ def read_request(request: Request) -> ParsedRequest:
     if request.mimetype == "multipart/form-data":
         return _read_form(request)
     body = _body(request)
-    # `curl -d` calls JSON a form.
+    # `curl -d` labels JSON as a form.
     if request.mimetype == "application/x-www-form-urlencoded" and body.lstrip()[:1] != b"{":
         return _read_form(request)
     return ParsedRequest(_validate(_parse_json(body, "The body")), ())
 
 
-def read_object(request: Request) -> dict[str, Any]:
-    """Read the body as a JSON object, whatever type it is called.
+def read_object(request: Request) -> JsonObject:
+    """Read the body as a JSON object, whatever its content type.
 
     Raises:
-        BadRequest: it is something else.
+        BadRequest: the body is something else.
     """
     value = _parse_json(_body(request), "The body")
     if not isinstance(value, dict):
-        raise BadRequest("The body is no JSON object.")
+        raise BadRequest("The body is not a JSON object.")
     return value
 
 
 def decode_images(sources: object, settings: Settings) -> list[bytes]:
-    """Decode base64 images and look at their headers; ``None`` means none.
+    """Return the encoded images of a list of base64 strings; ``None`` means no images.
 
     Raises:
         BadRequest: not a list of base64 strings.
-        TooLarge, UndecodableImage: as :func:`read_images`.
+        TooLarge: an image has too many pixels.
+        UndecodableImage: the decoded bytes are not an image.
     """
     if sources is None:
         return []
@@ -81,41 +84,41 @@ def decode_images(sources: object, settings: Settings) -> list[bytes]:
 
 
 def read_images(
-    ask: ParsedRequest,
+    parsed: ParsedRequest,
     settings: Settings,
-    deadline: float = math.inf,
-    gone: Callable[[], bool] = bool,
+    deadline: float,
+    client_gone: Callable[[], bool],
 ) -> list[bytes]:
-    """Return the encoded images of a request, in order, fetched where they are URLs.
+    """Return the encoded images of a request, in order; those given as URLs are fetched.
 
     Args:
-        ask: the request.
+        parsed: the request.
         settings: limits; all images together may be as large as a body.
         deadline: when the request must be answered, in seconds since the epoch.
-        gone: says whether the client hung up; asked before each fetch.
+        client_gone: returns whether the client has closed the connection; called before each fetch.
 
     Raises:
-        ClientGone: nobody waits any more.
-        DeadlineExceeded: fetching took all the time.
-        BadRequest: one is neither base64 nor a URL.
-        TooLarge: too many, or one has too many pixels.
-        UndecodableImage: one is no image.
-        ImageFetchFailed: a URL gave none.
+        ClientGone: the client has closed the connection.
+        DeadlineExceeded: the deadline passed before all images were fetched.
+        BadRequest: an image is neither base64 nor a URL.
+        TooLarge: there are too many images, or one has too many pixels.
+        UndecodableImage: the bytes are not an image.
+        ImageFetchFailed: an image could not be fetched from its URL.
     """
-    sources = [*ask.body.images, *([ask.body.url] if ask.body.url else [])]
-    count = len(ask.uploads) + len(sources)
+    sources = [*parsed.body.images, *([parsed.body.url] if parsed.body.url else [])]
+    count = len(parsed.uploads) + len(sources)
     if count > settings.max_images:
         raise TooLarge(f"There are {count} images; the limit is {settings.max_images}.")
-    images = list(ask.uploads)
+    images = list(parsed.uploads)
     for source in sources:
         if not source[:8].lower().startswith(("http://", "https://")):
             images.append(_decode(source))
             continue
-        if gone():
+        if client_gone():
             raise ClientGone
         left_s = deadline - time.time()
         if left_s <= 0:
-            raise DeadlineExceeded("Fetching the images took all the time there was.")
+            raise DeadlineExceeded("The time was over before all images were fetched.")
         images.append(
             fetch(
                 source,
@@ -130,10 +133,10 @@ def read_images(
 
 
 def check_input(tasks: Iterable[str], prompt: str, images: Sequence[bytes]) -> None:
-    """Refuse a request that lacks what its tasks are about.
+    """Raise an error if the request lacks an image or a prompt that one of its tasks needs.
 
     Raises:
-        BadRequest: the first thing that is missing, and how to send it.
+        BadRequest: the message says what is missing and how to send it.
     """
     for task in map(find_task, tasks):
         if task.needs_image and not images:
@@ -146,7 +149,10 @@ def check_input(tasks: Iterable[str], prompt: str, images: Sequence[bytes]) -> N
 
 
 def _body(request: Request) -> bytes:
-    """Read the body; one sent in chunks has no length that could have been refused before."""
+    """Return the body, if it is not too large.
+
+    A body sent in chunks has no declared length by which Flask could have refused it before.
+    """
     body = request.get_data()
     limit = request.max_content_length
     if request.content_length is None and limit is not None and len(body) >= limit:
@@ -168,11 +174,11 @@ def _read_form(request: Request) -> ParsedRequest:
     )
 
 
-def _parse_json(data: bytes, what: str) -> object:
+def _parse_json(data: bytes, name: str) -> object:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as err:
-        raise BadRequest(f"{what} is not valid JSON.") from err
+        raise BadRequest(f"{name} is not valid JSON.") from err
 
 
 def _validate(fields: object) -> VisionRequest:
@@ -181,11 +187,11 @@ def _validate(fields: object) -> VisionRequest:
     try:
         return VisionRequest.model_validate(fields)
     except ValidationError as err:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
-            for fault in err.errors(include_url=False, include_input=False)[:5]
+        details = "; ".join(
+            f"{'.'.join(map(str, error['loc'])) or 'body'}: {error['msg']}"
+            for error in err.errors(include_url=False, include_input=False)[:5]
         )
-        raise BadRequest(f"The request is malformed: {faults}.") from err
+        raise BadRequest(f"The request is malformed: {details}.") from err
 
 
 def _decode(source: str) -> bytes:
@@ -197,9 +203,9 @@ def _decode(source: str) -> bytes:
         if not meta.lower().endswith(";base64"):
             raise BadRequest("A data URL is not base64: data:image/jpeg;base64,… is expected.")
         if "%" in payload:
-            # Only what base64 itself needs: undoing any escape costs a hundred times the memory.
-            for escape, sign in _ESCAPES:
-                payload = payload.replace(escape, sign)
+            # Only the characters of base64: unquoting any escape takes a hundred times the memory.
+            for escape, character in _ESCAPES:
+                payload = payload.replace(escape, character)
         return _decode_base64(payload)
     return _decode_base64(source)
 
@@ -207,13 +213,9 @@ def _decode(source: str) -> bytes:
 def _decode_base64(text: str) -> bytes:
     """Decode base64 in either alphabet, with or without padding and line breaks."""
     try:
-        data = text.encode("ascii").translate(_TO_STANDARD, _GAPS).rstrip(b"=")
+        data = text.encode("ascii").translate(_URL_SAFE_TO_STANDARD, _WHITESPACE).rstrip(b"=")
         return base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
     except (UnicodeEncodeError, binascii.Error) as err:
         raise BadRequest(
             "An image is neither a data URL, nor an http(s) URL, nor valid base64."
         ) from err
-
-
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_GAPS = b" \t\n\r\v\f"

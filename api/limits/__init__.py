@@ -1,1 +1,1 @@
-"""What is let in, and how much at once."""
+"""Limits: how many requests are handled at once, and which are refused before they are queued."""

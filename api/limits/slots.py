@@ -1,4 +1,4 @@
-"""Request slots: admit fewer requests than there are threads, so that health routes answer."""
+"""Request slots: fewer than there are HTTP threads, so that the health routes always answer."""
 
 import threading
 from collections.abc import Iterator
@@ -9,17 +9,22 @@ from prometheus_client import Gauge
 from shared.errors import Overloaded
 
 
-class Slots:
-    """A bounded number of requests at once; the next one is refused, not queued."""
+class RequestSlots:
+    """Limits how many requests are handled at once; a further one is refused, not queued."""
 
     def __init__(self, count: int, in_flight: Gauge) -> None:
-        """Begin with all free; ``in_flight`` is told how many are taken."""
+        """Create the slots.
+
+        Args:
+            count: how many there are.
+            in_flight: is set to the number of slots in use.
+        """
         self._in_flight = in_flight
         self._free = threading.BoundedSemaphore(count)
         self._count = count
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Hold a slot.
 
         Raises:

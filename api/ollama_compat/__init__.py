@@ -1,1 +1,1 @@
-"""Ollama's API in front of our models."""
+"""Ollama's API for Ollama's models and for our own."""

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes."""
+"""The route that Prometheus scrapes."""
 
 from flask import Blueprint, Response, request
 from spectree import SpecTree
@@ -6,14 +6,14 @@ from spectree import SpecTree
 from api.metrics import Metrics
 
 
-def metrics_routes(metrics: Metrics, spec: SpecTree) -> Blueprint:
+def metrics_routes(metrics: Metrics, openapi: SpecTree) -> Blueprint:
     """Return the route ``/metrics``."""
     routes = Blueprint("metrics", __name__)
 
     @routes.get("/metrics")
-    @spec.validate(skip_validation=True, tags=["operation"])
-    def numbers() -> Response:
-        """Tell Prometheus of requests, queues and workers, as text."""
+    @openapi.validate(skip_validation=True, tags=["operation"])
+    def scrape() -> Response:
+        """Return metrics of requests, queues and workers for Prometheus, as text."""
         body, content_type = metrics.exposition(request.headers.get("Accept", ""))
         return Response(body, content_type=content_type)
 

@@ -1,4 +1,4 @@
-"""The catalogue as clients see it, who serves it now, and what operators can do about it."""
+"""The list of models with the workers that serve them, and the operators' commands."""
 
 import redis
 from flask import Blueprint, Response
@@ -14,12 +14,12 @@ from shared.tasks.registry import Task
 from shared.vocabulary import OperatorCommand
 
 
-def model_routes(service: VisionService, spec: SpecTree) -> Blueprint:
+def model_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
     """Return the routes ``/api/v1/vision/models[/<model>/<command>]``."""
     routes = Blueprint("models", __name__, url_prefix=BASE)
 
     @routes.get("/models")
-    @spec.validate(
+    @openapi.validate(
         resp=Documented(HTTP_200=ModelsReply, HTTP_401=ErrorReply, HTTP_503=ErrorReply),
         skip_validation=True,
         tags=["operation"],
@@ -27,13 +27,13 @@ def model_routes(service: VisionService, spec: SpecTree) -> Blueprint:
     def models() -> Response:
         """List the models with their tasks, and the workers that serve them now."""
         try:
-            entries = tuple(_entry(service, row) for row in service.catalog.models)
+            entries = tuple(_entry(service, spec) for spec in service.catalog.models)
         except redis.RedisError as err:
             raise BrokerUnavailable("Redis does not answer. Try again soon.") from err
         return Response(ModelsReply(models=entries).model_dump_json(), mimetype="application/json")
 
     @routes.post(f"/models/<model>/<any({','.join(OperatorCommand)}):command>")
-    @spec.validate(
+    @openapi.validate(
         resp=Documented(
             HTTP_200=CommandReply, HTTP_401=ErrorReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply
         ),
@@ -43,32 +43,32 @@ def model_routes(service: VisionService, spec: SpecTree) -> Blueprint:
     def command(model: str, command: str) -> Response:
         """Have all workers of a model replace its process, or end it until the next request.
 
-        Requests are served all the same: they wait for the new process.
+        Meanwhile no request fails: requests wait for the new process.
         """
-        told = service.command(service.catalog.get(model), OperatorCommand(command))
-        reply = CommandReply(model=model, command=OperatorCommand(command), workers=told)
+        workers = service.send_command(service.catalog.get(model), OperatorCommand(command))
+        reply = CommandReply(model=model, command=OperatorCommand(command), workers=workers)
         return Response(reply.model_dump_json(), mimetype="application/json")
 
     return routes
 
 
-def _entry(service: VisionService, row: ModelSpec) -> ModelEntry:
-    presence = service.store.presence.of(row)
+def _entry(service: VisionService, spec: ModelSpec) -> ModelEntry:
+    presence = service.store.presence.of(spec)
     return ModelEntry(
-        name=row.name,
-        aliases=row.aliases,
-        tasks=row.tasks,
-        default_for=tuple(task for task in row.tasks if _is_default(service, task, row)),
-        version=row.version,
-        family=row.family,
+        name=spec.name,
+        aliases=spec.aliases,
+        tasks=spec.tasks,
+        default_for=tuple(task for task in spec.tasks if _is_default(service, task, spec)),
+        version=spec.version,
+        family=spec.family,
         queued=presence.queued,
         served=any(worker.state.is_up for worker in presence.workers),
         workers=presence.workers,
     )
 
 
-def _is_default(service: VisionService, task: Task, row: ModelSpec) -> bool:
+def _is_default(service: VisionService, task: Task, spec: ModelSpec) -> bool:
     try:
-        return service.catalog.resolve(task, "", "", service.settings.models).name == row.name
+        return service.catalog.resolve(task, "", "", service.settings.models).name == spec.name
     except NotOffered:
         return False

@@ -1,4 +1,4 @@
-"""The state of Ollama's servers, as observed by workers."""
+"""What workers publish about the Ollama servers."""
 
 from typing import Any
 
@@ -6,9 +6,10 @@ import redis
 from pydantic import BaseModel, Field
 
 SNAPSHOT_TTL_S = 30
+"""Outlives several polls of the servers, each of which publishes a new snapshot."""
 
 
-class OllamaHost(BaseModel):
+class OllamaHost(BaseModel):  # its name and texts are in the OpenAPI document
     """One Ollama server, as a worker knows it."""
 
     url: str
@@ -30,11 +31,11 @@ class OllamaHost(BaseModel):
 
 
 class OllamaSnapshot(BaseModel):
-    """The models of all reachable Ollama servers, for Ollama's API; entries are Ollama's own."""
+    """The models of all Ollama servers that are up, for the API; entries are as Ollama has them."""
 
     tags: tuple[dict[str, Any], ...] = ()
     ps: tuple[dict[str, Any], ...] = ()
-    version: str = Field("", description="the oldest of the servers that answer; empty: unknown")
+    version: str = Field("", description="the oldest among the servers; empty: unknown")
 
 
 class OllamaSnapshots:
@@ -44,10 +45,10 @@ class OllamaSnapshots:
         self._redis = client
 
     def put(self, snapshot: OllamaSnapshot) -> None:
-        """Store the snapshot."""
+        """Publish a snapshot, for some seconds."""
         self._redis.set("vision:ollama", snapshot.model_dump_json(), ex=SNAPSHOT_TTL_S)
 
     def get(self) -> OllamaSnapshot:
-        """Return the last snapshot; an empty one when no worker observes the servers."""
+        """Return the latest snapshot; an empty one when no worker publishes any."""
         value: Any = self._redis.get("vision:ollama")
         return OllamaSnapshot.model_validate_json(value) if value else OllamaSnapshot()

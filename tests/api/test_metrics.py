@@ -1,10 +1,10 @@
-"""``/metrics`` without a stack: what it tells when Redis is away, whom it answers, which labels."""
+"""``/metrics`` without a stack: without Redis, without an API key, and its label values."""
 
 import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
-from api.metrics import Metrics, Queues
+from api.metrics import Metrics, QueueCollector
 from shared.catalog import Assignment, Catalog
 from shared.redis.presence import Presence
 from shared.settings import ROOT, Settings
@@ -18,7 +18,7 @@ def client() -> FlaskClient:
     return create_app(settings).test_client()
 
 
-def test_without_redis_the_requests_are_told_and_the_queues_left_out(client: FlaskClient) -> None:
+def test_without_redis_requests_are_exported_and_queues_are_left_out(client: FlaskClient) -> None:
     text = client.get("/metrics").text
     assert "vision_redis_up 0.0" in text
     assert 'vision_timeouts_total{model="kosmos-2"} 0.0' in text
@@ -31,7 +31,7 @@ def test_no_key_is_needed_and_a_request_without_one_is_counted(client: FlaskClie
     assert counted in client.get("/metrics").text
 
 
-def test_words_of_clients_are_no_labels(client: FlaskClient) -> None:
+def test_words_of_clients_never_become_label_values(client: FlaskClient) -> None:
     key = {"Authorization": "Bearer secret"}
     assert client.get(f"{API}/caption/invented-model", headers=key).status_code == 404
     assert client.get(f"{API}/invented-task", headers=key).status_code == 404
@@ -42,13 +42,15 @@ def test_words_of_clients_are_no_labels(client: FlaskClient) -> None:
     assert 'vision_requests_total{model="none",status="405",task="none"} 1.0' in text
 
 
-def test_models_that_only_ollama_knows_are_one_label() -> None:
+def test_models_that_only_ollama_knows_share_one_label_value() -> None:
     catalog = Catalog.load(ROOT / "models.yaml", passes_on=True)
-    metrics = Metrics(catalog, 1, Queues(catalog, (), lambda _: Presence((), seen=False, queued=0)))
+    metrics = Metrics(
+        catalog, 1, QueueCollector(catalog, (), lambda _: Presence((), seen=False, queued=0))
+    )
     spec = catalog.find("invented", "7b")
-    metrics.answered([Assignment(spec, (CAPTION,))], 504, 1.0)
-    metrics.answered([Assignment(spec, ())], 200, 1.0)
-    metrics.lost(spec)
+    metrics.count_request([Assignment(spec, (CAPTION,))], 504, 1.0)
+    metrics.count_request([Assignment(spec, ())], 200, 1.0)
+    metrics.count_lost_task(spec)
     text = metrics.exposition("")[0].decode()
     assert "invented" not in text
     assert 'vision_requests_total{model="ollama",status="504",task="caption"} 1.0' in text
@@ -57,7 +59,7 @@ def test_models_that_only_ollama_knows_are_one_label() -> None:
     assert 'vision_lost_tasks_total{model="ollama"} 1.0' in text
 
 
-def test_requests_to_the_routes_of_ollama_are_counted_and_its_lists_are_not(
+def test_requests_to_ollamas_routes_are_counted_except_its_lists(
     client: FlaskClient,
 ) -> None:
     key = {"Authorization": "Bearer secret"}

@@ -1,4 +1,4 @@
-"""Weights fetched ahead with the command in the README."""
+"""Weights downloaded in advance, by the command in docs/docker.md."""
 
 import os
 from collections.abc import Iterator

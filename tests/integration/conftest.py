@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.ollama.service import Ollama, as_new, running_ollama
+from tests.ollama.service import Ollama, reset, running_ollama
 
 
 @pytest.fixture(scope="module")
@@ -15,4 +15,4 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
 
 @pytest.fixture
 def ollama(running: Ollama) -> Ollama:
-    return as_new(running)
+    return reset(running)

@@ -1,4 +1,4 @@
-"""The API as the process that it is: addresses, weight, bodies that stop half-way, bugs."""
+"""The API as a process: addresses, memory, incomplete bodies, bugs."""
 
 import json
 import re
@@ -14,10 +14,10 @@ import requests
 from tests.conftest import data_url, plain
 from tests.stack import API, Stack, running_stack
 
-HURRY_AND_FAIL = """
+SHORT_STALL_AND_BUG = """
 from api import service
-from api.http import client_connection as hangup
-hangup.STALL_S = 0.3
+from api.http import client_connection
+client_connection.STALL_S = 0.3
 service.VisionService.check = None  # calling it is the bug
 """
 HEAVY = re.compile(r"/site-packages/(torch|transformers|numpy|onnxruntime)\b")
@@ -25,9 +25,9 @@ HEAVY = re.compile(r"/site-packages/(torch|transformers|numpy|onnxruntime)\b")
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]:
-    """A stack whose API has a bug, little patience with silent clients, and a small limit."""
+    """A stack whose API has a bug, a short time limit for stalled clients and small bodies."""
     with running_stack(tmp_path_factory.mktemp("odd"), VISION_MAX_BODY_MB="1") as stack:
-        yield stack, stack.api(before=HURRY_AND_FAIL) + API
+        yield stack, stack.api(before=SHORT_STALL_AND_BUG) + API
 
 
 def half_sent(base: str, path: str, kind: str, *headers: str) -> str:
@@ -80,12 +80,12 @@ def test_a_bug_is_500_and_its_id_leads_to_the_stack_trace_in_the_log(
     assert "Traceback" not in reply.text
     assert "NoneType" not in reply.text
     logged = [json.loads(line) for line in stack.processes.logs("api").splitlines()]
-    (bug,) = [line for line in logged if line["event"] == "bug"]
+    (bug,) = [line for line in logged if line["event"] == "unexpected error"]
     assert bug["request_id"] == "unlucky-request"
     assert "TypeError" in json.dumps(bug)
 
 
-def test_it_listens_on_an_address_of_ipv6(stack: Stack) -> None:
+def test_it_listens_on_an_ipv6_address(stack: Stack) -> None:
     with socket.socket(socket.AF_INET6) as probe:
         try:
             probe.bind(("::1", 0))
@@ -96,7 +96,7 @@ def test_it_listens_on_an_address_of_ipv6(stack: Stack) -> None:
     assert requests.get(f"{base}/readyz", timeout=10).ok
 
 
-def test_a_process_that_has_worked_is_light_and_has_nothing_of_the_models(
+def test_a_process_that_has_served_requests_is_small_and_loads_no_model_library(
     stack: Stack, cat: bytes
 ) -> None:
     stack.worker("fake")

@@ -1,4 +1,4 @@
-"""The main job on real models: a photo goes in over HTTP, crosses the queue, and comes back."""
+"""The main job on real models: photos sent over HTTP are captioned, labelled and rated."""
 
 import base64
 import json
@@ -42,7 +42,7 @@ def test_labels_of_a_cat_are_a_cat(base: str, cat: bytes) -> None:
     assert list(reply["result"]) == ["labels"]
 
 
-def test_labels_have_the_types_that_go_insists_on(base: str, cat: bytes) -> None:
+def test_labels_have_the_types_that_photoprisms_go_client_requires(base: str, cat: bytes) -> None:
     (label, *_) = post(f"{base}/labels", images=[data_url(cat)])["result"]["labels"]
     kinds = {name: type(value) for name, value in label.items()}
     assert kinds == {
@@ -115,7 +115,7 @@ def test_captions_name_the_right_shape(stack: Stack, base: str, model: str) -> N
     assert reply["model"]["name"] == model
 
 
-def test_the_path_of_2024_and_its_model_name_still_caption(stack: Stack, base: str) -> None:
+def test_the_path_and_model_name_of_2024_still_return_a_caption(stack: Stack, base: str) -> None:
     stack.worker("vit-gpt2")
     url = f"{base}/describe/vit-gpt2-image-captioning/latest"
     reply = post(url, images=[data_url(shape("blue", "square"))])
@@ -123,7 +123,7 @@ def test_the_path_of_2024_and_its_model_name_still_caption(stack: Stack, base: s
     assert reply["model"]["name"] == "vit-gpt2"
 
 
-def test_kosmos_gives_labels_from_what_it_grounded(stack: Stack, base: str) -> None:
+def test_kosmos_2_returns_the_objects_it_located_as_labels(stack: Stack, base: str) -> None:
     stack.worker("kosmos-2")
     reply = post(f"{base}/labels/kosmos-2", images=[data_url(shape("green", "cross"))])
     (label,) = reply["result"]["labels"]
@@ -132,16 +132,16 @@ def test_kosmos_gives_labels_from_what_it_grounded(stack: Stack, base: str) -> N
     assert 0.05 < label["topicality"] < 0.9
 
 
-def test_requests_in_flight_are_not_crossed(stack: Stack, base: str) -> None:
+def test_concurrent_requests_get_their_own_results(stack: Stack, base: str) -> None:
     stack.worker("vit-gpt2")
     wanted = [(colour, kind) for colour in ("red", "blue") for kind in ("circle", "square")] * 4
 
-    def ask(pair: tuple[str, str]) -> str:
+    def caption(pair: tuple[str, str]) -> str:
         reply = post(f"{base}/caption/vit-gpt2", images=[data_url(shape(*pair))])
         return str(reply["result"]["caption"]["text"])
 
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(ask, wanted)) == [f"a {colour} {kind}" for colour, kind in wanted]
+        assert list(pool.map(caption, wanted)) == [f"a {colour} {kind}" for colour, kind in wanted]
 
 
 def test_options_reach_the_model(stack: Stack, base: str) -> None:
@@ -161,7 +161,7 @@ def test_a_prompt_reaches_the_model_that_can_use_it(stack: Stack, base: str) -> 
     assert reply["result"]["caption"]["text"].lower() == "a red square"
 
 
-def test_what_photoprism_sends_word_for_word_is_understood(base: str, cat: bytes) -> None:
+def test_a_literal_request_of_photoprism_is_understood(base: str, cat: bytes) -> None:
     body = json.dumps(
         {
             "id": "b0ff1e5c-7a0f-4a9e-9d6a-111111111111", "model": "nasnet", "version": "latest",

@@ -1,4 +1,4 @@
-"""What Prometheus reads from a real stack: an API of two processes, and workers."""
+"""The metrics of a real stack: an API of two processes, and workers."""
 
 import contextlib
 import socket
@@ -19,7 +19,7 @@ from tests.stack import API, Stack, end, running_stack, wait_for
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of our own, for processes are killed in it."""
+    """A stack for these tests alone, because they kill processes in it."""
     with running_stack(tmp_path_factory.mktemp("watched")) as stack:
         yield stack
 
@@ -29,14 +29,14 @@ def base(watched: Stack) -> str:
     return watched.api(VISION_API_PROCESSES="2", VISION_REQUEST_SLOTS="1")
 
 
-def ask(base: str, model: str) -> int:
+def post(base: str, model: str) -> int:
     body = {"images": [data_url(plain(1))]}
     return requests.post(f"{base}{API}/caption/{model}", json=body, timeout=60).status_code
 
 
 @contextlib.contextmanager
 def suspended(stack: Stack, model: str) -> Iterator[None]:
-    """Have the model of a worker take requests and not answer them."""
+    """Have the model of a worker accept requests but not answer them."""
     stack.worker(model)
     (worker,) = stack.presence(model).workers
     process = psutil.Process(worker.model_pid)
@@ -48,16 +48,16 @@ def suspended(stack: Stack, model: str) -> Iterator[None]:
 
 
 def hold_all_slots(pool: ThreadPoolExecutor, base: str, model: str) -> list[Future[int]]:
-    """Ask until both processes, each with one slot, have a request under way."""
-    asked: list[Future[int]] = []
+    """Send requests until both processes, each with one slot, have one in flight."""
+    sent: list[Future[int]] = []
 
     def both_busy() -> bool:
-        if sum(not reply.done() for reply in asked) < 2:
-            asked.append(pool.submit(ask, base, model))
+        if sum(not reply.done() for reply in sent) < 2:
+            sent.append(pool.submit(post, base, model))
         return total(base, "vision_requests_in_flight") == 2
 
     wait_for("both processes to be busy", both_busy)
-    return asked
+    return sent
 
 
 @pytest.mark.slow
@@ -66,9 +66,9 @@ def test_requests_of_all_processes_are_added_up(watched: Stack, base: str) -> No
     watched.worker("fake")
     assert total(base, "vision_request_slots") == 2
     with ThreadPoolExecutor(2) as pool:
-        asked = hold_all_slots(pool, base, "brief")
-        refused = ask(base, "fake")
-        codes = [refused, *(reply.result() for reply in asked)]
+        sent = hold_all_slots(pool, base, "brief")
+        refused = post(base, "fake")
+        codes = [refused, *(reply.result() for reply in sent)]
     assert set(codes) == {429, 504}
     assert total(base, "vision_requests_in_flight") == 0
     timeouts, rejected = codes.count(504), codes.count(429)
@@ -77,7 +77,7 @@ def test_requests_of_all_processes_are_added_up(watched: Stack, base: str) -> No
     assert total(base, "vision_requests_total", model="brief", status="504") == timeouts
     assert total(base, "vision_rejected_total", model="none") == rejected
     for _ in range(5):
-        assert ask(base, "fake") == 200
+        assert post(base, "fake") == 200
     labels = {"model": "fake", "task": "caption"}
     assert total(base, "vision_requests_total", status="200", **labels) == 5
     assert total(base, "vision_request_seconds_count", **labels) == 5
@@ -85,22 +85,22 @@ def test_requests_of_all_processes_are_added_up(watched: Stack, base: str) -> No
 
 
 @pytest.mark.slow
-def test_a_killed_api_process_leaves_its_counts_but_nothing_under_way(
+def test_a_killed_api_process_leaves_its_counts_but_nothing_in_flight(
     watched: Stack, base: str
 ) -> None:
     before = total(base, "vision_requests_total")
     with suspended(watched, "slow"), ThreadPoolExecutor(2) as pool:
-        asked = hold_all_slots(pool, base, "slow")
+        sent = hold_all_slots(pool, base, "slow")
         children = psutil.Process(watched.api_process.pid).children()
         assert len(children) == 2
         for child in children:
             child.kill()
-        for reply in asked:
+        for reply in sent:
             with contextlib.suppress(requests.RequestException):
                 reply.result()
 
     def renewed() -> bool:
-        # gunicorn clears up after a process before it starts the next one in its place.
+        # gunicorn cleans up after a process before it starts the next one in its place.
         if len(set(psutil.Process(watched.api_process.pid).children()) - set(children)) < 2:
             return False
         with contextlib.suppress(requests.RequestException):
@@ -112,7 +112,7 @@ def test_a_killed_api_process_leaves_its_counts_but_nothing_under_way(
     assert total(base, "vision_requests_total") >= before
 
 
-def test_queue_and_workers_are_read_when_asked(watched: Stack, base: str) -> None:
+def test_queue_and_workers_are_read_at_each_scrape(watched: Stack, base: str) -> None:
     watched.worker("fake")
     assert total(base, "vision_redis_up") == 1
     assert total(base, "vision_workers", model="fake") == 1
@@ -124,7 +124,7 @@ def test_queue_and_workers_are_read_when_asked(watched: Stack, base: str) -> Non
     assert total(base, "vision_queue_length", model="opennsfw") == 0
 
 
-def test_a_client_that_hangs_up_is_counted(watched: Stack, base: str) -> None:
+def test_a_client_that_disconnects_is_counted(watched: Stack, base: str) -> None:
     url = urlsplit(base)
     image = plain(1)
     head = (
@@ -149,9 +149,9 @@ def test_a_task_whose_worker_dies_is_counted_and_answered(watched: Stack, base: 
     victim = watched.another_worker("restarting")
     watched.wait_ready("restarting")
     (worker,) = watched.presence("restarting").workers
-    psutil.Process(worker.model_pid).suspend()  # it will have the request, and not answer
+    psutil.Process(worker.model_pid).suspend()  # it accepts the request, but does not answer
     with ThreadPoolExecutor(1) as pool:
-        reply = pool.submit(ask, base, "restarting")
+        reply = pool.submit(post, base, "restarting")
         wait_for("it to be taken", lambda: watched.presence("restarting").workers[0].held)
         victim.kill()
         watched.another_worker("restarting")
@@ -159,20 +159,22 @@ def test_a_task_whose_worker_dies_is_counted_and_answered(watched: Stack, base: 
     assert total(base, "vision_lost_tasks_total", model="restarting") >= 1
 
 
-def test_the_folder_of_the_processes_numbers_goes_with_them(watched: Stack, tmp_path: Path) -> None:
+def test_the_folder_of_the_processes_metrics_is_removed_when_they_end(
+    watched: Stack, tmp_path: Path
+) -> None:
     watched.api(VISION_API_PROCESSES="2", TMPDIR=str(tmp_path))
     assert list(tmp_path.glob("vision-metrics-*/*.db"))
     assert end(watched.api_process) == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_tells_its_numbers_on_a_port_of_its_own(watched: Stack, base: str) -> None:
+def test_a_worker_exports_its_metrics_on_its_own_port(watched: Stack, base: str) -> None:
     port = free_port()
     watched.another_worker("delicate", VISION_METRICS_PORT=str(port))
     watched.wait_ready("delicate")
     worker, me = f"http://{LOOPBACK}:{port}", {"model": "delicate"}
     for _ in range(3):
-        assert ask(base, "delicate") == 200
+        assert post(base, "delicate") == 200
     assert total(worker, "vision_worker_images_total", **me) == 3
     assert total(worker, "vision_worker_batch_jobs_count", **me) == 3
     assert total(worker, "vision_worker_batch_jobs_sum", **me) == 3
@@ -188,10 +190,10 @@ def test_a_worker_tells_its_numbers_on_a_port_of_its_own(watched: Stack, base: s
     assert total(worker, "vision_worker_recycles_total", reason="crash") == 0
 
 
-def test_a_worker_whose_port_is_taken_serves_without_numbers(watched: Stack, base: str) -> None:
+def test_a_worker_whose_port_is_taken_serves_without_metrics(watched: Stack, base: str) -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
         watched.another_worker("unserved", VISION_METRICS_PORT=str(port))
         watched.wait_ready("unserved")
-    assert ask(base, "unserved") == 200
-    assert "no metrics: cannot listen" in watched.processes.logs("worker-unserved")
+    assert post(base, "unserved") == 200
+    assert "cannot serve metrics" in watched.processes.logs("worker-unserved")

@@ -1,4 +1,4 @@
-"""Ollama behind the queue: real API, Redis and worker; the servers are stand-ins."""
+"""Ollama behind the queue: API, Redis and worker are real, the servers are stand-ins."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,22 +11,22 @@ from tests.ollama_standin import Spec
 from tests.stack import API, wait_for
 
 
-def test_a_model_that_the_catalogue_does_not_know_is_ollamas(ollama: Ollama) -> None:
-    reply = ollama.ask("caption", 9).json()
+def test_a_model_that_is_not_in_the_catalogue_is_run_by_ollama(ollama: Ollama) -> None:
+    reply = ollama.post("caption", 9).json()
     assert reply["result"]["caption"]["text"].startswith("rgb 9 0 0")
     assert reply["model"]["name"] == "llava"
     assert reply["model"]["version"] == "7b"
     assert ollama.sent()[-1]["model"] == "llava:7b"
 
 
-def test_labels_and_nsfw_come_as_results(ollama: Ollama) -> None:
-    labels = ollama.ask("labels", 9).json()["result"]["labels"]
+def test_labels_and_nsfw_are_results(ollama: Ollama) -> None:
+    labels = ollama.post("labels", 9).json()["result"]["labels"]
     assert labels[0]["name"]
-    verdicts = ollama.ask("nsfw", images=[data_url(plain(250)), data_url(plain(3))]).json()
+    verdicts = ollama.post("nsfw", images=[data_url(plain(250)), data_url(plain(3))]).json()
     assert [entry["status"] for entry in verdicts["result"]["nsfw"]] == ["unsafe", "safe"]
 
 
-def test_prompt_options_and_format_go_request_then_catalogue_then_environment(
+def test_prompt_and_options_come_from_the_request_before_the_catalogue(
     ollama: Ollama,
 ) -> None:
     ollama.caption(model="gemma")
@@ -49,26 +49,26 @@ def test_prompt_options_and_format_go_request_then_catalogue_then_environment(
 
 def test_all_images_of_a_label_request_are_used(ollama: Ollama) -> None:
     crops = [data_url(plain(red)) for red in (1, 2, 3)]
-    assert ollama.ask("labels", images=crops).status_code == 200
+    assert ollama.post("labels", images=crops).status_code == 200
     assert ollama.sent()[-1]["images"] == 3
 
 
 @pytest.mark.parametrize("knob", ["in_thinking", "fenced", "percent"])
-def test_odd_forms_of_an_answer_are_understood(ollama: Ollama, knob: str) -> None:
+def test_unusual_forms_of_an_answer_are_understood(ollama: Ollama, knob: str) -> None:
     for server in ollama.servers:
         setattr(server.knobs, knob, True)
-    labels = ollama.ask("labels", 9).json()["result"]["labels"]
+    labels = ollama.post("labels", 9).json()["result"]["labels"]
     assert 0 < labels[0]["confidence"] <= 1
 
 
-def test_a_name_that_no_server_knows_is_a_404_that_lists_what_there_is(ollama: Ollama) -> None:
-    reply = ollama.ask("caption", model="unheard-of:1b")
+def test_a_name_that_no_server_knows_is_a_404_that_lists_the_models(ollama: Ollama) -> None:
+    reply = ollama.post("caption", model="unheard-of:1b")
     assert reply.status_code == 404
     assert "unheard-of:1b" in reply.json()["error"]
     assert "gemma3:4b, llava:7b" in reply.json()["error"]
 
 
-def test_without_ollama_the_name_is_unknown(running: Ollama) -> None:
+def test_without_ollama_the_model_is_unknown(running: Ollama) -> None:
     base = running.stack.api(OLLAMA_ENABLED="false")
     body = {"model": "llava", "images": [data_url(plain(1))]}
     reply = requests.post(f"{base}{API}/caption", json=body, timeout=10)
@@ -76,14 +76,14 @@ def test_without_ollama_the_name_is_unknown(running: Ollama) -> None:
     assert "There is no model 'llava'" in reply.json()["error"]
 
 
-def test_many_requests_use_both_servers_and_none_is_crossed(ollama: Ollama) -> None:
+def test_many_requests_use_both_servers_and_get_their_own_answers(ollama: Ollama) -> None:
     for server in ollama.servers:
         server.knobs.token_s = 0.005
     with ThreadPoolExecutor(8) as pool:
         texts = list(pool.map(ollama.caption, range(1, 25)))
     assert [text.partition(" 0 0")[0] for text in texts] == [f"rgb {red}" for red in range(1, 25)]
-    shares = [len(server.generates()) for server in ollama.servers]
-    assert min(shares) >= 6
+    counts = [len(server.generates()) for server in ollama.servers]
+    assert min(counts) >= 6
     assert [server.most_active for server in ollama.servers] == [1, 1]
 
 
@@ -96,11 +96,11 @@ def test_a_server_that_has_the_model_loaded_is_preferred(ollama: Ollama) -> None
     )
 
     def known() -> bool:
-        hosts = ollama.hosts()
-        there = "gemma3:4b" in hosts[ollama.second.url].gpu_share
-        return there and "gemma3:4b" not in hosts[ollama.first.url].gpu_share
+        statuses = ollama.statuses()
+        loaded = "gemma3:4b" in statuses[ollama.second.url].gpu_share
+        return loaded and "gemma3:4b" not in statuses[ollama.first.url].gpu_share
 
-    wait_for("what is loaded to be known", known, 20)
+    wait_for("the loaded models to be seen", known, 20)
     for _ in range(3):
         ollama.caption(model="gemma3:4b")
     assert [len(server.generates()) for server in ollama.servers] == [0, 3]
@@ -110,22 +110,22 @@ def test_a_schema_and_thinking_reach_the_model(ollama: Ollama) -> None:
     schema = {"type": "object", "properties": {"labels": {"type": "array"}}}
     for server in ollama.servers:
         server.models["llava:7b"].spec = Spec(thinks=True)
-    reply = ollama.ask("labels", schema=schema, think=True)
+    reply = ollama.post("labels", schema=schema, think=True)
     assert reply.json()["result"]["labels"]
     sent = ollama.sent()[-1]
     assert (sent["format"], sent["think"]) == (schema, True)
-    ollama.ask("labels", format="json")
+    ollama.post("labels", format="json")
     assert ollama.sent()[-1]["format"] == "json"
 
 
-def test_operators_unload_and_reload_what_the_servers_have_loaded(ollama: Ollama) -> None:
+def test_operators_unload_and_reload_the_models_of_the_servers(ollama: Ollama) -> None:
     def command(name: str) -> list[str]:
         url = f"{ollama.base}{API}/models/ollama/{name}"
         workers: list[str] = requests.post(url, timeout=10).json()["workers"]
         return workers
 
     def loaded() -> set[str]:
-        return {name for host in ollama.hosts().values() for name in host.gpu_share}
+        return {name for status in ollama.statuses().values() for name in status.gpu_share}
 
     def unloads() -> int:
         return sum(server.unloads.total() for server in ollama.servers)
@@ -140,17 +140,17 @@ def test_operators_unload_and_reload_what_the_servers_have_loaded(ollama: Ollama
     assert len(command("recycle")) == 1
 
     def healed() -> bool:
-        return any(host.heals.get("healed") for host in ollama.hosts().values())
+        return any(status.heals.get("healed") for status in ollama.statuses().values())
 
     wait_for("the reload", healed, 20)
     assert unloads() > before
 
 
-def test_the_worker_tells_operators_what_each_server_does(ollama: Ollama) -> None:
+def test_operators_see_the_status_of_each_server(ollama: Ollama) -> None:
     ollama.caption()
     listed = requests.get(f"{ollama.base}{API}/models", timeout=5).json()["models"]
     row = next(model for model in listed if model["name"] == "ollama")
     assert row["served"]
-    urls = {host["url"]: host for host in row["workers"][0]["hosts"]}
-    assert set(urls) == {server.url for server in ollama.servers}
-    assert all(host["up"] and set(host["models"]) == set(MODELS) for host in urls.values())
+    statuses = row["workers"][0]["hosts"]
+    assert {status["url"] for status in statuses} == {server.url for server in ollama.servers}
+    assert all(status["up"] and set(status["models"]) == set(MODELS) for status in statuses)

@@ -1,4 +1,4 @@
-"""Ollama's own client library in front of our service: Ollama's models, and ours."""
+"""Ollama's own client library with our service: Ollama's models, and our own."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ def standin() -> Iterator[OllamaStandin]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, standin: OllamaStandin) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("door")
+    folder = tmp_path_factory.mktemp("ollama-compat")
     with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=standin.url) as running:
         running.worker("ollama")
         running.worker("fake")
@@ -52,7 +52,7 @@ def test_a_model_of_ollama_generates_in_one_piece_and_as_a_stream(
     assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
 
 
-def test_a_stream_arrives_while_it_is_made(
+def test_a_stream_arrives_while_it_is_generated(
     client: ollama_client.Client, standin: OllamaStandin
 ) -> None:
     standin.knobs.hang_next, standin.knobs.hang_at = 1, "stream"
@@ -63,7 +63,7 @@ def test_a_stream_arrives_while_it_is_made(
     wait_for("the server to stop", lambda: standin.aborted > before, 10)
 
 
-def test_a_chat_with_images_reaches_ollama_as_it_was(
+def test_a_chat_with_images_reaches_ollama_unchanged(
     client: ollama_client.Client, standin: OllamaStandin
 ) -> None:
     messages: list[dict[str, Any]] = [
@@ -84,12 +84,12 @@ def test_a_chat_with_images_reaches_ollama_as_it_was(
     assert streamed == reply.message.content
 
 
-def test_all_that_a_client_says_reaches_ollama(
+def test_every_field_of_a_request_reaches_ollama(
     client: ollama_client.Client, standin: OllamaStandin
 ) -> None:
     standin.models["llava:7b"].spec = Spec(thinks=True)
     schema = {"type": "object", "properties": {"name": {"type": "string"}}}
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "suffix": "the end",
         "system": "be brief",
         "context": [1, 2, 3],
@@ -99,11 +99,11 @@ def test_all_that_a_client_says_reaches_ollama(
         "keep_alive": "1h",
         "options": {"seed": 3, "num_ctx": 512},
     }
-    reply = client.generate("llava:7b", "what?", images=[plain(8)], stream=False, **said)
+    reply = client.generate("llava:7b", "what?", images=[plain(8)], stream=False, **fields)
     assert json.loads(reply.response or "")["name"] == "rgb 8 0 0"
     assert reply.thinking
     sent = standin.generates()[-1].body or {}
-    assert {name: sent[name] for name in said} == said
+    assert {name: sent[name] for name in fields} == fields
     tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
     client.chat("llava:7b", [{"role": "user", "content": "x"}], tools=[tool], think=False)
     sent = standin.generates()[-1].body or {}
@@ -111,11 +111,11 @@ def test_all_that_a_client_says_reaches_ollama(
     assert sent["think"] is False
 
 
-def test_the_door_greets_and_tells_its_version_as_ollama_does(base: str) -> None:
-    greeting = requests.get(base, timeout=5)
-    assert (greeting.status_code, greeting.text) == (200, "Ollama is running")
-    knock = requests.head(f"{base}/", timeout=5)
-    assert (knock.status_code, knock.text) == (200, "")
+def test_the_root_and_the_version_are_answered_as_by_ollama(base: str) -> None:
+    root = requests.get(base, timeout=5)
+    assert (root.status_code, root.text) == (200, "Ollama is running")
+    head = requests.head(f"{base}/", timeout=5)
+    assert (head.status_code, head.text) == (200, "")
     key = {"Authorization": "Bearer sesame"}
     version = requests.get(f"{base}/api/version", headers=key, timeout=5).json()
     assert version == {"version": VERSION}
@@ -133,7 +133,7 @@ def test_the_door_greets_and_tells_its_version_as_ollama_does(base: str) -> None
     ],
     ids=["pull", "push", "create", "copy", "delete", "pull-streamed"],
 )
-def test_models_are_managed_elsewhere(
+def test_models_are_not_managed_here(
     client: ollama_client.Client, manage: Callable[[ollama_client.Client], object]
 ) -> None:
     with pytest.raises(ollama_client.ResponseError, match="not managed here") as refused:
@@ -141,7 +141,7 @@ def test_models_are_managed_elsewhere(
     assert refused.value.status_code == 403
 
 
-def test_our_models_are_listed_beside_ollamas(client: ollama_client.Client) -> None:
+def test_our_own_models_are_listed_with_ollamas(client: ollama_client.Client) -> None:
     names = {str(entry.model) for entry in client.list().models}
     assert {"llava:7b", "fake:7"} <= names
     assert "blip:latest" not in names  # no worker
@@ -150,7 +150,7 @@ def test_our_models_are_listed_beside_ollamas(client: ollama_client.Client) -> N
     assert "vision" in (client.show("fake").capabilities or ())
 
 
-def test_a_model_of_ours_says_a_caption(client: ollama_client.Client) -> None:
+def test_our_own_model_returns_a_caption(client: ollama_client.Client) -> None:
     image = plain(5)
     reply = client.generate("fake:7", "", images=[image], stream=False)
     assert reply.response == "rgb 5 0 0"
@@ -161,7 +161,7 @@ def test_a_model_of_ours_says_a_caption(client: ollama_client.Client) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["json", {"type": "object", "properties": {"labels": {}}}])
-def test_a_model_of_ours_gives_labels_where_a_format_is_asked_for(
+def test_our_own_model_returns_labels_if_a_format_is_set(
     client: ollama_client.Client, wanted: Any
 ) -> None:
     reply = client.generate("fake", "", images=[plain(5)], format=wanted, stream=False)
@@ -170,7 +170,7 @@ def test_a_model_of_ours_gives_labels_where_a_format_is_asked_for(
 
 
 @pytest.mark.slow
-def test_kosmos_2_describes_and_labels_through_ollamas_door(
+def test_kosmos_2_describes_and_labels_through_ollamas_api(
     client: ollama_client.Client, stack: Stack
 ) -> None:
     stack.worker("kosmos-2")
@@ -197,7 +197,9 @@ def test_photoprisms_ollama_engine_gets_what_it_reads(base: str) -> None:
     assert json.loads(reply["response"])["labels"]
 
 
-def test_faults_are_told_in_ollamas_way(client: ollama_client.Client, base: str) -> None:
+def test_errors_are_reported_as_ollama_reports_them(
+    client: ollama_client.Client, base: str
+) -> None:
     with pytest.raises(ollama_client.ResponseError, match="unheard-of") as missing:
         client.generate("unheard-of", "x")
     assert missing.value.status_code == 404
@@ -208,7 +210,7 @@ def test_faults_are_told_in_ollamas_way(client: ollama_client.Client, base: str)
     assert reply.status_code == 401
 
 
-def test_a_stream_that_breaks_ends_with_the_error(
+def test_an_interrupted_stream_ends_with_the_error(
     client: ollama_client.Client, standin: OllamaStandin
 ) -> None:
     standin.knobs.cut_next = 1
@@ -216,7 +218,7 @@ def test_a_stream_that_breaks_ends_with_the_error(
         list(client.generate("llava:7b", "what?", images=[plain(8)], stream=True))
 
 
-def test_loading_and_unloading_pass_through(
+def test_requests_to_load_and_unload_are_passed_on(
     client: ollama_client.Client, standin: OllamaStandin
 ) -> None:
     assert client.generate("llava:7b", stream=False).done_reason == "load"

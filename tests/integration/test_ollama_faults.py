@@ -1,4 +1,4 @@
-"""What clients see of Ollama's faults: mostly nothing, for another server answers."""
+"""What clients see of Ollama's faults: mostly nothing, because another server answers."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,19 +15,19 @@ from tests.stack import API, SAMPLES, running_stack, wait_for
 
 @pytest.mark.parametrize("knob", ["empty_next", "broken_next"])
 @pytest.mark.parametrize("task", ["caption", "labels", "nsfw"])
-def test_a_useless_answer_is_asked_for_again_once_and_then_an_error(
+def test_an_unusable_answer_is_retried_once_and_then_an_error(
     ollama: Ollama, knob: str, task: str
 ) -> None:
     if (knob, task) == ("broken_next", "caption"):
-        pytest.skip("any words are a caption")
+        pytest.skip("any text is a caption")
     ollama.second.go_down()
     setattr(ollama.first.knobs, knob, 1)
-    assert ollama.ask(task).status_code == 200
+    assert ollama.post(task).status_code == 200
     assert len(ollama.sent()) == 2
     first, second = ollama.sent()
     assert first["prompt"] != second["prompt"]
     setattr(ollama.first.knobs, knob, -1)
-    reply = ollama.ask(task)
+    reply = ollama.post(task)
     assert reply.status_code == 502
     assert task in reply.json()["error"]
     assert len(ollama.sent()) == 4
@@ -66,18 +66,18 @@ def test_a_request_moves_to_another_server_when_one_hangs(ollama: Ollama, where:
 
         wait_for("one to hang", hung, 20)
         for server in ollama.servers:
-            server.knobs.hang_next = 0  # whichever it is, the other does not
+            server.knobs.hang_next = 0  # one hangs, the other must not
         assert text.result().startswith("rgb 11 0 0")
     assert len(ollama.sent()) == 2
 
 
-def test_a_server_that_is_off_is_skipped_and_used_again_when_it_is_back(ollama: Ollama) -> None:
+def test_a_server_that_is_down_is_skipped_and_used_again_when_it_is_back(ollama: Ollama) -> None:
     ollama.first.go_down()
     with ThreadPoolExecutor(4) as pool:
         assert len(list(pool.map(ollama.caption, range(8)))) == 8
 
     def seen_down() -> bool:
-        return not ollama.hosts()[ollama.first.url].up
+        return not ollama.statuses()[ollama.first.url].up
 
     wait_for("the loss to be seen", seen_down, 20)
     ollama.first.come_back()
@@ -105,16 +105,16 @@ def test_a_request_that_takes_too_long_is_a_504_and_the_server_stops(ollama: Oll
     wait_for("the server to stop", aborted, 10)
 
 
-def test_what_ollama_refuses_is_a_400_and_a_damaged_image_a_422(ollama: Ollama) -> None:
-    refused = ollama.ask("caption", think=True)
-    assert refused.status_code == 400
-    assert "does not support thinking" in refused.json()["error"]
+def test_what_ollama_rejects_is_a_400_and_a_damaged_image_a_422(ollama: Ollama) -> None:
+    rejected = ollama.post("caption", think=True)
+    assert rejected.status_code == 400
+    assert "does not support thinking" in rejected.json()["error"]
     photo = (SAMPLES / "cat.jpg").read_bytes()
-    damaged = ollama.ask("caption", images=[data_url(photo[: len(photo) // 2])])
+    damaged = ollama.post("caption", images=[data_url(photo[: len(photo) // 2])])
     assert damaged.status_code == 422
 
 
-def test_a_client_that_hangs_up_stops_the_generation(ollama: Ollama) -> None:
+def test_a_client_that_disconnects_stops_the_generation(ollama: Ollama) -> None:
     for server in ollama.servers:
         server.knobs.token_s = 1.0
     before = ollama.first.aborted + ollama.second.aborted
@@ -132,11 +132,13 @@ def test_a_client_that_hangs_up_stops_the_generation(ollama: Ollama) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_whose_server_is_off_is_a_503_at_once_with_two_workers_too(tmp_path: Path) -> None:
-    with OllamaStandin(("llava:7b",)) as off, OllamaStandin(("gemma3:4b",)) as other:
+def test_a_model_whose_server_is_down_is_a_503_at_once_also_with_two_workers(
+    tmp_path: Path,
+) -> None:
+    with OllamaStandin(("llava:7b",)) as down, OllamaStandin(("gemma3:4b",)) as other:
         settings = {
             "OLLAMA_ENABLED": "true",
-            "OLLAMA_HOST": f"{off.url},{other.url}",
+            "OLLAMA_HOST": f"{down.url},{other.url}",
             "VISION_RESTART_GRACE_S": "1",
         }
         with running_stack(tmp_path, **settings) as stack:
@@ -144,11 +146,11 @@ def test_a_model_whose_server_is_off_is_a_503_at_once_with_two_workers_too(tmp_p
             stack.worker("ollama")
             stack.wait_ready("ollama", 2)
             base = stack.api()
-            off.go_down()
+            down.go_down()
 
             def noticed() -> bool:
                 workers = stack.presence("ollama").workers
-                return all(f"{off.url} is down" in worker.reason for worker in workers)
+                return all(f"{down.url} is down" in worker.reason for worker in workers)
 
             wait_for("the loss to be seen", noticed, 20)
             body = {"model": "llava:7b", "images": [data_url(plain(5))]}

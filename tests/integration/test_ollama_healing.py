@@ -1,4 +1,4 @@
-"""A server whose model becomes slow is healed behind the clients' backs, and never in a loop."""
+"""A model that becomes slow is healed without clients noticing, and never in a loop."""
 
 import threading
 from collections.abc import Callable
@@ -24,8 +24,8 @@ REQUESTS = 200
 WORDS = "one two three four five six seven eight"
 
 
-class Scene:
-    """Servers, and a stack in front of them."""
+class HealingStack:
+    """A stack with some servers."""
 
     def __init__(
         self, held: ExitStack, folder: Path, *servers: OllamaStandin, **environment: str
@@ -47,99 +47,100 @@ class Scene:
             return list(pool.map(caption, range(count)))
 
     def token_s(self) -> float:
-        """Time of a token as the server itself tells it; no other load of the machine counts."""
+        """Return the time per token as the server reports it, whatever the machine's load."""
         body = {"model": MODEL, "prompt": "Say.", "stream": False}
         reply = requests.post(f"{self.base}/api/generate", json=body, timeout=60).json()
         return float(reply["eval_duration"]) / float(reply["eval_count"])
 
     def listed(self, server: OllamaStandin) -> dict[str, Any]:
-        """What operators read."""
+        """Return the server's status in the list of models, which operators read."""
         models = requests.get(f"{self.base}{API}/models", timeout=5).json()["models"]
         row = next(model for model in models if model["name"] == "ollama")
         hosts: list[dict[str, Any]] = row["workers"][0]["hosts"]
         return next(host for host in hosts if host["url"] == server.url)
 
-    def host(self, server: OllamaStandin) -> OllamaHost:
+    def status(self, server: OllamaStandin) -> OllamaHost:
         (worker,) = self.stack.presence("ollama").workers
-        return next(host for host in worker.hosts if host.url == server.url)
+        return next(status for status in worker.hosts if status.url == server.url)
 
-    def wait(self, server: OllamaStandin, what: Callable[[OllamaHost], object]) -> OllamaHost:
+    def wait(self, server: OllamaStandin, condition: Callable[[OllamaHost], object]) -> OllamaHost:
         def seen() -> OllamaHost | None:
-            host = self.host(server)
-            return host if what(host) else None
+            status = self.status(server)
+            return status if condition(status) else None
 
-        return wait_for("the server's state", seen, 30)
+        return wait_for("the server's status", seen, 30)
 
 
 def standin(held: ExitStack, **knobs: Any) -> OllamaStandin:
     return held.enter_context(OllamaStandin((MODEL,), token_s=0.002, answer=WORDS, **knobs))
 
 
-@pytest.mark.parametrize("illness", ["slow_after", "cpu_after"])
-def test_a_model_that_became_slow_is_loaded_anew_and_nobody_notices(
-    tmp_path: Path, illness: str
+@pytest.mark.parametrize("fault", ["slow_after", "cpu_after"])
+def test_a_model_that_became_slow_is_reloaded_and_no_client_notices(
+    tmp_path: Path, fault: str
 ) -> None:
     with ExitStack() as held:
-        server = standin(held, load_s=0.6, **{illness: 60})
-        scene = Scene(held, tmp_path, server)
-        before = scene.token_s()
-        replies = scene.captions(REQUESTS)
+        server = standin(held, load_s=0.6, **{fault: 60})
+        healing = HealingStack(held, tmp_path, server)
+        before = healing.token_s()
+        replies = healing.captions(REQUESTS)
         assert [reply.status_code for reply in replies] == [200] * REQUESTS
-        host = scene.wait(server, lambda host: host.heals)
-        assert host.heals == {"healed": 1}
-        assert host.degraded == {}
+        status = healing.wait(server, lambda status: status.heals)
+        assert status.heals == {"healed": 1}
+        assert status.degraded == {}
         assert server.unloads[MODEL] == 1
         assert server.loads[MODEL] == 2
-        scene.captions(6)
-        host = scene.wait(server, lambda host: not host.healing)
-        assert host.tokens_per_s[MODEL] > 0.5 * host.best_tokens_per_s[MODEL]
-        assert host.gpu_share[MODEL] == 1.0
-        assert scene.token_s() == before
-        listed = scene.listed(server)
+        healing.captions(6)
+        status = healing.wait(server, lambda status: not status.healing)
+        assert status.tokens_per_s[MODEL] > 0.5 * status.best_tokens_per_s[MODEL]
+        assert status.gpu_share[MODEL] == 1.0
+        assert healing.token_s() == before
+        listed = healing.listed(server)
         assert (listed["heals"], listed["degraded"]) == ({"healed": 1}, {})
         assert listed["load_s"][MODEL] > 0.5
-        told = requests.get(scene.metrics, timeout=5).text
-        assert f'vision_ollama_heals_total{{outcome="healed",server="{server.url}"}} 1.0' in told
-        assert f'vision_ollama_load_seconds{{model="{MODEL}",server="{server.url}"}}' in told
+        metrics = requests.get(healing.metrics, timeout=5).text
+        assert f'vision_ollama_heals_total{{outcome="healed",server="{server.url}"}} 1.0' in metrics
+        assert f'vision_ollama_load_seconds{{model="{MODEL}",server="{server.url}"}}' in metrics
 
 
-def test_what_loading_anew_does_not_heal_is_avoided_and_left_in_peace(tmp_path: Path) -> None:
+def test_a_model_that_stays_slow_is_avoided_and_not_reloaded_again(tmp_path: Path) -> None:
     with ExitStack() as held:
-        ill, well = standin(held, cpu_after=10, cpu_cure="never"), standin(held)
-        scene = Scene(held, tmp_path, ill, well)
-        assert {reply.status_code for reply in scene.captions(80)} == {200}
-        host = scene.wait(ill, lambda host: host.degraded)
-        assert host.degraded[MODEL]
-        before = len(ill.generates()), len(well.generates())
-        for reply in scene.captions(10, clients=1):
+        slow, fast = standin(held, cpu_after=10, cpu_until="never"), standin(held)
+        healing = HealingStack(held, tmp_path, slow, fast)
+        assert {reply.status_code for reply in healing.captions(80)} == {200}
+        status = healing.wait(slow, lambda status: status.degraded)
+        assert status.degraded[MODEL]
+        before = len(slow.generates()), len(fast.generates())
+        for reply in healing.captions(10, clients=1):
             assert reply.status_code == 200
-        after = len(ill.generates()), len(well.generates())
+        after = len(slow.generates()), len(fast.generates())
         assert (after[0] - before[0], after[1] - before[1]) == (0, 10)
-        scene.captions(40, clients=8)  # both are used under load; the ill one is not healed again
-        assert ill.unloads[MODEL] == 1
-        (worker,) = scene.stack.presence("ollama").workers
+        # Under load both are used, but the slow one is not healed again.
+        healing.captions(40, clients=8)
+        assert slow.unloads[MODEL] == 1
+        (worker,) = healing.stack.presence("ollama").workers
         assert worker.state == "degraded"
-        assert ill.url in worker.reason
+        assert slow.url in worker.reason
 
 
 @pytest.mark.parametrize("way", ["OLLAMA_RESTART_COMMAND", "OLLAMA_RESTART_URL"])
-def test_the_operators_restart_is_called_once_and_heals(tmp_path: Path, way: str) -> None:
+def test_the_operators_restart_is_requested_once_and_heals(tmp_path: Path, way: str) -> None:
     with ExitStack() as held:
-        server = standin(held, slow_after=20, slow_cure="restart")
+        server = standin(held, slow_after=20, slow_until="restart")
         calls = tmp_path / "calls"
         hook = held.enter_context(Webhook(server, calls))
         call = hook.command if way == "OLLAMA_RESTART_COMMAND" else hook.url
-        scene = Scene(held, tmp_path, server, **{way: call})
-        assert {reply.status_code for reply in scene.captions(60)} == {200}
-        host = scene.wait(server, lambda host: host.heals)
-        assert host.heals == {"healed by a restart": 1}
+        healing = HealingStack(held, tmp_path, server, **{way: call})
+        assert {reply.status_code for reply in healing.captions(60)} == {200}
+        status = healing.wait(server, lambda status: status.heals)
+        assert status.heals == {"healed by a restart": 1}
         assert calls.read_text().count(server.url) == 1
         assert MODEL in calls.read_text()
-        assert {reply.status_code for reply in scene.captions(20)} == {200}
+        assert {reply.status_code for reply in healing.captions(20)} == {200}
 
 
 class Webhook:
-    """Restarts a server when it is called, by HTTP or by a command, and writes down who called."""
+    """Restarts a server when it is called, by HTTP or by a command, and keeps what was sent."""
 
     def __init__(self, server: OllamaStandin, calls: Path) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -152,7 +153,7 @@ class Webhook:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._http = HTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))

@@ -1,4 +1,4 @@
-"""What operators see and do: states and numbers of workers, recycle, unload, API keys."""
+"""What operators see and do: states and figures of workers, recycle, unload, API keys."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def base(stack: Stack, api: str) -> str:
     return api + API
 
 
-def ask(path: str, /, **more: Any) -> requests.Response:
+def post(path: str, /, **more: Any) -> requests.Response:
     return requests.post(path, json={"images": [data_url(plain(1))]}, timeout=30, **more)
 
 
@@ -26,15 +26,15 @@ def worker_of(base: str, model: str) -> dict[str, Any]:
     return dict(worker)
 
 
-def test_the_list_of_models_tells_what_each_worker_does(base: str) -> None:
+def test_the_list_of_models_has_what_each_worker_does(base: str) -> None:
     for _ in range(3):
-        assert ask(f"{base}/caption/fake").status_code == 200
+        assert post(f"{base}/caption/fake").status_code == 200
 
-    def told() -> dict[str, Any] | None:
+    def figures() -> dict[str, Any] | None:
         worker = worker_of(base, "fake")
         return worker if worker["images"] >= 3 and worker["images_per_s"] else None
 
-    worker = wait_for("the numbers", told, 5)
+    worker = wait_for("the figures", figures, 5)
     assert worker["state"] in ("ready", "busy")
     assert worker["batches"]["1"] >= 3
     assert worker["memory_mb"] > 10
@@ -44,9 +44,9 @@ def test_the_list_of_models_tells_what_each_worker_does(base: str) -> None:
 
 def test_recycle_replaces_the_process_and_requests_go_on(base: str) -> None:
     before = worker_of(base, "fake")["model_pid"]
-    told = requests.post(f"{base}/models/fake/recycle", timeout=10).json()
-    assert told["workers"] == [worker_of(base, "fake")["worker"]]
-    assert ask(f"{base}/caption/fake").status_code == 200
+    reply = requests.post(f"{base}/models/fake/recycle", timeout=10).json()
+    assert reply["workers"] == [worker_of(base, "fake")["worker"]]
+    assert post(f"{base}/caption/fake").status_code == 200
     after = wait_for(
         "another process",
         lambda: pid if (pid := worker_of(base, "fake")["model_pid"]) not in (0, before) else None,
@@ -60,7 +60,7 @@ def test_unload_frees_the_memory_and_the_next_request_loads_again(base: str) -> 
     requests.post(f"{base}/models/fake/unload", timeout=10)
     wait_for("unloading", lambda: worker_of(base, "fake")["state"] == "unloaded", 10)
     assert worker_of(base, "fake")["model_pid"] == 0
-    assert ask(f"{base}/caption/fake").status_code == 200
+    assert post(f"{base}/caption/fake").status_code == 200
 
 
 def test_commands_need_a_model_and_a_worker(base: str) -> None:
@@ -69,7 +69,7 @@ def test_commands_need_a_model_and_a_worker(base: str) -> None:
     assert requests.post(f"{base}/models/fake/explode", timeout=10).status_code == 404
 
 
-def test_readyz_names_enabled_models_that_nobody_has_ready(stack: Stack) -> None:
+def test_readyz_names_enabled_models_that_no_worker_has_ready(stack: Stack) -> None:
     stack.worker("broken")
     lonely = stack.api(VISION_MODELS="broken,unserved,fake")
     reply = requests.get(f"{lonely}/readyz", timeout=10)
@@ -79,15 +79,15 @@ def test_readyz_names_enabled_models_that_nobody_has_ready(stack: Stack) -> None
     assert "fake" not in reply.json()["models"]
 
 
-def test_with_api_keys_requests_need_one_of_them(stack: Stack) -> None:
+def test_if_api_keys_are_set_requests_need_one_of_them(stack: Stack) -> None:
     stack.worker("fake")
     guarded = stack.api(VISION_API_KEYS="first-key, second-key")
     path = f"{guarded}{API}/caption/fake"
-    refused = ask(path)
+    refused = post(path)
     assert refused.status_code == 401
     assert "API key" in refused.json()["error"]
-    assert ask(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
-    assert ask(path, headers={"Authorization": "Bearer second-key"}).status_code == 200
-    assert ask(path, auth=("anybody", "first-key")).status_code == 200
+    assert post(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert post(path, headers={"Authorization": "Bearer second-key"}).status_code == 200
+    assert post(path, auth=("anybody", "first-key")).status_code == 200
     assert requests.post(f"{guarded}{API}/models/fake/recycle", timeout=10).status_code == 401
     assert requests.get(f"{guarded}/livez", timeout=10).status_code == 200

@@ -1,4 +1,4 @@
-"""Each status code, as JSON with id, code and a sentence; never a redirect, never a stack trace."""
+"""Each status code: the reply is JSON with an id, the code and one sentence."""
 
 import io
 import struct
@@ -31,7 +31,7 @@ def refused(reply: requests.Response, status: int) -> str:
     return str(body["error"])
 
 
-def ask(path: str, /, **body: Any) -> requests.Response:
+def post(path: str, /, **body: Any) -> requests.Response:
     return requests.post(path, json=body, timeout=60, allow_redirects=False)
 
 
@@ -57,7 +57,9 @@ def huge_png() -> bytes:
         pytest.param(b'{"images": ["AA=="], "options": {"top_p": 7}}', "top_p", id="option"),
     ],
 )
-def test_malformed_requests_are_400_and_name_the_fault(base: str, body: bytes, words: str) -> None:
+def test_malformed_requests_are_400_and_the_message_names_the_error(
+    base: str, body: bytes, words: str
+) -> None:
     headers = {"Content-Type": "application/json"}
     reply = requests.post(f"{base}/caption/fake", data=body, headers=headers, timeout=10)
     assert words in refused(reply, 400)
@@ -73,8 +75,10 @@ def test_malformed_requests_are_400_and_name_the_fault(base: str, body: bytes, w
         pytest.param("/caption/fake/7/more", "/<model>/<version>", id="too-deep"),
     ],
 )
-def test_unknown_things_are_404_and_name_what_there_is(base: str, path: str, words: str) -> None:
-    assert words in refused(ask(base + path, images=[data_url(plain(1))]), 404)
+def test_what_is_unknown_is_404_and_the_message_names_what_exists(
+    base: str, path: str, words: str
+) -> None:
+    assert words in refused(post(base + path, images=[data_url(plain(1))]), 404)
 
 
 def test_wrong_method_is_405(base: str) -> None:
@@ -91,26 +95,26 @@ def test_wrong_method_is_405(base: str) -> None:
         pytest.param(b"\xff\xd8\xff\xe0junk", id="header-only"),
     ],
 )
-def test_what_is_no_image_is_422(base: str, image: bytes) -> None:
+def test_what_is_not_an_image_is_422(base: str, image: bytes) -> None:
     refused(requests.post(f"{base}/caption/fake", files={"images": image}, timeout=10), 422)
 
 
 def test_a_truncated_photo_is_422_and_says_so(base: str, cat: bytes) -> None:
-    reply = ask(f"{base}/caption/fake", images=[data_url(cat[: len(cat) // 2])])
+    reply = post(f"{base}/caption/fake", images=[data_url(cat[: len(cat) // 2])])
     assert "truncated" in refused(reply, 422)
 
 
 def test_a_broken_photo_among_good_ones_is_422(base: str, cat: bytes) -> None:
     images = [data_url(cat), data_url(cat[:5000]), data_url(cat)]
-    refused(ask(f"{base}/nsfw/fake", images=images), 422)
+    refused(post(f"{base}/nsfw/fake", images=images), 422)
 
 
 def test_too_many_pixels_are_413_before_anything_is_decoded(base: str) -> None:
-    assert "pixels" in refused(ask(f"{base}/caption/fake", images=[data_url(huge_png())]), 413)
+    assert "pixels" in refused(post(f"{base}/caption/fake", images=[data_url(huge_png())]), 413)
 
 
 def test_too_many_images_are_413(base: str) -> None:
-    assert "16" in refused(ask(f"{base}/nsfw/fake", images=[data_url(plain(1))] * 17), 413)
+    assert "16" in refused(post(f"{base}/nsfw/fake", images=[data_url(plain(1))] * 17), 413)
 
 
 def test_a_huge_body_is_413(base: str) -> None:
@@ -121,12 +125,12 @@ def test_a_huge_body_is_413(base: str) -> None:
 
 
 def test_a_private_url_is_502_and_names_the_setting(base: str) -> None:
-    reply = ask(f"{base}/caption/fake", url="http://127.0.0.1:1/photo.jpg")
+    reply = post(f"{base}/caption/fake", url="http://127.0.0.1:1/photo.jpg")
     assert "VISION_URL_ALLOW" in refused(reply, 502)
 
 
 def test_a_model_without_workers_is_503_at_once(base: str) -> None:
-    reply = ask(f"{base}/caption/unserved", images=[data_url(plain(1))])
+    reply = post(f"{base}/caption/unserved", images=[data_url(plain(1))])
     assert "No worker serves unserved" in refused(reply, 503)
     assert int(reply.headers["Retry-After"]) > 0
     assert reply.elapsed.total_seconds() < 1
@@ -134,7 +138,7 @@ def test_a_model_without_workers_is_503_at_once(base: str) -> None:
 
 def test_a_model_that_cannot_be_loaded_is_503_with_the_reason(stack: Stack, base: str) -> None:
     stack.worker("broken")
-    reply = ask(f"{base}/caption/broken", images=[data_url(plain(1))])
+    reply = post(f"{base}/caption/broken", images=[data_url(plain(1))])
     assert "the weights are corrupt" in refused(reply, 503)
 
 
@@ -145,20 +149,20 @@ def test_a_model_of_timm_without_timm_is_503_with_the_advice(
     timm_checkpoint(tmp_path / "of-timm")
     stack.another_worker("of-timm", VISION_MODELS_DIR=str(tmp_path))
     stack.wait_ready("of-timm")
-    reply = ask(f"{base}/labels/of-timm", images=[data_url(plain(1))])
+    reply = post(f"{base}/labels/of-timm", images=[data_url(plain(1))])
     assert "install `timm` and the `torchvision`" in refused(reply, 503)
 
 
 def test_a_model_that_raises_is_500_and_the_next_request_is_served(stack: Stack, base: str) -> None:
     stack.worker("delicate")
-    reply = ask(f"{base}/caption/delicate", images=[data_url(plain(240))])
+    reply = post(f"{base}/caption/delicate", images=[data_url(plain(240))])
     assert "failed on this request" in refused(reply, 500)
-    assert ask(f"{base}/caption/delicate", images=[data_url(plain(9))]).status_code == 200
+    assert post(f"{base}/caption/delicate", images=[data_url(plain(9))]).status_code == 200
 
 
 def test_images_with_transparency_and_rotation_reach_the_model_upright(base: str) -> None:
     clear = png(Image.new("RGBA", (8, 8), (0, 0, 0, 0)))
-    assert ask(f"{base}/caption/fake", images=[data_url(clear)]).json()["result"]["caption"] == {
+    assert post(f"{base}/caption/fake", images=[data_url(clear)]).json()["result"]["caption"] == {
         "text": "rgb 255 255 255", "source": "image",
     }  # fmt: skip
 
@@ -167,5 +171,5 @@ def test_heic_is_understood(base: str) -> None:
     buffer = io.BytesIO()
     pillow_heif.register_heif_opener()
     Image.new("RGB", (64, 64), (0, 0, 0)).save(buffer, "HEIF")
-    reply = ask(f"{base}/caption/fake", images=[data_url(buffer.getvalue())])
+    reply = post(f"{base}/caption/fake", images=[data_url(buffer.getvalue())])
     assert reply.json()["result"]["caption"]["text"] == "rgb 0 0 0"

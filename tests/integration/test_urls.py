@@ -1,4 +1,4 @@
-"""Images that requests name by URL, through the whole stack, from a web server on loopback."""
+"""Images by URL through the whole stack, from a web server on loopback."""
 
 import threading
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from tests.conftest import data_url, plain
 from tests.stack import API, SAMPLES, Stack
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Be quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
 def photos() -> Iterator[str]:
     """Address of a web server that has the sample photos."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=SAMPLES)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=SAMPLES)) as server:
         serving = threading.Thread(target=server.serve_forever, args=(0.02,))
         serving.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -40,24 +40,24 @@ def first_label(reply: requests.Response) -> str:
     return str(reply.json()["result"]["labels"][0]["name"])
 
 
-def test_a_get_names_its_photo_in_the_query(base: str, photos: str) -> None:
+def test_a_get_has_the_url_of_its_photo_in_the_query(base: str, photos: str) -> None:
     query = {"url": f"{photos}/cat.jpg", "id": "photo-1"}
     reply = requests.get(f"{base}/labels", params=query, timeout=60)
     assert first_label(reply) == "cat"
     assert reply.json()["id"] == "photo-1"
 
 
-def test_a_body_names_its_photo_as_url(base: str, photos: str) -> None:
+def test_json_may_have_the_url_of_a_photo(base: str, photos: str) -> None:
     reply = requests.post(f"{base}/labels", json={"url": f"{photos}/cat.jpg"}, timeout=60)
     assert first_label(reply) == "cat"
 
 
-def test_a_form_names_its_photo_as_url(base: str, photos: str) -> None:
+def test_a_form_may_have_the_url_of_a_photo(base: str, photos: str) -> None:
     reply = requests.post(f"{base}/labels", data={"url": f"{photos}/coffee.jpg"}, timeout=60)
     assert first_label(reply) == "espresso"
 
 
-def test_urls_stand_among_other_images_in_order(base: str, photos: str, cat: bytes) -> None:
+def test_urls_and_other_images_keep_their_order(base: str, photos: str, cat: bytes) -> None:
     images = [f"{photos}/coffee.jpg", data_url(cat), f"{photos}/cat.jpg"]
     reply = requests.post(f"{base}/nsfw", json={"images": images}, timeout=60)
     coffee, sent, fetched = reply.json()["result"]["nsfw"]
@@ -71,7 +71,7 @@ def test_a_photo_that_the_server_does_not_have_is_502(base: str, photos: str) ->
     assert "404" in reply.json()["error"]
 
 
-def test_a_url_that_leads_to_a_text_is_422(base: str, photos: str) -> None:
+def test_a_url_of_a_text_is_422(base: str, photos: str) -> None:
     reply = requests.get(f"{base}/labels", params={"url": f"{photos}/README.md"}, timeout=60)
     assert reply.status_code == 422
     assert reply.json()["code"] == 422

@@ -1,4 +1,4 @@
-"""A stand-in and the official client that speaks to it."""
+"""A stand-in, and Ollama's official client for it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -26,29 +26,29 @@ LABELS = {
 
 
 @contextlib.contextmanager
-def client(url: str, **more: Any) -> Iterator[ollama.Client]:
+def connect(url: str, **more: Any) -> Iterator[ollama.Client]:
     # Without TLS: reading the system's certificates takes longer than most tests here.
-    speaking = ollama.Client(url, verify=False, **more)
+    client = ollama.Client(url, verify=False, **more)
     try:
-        yield speaking
+        yield client
     finally:
-        speaking.close()  # type: ignore[no-untyped-call]
+        client.close()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
-def host() -> Iterator[OllamaStandin]:
+def server() -> Iterator[OllamaStandin]:
     with OllamaStandin(["gemma3", "llava:7b"]) as standin:
         yield standin
 
 
 @pytest.fixture
-def ask(host: OllamaStandin) -> Iterator[ollama.Client]:
-    with client(host.url) as speaking:
-        yield speaking
+def client(server: OllamaStandin) -> Iterator[ollama.Client]:
+    with connect(server.url) as connected:
+        yield connected
 
 
-def caption(ask: ollama.Client, **more: Any) -> ollama.GenerateResponse:
-    answer = ask.generate("gemma3", "Say.", images=[plain(200, 1, 2)], stream=False, **more)
+def caption(client: ollama.Client, **more: Any) -> ollama.GenerateResponse:
+    answer = client.generate("gemma3", "Say.", images=[plain(200, 1, 2)], stream=False, **more)
     assert isinstance(answer, ollama.GenerateResponse)
     return answer
 

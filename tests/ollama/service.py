@@ -1,4 +1,4 @@
-"""A real API, Redis and worker in front of two stand-ins of Ollama servers."""
+"""A real API, Redis and worker, with stand-ins of two Ollama servers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import requests
 
+from shared.redis.ollama import OllamaHost
 from tests.conftest import data_url, plain
 from tests.ollama_standin import Knobs, OllamaStandin, Spec
 from tests.stack import API, Stack, running_stack, wait_for
@@ -16,7 +17,7 @@ DEFAULT_KNOBS = Knobs()
 
 
 class Ollama(NamedTuple):
-    """A stack in front of two servers."""
+    """A stack with two servers."""
 
     stack: Stack
     base: str
@@ -27,22 +28,23 @@ class Ollama(NamedTuple):
     def servers(self) -> tuple[OllamaStandin, OllamaStandin]:
         return self.first, self.second
 
-    def ask(self, task: str, red: int = 7, model: str = "llava:7b", **body: Any) -> Any:
+    def post(self, task: str, red: int = 7, model: str = "llava:7b", **body: Any) -> Any:
         images = body.pop("images", [data_url(plain(red))])
         url = f"{self.base}{API}/{task}"
         return requests.post(url, json={"model": model, "images": images, **body}, timeout=60)
 
     def caption(self, red: int = 7, **body: Any) -> str:
-        reply = self.ask("caption", red, **body)
+        reply = self.post("caption", red, **body)
         assert reply.status_code == 200, reply.text
         return str(reply.json()["result"]["caption"]["text"])
 
-    def hosts(self) -> dict[str, Any]:
+    def statuses(self) -> dict[str, OllamaHost]:
+        """Return what the worker publishes of each server, by URL."""
         workers = self.stack.presence("ollama").workers
-        return {host.url: host for worker in workers for host in worker.hosts}
+        return {status.url: status for worker in workers for status in worker.hosts}
 
     def sent(self) -> list[dict[str, Any]]:
-        """Bodies of the requests that both servers were to answer."""
+        """Return the bodies of the requests that both servers got, in order of arrival."""
         found = [request for server in self.servers for request in server.generates()]
         return [request.body or {} for request in sorted(found, key=lambda request: request.at)]
 
@@ -57,8 +59,8 @@ def running_ollama(folder: Path) -> Iterator[Ollama]:
             yield Ollama(stack, stack.api(OLLAMA_ENABLED="true"), first, second)
 
 
-def as_new(running: Ollama) -> Ollama:
-    """See that both servers are up, as new, and known to be so."""
+def reset(running: Ollama) -> Ollama:
+    """Reset both servers, and wait until the worker has seen that they are up."""
     for server in running.servers:
         for name, value in DEFAULT_KNOBS:
             setattr(server.knobs, name, value)
@@ -69,8 +71,8 @@ def as_new(running: Ollama) -> Ollama:
             server.come_back()
 
     def both_up() -> bool:
-        hosts = running.hosts()
-        return all(hosts[server.url].up for server in running.servers)
+        statuses = running.statuses()
+        return all(statuses[server.url].up for server in running.servers)
 
     wait_for("both servers", both_up, 20)
     return running

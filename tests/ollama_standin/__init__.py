@@ -1,9 +1,9 @@
-"""A stand-in for an Ollama server on loopback: no model, the documented API, and many knobs.
+"""A stand-in for an Ollama server: it has the documented API but no model, and can be made to fail.
 
-It answers from the colour of the first pixel of each image, as the family ``fake`` does. In
-process: ``with OllamaStandin(models=["gemma3"], token_s=0.01) as host: host.url``; knobs can be
-turned while it runs (``host.knobs.fail_next = 3``). In a process of its own, to be killed:
-:class:`OllamaProcess`, or ``python -m tests.ollama_standin``.
+It answers with the colour of the first pixel of each image, as the family ``fake`` does. In the
+process of a test: ``with OllamaStandin(["gemma3"], token_s=0.01) as server: server.url``. Knobs set
+speed, failures and the form of answers, also while it runs: ``server.knobs.fail_next = 3``. In a
+process of its own, which can be killed: :class:`OllamaProcess`, ``python -m tests.ollama_standin``.
 """
 
 from tests.ollama_standin.knobs import Knobs, Spec

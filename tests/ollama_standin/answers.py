@@ -1,4 +1,4 @@
-"""What is said: the colour of each image, in the form that was asked for."""
+"""The text of answers: the colour of each image, in the requested format."""
 
 import io
 import json
@@ -6,15 +6,19 @@ from typing import Any
 
 from PIL import Image
 
-from tests.ollama_standin.asks import Ask, Refused
 from tests.ollama_standin.knobs import Knobs
+from tests.ollama_standin.request_parsing import GenerationRequest, Refused
 
 Colour = tuple[int, int, int]
 BROKEN = '{"labels": [{'
 
 
 def colour(image: bytes) -> Colour:
-    """Return the colour of the image's first pixel; what is no image is refused."""
+    """Return the colour of the first pixel.
+
+    Raises:
+        Refused: the bytes are not an image.
+    """
     try:
         with Image.open(io.BytesIO(image)) as opened:
             red, green, blue = opened.convert("RGB").getpixel((0, 0))  # type: ignore[misc]
@@ -23,21 +27,23 @@ def colour(image: bytes) -> Colour:
     return int(red), int(green), int(blue)
 
 
-def compose(ask: Ask, knobs: Knobs) -> str:
-    """Return the whole answer of a model that is well."""
-    colours = [colour(image) for image in ask.images]
+def compose(request: GenerationRequest, knobs: Knobs) -> str:
+    """Return the whole answer."""
+    colours = [colour(image) for image in request.images]
     if knobs.answer is not None:
         return knobs.answer
-    if ask.format is None:
-        return " ".join([*map(_name, colours), *([ask.prompt] if knobs.echo else [])]) or "nothing"
-    schema = _guessed_schema(ask) if ask.format == "json" else ask.format
+    if request.format is None:
+        return (
+            " ".join([*map(_name, colours), *([request.prompt] if knobs.echo else [])]) or "nothing"
+        )
+    schema = _guessed_schema(request) if request.format == "json" else request.format
     assert isinstance(schema, dict)
     text = json.dumps(_filled(schema, schema, colours, 100 if knobs.percent else 1))
     return f"Here is what I see:\n```json\n{text}\n```\nAnything else?" if knobs.fenced else text
 
 
 def tokens(text: str, options: dict[str, Any]) -> tuple[list[str], str]:
-    """Cut the text into tokens of four characters; heed ``stop`` and ``num_predict``."""
+    """Return tokens of four characters, up to ``stop`` or ``num_predict``, and why they end."""
     stops = options.get("stop") or []
     for stop in [stops] if isinstance(stops, str) else stops:
         text = text.partition(stop)[0]
@@ -50,9 +56,9 @@ def _name(seen: Colour) -> str:
     return "rgb {} {} {}".format(*seen)
 
 
-def _guessed_schema(ask: Ask) -> dict[str, Any]:
-    """Return what ``format: json`` yields: a model goes by the words of the prompt."""
-    words = f"{ask.system} {ask.prompt}".lower()
+def _guessed_schema(request: GenerationRequest) -> dict[str, Any]:
+    """Return a schema for ``format: json``, where a model follows the words of the prompt."""
+    words = f"{request.system} {request.prompt}".lower()
     share, name = {"type": "number"}, {"type": "string"}
     if "label" in words:
         label = {"type": "object", "properties": {"name": name, "confidence": share}}
@@ -67,7 +73,7 @@ def _guessed_schema(ask: Ask) -> dict[str, Any]:
 def _filled(
     schema: dict[str, Any], root: dict[str, Any], colours: list[Colour], scale: int
 ) -> object:
-    """Return a value that follows the schema; numbers are the red share of the first image."""
+    """Return a value that follows the schema; numbers are the red fraction of the first image."""
     schema = _resolved(schema, root)
     if schema.get("type") == "object":
         fields = schema.get("properties", {})
@@ -95,7 +101,7 @@ def _scalar(schema: dict[str, Any], colours: list[Colour], scale: int) -> object
 
 
 def _resolved(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """Follow ``$ref``, take the first of several types: what pydantic writes."""
+    """Follow ``$ref`` and take the first of several types, both of which pydantic writes."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:

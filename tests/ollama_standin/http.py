@@ -1,4 +1,4 @@
-"""The API on the wire: paths, statuses, streams of JSON lines, and connections that end early."""
+"""The API over HTTP: routes, statuses, streams of JSON lines, and connections that end early."""
 
 import contextlib
 import hashlib
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from tests.ollama_standin import show
-from tests.ollama_standin.asks import Ask, Refused, decoded, parsed
-from tests.ollama_standin.engine import Chunk, Cut, Recorded
+from tests.ollama_standin import replies
+from tests.ollama_standin.engine import Chunk, ConnectionCut, RecordedRequest
 from tests.ollama_standin.knobs import Knobs
-from tests.ollama_standin.memory import ClientGone, wait
+from tests.ollama_standin.memory import ClientDisconnected, wait
+from tests.ollama_standin.request_parsing import GenerationRequest, Refused, decode, parse
 
 if TYPE_CHECKING:
     from tests.ollama_standin.server import OllamaStandin, _Server
@@ -31,7 +31,7 @@ POSTS = ("/api/show", "/api/generate", "/api/chat")
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one connection after the other; each has its thread."""
+    """Serves one connection in a thread of its own."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -41,13 +41,13 @@ class Handler(BaseHTTPRequestHandler):
     def standin(self) -> "OllamaStandin":
         return self.server.standin
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Be quiet."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+        """Log nothing."""
 
     def do_GET(self) -> None:
         self._serve()
 
-    do_HEAD = do_POST = do_DELETE = do_GET  # noqa: N815 - names that the base looks for
+    do_HEAD = do_POST = do_DELETE = do_GET  # noqa: N815 - the base class looks for these names
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -55,8 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/standin"):
             self._control(path, body)
             return
-        request = _recorded(self.command, path, body, dict(self.headers))
-        self._request = request
+        self._request = request = _record(self.command, path, body, dict(self.headers))
         standin = self.standin
         with standin.changed:
             standin.requests.append(request)
@@ -66,17 +65,17 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(path, body)
         except Refused as refused:
             self._send(refused.status, {"error": refused.message})
-        except (ClientGone, ConnectionError):
-            self._note_abort(request)
-        except Cut:
+        except (ClientDisconnected, ConnectionError):
+            self._count_abort(request)
+        except ConnectionCut:
             self._reset()
         finally:
             with standin.changed:
                 standin.in_flight -= 1
                 request.ended = time.time()
 
-    def _note_abort(self, request: Recorded) -> None:
-        """Count a client that left; when this server broke the connection it did not."""
+    def _count_abort(self, request: RecordedRequest) -> None:
+        """Count a client that disconnected, unless this server closed the connection itself."""
         self.close_connection = True
         with self.standin.changed:
             if not self.standin.is_down:
@@ -86,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, path: str, body: bytes) -> None:
         knobs = self.standin.knobs
         if knobs.hang_all:
-            wait(float("inf"), self._gone)
+            wait(float("inf"), self._is_disconnected)
         if knobs.fail_all:
             raise Refused(knobs.fail_status, "internal server error")
         if knobs.key and self.headers.get("Authorization") != f"Bearer {knobs.key}":
@@ -100,33 +99,34 @@ class Handler(BaseHTTPRequestHandler):
         elif path in ("/api/generate", "/api/chat"):
             self._generate(body, is_chat=path.endswith("chat"))
         else:
-            self._send(200, self._shown(path, body))
+            self._send(200, self._description(path, body))
 
-    def _shown(self, path: str, body: bytes) -> dict[str, Any]:
+    def _description(self, path: str, body: bytes) -> dict[str, Any]:
         standin = self.standin
         if path == "/api/version":
             return {"version": VERSION}
         if path == "/api/tags":
-            return {"models": [show.tag(model) for model in standin.models.values()]}
+            return {"models": [replies.tag(model) for model in standin.models.values()]}
         if path == "/api/ps":
-            shown = standin.in_memory()
-            return {"models": [show.running(m, standin.vram_share(m)) for m in shown]}
-        asked = parsed(body)
-        name = asked.get("model") or asked.get("name")
+            loaded = standin.loaded_models()
+            return {"models": [replies.running(m, standin.gpu_share(m)) for m in loaded]}
+        fields = parse(body)
+        name = fields.get("model") or fields.get("name")
         if not name:
             raise Refused(400, "model is required")
-        return show.details(standin.find(name))
+        return replies.details(standin.find(name))
 
     def _generate(self, body: bytes, *, is_chat: bool) -> None:
-        ask = Ask.chat(body) if is_chat else Ask.generate(body)
-        with contextlib.closing(self.standin.run(ask, self._gone)) as chunks:
-            if ask.streams and not ask.is_empty:
-                self._stream(show.line(ask, chunk, is_chat=is_chat) for chunk in chunks)
+        make = GenerationRequest.chat if is_chat else GenerationRequest.generate
+        request = make(body)
+        with contextlib.closing(self.standin.run(request, self._is_disconnected)) as chunks:
+            if request.streams and not request.is_empty:
+                self._stream(replies.line(request, chunk, is_chat=is_chat) for chunk in chunks)
             else:
-                self._send(200, show.line(ask, _joined(chunks), is_chat=is_chat))
+                self._send(200, replies.line(request, _join(chunks), is_chat=is_chat))
 
     def _stream(self, lines: Iterator[dict[str, Any]]) -> None:
-        """Send lines as they come. Once the first is out, an error is a line as well."""
+        """Send each line at once. After the first, an error is a line, too."""
         self._write_line(next(lines), first=True)
         try:
             for line in lines:
@@ -161,8 +161,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
 
-    def _gone(self) -> bool:
-        """Say whether the client has closed: it sends nothing else before it has its answer."""
+    def _is_disconnected(self) -> bool:
+        """Return whether the client has closed the connection; it sends nothing else meanwhile."""
         try:
             return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -171,46 +171,46 @@ class Handler(BaseHTTPRequestHandler):
             return True
 
     def _reset(self) -> None:
-        """Break the connection without an orderly end."""
+        """Reset the connection instead of closing it."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
         self.close_connection = True
 
     def _control(self, path: str, body: bytes) -> None:
-        """Show the state, turn knobs, or restart: how a stand-in in another process is used."""
-        self._request = Recorded(self.command, path, None, [], time.time())
+        """Return the state, set knobs or restart, to control a stand-in in another process."""
+        self._request = RecordedRequest(self.command, path, None, [], time.time())
         standin = self.standin
         if path == "/standin/restart":
             down_s = json.loads(body).get("down_s", 0.0) if body else 0.0
             self._send(202, {})
-            # This thread is one of those that the server waits for when it goes down.
+            # In another thread: the server waits for this one when it goes down.
             threading.Thread(target=standin.restart, args=(down_s,)).start()
             return
         if self.command == "POST":
             try:
-                turned = Knobs(**{**standin.knobs.model_dump(), **json.loads(body)})
+                knobs = Knobs(**{**standin.knobs.model_dump(), **json.loads(body)})
             except ValidationError as error:
                 self._send(400, {"error": str(error)})
                 return
-            standin.knobs = turned
+            standin.knobs = knobs
         self._send(200, standin.state())
 
 
-def _joined(chunks: Iterator[Chunk]) -> Chunk:
-    """Return the pieces as one, with the counts of the last."""
-    whole = list(chunks)
+def _join(chunks: Iterator[Chunk]) -> Chunk:
+    """Return all parts as one, with the measurements of the last."""
+    parts = list(chunks)
     return Chunk(
-        "".join(chunk.response for chunk in whole),
-        "".join(chunk.thinking for chunk in whole),
-        whole[-1].done_reason,
-        whole[-1].metrics,
+        "".join(chunk.response for chunk in parts),
+        "".join(chunk.thinking for chunk in parts),
+        parts[-1].done_reason,
+        parts[-1].metrics,
     )
 
 
-def _recorded(method: str, path: str, body: bytes, headers: dict[str, str]) -> Recorded:
-    """Return what came, with digests in place of images."""
+def _record(method: str, path: str, body: bytes, headers: dict[str, str]) -> RecordedRequest:
+    """Return a request with digests of its images."""
     try:
-        value = parsed(body) if body else None
+        value = parse(body) if body else None
     except Refused:
         value = None
     digests: list[str] = []
@@ -218,11 +218,11 @@ def _recorded(method: str, path: str, body: bytes, headers: dict[str, str]) -> R
         if isinstance(holder, dict) and isinstance(holder.get("images"), list):
             digests += [_digest(image) for image in holder["images"]]
             holder["images"] = len(holder["images"])
-    return Recorded(method, path, value, digests, time.time(), headers)
+    return RecordedRequest(method, path, value, digests, time.time(), headers)
 
 
 def _digest(image: object) -> str:
     try:
-        return hashlib.sha256(decoded(str(image))).hexdigest()
+        return hashlib.sha256(decode(str(image))).hexdigest()
     except Refused:
         return "not base64"

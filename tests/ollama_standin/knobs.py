@@ -1,15 +1,15 @@
-"""What a test can turn: speed, decline, failures, and the form of answers."""
+"""What a test can set: speed, slowdowns, failures, and the form of answers."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Cure = Literal["reload", "restart", "never"]
-"""What ends a decline: unloading and loading the model, a new server process, or nothing."""
+Until = Literal["reload", "restart", "never"]
+"""What ends a slowdown: reloading the model, restarting the server, or nothing."""
 
 
 class Spec(BaseModel):
-    """A model that is installed."""
+    """What an installed model is like."""
 
     size: int = 4_000_000_000
     thinks: bool = False
@@ -22,53 +22,65 @@ class Spec(BaseModel):
 
 
 class Knobs(BaseModel):
-    """Counts named ``…_next`` say how many of the next answers are hit; -1 hits all."""
+    """Knobs named ``…_next`` apply to that many of the next answers; -1: to all."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    token_s: float = Field(0.0, description="time of a token; 0 takes none and reports 1 µs")
-    prompt_s: float = Field(0.0, description="time before the first token")
+    token_s: float = Field(0.0, description="seconds per token; 0: none, but 1 µs is reported")
+    prompt_s: float = Field(0.0, description="seconds before the first token")
     load_s: float = 0.0
-    unload_s: float = Field(0.0, description="how long /api/ps still shows an unloaded model")
-    parallel: int = Field(4, description="generations at a time of each model; more wait in line")
-    max_queue: int = Field(512, description="requests in line beyond which the answer is 503")
+    unload_s: float = Field(0.0, description="seconds that /api/ps still lists an unloaded model")
+    parallel: int = Field(4, description="generations of a model at the same time; others wait")
+    max_queue: int = Field(512, description="waiting requests beyond which the answer is 503")
 
-    slow_after: int | None = Field(None, description="answers of a model after which it is slow")
+    slow_after: int | None = Field(
+        None, description="answers of a model after which it becomes slow"
+    )
     slow_factor: float = 10.0
-    slow_cure: Cure = "reload"
-    cpu_after: int | None = Field(None, description="answers after which it runs on the CPU")
+    slow_until: Until = "reload"
+    cpu_after: int | None = Field(
+        None, description="answers of a model after which it runs on the CPU"
+    )
     cpu_factor: float = 10.0
-    cpu_cure: Cure = "reload"
-    relapse: bool = Field(
-        default=False, description="count again after a cure; else it is for good"
+    cpu_until: Until = "reload"
+    recurs: bool = Field(
+        default=False, description="a slowdown that ended comes again after as many answers"
     )
-    crowded: bool = Field(
-        default=False, description="a token takes as many times longer as answers are made at once"
+    contention: bool = Field(
+        default=False, description="time of a token is multiplied by the number of generations"
     )
-    gpu_share: float = Field(1.0, description="size_vram / size while the model is well")
+    gpu_share: float = Field(1.0, description="size_vram / size of a model on the GPU")
 
     fail_next: int = 0
     fail_status: int = 500
-    fail_at: Literal["headers", "stream"] = Field("headers", description="stream: after a token")
+    fail_at: Literal["headers", "stream"] = Field(
+        "headers", description="stream: after the first token"
+    )
     hang_next: int = 0
     hang_at: Literal["headers", "stream"] = "headers"
     reload_fails: bool = Field(
-        default=False, description="of each server process: loading a model again is an error"
+        default=False, description="reloading a model is an error until the server restarts"
     )
-    cut_next: int = Field(0, description="break the connection after the first token")
+    cut_next: int = Field(0, description="the connection is reset after the first token")
     fail_all: bool = Field(
-        default=False, description="every path answers fail_status, /api/tags too"
+        default=False, description="every route answers fail_status, also /api/tags"
     )
-    hang_all: bool = Field(default=False, description="every path hangs, as a machine that swaps")
-    one_image: bool = Field(default=False, description="several images are refused, as by mllama")
-    key: str = Field("", description="bearer key that is asked for")
+    hang_all: bool = Field(
+        default=False, description="every route hangs, as on a machine that swaps"
+    )
+    one_image: bool = Field(
+        default=False, description="several images are an error, as with mllama"
+    )
+    key: str = Field("", description="bearer key that is required")
 
     empty_next: int = 0
-    broken_next: int = Field(0, description="answer JSON of which nothing can be used")
-    answer: str | None = Field(None, description="say just this")
-    echo: bool = Field(default=False, description="repeat the prompt after the colour")
+    broken_next: int = Field(0, description="the answer is broken JSON")
+    answer: str | None = Field(None, description="the text of all answers")
+    echo: bool = Field(default=False, description="the prompt follows the colour")
     in_thinking: bool = Field(
-        default=False, description="answer in `thinking`, leave `response` empty"
+        default=False, description="the answer is in `thinking`, and `response` is empty"
     )
-    fenced: bool = Field(default=False, description="a sentence, and the JSON in a code fence")
-    percent: bool = Field(default=False, description="shares as 0 to 100")
+    fenced: bool = Field(
+        default=False, description="the JSON is in a code fence, with a sentence before it"
+    )
+    percent: bool = Field(default=False, description="numbers are 0 to 100 instead of 0 to 1")

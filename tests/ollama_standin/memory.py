@@ -1,4 +1,4 @@
-"""What is in memory: installed models, their slots, load and unload, and how they decline."""
+"""Models of the server: their slots, how they are loaded and unloaded, and become slow."""
 
 import math
 import threading
@@ -8,35 +8,35 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.ollama_standin.asks import Refused
-from tests.ollama_standin.knobs import Cure, Knobs, Spec
+from tests.ollama_standin.knobs import Knobs, Spec, Until
+from tests.ollama_standin.request_parsing import Refused
 
 POLL_S = 0.02
-Gone = Callable[[], bool]
-"""Says whether the client has closed its connection."""
+Disconnected = Callable[[], bool]
+"""Returns whether the client has closed its connection."""
 
 
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+class ClientDisconnected(Exception):
+    """The client no longer waits for the answer."""
 
 
 @dataclass
-class Decline:
-    """Something that befalls a model after some answers, until it is cured."""
+class Slowdown:
+    """Happens to a model after some answers, and lasts until it is ended."""
 
     answers: int = 0
-    ill: bool = False
-    had: bool = False
+    active: bool = False
+    happened: bool = False
 
-    def is_ill(self, after: int | None) -> bool:
-        if after is not None and self.answers >= after and not self.had:
-            self.ill = self.had = True
-        return self.ill
+    def is_active(self, after: int | None) -> bool:
+        if after is not None and self.answers >= after and not self.happened:
+            self.active = self.happened = True
+        return self.active
 
-    def treat(self, *, relapse: bool) -> None:
-        self.ill = False
-        if relapse:
-            self.answers, self.had = 0, False
+    def end(self, *, recurs: bool) -> None:
+        self.active = False
+        if recurs:
+            self.answers, self.happened = 0, False
 
 
 @dataclass
@@ -50,11 +50,11 @@ class Model:
     was_loaded: bool = False
     expires_at: float = math.inf
     unloading_until: float = 0.0
-    unload_asked: bool = False
+    unload_requested: bool = False
     active: int = 0
     waiting: deque[object] = field(default_factory=deque)
-    slow: Decline = field(default_factory=Decline)
-    cpu: Decline = field(default_factory=Decline)
+    slow: Slowdown = field(default_factory=Slowdown)
+    cpu: Slowdown = field(default_factory=Slowdown)
 
 
 def full_name(name: str) -> str:
@@ -78,8 +78,8 @@ class Memory:
             raise Refused(404, f"model '{name}' not found")
         return model
 
-    def in_memory(self) -> list[Model]:
-        """Return the models that /api/ps shows."""
+    def loaded_models(self) -> list[Model]:
+        """Return the models that /api/ps lists."""
         now = time.time()
         with self.changed:
             for model in self.models.values():
@@ -87,9 +87,9 @@ class Memory:
                     self._drop(model)
             return [m for m in self.models.values() if m.loaded or m.unloading_until > now]
 
-    def vram_share(self, model: Model) -> float:
+    def gpu_share(self, model: Model) -> float:
         with self.changed:
-            return 0.0 if model.cpu.is_ill(self.knobs.cpu_after) else self.knobs.gpu_share
+            return 0.0 if model.cpu.is_active(self.knobs.cpu_after) else self.knobs.gpu_share
 
     def install(self, name: str, spec: Spec | None = None) -> None:
         """Add a model, as ``ollama pull`` does."""
@@ -101,17 +101,17 @@ class Memory:
         with self.changed:
             del self.models[full_name(name)]
 
-    def forget(self) -> None:
-        """Lose what a server process has in memory, and what a restart cures."""
+    def reset(self) -> None:
+        """Unload all models and end slowdowns, as a restart of the server does."""
         with self.changed:
             for model in self.models.values():
-                model.loaded = model.loading = model.unload_asked = model.was_loaded = False
+                model.loaded = model.loading = model.unload_requested = model.was_loaded = False
                 model.unloading_until = 0.0
-                self._treat(model, "restart")
+                self._end_slowdowns(model, "restart")
 
     @contextmanager
-    def slot(self, model: Model, keep_alive: float, gone: Gone) -> Iterator[None]:
-        """Wait in line for one of the model's slots, hold it."""
+    def slot(self, model: Model, keep_alive: float, disconnected: Disconnected) -> Iterator[None]:
+        """Wait in a queue for one of the model's slots, and hold it."""
         ticket = object()
         with self.changed:
             if len(model.waiting) >= self.knobs.max_queue:
@@ -122,9 +122,9 @@ class Memory:
             try:
                 while not self._is_next(model, ticket):
                     self.changed.wait(POLL_S)
-                    if gone():
-                        raise ClientGone
-                self.in_memory()  # drops what has expired
+                    if disconnected():
+                        raise ClientDisconnected
+                self.loaded_models()  # drops those that have expired
                 model.active += 1
             finally:
                 model.waiting.remove(ticket)
@@ -135,7 +135,7 @@ class Memory:
             with self.changed:
                 model.active -= 1
                 model.expires_at = time.time() + keep_alive
-                if keep_alive == 0 or model.unload_asked:
+                if keep_alive == 0 or model.unload_requested:
                     self.unload(model)
                 self.changed.notify_all()
 
@@ -146,13 +146,16 @@ class Memory:
             and model.unloading_until <= time.time()
         )
 
-    def load(self, model: Model, gone: Gone) -> bool:
-        """Load the model unless it is; one thread does, the others wait. Whether that worked."""
+    def load(self, model: Model, disconnected: Disconnected) -> bool:
+        """Load the model unless it is loaded; return whether that worked.
+
+        One thread loads it, the others wait.
+        """
         with self.changed:
             while model.loading:
                 self.changed.wait(POLL_S)
-                if gone():
-                    raise ClientGone
+                if disconnected():
+                    raise ClientDisconnected
             if model.loaded:
                 return True
             if self.knobs.reload_fails and model.was_loaded:
@@ -160,7 +163,7 @@ class Memory:
             model.loading = model.was_loaded = True
             self.loads[model.name] += 1
         try:
-            wait(self.knobs.load_s, gone)
+            wait(self.knobs.load_s, disconnected)
             with self.changed:
                 model.loaded = True
                 model.expires_at = math.inf
@@ -171,38 +174,43 @@ class Memory:
         return True
 
     def unload(self, model: Model) -> None:
-        """Drop the model, or have the last of its generations do it."""
+        """Drop the model now, or when the last of its generations ends."""
         with self.changed:
-            model.unload_asked = model.active > 0
+            model.unload_requested = model.active > 0
             if model.loaded and not model.active:
                 self._drop(model)
 
     def _drop(self, model: Model) -> None:
-        model.loaded = model.unload_asked = False
+        model.loaded = model.unload_requested = False
         model.unloading_until = time.time() + self.knobs.unload_s
         self.unloads[model.name] += 1
-        self._treat(model, "reload")
+        self._end_slowdowns(model, "reload")
 
-    def _treat(self, model: Model, how: Cure) -> None:
-        for decline, cure in ((model.slow, self.knobs.slow_cure), (model.cpu, self.knobs.cpu_cure)):
-            if cure in ("reload", how):
-                decline.treat(relapse=self.knobs.relapse)
+    def _end_slowdowns(self, model: Model, event: Until) -> None:
+        knobs = self.knobs
+        for slowdown, until in ((model.slow, knobs.slow_until), (model.cpu, knobs.cpu_until)):
+            if until in ("reload", event):  # a restart reloads, too
+                slowdown.end(recurs=knobs.recurs)
 
     def token_s(self, model: Model) -> float:
-        """Return the time of a token now; never 0, so that speeds can be told."""
+        """Return the current seconds per token; never 0, so that there is a speed."""
         knobs = self.knobs
         with self.changed:
-            slower = knobs.slow_factor if model.slow.is_ill(knobs.slow_after) else 1.0
-            slower *= knobs.cpu_factor if model.cpu.is_ill(knobs.cpu_after) else 1.0
+            slower = knobs.slow_factor if model.slow.is_active(knobs.slow_after) else 1.0
+            slower *= knobs.cpu_factor if model.cpu.is_active(knobs.cpu_after) else 1.0
         return (knobs.token_s or 1e-6) * slower
 
 
-def wait(seconds: float, gone: Gone) -> None:
-    """Sleep, but not for a client that has left."""
+def wait(seconds: float, disconnected: Disconnected) -> None:
+    """Sleep.
+
+    Raises:
+        ClientDisconnected: the client has closed its connection meanwhile.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        if gone():
-            raise ClientGone
+        if disconnected():
+            raise ClientDisconnected
         left = deadline - time.monotonic()
         if left <= 0:
             return

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class OllamaProcess:
-    """A server that dies at once with :meth:`kill`; the context ends it."""
+    """A server for the time of a ``with`` block, which :meth:`kill` ends without warning."""
 
     def __init__(self, models: tuple[str, ...] = ("standin",), **knobs: Any) -> None:
         self._models, self._knobs = models, knobs
@@ -20,7 +20,7 @@ class OllamaProcess:
         self.url = ""
 
     def start(self) -> None:
-        """Start it, on the same port if it ran before."""
+        """Start the process, on the same port as before."""
         port = self.url.rpartition(":")[2] or "0"
         argv = [sys.executable, "-m", "tests.ollama_standin", "--port", port]
         self._process = subprocess.Popen(
@@ -29,10 +29,10 @@ class OllamaProcess:
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
         assert self.url, "the stand-in did not start"
-        self.turn(**self._knobs)
+        self.set(**self._knobs)
 
-    def turn(self, **knobs: Any) -> None:
-        """Turn knobs."""
+    def set(self, **knobs: Any) -> None:
+        """Set knobs."""
         requests.post(f"{self.url}/standin", json=knobs, timeout=10).raise_for_status()
 
     def state(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class OllamaProcess:
         return state
 
     def kill(self) -> None:
-        """End it as a power cut does."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()

@@ -1,4 +1,4 @@
-"""The stand-in itself: a threaded HTTP server around the engine, that can go down and return."""
+"""The stand-in itself: a threaded HTTP server that can go down and come back."""
 
 import random
 import socket
@@ -16,7 +16,7 @@ from tests.ollama_standin.knobs import Knobs, Spec
 
 
 class _Server(ThreadingHTTPServer):
-    """Knows its open connections, so that a server that goes down takes them along."""
+    """Knows its open connections, so that it can close them when it goes down."""
 
     # Joined when the server closes: no thread and no socket outlives its test.
     daemon_threads = False
@@ -36,11 +36,11 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Be quiet on connections that broke; others are faults of the stand-in."""
+        """Report errors, but not that connections were closed."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
-    def hang_up(self) -> None:
+    def close_connections(self) -> None:
         for connection in list(self.open):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
@@ -49,12 +49,12 @@ class _Server(ThreadingHTTPServer):
 
 
 class OllamaStandin(Engine):
-    """An Ollama server while its context lasts. Turn ``knobs`` at any time."""
+    """A mock of an Ollama server in a ``with`` block; ``knobs`` may be set at any time."""
 
     def __init__(
         self, models: Mapping[str, Spec] | Sequence[str] = ("standin",), port: int = 0, **knobs: Any
     ) -> None:
-        """Bind the port, or a free one; nothing is answered before the context is entered."""
+        """Bind the port, or a free one; requests are answered only in the ``with`` block."""
         super().__init__(models, Knobs(**knobs))
         self._server: _Server | None = _Server(port, self) if port else self._on_free_port()
         self.port = self._server.server_port
@@ -67,10 +67,10 @@ class OllamaStandin(Engine):
         return f"http://127.0.0.1:{self.port}"
 
     def _on_free_port(self) -> _Server:
-        """Bind below the ports of outgoing connections: one of those could sit on ours while down.
+        """Bind a port below those of outgoing connections, which could take it while this is down.
 
         Raises:
-            OSError: When a hundred ports were taken.
+            OSError: a hundred ports were taken.
         """
         for _ in range(100):
             try:
@@ -80,7 +80,7 @@ class OllamaStandin(Engine):
         raise OSError("no free port")
 
     def go_down(self) -> None:
-        """End as a killed server does: no listener, connections broken, nothing in memory."""
+        """Stop like a server that is killed: close all connections and forget what was loaded."""
         self.is_down = True
         server, self._server = self._server, None
         if server is None:
@@ -90,28 +90,28 @@ class OllamaStandin(Engine):
             self._thread.join()
             self._thread = None
         server.socket.close()
-        server.hang_up()
+        server.close_connections()
         server.server_close()
-        self.forget()
+        self.reset()
 
     def come_back(self) -> None:
         """Listen again, on the same port."""
         if self._server is None:
             self._server = _Server(self.port, self)
         self.is_down = False
-        # A listener answers as soon as it is bound: the thread takes over what came meanwhile.
+        # Connections have been accepted since the port was bound, and wait for this thread.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
     def restart(self, down_s: float = 0.0) -> None:
-        """Go down, come back after some time."""
+        """Go down, and come back after some seconds."""
         self.go_down()
         time.sleep(down_s)
         self.come_back()
         self.restarts += 1
 
     def state(self) -> dict[str, Any]:
-        """Return counts, knobs and requests as ``GET /standin`` shows them."""
+        """Return counts, knobs and requests, for ``GET /standin``."""
         with self.changed:
             return {
                 "knobs": self.knobs.model_dump(),

@@ -25,7 +25,7 @@ def test_without_an_environment_everything_has_a_default() -> None:
     assert (settings.models_dir, settings.catalog) == (ROOT / "models", ROOT / "models.yaml")
 
 
-def test_every_setting_has_a_description_for_the_readme() -> None:
+def test_every_setting_has_a_description_for_the_documents() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 

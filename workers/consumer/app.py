@@ -1,4 +1,4 @@
-"""A worker: Celery's thread pool in front of the engine, with its heartbeat."""
+"""Assembles a worker: Celery's thread pool in front of an engine, heartbeat, metrics, commands."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ from workers.consumer.metrics import WorkerMetrics
 from workers.consumer.tasks import register_tasks
 from workers.engine.interface import Engine
 from workers.engine.job import FindCancelled
-from workers.engine.loop import LocalEngine
+from workers.engine.local import LocalEngine
 from workers.remote.engine import RemoteEngine
 
 log = structlog.get_logger(__name__)
@@ -52,8 +52,8 @@ def serve(settings: Settings, model: str) -> None:
     if spec.family == OLLAMA:
         engine = RemoteEngine(settings, catalog, spec, store)
     else:
-        engine = LocalEngine(settings, spec, _find_cancelled_in(store))
-    _wire(app, settings, spec, Worker(name, store, engine))
+        engine = LocalEngine(settings, spec, _cancellations_in(store))
+    _connect(app, settings, spec, Worker(name, store, engine))
     app.worker_main(
         [
             "--quiet",
@@ -71,14 +71,14 @@ def serve(settings: Settings, model: str) -> None:
 
 
 class Worker(NamedTuple):
-    """What is wired to Celery."""
+    """What is connected to Celery."""
 
     name: str
     store: Store
     engine: Engine
 
 
-def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> None:
+def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> None:
     name, store, engine = worker
     heartbeat = Heartbeat(
         store,
@@ -93,30 +93,11 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> N
     register_tasks(app, store, engine, lambda: store.presence.is_served(spec, besides=name))
     _register_commands(engine)
 
-    @signals.setup_logging.connect(weak=False)
-    def keep_our_logging(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
-        """Celery configures no logging when somebody listens here."""
-
     @signals.worker_init.connect(weak=False)
-    def start(**_: Any) -> None:  # noqa: ANN401
+    def start(**_: Any) -> None:  # noqa: ANN401 - Celery's signature, here and below
         engine.start()
         heartbeat.start()
         metrics.serve(settings.host, settings.metrics_port)
-
-    @signals.celeryd_after_setup.connect(weak=False)
-    def wait_for_model(sender: Any, instance: Any, **_: Any) -> None:  # noqa: ANN401
-        """Take nothing off the queue before the heartbeat says that the model is up."""
-        del sender
-        instance.app.amqp.queues.deselect(spec.queue)
-
-    @signals.worker_ready.connect(weak=False)
-    def consuming(sender: Any, **_: Any) -> None:  # noqa: ANN401
-        heartbeat.consuming(sender)
-        log.info("worker started", queue=spec.queue, worker=name)
-
-    @signals.task_received.connect(weak=False)
-    def received(request: Any, **_: Any) -> None:  # noqa: ANN401
-        heartbeat.received(request.id, delivery_tag(request))
 
     @signals.worker_shutting_down.connect(weak=False)
     def drain(**_: Any) -> None:  # noqa: ANN401
@@ -129,9 +110,34 @@ def _wire(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -> N
         engine.close()
         log.info("worker stopped")
 
+    _follow_consumer(heartbeat, spec, name)
+
+
+def _follow_consumer(heartbeat: Heartbeat, spec: ModelSpec, name: str) -> None:
+    """Let the heartbeat know what Celery's consumer does, and decide when it consumes."""
+
+    @signals.setup_logging.connect(weak=False)
+    def keep_our_logging(**_: Any) -> None:  # noqa: ANN401
+        """Keep Celery from configuring logging, which it leaves to whoever listens here."""
+
+    @signals.celeryd_after_setup.connect(weak=False)
+    def wait_for_model(sender: Any, instance: Any, **_: Any) -> None:  # noqa: ANN401
+        """Take nothing off the queue until the heartbeat finds that the model is up."""
+        del sender
+        instance.app.amqp.queues.deselect(spec.queue)
+
+    @signals.worker_ready.connect(weak=False)
+    def consuming(sender: Any, **_: Any) -> None:  # noqa: ANN401
+        heartbeat.consuming(sender)
+        log.info("worker started", queue=spec.queue, worker=name)
+
+    @signals.task_received.connect(weak=False)
+    def received(request: Any, **_: Any) -> None:  # noqa: ANN401
+        heartbeat.received(request.id, delivery_tag(request))
+
 
 def _register_commands(engine: Engine) -> None:
-    """Let operators command the engine by Celery's remote control."""
+    """Register the commands that operators give through Celery's remote control."""
 
     @control_command(name=command_name(OperatorCommand.RECYCLE))
     def recycle(_: Any) -> dict[str, str]:  # noqa: ANN401 - Celery's signature
@@ -146,14 +152,14 @@ def _register_commands(engine: Engine) -> None:
         return {"ok": "unload"}
 
 
-def _find_cancelled_in(store: Store) -> FindCancelled:
-    """Return the engine's question to Redis; while Redis is away, nobody is taken to have gone."""
+def _cancellations_in(store: Store) -> FindCancelled:
+    """Return a look-up of cancelled tasks in Redis; while Redis is away, it finds none."""
 
     def cancelled_among(task_ids: Sequence[str]) -> set[str]:
         try:
             return store.cancellations.among(task_ids)
         except redis.RedisError as err:
-            log.warning("cannot ask who has gone", error=str(err))
+            log.warning("cannot look up cancelled tasks", error=str(err))
             return set()
 
     return cancelled_among

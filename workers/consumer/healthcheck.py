@@ -1,9 +1,9 @@
 """``python -m workers.consumer.healthcheck [MODEL]``: does the worker on this host take requests?
 
-The container's health check. It exits with 0 when a worker of this host beats, consumes its queue,
-and its model process is alive; else with 1 and one line that says what is wrong. A model that still
-downloads or loads counts as wrong too: the check's start period is the time that it may take, and
-``docker compose up --wait`` and rolling updates wait for a worker that serves.
+The container's health check. It exits with 0 when a worker of this host has a heartbeat, consumes
+its queue, and has a living model process; otherwise with 1 and one line that says what is wrong. A
+model that is still being downloaded or loaded counts as unhealthy: the check's start period allows
+for that time, and ``docker compose up --wait`` and rolling updates wait for a worker that serves.
 """
 
 import socket
@@ -22,7 +22,7 @@ from shared.settings import Settings, get_settings
 
 
 def trouble(settings: Settings, model: str) -> str:
-    """Return what keeps the worker of ``model`` on this host from serving; empty: nothing.
+    """Return what keeps the worker of ``model`` on this host from serving, or an empty string.
 
     Raises:
         NotOffered: the catalogue has no such model.
@@ -37,7 +37,7 @@ def trouble(settings: Settings, model: str) -> str:
 
 
 def _trouble_of(beats: Iterable[WorkerStatus]) -> str:
-    """Judge the heartbeats of this host; after a restart the old one may linger for seconds."""
+    """Judge by the newest heartbeat of this host; after a restart the old one stays for seconds."""
     beat = max(beats, key=lambda beat: beat.started_at, default=None)
     if beat is None:
         return "no heartbeat of this host"

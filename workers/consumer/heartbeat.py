@@ -1,4 +1,4 @@
-"""The heartbeat: tells the API who serves a model and which tasks are held; and the watchdog."""
+"""The heartbeat, which tells the API who serves a model and holds which tasks; and the watchdog."""
 
 import os
 import threading
@@ -18,12 +18,14 @@ from shared.redis.store import Store
 log = structlog.get_logger(__name__)
 
 INTERVAL_S = 1.0
-GLANCE_S = 0.1
-"""How soon it is noticed that the model came up or went down."""
+POLL_S = 0.1
+"""How often the model is checked for having come up or gone down."""
 STALLED_S = 10.0
-"""Messages wait, threads are free, and nothing was received for this long: Celery lost its
-connection without noticing (known after reconnects to Redis)."""
+"""How long messages may wait while threads are free and nothing is received. After that, Celery has
+lost its connection without noticing, as is known to happen after reconnects to Redis:
+https://github.com/celery/celery/issues/8030, https://github.com/celery/celery/issues/10205."""
 EXIT_STALLED = 70
+"""``EX_SOFTWARE`` of ``<sysexits.h>``."""
 
 
 class Heartbeat:
@@ -41,12 +43,12 @@ class Heartbeat:
         """Prepare.
 
         Args:
-            store: where to write.
+            store: Redis.
             spec: the model served.
             worker: unique name of this worker.
-            status: gives what the engine does.
-            concurrency: tasks that this worker holds at most.
-            seen_s: how long the API may wait for a successor when this worker stops.
+            status: returns the engine's status.
+            concurrency: how many tasks this worker holds at most.
+            seen_s: how many seconds the API may wait for another worker after this one stops.
         """
         self._store, self._spec, self._worker = store, spec, worker
         self._status, self._concurrency, self._seen_s = status, concurrency, seen_s
@@ -59,11 +61,11 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the heartbeat."""
         self._thread.start()
 
     def drain(self) -> None:
-        """Go on beating while the last batch runs, but expect no more requests."""
+        """Expect no more requests; the heartbeat goes on while the last batch runs."""
         self._draining = True
 
     def stop(self) -> None:
@@ -76,7 +78,7 @@ class Heartbeat:
             log.warning("could not sign off", error=str(err))
 
     def consuming(self, consumer: Any) -> None:  # noqa: ANN401 - Celery is not typed
-        """Take note that Celery's consumer has started."""
+        """Remember Celery's consumer, which has started."""
         self._consumer, self._received_at = consumer, time.monotonic()
 
     def received(self, task_id: str, delivery_tag: str) -> None:
@@ -103,20 +105,20 @@ class Heartbeat:
             self._pause()
 
     def _pause(self) -> None:
-        """Wait for the next beat; a model that comes up or goes down is told at once."""
+        """Wait for the next beat, which comes early when the model comes up or goes down."""
         before, until = self._service(), time.monotonic() + INTERVAL_S
         while time.monotonic() < until and self._service() == before:
-            if self._stop.wait(GLANCE_S):
+            if self._stop.wait(POLL_S):
                 return
 
     def _service(self) -> tuple[bool, bool]:
-        """Whether the model is up, and whether requests are taken."""
+        """Return whether the model is up, and whether requests are taken."""
         return self._status().state.is_up, self._consumes()
 
     def _match_consumer(self) -> None:
-        """Take requests only while the model is up, so that they go to replicas that are.
+        """Take requests only while the model is up, so that they go to replicas where it is.
 
-        Asks Celery itself each time, for its remote control may lose a message.
+        Celery itself is asked each time, because its remote control may lose a message.
         """
         if self._consumer is None or self._consumer.task_consumer is None:
             return
@@ -127,12 +129,12 @@ class Heartbeat:
             change(queue, destination=[self._worker], reply=False)
 
     def _consumes(self) -> bool:
-        """Say whether Celery takes messages from the queue now; not while it reconnects."""
+        """Return whether Celery takes messages off the queue now, and does not just reconnect."""
         consumer = self._consumer and self._consumer.task_consumer
         return bool(consumer and consumer.consuming_from(self._spec.queue))
 
     def _watch(self, held: int) -> None:
-        """Exit when messages wait, threads are free, and yet nothing is received for a while."""
+        """Exit when messages wait and threads are free, yet nothing is received for a while."""
         now = time.monotonic()
         stalled = (
             self._consumer is not None
@@ -161,7 +163,7 @@ class Heartbeat:
 
 
 def delivery_tag(request: Request) -> str:
-    """Return the broker's delivery tag of a received request; it names it in ``unacked``."""
+    """Return the delivery tag under which the broker has a received request in ``unacked``."""
     return str(request.message.delivery_tag or "")
 
 

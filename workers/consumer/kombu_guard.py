@@ -1,8 +1,9 @@
-"""Keep a worker alive when Redis goes away while it holds unacknowledged messages.
+"""Keeps a worker alive when Redis goes away while it holds unacknowledged messages.
 
 kombu 5.7.0 then calls ``Channel._get_pool`` on a closed connection, whose ``client`` is ``None``,
 and the ``AttributeError`` ends the worker, for it is none of the errors that Celery reconnects
-after. Raising redis' own ``ConnectionError`` instead lets it reconnect.
+after. Raising redis' own ``ConnectionError`` instead lets it reconnect. Reported with the same
+traceback, closed and still so: https://github.com/celery/kombu/issues/582
 ``tests/workers/consumer/test_kombu_guard.py`` fails when a newer kombu needs this no more.
 """
 

@@ -1,7 +1,7 @@
-"""What Prometheus is told of a worker, on a port of its own.
+"""Metrics of a worker for Prometheus, on a port of their own.
 
-The numbers are those of the engine's status, read when Prometheus asks. Only how long each batch
-took is counted here: the engine tells it by one call per batch.
+They are read from the engine's status at each scrape. Only the durations of batches are counted
+here: the engine reports each by one call.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,13 +25,13 @@ from workers.engine.wear import RestartReason
 log = structlog.get_logger(__name__)
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-"""Upper bounds of the histogram of a batch's seconds."""
+"""Upper bounds of the buckets of batch durations, in seconds."""
 JOBS = (1, 2, 4, 8, 16, 32, 64)
-"""Upper bounds of the histogram of a batch's jobs."""
+"""Upper bounds of the buckets of jobs per batch."""
 
 
 class WorkerMetrics(Collector):
-    """The numbers of one worker, all labelled with its model."""
+    """The metrics of one worker, all labelled with its model."""
 
     def __init__(self, model: str, status: Callable[[], EngineStatus]) -> None:
         self._model, self._status = model, status
@@ -43,20 +43,20 @@ class WorkerMetrics(Collector):
         self._registry.register(self)
 
     def serve(self, host: str, port: int) -> None:
-        """Answer Prometheus from a thread; port 0: do not. A taken port costs only the numbers."""
+        """Serve the metrics from a thread; port 0: do not. If the port is taken, go on without."""
         if not port:
             return
         try:
             start_http_server(port, host, self._registry)
         except OSError as err:
-            log.error("no metrics: cannot listen", host=host, port=port, error=str(err))  # noqa: TRY400 - one line
+            log.error("cannot serve metrics", host=host, port=port, error=str(err))  # noqa: TRY400 - one line
 
     def exposition(self) -> bytes:
-        """Return all numbers as text."""
+        """Return all metrics as text."""
         return generate_latest(self._registry)
 
     def batch_done(self, seconds: float) -> None:
-        """Count a batch that took the model so many seconds."""
+        """Count a batch that took the model ``seconds``."""
         self._seconds.observe(seconds)
 
     def collect(self) -> Iterable[Metric]:
@@ -102,7 +102,7 @@ class WorkerMetrics(Collector):
         return family
 
     def _batches(self, status: EngineStatus) -> Metric:
-        """The status has the number of batches by their jobs: a histogram, less its buckets."""
+        """Make a histogram of the number of batches by how many jobs they had."""
         sizes = status.batches
         counts = [sum(n for jobs, n in sizes.items() if jobs <= bound) for bound in JOBS]
         family = HistogramMetricFamily(
@@ -120,7 +120,7 @@ class WorkerMetrics(Collector):
 
 
 def _ollama(hosts: Sequence[OllamaHost]) -> Iterable[Metric]:
-    """Tell how each Ollama server does; other workers have none."""
+    """Return the metrics of each Ollama server; workers of other models have none."""
     up = GaugeMetricFamily(
         "vision_ollama_server_up", "Whether the Ollama server answers.", labels=["server"]
     )

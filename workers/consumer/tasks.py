@@ -1,4 +1,4 @@
-"""The Celery tasks: as thin as views. Decode the message, ask the engine, encode the result."""
+"""The Celery tasks, as thin as views: decode the message, submit it, encode the outcome."""
 
 import time
 from collections.abc import Callable
@@ -28,9 +28,9 @@ def register_tasks(
 
     Args:
         app: the worker's application.
-        store: where the images are.
-        engine: what runs the jobs.
-        served_elsewhere: says whether another worker has the model.
+        store: Redis, where the images are.
+        engine: runs the jobs.
+        served_elsewhere: returns whether another worker has the model ready.
     """
 
     def run(self: "celery.Task[Any, Any]", job: dict[str, Any]) -> dict[str, Any]:
@@ -50,12 +50,12 @@ def register_tasks(
 def run_job(
     task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine
 ) -> dict[str, Any]:
-    """Run one job in the engine and return its result as JSON.
+    """Run one job in the engine and return its outcome as JSON.
 
     Raises:
         Ignore: nobody waits for it any more; no result is stored.
         Reject: the worker stops; the message goes back on the queue.
-        VisionError: what the client is to be told.
+        VisionError: the error for the client.
     """
     started = time.perf_counter()
     with structlog.contextvars.bound_contextvars(
@@ -63,9 +63,10 @@ def run_job(
     ):
         status = "failed"
         try:
-            outcome = engine.submit(_read(str(task.request.id), job, store)).result()
+            engine_job = _fetch(str(task.request.id), job, store)
+            outcome = engine.submit(engine_job).result()  # Step 4 of a request's way: submit.
             status = "done"
-            return outcome.to_message()
+            return outcome.to_message()  # Step 8: to Celery's result backend.
         except Dropped:
             status = "dropped"
             # Else Flower would show it as running for ever.
@@ -84,15 +85,15 @@ def run_job(
 
 
 def _requeue(task_id: str, store: Store) -> None:
-    """Say that the task is back on the queue; without Redis its lease runs out by itself."""
+    """Record that the task is back on the queue; without Redis its lease runs out by itself."""
     try:
         store.leases.requeue(task_id)
     except redis.RedisError as err:
-        log.warning("cannot say that a task is back on the queue", error=str(err))
+        log.warning("cannot record that a task is back on the queue", error=str(err))
 
 
-def _read(task_id: str, job: Job, store: Store) -> EngineJob:
-    """Fetch the job's images, again and again while Redis is away: it may be restarting."""
+def _fetch(task_id: str, job: Job, store: Store) -> EngineJob:
+    """Fetch the job's images; while Redis is away, perhaps restarting, retry until the deadline."""
     while True:
         try:
             images = store.images.get(job.images)

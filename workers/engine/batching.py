@@ -15,84 +15,84 @@ LONGEST_S = 0.2
 
 
 class BatchQueue:
-    """Waiting jobs, first come, first served, but batched with those that ask the same."""
+    """Waiting jobs: first come, first served, but batched with others of equal instructions."""
 
     def __init__(self) -> None:
-        self._items: list[EngineJob] = []
+        self._jobs: list[EngineJob] = []
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._jobs)
 
-    def add(self, item: EngineJob) -> None:
+    def add(self, job: EngineJob) -> None:
         """Append a job."""
-        self._items.append(item)
+        self._jobs.append(job)
 
-    def put_back(self, items: Iterable[EngineJob]) -> None:
-        """Put jobs that were begun in vain back in front."""
-        self._items[:0] = items
+    def put_back(self, jobs: Iterable[EngineJob]) -> None:
+        """Put the jobs of a batch that failed back in front."""
+        self._jobs[:0] = jobs
 
     def take_all(self) -> list[EngineJob]:
         """Remove and return all jobs."""
-        items, self._items = self._items, []
-        return items
+        jobs, self._jobs = self._jobs, []
+        return jobs
 
-    def ahead(self, images: int) -> list[EngineJob]:
-        """Return the jobs that will be run next, up to a number of images; at least one.
+    def next_jobs(self, images: int) -> list[EngineJob]:
+        """Return the jobs that will probably be run next: about ``images``, at least one job.
 
         A suspect is always alone: nothing else may be in the process while it is.
         """
-        return _fill(self._items, images)
+        return _fill(self._jobs, images)
 
     def take_batch(self, images: int) -> list[EngineJob]:
-        """Remove and return a batch: the first job, and those that ask the same, in order.
+        """Remove and return a batch: the first job and others of equal instructions, in order.
 
-        Greedy: whatever has come while the model was busy. A job with several images is never
-        split, so that the first job may exceed ``images``.
+        It takes whatever has come while the model was busy, up to ``images``. A job is never split
+        between batches, so a batch of one job may have more.
         """
-        if not self._items:
+        if not self._jobs:
             return []
-        first = self._items[0]
-        alike = [item for item in self._items if item.instructions == first.instructions]
+        first = self._jobs[0]
+        alike = [job for job in self._jobs if job.instructions == first.instructions]
         batch = [first] if first.instructions.is_seeded else _fill(alike, images)
-        self._items = [item for item in self._items if item not in batch]
+        self._jobs = [job for job in self._jobs if job not in batch]
         return batch
 
-    def take_alike(self, digest: str) -> list[EngineJob]:
-        """Remove and return the jobs that have the same images and ask the same."""
-        alike = [item for item in self._items if item.digest == digest]
-        self._items = [item for item in self._items if item.digest != digest]
+    def take_same(self, digest: str) -> list[EngineJob]:
+        """Remove and return the jobs that have the same images and instructions."""
+        alike = [job for job in self._jobs if job.digest == digest]
+        self._jobs = [job for job in self._jobs if job.digest != digest]
         return alike
 
-    def suspect(self, generation: int) -> None:
-        """Mark the jobs that a process had when it died; its number is ``generation``."""
-        for item in self._items:
-            item.suspect = item.suspect or item.generation == generation
+    def mark_suspects(self, generation: int) -> None:
+        """Mark the jobs that the process with number ``generation`` had when it died."""
+        for job in self._jobs:
+            job.suspect = job.suspect or job.generation == generation
 
     def drop_unwanted(self, find_cancelled: FindCancelled) -> list[EngineJob]:
-        """Remove jobs whose time is over or whose client has gone; their futures are told.
+        """Remove and return the jobs that nobody waits for; their futures raise ``Dropped``.
 
         Args:
-            find_cancelled: says which of some task ids nobody waits for.
+            find_cancelled: returns those of some task ids that are cancelled.
         """
         now = time.time()
-        gone = set(find_cancelled([item.task_id for item in self._items])) if self._items else set()
-        unwanted = [x for x in self._items if x.message.deadline <= now or x.task_id in gone]
-        self._items = [item for item in self._items if item not in unwanted]
-        for item in unwanted:
-            item.future.set_exception(Dropped())
+        gone = set(find_cancelled([job.task_id for job in self._jobs])) if self._jobs else set()
+        unwanted = [x for x in self._jobs if x.message.deadline <= now or x.task_id in gone]
+        self._jobs = [job for job in self._jobs if job not in unwanted]
+        for job in unwanted:
+            job.future.set_exception(Dropped())
         return unwanted
 
 
-def _fill(items: Sequence[EngineJob], images: int) -> list[EngineJob]:
-    """Return the first of ``items`` and as many that follow as fit, suspects only alone."""
+def _fill(jobs: Sequence[EngineJob], images: int) -> list[EngineJob]:
+    """Return the first job and as many that follow as fit into ``images``, a suspect alone."""
     chosen: list[EngineJob] = []
     count = 0
-    for item in items:
-        count += max(1, len(item.images))
-        if chosen and (count > images or item.suspect):
+    for job in jobs:
+        count += max(1, len(job.images))
+        if chosen and (count > images or job.suspect):
             break
-        chosen.append(item)
-        if item.suspect:
+        chosen.append(job)
+        if job.suspect:
             break
     return chosen
 
@@ -108,18 +108,17 @@ class Linger:
     def __init__(self) -> None:
         self._expected, self._until = 0, 0.0
 
-    def batch_over(self, expected: int, seconds: float, now: float) -> None:
-        """Begin to wait.
+    def start(self, expected: int, seconds: float, now: float) -> None:
+        """Start the delay, at the end of a batch.
 
         Args:
-            expected: jobs that wait and jobs whose clients get their answers now, together; no
-                more than a batch takes.
-            seconds: what the batch took.
-            now: the time, in seconds.
+            expected: jobs that wait plus jobs that are answered now, at most a full batch.
+            seconds: how long the batch took.
+            now: the time in seconds, as for :meth:`remaining`.
         """
         self._expected = expected
         self._until = now + min(SHARE * seconds, LONGEST_S)
 
-    def left(self, waiting: int, now: float) -> float:
-        """Return the seconds to wait still, with so many jobs there; 0: begin with them."""
+    def remaining(self, waiting: int, now: float) -> float:
+        """Return the seconds left with so many jobs waiting; 0: begin the batch."""
         return 0.0 if waiting >= self._expected else max(0.0, self._until - now)

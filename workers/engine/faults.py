@@ -1,32 +1,29 @@
-"""What failures teach: images that end the model process, and when to try again after losses.
-
-Pure bookkeeping; no process in sight.
-"""
+"""Bookkeeping of failures: deadly images, failures in a row, and pauses before the next try."""
 
 import time
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 120.0
-MOST = 1000
-"""Digests kept; the oldest make room."""
+MAX_DIGESTS = 1000
+"""How many digests are kept; the oldest make room."""
 
 
 class Quarantine:
-    """Remembers digests of deadly jobs for some time."""
+    """Digests of the jobs that ended a model process by themselves; each is kept for some time."""
 
     def __init__(self, seconds: float) -> None:
-        """``seconds``: how long a digest is remembered; 0: not at all."""
+        """Keep each digest for ``seconds``; 0: not at all."""
         self._seconds = seconds
         self._until: dict[str, float] = {}
 
     def add(self, digest: str) -> None:
-        """Remember a digest from now on."""
-        while len(self._until) >= MOST:
+        """Keep a digest from now on."""
+        while len(self._until) >= MAX_DIGESTS:
             del self._until[next(iter(self._until))]
         self._until[digest] = time.monotonic() + self._seconds
 
-    def knows(self, digest: str) -> bool:
-        """Say whether a digest is remembered."""
+    def __contains__(self, digest: str) -> bool:
+        """Return whether a digest is in quarantine now."""
         until = self._until.get(digest)
         if until is not None and until <= time.monotonic():
             del self._until[digest]
@@ -35,47 +32,48 @@ class Quarantine:
 
 
 class FailureBackoff:
-    """Counts failures until something succeeds; pauses grow until then, also across retries."""
+    """Counts failures in a row, and makes the pauses between retries grow until one succeeds."""
 
     def __init__(self, most: int) -> None:
-        """``most``: failures in a row that are too many."""
+        """Allow fewer than ``most`` failures in a row."""
         self._most = most
         self._pause_s = FIRST_PAUSE_S
         self.retry_at = 0.0
         """When to try again, in ``time.monotonic()``."""
-        self.failures = self._load_deaths = self._shortages = 0
+        self.failures = self._load_deaths = self._memory_shortages = 0
 
     def succeeded(self) -> None:
-        """A batch was answered: all is well again."""
-        self.failures = self._shortages = 0
+        """Begin anew, because a batch was answered."""
+        self.failures = self._memory_shortages = 0
         self._pause_s = FIRST_PAUSE_S
 
     def loaded(self) -> None:
-        """A process has loaded the model; that says nothing of batches yet."""
+        """Forget failed loads; a loaded process may still fail its batches."""
         self._load_deaths, self.retry_at = 0, 0.0
 
-    def failed(self) -> bool:
-        """Count a lost process; says whether that was one too many."""
+    def record_failure(self) -> bool:
+        """Count a lost process; return whether that was one too many."""
         self.failures += 1
         return self.failures >= self._most
 
-    def died_loading(self) -> bool:
-        """Count a process that died while it loaded; says whether to give up: at the second."""
+    def record_load_death(self) -> bool:
+        """Count a process that died while it loaded; return whether it is the second in a row."""
         self._load_deaths += 1
         return self._load_deaths > 1
 
-    def ran_short(self) -> bool:
-        """Count a batch that memory was too small for; says whether it is not the first in a row.
+    def record_out_of_memory(self) -> bool:
+        """Count a batch that ran out of memory.
 
-        Then the smaller batch after it did not help.
+        Returns:
+            Whether the last batch did too, so that making batches smaller did not help.
         """
-        self._shortages += 1
-        return self._shortages > 1
+        self._memory_shortages += 1
+        return self._memory_shortages > 1
 
-    def give_up(self) -> float:
-        """Begin anew after a pause, which is returned in seconds and doubles the next one."""
+    def begin_pause(self) -> float:
+        """Begin anew after a pause; return its seconds. The next pause is twice as long."""
         pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
-        self.failures = self._load_deaths = self._shortages = 0
+        self.failures = self._load_deaths = self._memory_shortages = 0
         self.retry_at = time.monotonic() + pause_s
         return pause_s
 

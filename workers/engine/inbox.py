@@ -1,4 +1,4 @@
-"""What other threads leave for one that waits for pipes as well."""
+"""A queue for a thread that waits for pipes as well."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Inbox(Generic[T]):
-    """A queue that is readable, as a pipe is, while something is in it."""
+    """A queue whose file descriptor is readable while something is in it."""
 
     def __init__(self) -> None:
         self._entries: queue.SimpleQueue[T] = queue.SimpleQueue()
@@ -21,12 +21,12 @@ class Inbox(Generic[T]):
         return self._wake
 
     def put(self, entry: T) -> None:
-        """Leave an entry; from any thread."""
+        """Append an entry; any thread may."""
         self._entries.put(entry)
         os.eventfd_write(self._wake, 1)
 
     def take(self) -> Iterator[T]:
-        """Take out what there is, oldest first."""
+        """Remove and return the entries, oldest first."""
         with contextlib.suppress(BlockingIOError):  # nothing came since
             os.eventfd_read(self._wake)
         while True:

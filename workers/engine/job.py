@@ -1,4 +1,4 @@
-"""A job inside a worker: its message, its images, and where its result goes."""
+"""A job inside a worker: its message, its images, and the future of its outcome."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ from shared.messages import Job, Outcome, Result
 from workers.model.protocol import JobError
 
 FindCancelled = Callable[[Sequence[str]], Iterable[str]]
-"""Says which of some task ids nobody waits for any more."""
+"""Returns those of some task ids that nobody waits for any more."""
 
 
 class Dropped(Exception):
@@ -24,7 +24,7 @@ class Requeued(Exception):
 
 @dataclass(eq=False)
 class EngineJob:
-    """A job with its encoded images, and where its result goes."""
+    """A job as the engine has it."""
 
     task_id: str
     message: Job
@@ -42,6 +42,10 @@ class EngineJob:
             digest.update(hashlib.sha256(image).digest())
         self.digest = digest.hexdigest()
 
+    def refuse(self, error: VisionError) -> None:
+        """Tell the task why the job is not answered."""
+        self.future.set_exception(error)
+
     def answer(self, outcome: Result | JobError) -> None:
         """Tell the task what came of the job."""
         if isinstance(outcome, Result):
@@ -49,4 +53,10 @@ class EngineJob:
             return
         kind = getattr(errors, outcome.error, ModelFailed)
         is_ours = isinstance(kind, type) and issubclass(kind, VisionError)
-        self.future.set_exception((kind if is_ours else ModelFailed)(outcome.message))
+        self.refuse((kind if is_ours else ModelFailed)(outcome.message))
+
+
+def requeue(jobs: Iterable[EngineJob]) -> None:
+    """Tell the tasks of some jobs to put them back on the queue."""
+    for job in jobs:
+        job.future.set_exception(Requeued())

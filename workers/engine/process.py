@@ -1,4 +1,4 @@
-"""The parent's handle on one model process: start it, send it work, hear of it, kill it."""
+"""The parent's handle on one model process: start it, send it work, read from it, kill it."""
 
 import multiprocessing
 import queue
@@ -32,7 +32,7 @@ JOIN_S = 5.0
 
 
 class ProcessDied(Exception):
-    """The process ended: crashed, killed, or out of memory."""
+    """The process ended: it crashed, was killed, or ran out of memory."""
 
 
 class ModelProcess:
@@ -47,7 +47,7 @@ class ModelProcess:
         self.loaded = False
         self.load_s = 0.0
         self.memory = Memory()
-        """What it used when it was loaded."""
+        """What it used once the model was loaded."""
         self.wear = WearMonitor(spec.engine)
         self.heard_at = self._started_at = time.monotonic()
         self.pipe, child = _spawn.Pipe()
@@ -70,29 +70,32 @@ class ModelProcess:
         """Process id."""
         return self._process.pid or 0
 
-    def prepare(self, item: EngineJob) -> None:
+    def prepare(self, job: EngineJob) -> None:
         """Send a job's images, unless this process has them already."""
-        if item.generation != self.generation:
-            item.generation = self.generation
-            self._outbox.put((Prepare(job=item.task_id, images=len(item.images)), item.images))
+        if job.generation != self.generation:
+            job.generation = self.generation
+            self._outbox.put((Prepare(job=job.task_id, images=len(job.images)), job.images))
 
-    def run(self, items: Sequence[EngineJob], max_images: int) -> None:
-        """Have the process run a batch; it reports once.
+    def run(self, jobs: Sequence[EngineJob], max_images: int) -> None:
+        """Have the process run a batch, about which it reports once.
 
         Args:
-            items: the jobs, with equal instructions.
+            jobs: the jobs, with equal instructions.
             max_images: most images that the model gets at once.
         """
-        for item in items:
-            self.prepare(item)
-        jobs = tuple(item.task_id for item in items)
-        run = Run(jobs=jobs, instructions=items[0].instructions, max_images=max_images)
+        for job in jobs:
+            self.prepare(job)
+        run = Run(
+            jobs=tuple(job.task_id for job in jobs),
+            instructions=jobs[0].instructions,
+            max_images=max_images,
+        )
         self._outbox.put((run, ()))
 
-    def forget(self, item: EngineJob) -> None:
+    def forget(self, job: EngineJob) -> None:
         """Have the process drop a job that it has prepared."""
-        if item.generation == self.generation:
-            self._outbox.put((Forget(job=item.task_id), ()))
+        if job.generation == self.generation:
+            self._outbox.put((Forget(job=job.task_id), ()))
 
     def receive(self) -> StateReport | BatchReport:
         """Return the next report; call when ``pipe`` is ready.

@@ -1,4 +1,4 @@
-"""What an engine has done, as its heartbeat tells it."""
+"""What an engine is doing and has done, for heartbeats and metrics."""
 
 import time
 from collections import Counter, deque
@@ -14,11 +14,11 @@ from workers.model.memory import Memory
 log = structlog.get_logger(__name__)
 
 WINDOW_S = 60.0
-"""Span of the rate."""
+"""Span over which the rate is taken."""
 
 
 class StatusTracker:
-    """Counts in the engine's thread; other threads read :attr:`status`, which is never changed."""
+    """Updated in the engine's thread; others read :attr:`status`, which is replaced as a whole."""
 
     def __init__(self, max_batch: int) -> None:
         self.max_batch = max_batch
@@ -49,22 +49,22 @@ class StatusTracker:
         self.publish()
 
     def loaded(self, pid: int, seconds: float, memory: Memory) -> None:
-        """A process has loaded the model."""
+        """Record that a process has loaded the model."""
         self._pid, self._load_s, self.memory = pid, seconds, memory
         self._loads += 1
         self.publish()
 
-    def batch_begun(self) -> None:
-        """A batch runs."""
+    def batch_started(self) -> None:
+        """Record that a batch runs."""
         self._busy = True
         self.publish()
 
-    def batch_over(self) -> None:
-        """No batch runs."""
+    def batch_ended(self) -> None:
+        """Record that no batch runs."""
         self._busy = False
 
-    def batch_done(self, jobs: int, images: int, memory: Memory) -> None:
-        """A batch of ``jobs`` jobs with ``images`` images is done."""
+    def record_batch(self, jobs: int, images: int, memory: Memory) -> None:
+        """Record a batch of ``jobs`` jobs with ``images`` images that was answered."""
         self._batches[jobs] += 1
         self._images += images
         self.memory = memory
@@ -72,16 +72,16 @@ class StatusTracker:
         self._recent_images += images
         self.publish()
 
-    def recycled(self, why: str, details: str = "") -> None:
-        """The model process was replaced."""
-        self._recycles[why] += 1
+    def record_restart(self, reason: str, details: str = "") -> None:
+        """Record that the model process was replaced, and why."""
+        self._recycles[reason] += 1
         self._pid = 0
         if details:
-            self._last_error = f"{why}: {details}"
+            self._last_error = f"{reason}: {details}"
         self.publish()
 
     def tick(self) -> None:
-        """Let the rate fall while nothing happens."""
+        """Let the rate fall while nothing happens; call about once a second."""
         if self._recent and self._recent[0][0] < time.monotonic() - WINDOW_S:
             self.publish()
 

@@ -1,6 +1,6 @@
-"""The model process in service, and the one that will take its place.
+"""Supervises the model process in service, and at times a standby that will replace it.
 
-Starts, loads and replaces; what that means for jobs is the engine's business.
+Starts, loads and replaces processes; what becomes of their jobs is for ``recovery.py``.
 """
 
 import time
@@ -21,40 +21,40 @@ from workers.model.protocol import BatchReport
 log = structlog.get_logger(__name__)
 
 STANDBY_PAUSE_S = 60.0
-"""After a successor failed to load, the old process goes on for at least so long."""
+"""How long no restart is tried after a standby failed to load."""
 STANDBY_SHARE = 1.5
-"""A successor is loaded beside the old process when so many times its memory is free."""
+"""With ``standby: auto``, how many times the old process's memory must be free for a standby."""
 
 
 class LoadFailed(Exception):
-    """No process can serve the model; the message says why."""
+    """No process can be started, or none can load the model; the message says why."""
 
 
 class ProcessSupervisor:
-    """Has one process in service, and at times a successor that loads beside it."""
+    """Has one process in service, and at times a standby that loads beside it."""
 
     def __init__(
         self, settings: Settings, spec: ModelSpec, tracker: StatusTracker, backoff: FailureBackoff
     ) -> None:
-        """Prepare; :meth:`keep` starts the first process.
+        """Prepare; :meth:`ensure_process` starts the first process.
 
         Args:
             settings: time-outs and folders.
             spec: the model to load.
-            tracker: is told of states, loads and recycles.
-            backoff: says how often a load may fail, and when to try again.
+            tracker: records states, loads and restarts.
+            backoff: knows how often a load may fail, and when to try again.
         """
         self._settings, self._spec = settings, spec
         self._tracker, self._backoff = tracker, backoff
         self._current: ModelProcess | None = None
         self._standby: ModelProcess | None = None
         self._unloaded = False
-        self._recycle_at = 0.0
-        self.wanted: RestartReason | None = None
-        """Why the process is to be replaced, once no batch runs."""
+        self._next_recycle_at = 0.0
+        self.restart_requested: RestartReason | None = None
+        """Why the process is to be replaced between two batches; ``None``: it is not."""
 
     def __iter__(self) -> Iterator[ModelProcess]:
-        """Iterate over the processes that run."""
+        """Iterate over the running processes."""
         return iter([process for process in (self._current, self._standby) if process])
 
     @property
@@ -62,32 +62,32 @@ class ProcessSupervisor:
         """The process in service, if it has loaded the model."""
         return self._current if self._current and self._current.loaded else None
 
-    def retry_in(self) -> float | None:
-        """Return the seconds until a process may be started; nothing if that is not waited for."""
+    def seconds_until_retry(self) -> float | None:
+        """Return the seconds until a process may be started; ``None``: no pause is on."""
         pause_s = self._backoff.retry_at - time.monotonic()
         return pause_s if not self._current and pause_s > 0 else None
 
-    def keep(self, *, needed: bool) -> None:
-        """Start a process if there is none; an unloaded one stays so until it is ``needed``.
+    def ensure_process(self, *, needed: bool) -> None:
+        """Start a process if there is none; after an unload, only when it is ``needed``.
 
         Raises:
-            LoadFailed: the system starts none.
+            LoadFailed: the operating system cannot start one.
         """
-        if self._current or self.retry_in() or (self._unloaded and not needed):
+        if self._current or self.seconds_until_retry() or (self._unloaded and not needed):
             return
         self._unloaded = False
         if self._standby:
-            self._use(self._standby)
+            self._put_in_service(self._standby)
             self._standby = None
             return
         self._tracker.set_state(WorkerState.LOADING, self._tracker.status.reason)
         try:
-            self._use(ModelProcess(self._settings, self._spec))
+            self._put_in_service(ModelProcess(self._settings, self._spec))
         except OSError as err:
             raise LoadFailed(f"No process can be started: {err}") from err
 
-    def hear(self, process: ModelProcess) -> BatchReport | None:
-        """Read one report of a process; those of batches are returned.
+    def read_report(self, process: ModelProcess) -> BatchReport | None:
+        """Read one report of a process; return it when it is on a batch.
 
         Raises:
             ProcessDied: the process in service has ended.
@@ -98,7 +98,7 @@ class ProcessSupervisor:
         except ProcessDied as err:
             if process is self.ready:
                 raise
-            self._died_loading(process, str(err))
+            self._died_while_loading(process, str(err))
             return None
         if isinstance(report, BatchReport):
             return report
@@ -106,104 +106,104 @@ class ProcessSupervisor:
             self._load_failed(process, report.reason)
         elif process is self._current:
             if report.state == WorkerState.READY:
-                self._is_ready(process)
+                self._loaded(process)
             else:
                 self._tracker.set_state(report.state, report.reason)
         return None
 
-    def check_loading(self) -> None:
-        """End processes that say nothing for too long while they load.
+    def check_load_timeout(self) -> None:
+        """End processes that report nothing for too long while they load.
 
         Raises:
-            LoadFailed: it was the one in service.
+            LoadFailed: one of them was in service.
         """
         for process in self:
             silent_s = time.monotonic() - process.heard_at
             if not process.loaded and silent_s > self._settings.load_timeout_s:
                 self._load_failed(process, f"nothing was heard of it for {silent_s:.0f} s")
 
-    def lose(self, why: RestartReason, details: str = "") -> None:
-        """End the process in service, and count that; :meth:`keep` finds another one."""
+    def discard(self, reason: RestartReason, details: str = "") -> None:
+        """End the process in service, and count it; :meth:`ensure_process` provides another."""
         if self._current:
             self._current.kill()
-        self._current = self.wanted = None
-        self._tracker.recycled(why, details)
+        self._current = self.restart_requested = None
+        self._tracker.record_restart(reason, details)
 
-    def want(self, why: RestartReason) -> None:
-        """Replace the process between two batches, by a loaded successor where memory allows."""
-        if not self.ready or self.wanted:
+    def request_restart(self, reason: RestartReason) -> None:
+        """Have the process replaced between two batches, by a standby where memory allows."""
+        if not self.ready or self.restart_requested:
             return
-        if why != RestartReason.OPERATOR and time.monotonic() < self._recycle_at:
+        if reason != RestartReason.OPERATOR and time.monotonic() < self._next_recycle_at:
             return
         memory = self._tracker.memory
-        standby = why != RestartReason.IDLE and wants_standby(self._spec.engine.standby, memory)
-        log.info("recycle", why=why, standby=standby, memory=memory.used)
+        standby = reason != RestartReason.IDLE and wants_standby(self._spec.engine.standby, memory)
+        log.info("recycle", reason=reason, standby=standby, memory=memory.used)
         if standby:
             try:
                 self._standby = ModelProcess(self._settings, self._spec)
             except OSError as err:
-                self._no_standby(str(err))
+                self._standby_failed(str(err))
                 return
-        self.wanted = why
+        self.restart_requested = reason
 
-    def swap(self) -> None:
-        """Carry out a wanted recycle when the successor is loaded; call between two batches."""
-        if self.wanted and not (self._standby and not self._standby.loaded):
-            self.replace(self.wanted)
+    def apply_restart(self) -> None:
+        """Carry out a requested restart once the standby is loaded; call between two batches."""
+        if self.restart_requested and not (self._standby and not self._standby.loaded):
+            self.restart(self.restart_requested)
 
-    def replace(self, why: RestartReason) -> None:
-        """End a process that did nothing wrong, and say what follows."""
-        self.lose(why)
-        if why == RestartReason.IDLE:
+    def restart(self, reason: RestartReason) -> None:
+        """End the process in service, which did nothing wrong, and publish what follows."""
+        self.discard(reason)
+        if reason == RestartReason.IDLE:
             self._unloaded = True
             self._tracker.set_state(WorkerState.UNLOADED, "loaded again with the next request")
         elif not self._standby:
-            self._tracker.set_state(WorkerState.LOADING, f"recycled: {why}")
+            self._tracker.set_state(WorkerState.LOADING, f"recycled: {reason}")
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End all processes."""
         for process in self:
             process.kill()
 
-    def _use(self, process: ModelProcess) -> None:
+    def _put_in_service(self, process: ModelProcess) -> None:
         self._current = process
         if process.loaded:
-            self._is_ready(process)
+            self._loaded(process)
 
-    def _is_ready(self, process: ModelProcess) -> None:
+    def _loaded(self, process: ModelProcess) -> None:
         self._backoff.loaded()
         self._tracker.loaded(process.pid, process.load_s, process.memory)
         log.info("model ready", pid=process.pid, load_s=round(process.load_s, 2))
         self._tracker.set_state(WorkerState.READY)
 
-    def _died_loading(self, process: ModelProcess, details: str) -> None:
-        """Nobody reported a reason: try once more before requests are refused."""
-        if process is self._standby or self._backoff.died_loading():
+    def _died_while_loading(self, process: ModelProcess, details: str) -> None:
+        """Try once more before requests are refused, since no reason was reported."""
+        if process is self._standby or self._backoff.record_load_death():
             self._load_failed(process, f"the process ended: {details}")
             return
         log.warning("model process died while loading", details=details, pid=process.pid)
-        self.lose(RestartReason.CRASH, details)
+        self.discard(RestartReason.CRASH, details)
 
     def _load_failed(self, process: ModelProcess, reason: str) -> None:
         process.kill()
         if process is self._standby:
-            self._no_standby(reason)
+            self._standby_failed(reason)
             return
         self._current = None
         raise LoadFailed(f"The model cannot be loaded: {reason}")
 
-    def _no_standby(self, reason: str) -> None:
-        log.warning("successor cannot be loaded; the old process goes on", reason=reason)
-        self._standby = self.wanted = None
-        self._recycle_at = time.monotonic() + STANDBY_PAUSE_S
+    def _standby_failed(self, reason: str) -> None:
+        log.warning("standby cannot be loaded; the old process goes on", reason=reason)
+        self._standby = self.restart_requested = None
+        self._next_recycle_at = time.monotonic() + STANDBY_PAUSE_S
 
 
 def wants_standby(option: str, memory: Memory) -> bool:
-    """Say whether a successor is loaded beside a process that uses ``memory``.
+    """Return whether a standby is loaded beside the process in service.
 
     Args:
-        option: ``on``, ``off`` or ``auto``: if memory allows.
-        memory: of the process that is to be replaced.
+        option: ``on``, ``off``, or ``auto``: if memory allows.
+        memory: memory of the process that is to be replaced.
     """
     if option == "auto":
         return memory.free > STANDBY_SHARE * memory.used

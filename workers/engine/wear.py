@@ -1,4 +1,4 @@
-"""When a model process should be replaced: pure bookkeeping, no process in sight."""
+"""When a model process has worn out and should be replaced. Bookkeeping only."""
 
 from collections import deque
 from collections.abc import Hashable
@@ -10,13 +10,13 @@ from shared.units import MEGA
 from workers.model.memory import Memory
 
 BASELINE_BATCHES = 5
-"""First batches of a kind whose median time is what later ones are compared with."""
-MOST_KINDS = 500
-"""Kinds of batches that are told apart; clients choose some of what makes a kind."""
+"""How many first batches of a kind make the median that later ones are compared with."""
+MAX_KINDS = 500
+"""How many kinds of batches are told apart: clients choose part of what makes a kind."""
 
 
 class RestartReason(StrEnum):
-    """Why a model process was replaced; a label of logs and metrics."""
+    """Why a model process was replaced; a label in logs and metrics."""
 
     COUNT = "count"
     MEMORY = "memory"
@@ -30,7 +30,7 @@ class RestartReason(StrEnum):
 
 
 class WearMonitor:
-    """Watches one model process, from its own beginning: a new process gets a new one."""
+    """Compares one model process with its own beginning; each process has a monitor of its own."""
 
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
@@ -41,14 +41,14 @@ class WearMonitor:
         self._times: dict[Hashable, list[float]] = {}
         self._drifts: deque[float] = deque(maxlen=options.slow_batches)
 
-    def note(self, kind: Hashable, images: int, seconds: float, memory: Memory) -> None:
-        """Take note of a batch.
+    def record(self, kind: Hashable, images: int, seconds: float, memory: Memory) -> None:
+        """Record a batch.
 
         Args:
-            kind: of what else than ``images`` its time depends on, such as the tasks.
+            kind: what its time depends on besides ``images``, such as the tasks.
             images: size of the batch.
-            seconds: time the model took.
-            memory: of the process after it.
+            seconds: time that the model took.
+            memory: memory of the process afterwards.
         """
         self._images += images
         self._batches += 1
@@ -57,7 +57,7 @@ class WearMonitor:
             self._baseline = memory
         # Batches are compared with batches of the same size: cost is not linear in size.
         key = (kind, images)
-        if key not in self._times and len(self._times) >= MOST_KINDS:
+        if key not in self._times and len(self._times) >= MAX_KINDS:
             return
         baseline = self._times.setdefault(key, [])
         if len(baseline) < BASELINE_BATCHES:
@@ -65,8 +65,8 @@ class WearMonitor:
         else:
             self._drifts.append(seconds / max(median(baseline), 1e-6))
 
-    def verdict(self) -> RestartReason | None:
-        """Say whether the process should be replaced, and why."""
+    def restart_reason(self) -> RestartReason | None:
+        """Return why the process should be replaced; ``None``: it need not be."""
         options = self._options
         if options.recycle_images and self._images >= options.recycle_images:
             return RestartReason.COUNT
@@ -78,7 +78,7 @@ class WearMonitor:
         return None
 
     def _growth(self) -> int:
-        """Return bytes: of the device's memory or the host's, whichever grew more."""
+        """Return by how many bytes the device's memory or the host's grew, whichever is more."""
         if self._baseline is None:
             return 0
         return max(

@@ -1,1 +1,1 @@
-"""Captions, labels and NSFW verdicts from the words of a language model: prompts and readers."""
+"""The vision tasks done by language models: prompts, and lenient readers of their answers."""

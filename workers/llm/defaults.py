@@ -1,4 +1,4 @@
-"""What a language model is asked with when the request does not say."""
+"""What a prompt is sent with where the request does not say it."""
 
 from typing import Any
 
@@ -7,8 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.tasks.registry import Task
 
 
-class Defaults(BaseModel):
-    """Defaults of one model; a row of the catalogue has them as ``parameters``."""
+class LlmDefaults(BaseModel):
+    """Defaults of one language model: the ``parameters`` of its row in the catalogue.
+
+    The fields are those of Ollama's ``/api/generate``, but for ``prompts`` and ``threshold``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,4 +21,6 @@ class Defaults(BaseModel):
     think: Any = False
     format: Any = None
     keep_alive: Any = None
-    threshold: float = Field(0.5, ge=0, le=1, description="NSFW scores from here on are unsafe")
+    threshold: float = Field(
+        0.5, ge=0, le=1, description="NSFW scores of at least this value are unsafe"
+    )

@@ -105,7 +105,8 @@ def _fetch(spec: ModelSpec, folder: Path, report: Callable[[str], None]) -> None
     partial = folder.with_name(f"{folder.name}.partial")
     report(f"asking for {source}")
     # Left by a fetch that was killed. The hub's client never resumes them, as it chooses new names
-    # each time, and nobody else is fetching while we hold the lock.
+    # each time (https://github.com/huggingface/huggingface_hub/issues/4196), and nobody else is
+    # fetching while we hold the lock.
     for leftover in (partial / ".cache").rglob(UNFINISHED):
         leftover.unlink()
     try:

@@ -1,1 +1,1 @@
-"""The remote engine: jobs for models that run on servers elsewhere, such as Ollama's."""
+"""The remote engine: runs jobs on Ollama servers instead of in a model process of its own."""

@@ -1,48 +1,57 @@
-"""One Ollama server over HTTP: ask, stream, list. Raises :class:`HostError` for whatever fails."""
+"""Ollama's protocol: HTTP to one server, and the meaning of fields in requests and replies."""
 
 import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx2
 
 from shared.messages import JsonObject
-from workers.remote.config import HostRow
+from shared.vocabulary import OllamaCall
+from workers.remote.config import ServerConfig
 
-QUICK_S = 5.0
-"""For calls that run no model."""
-OnLine = Callable[[JsonObject], Awaitable[None]]
+QUICK_TIMEOUT_S = 5.0
+"""For connecting, and for calls that run no model."""
+MIN_TOKENS = 3
+"""Answers with fewer tokens say nothing about speed."""
+RUNNER_OPTIONS = (
+    "num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "low_vram",
+)  # fmt: skip
+"""Options that Ollama loads a model with: for other values it reloads the model."""
+
+OnPart = Callable[[JsonObject], Awaitable[None]]
+"""Receives a part of a streamed reply."""
 
 
-class HostError(Exception):
-    """The server answered with an error."""
+class ServerError(Exception):
+    """The server answered with an error, or with something unexpected."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.message, self.status = message, status
 
 
-class HostDown(HostError):
-    """The server cannot be reached, or broke the connection."""
+class ServerDown(ServerError):
+    """The server cannot be reached, or closed the connection."""
 
 
-class HostStalled(HostError):
+class ServerStalled(ServerError):
     """The server was silent for too long."""
 
 
-class Client:
-    """HTTP to one server; used in one event loop."""
+class OllamaClient:
+    """HTTP to one server; used in one event loop. Each request may raise a :class:`ServerError`."""
 
-    def __init__(self, host: HostRow) -> None:
-        headers = {"Authorization": f"Bearer {host.key}"} if host.key else {}
-        # Servers are near: a proxy of the environment is for the world outside.
+    def __init__(self, config: ServerConfig) -> None:
+        headers = {"Authorization": f"Bearer {config.key}"} if config.key else {}
+        # No proxy from the environment: the servers are in the local network.
         self._http = httpx2.AsyncClient(
-            base_url=host.url,
+            base_url=config.url,
             headers=headers,
-            timeout=httpx2.Timeout(None, connect=QUICK_S),
+            timeout=httpx2.Timeout(None, connect=QUICK_TIMEOUT_S),
             limits=httpx2.Limits(max_connections=None),
             trust_env=False,
         )
@@ -51,51 +60,113 @@ class Client:
         """Close all connections."""
         await self._http.aclose()
 
-    async def get(self, path: str) -> JsonObject:
-        """Return what the server says of itself."""
-        return await self._quick("GET", path)
+    async def installed_models(self) -> list[JsonObject]:
+        """Return the entries of ``/api/tags``."""
+        return (await self._request("GET", "/api/tags")).get("models") or []
 
-    async def post(self, path: str, body: JsonObject) -> JsonObject:
-        """Return the answer to a call that runs no model."""
-        return await self._quick("POST", path, body)
+    async def loaded_models(self) -> list[JsonObject]:
+        """Return the entries of ``/api/ps``."""
+        return (await self._request("GET", "/api/ps")).get("models") or []
 
-    async def ask(self, path: str, body: JsonObject, on_line: OnLine | None = None) -> JsonObject:
+    async def version(self) -> str:
+        """Return the server's version; empty: it has none."""
+        return str((await self._request("GET", "/api/version")).get("version", ""))
+
+    async def show(self, body: JsonObject) -> JsonObject:
+        """Return the description of a model."""
+        return await self._request("POST", "/api/show", body)
+
+    async def unload(self, model: str) -> None:
+        """Ask the server to unload a model, which may take longer than this call."""
+        await self.generate(OllamaCall.GENERATE, {"model": model, "keep_alive": 0})
+
+    async def generate(
+        self, call: OllamaCall, body: JsonObject, on_part: OnPart | None = None
+    ) -> JsonObject:
         """Have the server generate, and return the reply as if it had not been streamed.
 
-        Always streams, so that silence can be told from work, and so that the server stops
-        generating when the calling task is cancelled.
+        It is always streamed, so that a silent server can be distinguished from a busy one, and so
+        that the server stops generating when the calling task is cancelled.
 
         Args:
-            path: ``/api/generate`` or ``/api/chat``.
+            call: ``GENERATE`` or ``CHAT``.
             body: the request, without ``stream``.
-            on_line: gets each part as it comes.
+            on_part: receives each part of the reply when it arrives.
 
         Raises:
-            HostDown, HostError: as their names say.
+            ServerDown: the connection failed or was closed before the end of the reply.
+            ServerError: the server answered with an error.
         """
         parts: list[JsonObject] = []
-        with _faults_told():
+        with _as_server_errors():
             async with contextlib.AsyncExitStack() as stack:
-                request = self._http.stream("POST", path, json={**body, "stream": True})
+                request = self._http.stream("POST", f"/api/{call}", json={**body, "stream": True})
                 reply = await stack.enter_async_context(request)
-                await _check(reply)
+                await _check_status(reply)
                 async for line in reply.aiter_lines():
                     if not line.strip():
                         continue
-                    part = _read(line)
+                    part = _parse(line)
                     parts.append(part)
-                    if on_line:
-                        await on_line(part)
+                    if on_part:
+                        await on_part(part)
                     if part.get("done"):
-                        return _joined(parts)
-        raise HostDown("The answer broke off.")
+                        return _join(parts)
+        raise ServerDown("The connection was closed before the answer was complete.")
 
-    async def _quick(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
-        with _faults_told():
-            async with asyncio.timeout(QUICK_S):
+    async def _request(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
+        with _as_server_errors():
+            async with asyncio.timeout(QUICK_TIMEOUT_S):
                 reply = await self._http.request(method, path, json=body)
-                await _check(reply)
-                return _read(reply.text)
+                await _check_status(reply)
+                return _parse(reply.text)
+
+
+def full_name(model: str) -> str:
+    """Return a model's name with its tag, in lower case: Ollama ignores case."""
+    return (model if ":" in model.rpartition("/")[2] else f"{model}:latest").lower()
+
+
+def entry_name(entry: JsonObject) -> str:
+    """Return the full name of the model in an entry of ``/api/tags`` or ``/api/ps``."""
+    return full_name(str(entry.get("name")))
+
+
+def gpu_share(entry: JsonObject) -> float | None:
+    """Return the fraction of a loaded model's memory that is on the GPU; ``None``: unknown."""
+    if not entry.get("size"):
+        return None
+    return float(entry.get("size_vram") or 0) / float(entry["size"])
+
+
+def tokens_per_s(reply: Mapping[str, Any]) -> float | None:
+    """Return the speed of generation alone; ``None``: it is not in the reply, or that is short."""
+    tokens, nanoseconds = reply.get("eval_count") or 0, reply.get("eval_duration") or 0
+    if tokens < MIN_TOKENS or nanoseconds <= 0:
+        return None
+    return float(tokens) / float(nanoseconds) * 1e9
+
+
+def load_seconds(reply: Mapping[str, Any]) -> float:
+    """Return how long the model took to load; little where it was loaded already."""
+    return float(reply.get("load_duration") or 0) / 1e9
+
+
+def load_options(body: JsonObject) -> JsonObject | None:
+    """Return ``options`` and ``keep_alive`` that a request has a model loaded with.
+
+    ``None``: the request has no prompt, only loads or unloads the model, and so is no example of
+    how it is used.
+    """
+    if not (body.get("prompt") or body.get("messages")):
+        return None
+    options: JsonObject = body.get("options") or {}
+    loaded: JsonObject = {
+        "options": {name: options[name] for name in RUNNER_OPTIONS if name in options}
+    }
+    if body.get("keep_alive") is not None:
+        loaded["keep_alive"] = body["keep_alive"]
+    return loaded
 
 
 def with_images(body: JsonObject, images: Sequence[bytes]) -> JsonObject:
@@ -113,16 +184,16 @@ def with_images(body: JsonObject, images: Sequence[bytes]) -> JsonObject:
 
 
 @contextlib.contextmanager
-def _faults_told() -> Any:  # noqa: ANN401 - a context manager's own type
+def _as_server_errors() -> Iterator[None]:
     try:
         yield
     except TimeoutError as err:
-        raise HostStalled("No sign of life for too long.") from err
+        raise ServerStalled("The server did not answer in time.") from err
     except httpx2.HTTPError as err:
-        raise HostDown(f"{type(err).__name__}: {err}") from err
+        raise ServerDown(f"{type(err).__name__}: {err}") from err
 
 
-async def _check(reply: httpx2.Response) -> None:
+async def _check_status(reply: httpx2.Response) -> None:
     if reply.status_code == httpx2.codes.OK:
         return
     text = (await reply.aread()).decode(errors="replace")
@@ -130,22 +201,22 @@ async def _check(reply: httpx2.Response) -> None:
         message = str(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):
         message = text.strip()[:200] or f"HTTP status {reply.status_code}"
-    raise HostError(message, reply.status_code)
+    raise ServerError(message, reply.status_code)
 
 
-def _read(text: str) -> JsonObject:
+def _parse(text: str) -> JsonObject:
     try:
         value = json.loads(text)
     except ValueError as err:
-        raise HostError("The server sent no JSON.") from err
+        raise ServerError("The server's answer is not JSON.") from err
     if not isinstance(value, dict):
-        raise HostError("The server sent JSON that is no object.")
+        raise ServerError("The server's answer is not a JSON object.")
     if "error" in value:
-        raise HostError(str(value["error"]))
+        raise ServerError(str(value["error"]))
     return value
 
 
-def _joined(parts: list[JsonObject]) -> JsonObject:
+def _join(parts: list[JsonObject]) -> JsonObject:
     """Return the last part with the texts of all."""
     whole = dict(parts[-1])
     for name in ("response", "thinking"):

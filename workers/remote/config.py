@@ -1,4 +1,4 @@
-"""What the catalogue says of Ollama: servers, healing, and defaults of its models."""
+"""Configuration of the Ollama servers: ``parameters`` of the row ``ollama`` in ``models.yaml``."""
 
 import re
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ from shared.catalog import Catalog
 from shared.families import OLLAMA
 from shared.model_spec import ModelSpec
 from shared.settings import OllamaSettings
-from workers.llm.defaults import Defaults
+from workers.llm.defaults import LlmDefaults
 
 DEFAULT_URL = "http://localhost:11434"
 DEFAULT_PORT = 11434
@@ -19,85 +19,94 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class HostRow(_Strict):
-    """One Ollama server."""
+class ServerConfig(_Strict):
+    """One Ollama server: an entry of ``hosts``."""
 
     url: str
     key: str = Field("", description="sent as bearer token")
-    parallel: int = Field(1, ge=1, description="requests it gets at once; its OLLAMA_NUM_PARALLEL")
+    parallel: int = Field(
+        1, ge=1, description="requests sent at the same time; the server's OLLAMA_NUM_PARALLEL"
+    )
 
     @field_validator("url")
     @classmethod
     def _complete(cls, url: str) -> str:
-        """Take what Ollama's own OLLAMA_HOST takes: scheme and port may be left out."""
+        """Accept what Ollama's own OLLAMA_HOST accepts: scheme and port may be left out."""
         if "://" not in url:
             url = f"http://{url}"
             if urlsplit(url).port is None:
                 url = f"{url.rstrip('/')}:{DEFAULT_PORT}"
         if not re.match(r"https?://[^/]", url):
-            msg = f"{url!r} is no address of an Ollama server; http://host:11434 is expected"
+            msg = f"{url!r} is not the address of an Ollama server; expected http://host:11434"
             raise ValueError(msg)
         return url.rstrip("/")
 
 
-class Healing(_Strict):
-    """When a slow model is loaded anew."""
+class HealingOptions(_Strict):
+    """When a model that has become slow is reloaded."""
 
     enabled: bool = True
-    share: float = Field(0.5, gt=0, lt=1, description="of its best speed; below that it is slow")
+    share: float = Field(
+        0.5, gt=0, lt=1, description="fraction of its best speed below which a model is slow"
+    )
     answers: int = Field(
-        5, ge=1, description="answers whose median must be that slow; times those made at once"
+        5,
+        ge=1,
+        description="number of answers whose median decides, multiplied by the number of requests "
+        "running at the same time",
     )
     interval_s: float = Field(
-        600, ge=1, description="least time between two attempts; doubles when they are in vain"
+        600, ge=1, description="shortest time between two attempts; doubles after each failed one"
     )
     unload_s: float = Field(30, gt=0, description="how long unloading may take")
-    restart_interval_s: int = Field(1800, ge=1, description="least time between two restarts")
+    restart_interval_s: int = Field(1800, ge=1, description="shortest time between two restarts")
 
 
-class RemoteParameters(Defaults):
+class RemoteParameters(LlmDefaults):
     """Parameters of the row ``ollama``."""
 
-    hosts: tuple[HostRow, ...] = ()
-    poll_s: float = Field(5, gt=0, description="how often servers are asked what they have")
+    hosts: tuple[ServerConfig, ...] = ()
+    poll_s: float = Field(5, gt=0, description="how often servers are asked which models they have")
     stall_s: float = Field(
-        60, gt=0, description="silence after which a server not yet tried gets the request"
+        60, gt=0, description="silence after which a request moves to a server not yet tried"
     )
-    healing: Healing = Healing()
+    healing: HealingOptions = HealingOptions()
 
-    def servers(self, environment: OllamaSettings) -> tuple[HostRow, ...]:
-        """Return the servers: those of ``OLLAMA_HOST``, else the row's, else this machine's.
+    def servers(self, environment: OllamaSettings) -> tuple[ServerConfig, ...]:
+        """Return the servers of ``OLLAMA_HOST``, else those of the row, else this machine's.
 
         Raises:
-            ValueError: an address is wrong, or one is there twice.
+            ValueError: an address is invalid, or given twice.
         """
-        known = {row.url: row for row in self.hosts}
-        named = [HostRow(url=url) for url in environment.host]
-        rows = [known.get(row.url, row) for row in named] or list(self.hosts)
-        rows = rows or [HostRow(url=DEFAULT_URL)]
-        if len({row.url for row in rows}) < len(rows):
+        known = {config.url: config for config in self.hosts}
+        named = [ServerConfig(url=url) for url in environment.host]
+        configs = [known.get(config.url, config) for config in named] or list(self.hosts)
+        configs = configs or [ServerConfig(url=DEFAULT_URL)]
+        if len({config.url for config in configs}) < len(configs):
             msg = "an Ollama server is named twice"
             raise ValueError(msg)
         key = environment.api_key
-        return tuple(row if row.key else row.model_copy(update={"key": key}) for row in rows)
+        return tuple(
+            config if config.key else config.model_copy(update={"key": key}) for config in configs
+        )
 
 
-def defaults_of(catalog: Catalog, model: str) -> Defaults:
-    """Return the defaults of a model: its own row's, else those of the row ``ollama``.
+def model_defaults(catalog: Catalog, model: str) -> LlmDefaults:
+    """Return the defaults of a model from its own row, else from the row ``ollama``.
 
     Raises:
-        ValueError: the row's parameters are wrong.
+        ValueError: the row's parameters are invalid.
     """
     for row in catalog.models:
         if row.family == OLLAMA and row.name != OLLAMA and row.source == model:
-            return Defaults.model_validate(row.parameters)
-    return parameters_of(catalog.get(OLLAMA))
+            return LlmDefaults.model_validate(row.parameters)
+    return read_parameters(catalog.get(OLLAMA))
 
 
-def parameters_of(row: ModelSpec) -> RemoteParameters:
+def read_parameters(spec: ModelSpec) -> RemoteParameters:
     """Return the parameters of the row ``ollama``.
 
     Raises:
-        ValueError: they are wrong.
+        ValueError: they are invalid.
     """
-    return RemoteParameters.model_validate(row.parameters)
+    return RemoteParameters.model_validate(spec.parameters)

@@ -1,77 +1,69 @@
-"""The engine of Ollama's models: no model process, but servers elsewhere. One event loop.
-
-An :class:`workers.engine.interface.Engine`, as the local one is.
-"""
+"""The engine of Ollama's models: a thread with an event loop, and servers elsewhere."""
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from functools import partial
 
 import redis
 import structlog
 
 from shared.catalog import Catalog
-from shared.errors import BadRequest, ModelFailed, VisionError
-from shared.images import for_ollama
-from shared.messages import JsonObject, Outcome
+from shared.messages import Outcome
 from shared.model_spec import ModelSpec
 from shared.redis.presence import EngineStatus
 from shared.redis.store import Store
 from shared.settings import Settings
-from shared.vocabulary import OllamaCall, WorkerState
-from workers.engine.job import Dropped, EngineJob, Requeued
+from shared.vocabulary import WorkerState
+from workers.engine.job import EngineJob, Requeued
 from workers.engine.status import StatusTracker
-from workers.llm.vision import VisionCaller
-from workers.remote.client import with_images
-from workers.remote.config import defaults_of, parameters_of
+from workers.remote.config import read_parameters
 from workers.remote.healer import Healer
+from workers.remote.jobs import JobRunner
 from workers.remote.pool import Pool
-from workers.remote.router import Asker
-from workers.remote.summary import snapshot_of, state_of
+from workers.remote.router import FailoverRouter
+from workers.remote.status import make_snapshot, worker_state
 
 log = structlog.get_logger(__name__)
 
-VOID_S = 1.0
-"""How often it is asked whose client has gone."""
-STOP_S = 5.0
+STOP_TIMEOUT_S = 5.0
+"""How long running jobs may take when the engine is closed."""
+JOBS_WITHOUT_SERVER = 2
+"""Jobs held beside those that run on servers or wait for them, such as ``show``."""
 
 
 class RemoteEngine:
-    """Spreads jobs over the servers, moves them when one fails, and heals what became slow."""
+    """An :class:`~workers.engine.interface.Engine` whose models run on Ollama servers."""
 
     def __init__(self, settings: Settings, catalog: Catalog, spec: ModelSpec, store: Store) -> None:
         """Prepare; nothing runs before :meth:`start`.
 
         Raises:
-            ValueError: the row's parameters or ``OLLAMA_HOST`` are wrong.
+            ValueError: the row's parameters or ``OLLAMA_HOST`` are invalid.
         """
-        self._settings, self._catalog, self._spec, self._store = settings, catalog, spec, store
-        self._parameters = parameters_of(spec)
-        self._servers = self._parameters.servers(settings.ollama)
-        self._tracker = StatusTracker(1)
+        self._settings, self._catalog, self._store = settings, catalog, store
+        self._parameters = read_parameters(spec)
+        self._configs = self._parameters.servers(settings.ollama)
         self.on_batch: Callable[[float], None] = lambda _: None
         """Called in the engine's thread with the seconds that each answer took."""
+        self._tracker = StatusTracker(1)
         self._tracker.set_state(WorkerState.LOADING)
-        self._calls: dict[asyncio.Task[None], EngineJob] = {}
-        self._begun: set[EngineJob] = set()
-        self._draining = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._background: set[asyncio.Future[None]] = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ollama", daemon=True)
+        # Made in the event loop, before start() returns.
+        self._loop: asyncio.AbstractEventLoop
+        self._closed: asyncio.Event
         self._pool: Pool
         self._healer: Healer
-        self._asker: Asker
-        self._over: asyncio.Event
+        self._jobs: JobRunner
 
-    # For other threads.
+    # Called in other threads.
 
     @property
     def concurrency(self) -> int:
         """Jobs to hold: those that run, as many that follow, and some that need no server."""
-        return 2 * sum(row.parallel for row in self._servers) + 2
+        return 2 * sum(config.parallel for config in self._configs) + JOBS_WITHOUT_SERVER
 
     @property
     def status(self) -> EngineStatus:
@@ -79,178 +71,92 @@ class RemoteEngine:
         return self._tracker.status
 
     def start(self) -> None:
-        """Start looking at the servers; returns at once."""
+        """Start polling the servers; returns at once."""
         self._thread.start()
         self._started.wait()
 
-    def submit(self, item: EngineJob) -> "Future[Outcome]":
+    def submit(self, job: EngineJob) -> "Future[Outcome]":
         """Hand in a job.
 
-        Its future raises ``Dropped``, ``Requeued`` or a :class:`VisionError`.
+        Its future raises ``Dropped``, ``Requeued`` or a :class:`~shared.errors.VisionError`.
         """
-        if not self._post(lambda: self._take(item)):
-            item.future.set_exception(Requeued())  # Celery's last threads, after the end
-        return item.future
+        if not self._call_in_loop(lambda: self._jobs.submit(job)):
+            job.future.set_exception(Requeued())  # Celery's last threads, after close()
+        return job.future
 
     def drain(self) -> None:
-        """Finish what has begun; hand back all else, now and from now on."""
-        self._post(self._begin_drain)
+        """Finish the jobs that have begun; requeue all others, now and from now on."""
+        self._call_in_loop(self._jobs.drain)
 
     def recycle(self) -> None:
-        """Load every loaded model anew, because an operator wants it."""
-        self._post(self._healer.reload_all)
+        """Reload all loaded models, because an operator wants it."""
+        self._call_in_loop(self._healer.reload_all)
 
     def unload(self) -> None:
-        """Unload every model until its next job, because an operator wants it."""
-        self._post(lambda: self._background(self._healer.unload_all()))
+        """Unload each model until its next job, because an operator wants it."""
+        self._call_in_loop(lambda: self._run_in_background(self._healer.unload_all()))
 
     def close(self) -> None:
-        """End the loop and the thread."""
-        self._post(self._begin_drain)
-        self._post(self._over.set)
+        """Drain, then end the loop and the thread."""
+        self.drain()
+        self._call_in_loop(self._closed.set)
         self._thread.join()
 
-    def _post(self, call: Callable[[], object]) -> bool:
-        """Have the loop make a call; say whether there still is a loop."""
-        assert self._loop  # noqa: S101 - started
+    def _call_in_loop(self, callback: Callable[[], object]) -> bool:
+        """Have the loop call something; return whether the loop still runs."""
         try:
-            self._loop.call_soon_threadsafe(call)
+            self._loop.call_soon_threadsafe(callback)
         except RuntimeError:
             return False
         return True
 
-    # The loop.
+    # Called in the event loop.
 
     def _run(self) -> None:
         asyncio.run(self._main())
 
     async def _main(self) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-        parameters = self._parameters
+        self._loop, self._closed = asyncio.get_running_loop(), asyncio.Event()
+        parameters, environment = self._parameters, self._settings.ollama
         self._pool = Pool(
-            self._servers, parameters.healing, parameters.poll_s, self._settings.restart_grace_s
+            self._configs, parameters.healing, parameters.poll_s, self._settings.restart_grace_s
         )
-        self._healer = Healer(
-            self._pool, parameters.healing, self._settings.ollama, self._store_claim
-        )
-        self._asker = Asker(self._pool, self._healer, parameters.stall_s)
-        self._helpers = {
-            asyncio.create_task(self._pool.watch(self._announce)),
-            asyncio.create_task(self._drop_unwanted()),
-        }
+        self._healer = Healer(self._pool, parameters.healing, environment, self._claim)
+        router = FailoverRouter(self._pool, self._healer, parameters.stall_s)
+        self._jobs = JobRunner(environment, self._catalog, self._store, router, self._count)
+        self._run_in_background(self._pool.poll(self._publish))
+        self._run_in_background(self._jobs.drop_cancelled())
         self._started.set()
-        await self._over.wait()
-        if self._calls:
-            await asyncio.wait(self._calls, timeout=STOP_S)
-        for task in (*self._calls, *self._helpers):
+        await self._closed.wait()
+        await self._jobs.stop(STOP_TIMEOUT_S)
+        background = list(self._background)
+        for task in background:
             task.cancel()
-        await asyncio.gather(*self._calls, *self._helpers, return_exceptions=True)
-        for host in self._pool.hosts:
-            await host.client.close()
+        await asyncio.gather(*background, return_exceptions=True)
+        for server in self._pool.servers:
+            await server.client.close()
 
-    def _background(self, work: Awaitable[None]) -> None:
+    def _run_in_background(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
-        self._helpers.add(task)
-        task.add_done_callback(self._helpers.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
-    def _take(self, item: EngineJob) -> None:
-        if self._draining:
-            item.future.set_exception(Requeued())
-            return
-        task = asyncio.create_task(self._serve(item))
-        self._calls[task] = item
-        task.add_done_callback(lambda _: self._calls.pop(task))
+    def _count(self, images: int, seconds: float) -> None:
+        self._tracker.record_batch(1, images, self._tracker.memory)
+        self.on_batch(seconds)
 
-    def _begin_drain(self) -> None:
-        self._draining = True
-        for task, item in self._calls.items():
-            if item not in self._begun:
-                task.cancel()
-
-    async def _drop_unwanted(self) -> None:
-        """Cancel the calls whose clients have gone; the server then stops generating."""
-        while True:
-            await asyncio.sleep(VOID_S)
-            calls = dict(self._calls)
-            if not calls:
-                continue
-            try:
-                ids = [item.task_id for item in calls.values()]
-                gone = await asyncio.to_thread(self._store.cancellations.among, ids)
-            except redis.RedisError as err:
-                log.warning("cannot ask who has gone", error=str(err))
-                continue
-            for task, item in calls.items():
-                if item.task_id in gone:
-                    task.cancel()
-
-    async def _serve(self, item: EngineJob) -> None:
-        """Run one job and resolve its future, whatever happens."""
-        structlog.contextvars.bind_contextvars(
-            request_id=item.message.request_id, task_id=item.task_id
-        )
-        outcome: BaseException | Outcome
+    async def _publish(self) -> None:
+        """Publish the engine's state, and for the API which models the servers have."""
+        servers = self._pool.servers
+        self._tracker.hosts = tuple(server.status() for server in servers)
+        self._tracker.set_state(*worker_state(self._pool))
         try:
-            async with asyncio.timeout(item.message.deadline - time.time()):
-                outcome = await self._answer(item)
-        except TimeoutError:
-            outcome = Dropped()
-        except asyncio.CancelledError:
-            requeued = self._draining and item not in self._begun
-            outcome = Requeued() if requeued else Dropped()
-        except VisionError as err:
-            outcome = err
-        except Exception:
-            log.exception("bug in the Ollama engine")
-            outcome = ModelFailed("Internal error on the way to Ollama; the worker's log tells.")
-        self._begun.discard(item)
-        if isinstance(outcome, Outcome):
-            item.future.set_result(outcome)
-        else:
-            item.future.set_exception(outcome)
-
-    async def _answer(self, item: EngineJob) -> Outcome:
-        ask = item.message.ollama
-        if ask is None:
-            raise BadRequest("The job names no model of Ollama.")
-        if ask.call == OllamaCall.SHOW:
-            return Outcome(raw=await self._asker.show(ask.model, ask.body))
-        images = [await asyncio.to_thread(for_ollama, image) for image in item.images]
-        started, begun = time.monotonic(), partial(self._begun.add, item)
-        if ask.call == OllamaCall.VISION:
-
-            async def generate(path: str, body: JsonObject) -> JsonObject:
-                return await self._asker.ask(path, body, begun)
-
-            defaults = defaults_of(self._catalog, ask.model)
-            caller = VisionCaller(item.message, defaults, self._settings.ollama, generate)
-            outcome = Outcome(await caller.answer(images))
-        else:
-            body = {**with_images(ask.body, images), "model": ask.model}
-            on_line = partial(self._pass_on, item.task_id) if ask.stream else None
-            raw = await self._asker.ask(f"/api/{ask.call}", body, begun, on_line)
-            outcome = Outcome(raw=raw)
-        self._tracker.batch_done(1, len(images), self._tracker.memory)
-        self.on_batch(time.monotonic() - started)
-        return outcome
-
-    async def _pass_on(self, task_id: str, line: JsonObject) -> None:
-        await asyncio.to_thread(self._store.parts.push, task_id, line)
-
-    # What others see.
-
-    async def _announce(self) -> None:
-        """Publish state and, for the front door, what the servers have."""
-        hosts = self._pool.hosts
-        self._tracker.hosts = tuple(host.status() for host in hosts)
-        self._tracker.set_state(*state_of(self._pool))
-        try:
-            await asyncio.to_thread(self._store.ollama.put, snapshot_of(hosts))
+            await asyncio.to_thread(self._store.ollama.put, make_snapshot(servers))
         except redis.RedisError as err:
-            log.warning("cannot say what Ollama has", error=str(err))
-        self._healer.look_again()
+            log.warning("cannot publish the models of ollama", error=str(err))
+        self._healer.retry_degraded()
 
-    async def _store_claim(self, what: str, seconds: float) -> bool:
+    async def _claim(self, what: str, seconds: float) -> bool:
         try:
             return await asyncio.to_thread(self._store.claims.take, what, seconds)
         except redis.RedisError:

@@ -1,4 +1,4 @@
-"""Load a model anew where it has become slow, and call for a restart where that does not help."""
+"""Reloads a model on a server where it has become slow; requests a restart if that fails."""
 
 import asyncio
 import time
@@ -9,48 +9,58 @@ import structlog
 
 from shared.messages import JsonObject
 from shared.settings import OllamaSettings
-from workers.remote.client import HostDown, HostError
-from workers.remote.config import Healing
-from workers.remote.host import Host, full_name
-from workers.remote.meters import Sample, tokens_per_s
+from workers.remote.client import (
+    ServerDown,
+    ServerError,
+    entry_name,
+    load_seconds,
+    tokens_per_s,
+)
+from workers.remote.config import HealingOptions
+from workers.remote.meters import Sample
 from workers.remote.pool import Pool
-from workers.remote.reload import is_good, reload
-from workers.remote.restart import RESTART_S, call_for_restart
+from workers.remote.reload import load_times, performs_normally, reload
+from workers.remote.restart import RESTART_TIMEOUT_S, request_restart
+from workers.remote.server import Server
 
 log = structlog.get_logger(__name__)
 
-GLANCE_S = 0.2
-PROBE_S = 5.0
-"""Pause between two looks at a server that was restarted and answers, but slowly."""
-LONGEST_PAUSE_S = 6 * 3600.0
-BY_HAND_S = 5.0
-"""An operator's command reaches all replicas; so long one of them has it to itself."""
-LEFT = "left to another worker"
+RESTART_POLL_S = 0.2
+"""Pause between two checks of a server that is being restarted."""
+SLOW_POLL_S = 5.0
+"""The same once it answers, but slowly."""
+MAX_PAUSE_S = 6 * 3600.0
+OPERATOR_CLAIM_S = 5.0
+"""An operator's command reaches all replicas; the first one claims it for this long."""
+LEFT_TO_ANOTHER = "left to another worker"
 
 Claim = Callable[[str, float], Awaitable[bool]]
-"""``claim(what, seconds)``: may we, and nobody else for so long? Replicas share the servers."""
+"""``claim(what, seconds)``: claims something among the replicas, which share the servers.
+
+Returns whether no other replica holds the claim.
+"""
 
 
 class _Case(NamedTuple):
     """A model on a server that is to be healed."""
 
-    host: Host
+    server: Server
     model: str
-    why: str
-    by_hand: bool = False
+    reason: str
+    by_operator: bool = False
     probe: bool = False
-    """Look first whether it is well by itself."""
+    """Check first whether it has recovered by itself."""
 
     @property
     def key(self) -> tuple[str, str]:
-        return self.host.name, self.model
+        return self.server.name, self.model
 
 
 class Healer:
-    """One per worker; heals each model on each server at most once at a time."""
+    """Heals each model on each server at most once at a time; one per worker."""
 
     def __init__(
-        self, pool: Pool, options: Healing, environment: OllamaSettings, claim: Claim
+        self, pool: Pool, options: HealingOptions, environment: OllamaSettings, claim: Claim
     ) -> None:
         self._pool, self._options, self._environment = pool, options, environment
         self._claim = claim
@@ -58,67 +68,69 @@ class Healer:
         self._pause_s: dict[tuple[str, str], float] = {}
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
 
-    def consider(self, host: Host, model: str, reply: JsonObject, at_once: int) -> None:
-        """Take note of an answer, and begin to heal when the last ones were bad.
+    def record(self, server: Server, model: str, reply: JsonObject, concurrency: int) -> None:
+        """Record an answer, and start healing when the latest ones were too slow.
 
         Args:
-            host: the server that gave it.
-            model: the model.
+            server: the server that gave it.
+            model: the model's full name.
             reply: the answer, or its last part.
-            at_once: requests that the server had meanwhile.
+            concurrency: average number of requests on the server meanwhile.
         """
-        pace = host.pace(model)
-        if pace.note_load(reply):
+        meter = server.throughput(model)
+        if meter.record_load(load_seconds(reply)):
             log.warning(
                 "ollama model was slow to load",
-                server=host.name,
+                server=server.name,
                 model=model,
-                load_s=round(pace.load_s, 1),
-                best_load_s=round(pace.best_load_s, 1),
+                **load_times(meter),
             )
-        speed, gpu_share = tokens_per_s(reply), host.gpu_share(model)
-        if speed is None or model in host.healing:
+        speed, gpu_share = tokens_per_s(reply), server.gpu_share(model)
+        if speed is None or model in server.healing:
             return
-        pace.note(Sample(speed, gpu_share, at_once))
-        trouble = pace.trouble()
-        if trouble is None:
-            if model in host.degraded and pace.is_good(speed, gpu_share, at_once):
-                del host.degraded[model]
-                log.info("ollama model recovered", server=host.name, model=model)
-            return
-        host.degraded[model] = trouble
-        case = _Case(host, model, trouble)
+        meter.record(Sample(speed, gpu_share, concurrency))
+        problem = meter.problem()
+        if problem:
+            self._record_problem(_Case(server, model, problem))
+        elif model in server.degraded and meter.is_normal(speed, gpu_share, concurrency):
+            del server.degraded[model]
+            log.info("ollama model recovered", server=server.name, model=model)
+
+    def retry_degraded(self) -> None:
+        """Check degraded models again when their pause is over and their server is idle.
+
+        They get no requests while other servers can answer, and so no chance to recover.
+        """
+        for server in self._pool.servers:
+            if server.up and not server.running.total():
+                for model, reason in server.degraded.items():
+                    self._begin_if_due(_Case(server, model, reason, probe=True))
+
+    def reload_all(self) -> None:
+        """Reload all loaded models, because an operator wants it."""
+        for server in self._pool.servers:
+            for entry in server.loaded if server.up else ():
+                self._begin(
+                    _Case(server, entry_name(entry), "an operator wants it", by_operator=True)
+                )
+
+    async def unload_all(self) -> None:
+        """Unload all loaded models, because an operator wants it."""
+        for server in self._pool.servers:
+            for entry in list(server.loaded):
+                try:
+                    await server.client.unload(str(entry.get("name")))
+                except ServerError as err:
+                    log.warning(
+                        "cannot unload an ollama model", server=server.name, error=err.message
+                    )
+
+    def _record_problem(self, case: _Case) -> None:
+        case.server.degraded[case.model] = case.reason
         if self._options.enabled:
             self._begin_if_due(case)
         else:
             self._next_at.setdefault(case.key, time.monotonic() + self._options.interval_s)
-
-    def look_again(self) -> None:
-        """Try models that stay slow anew when their pause is over and their server is idle.
-
-        They get no requests while others can answer, and so no chance to show that they are well.
-        """
-        for host in self._pool.hosts:
-            if host.up and not host.running.total():
-                for model, why in host.degraded.items():
-                    self._begin_if_due(_Case(host, model, why, probe=True))
-
-    def reload_all(self) -> None:
-        """Load all loaded models anew, because an operator wants it."""
-        for host in self._pool.hosts:
-            for entry in host.ps if host.up else ():
-                model = full_name(str(entry.get("name")))
-                self._begin(_Case(host, model, "an operator wants it", by_hand=True))
-
-    async def unload_all(self) -> None:
-        """Unload all loaded models, because an operator wants it."""
-        for host in self._pool.hosts:
-            for entry in list(host.ps):
-                try:
-                    body = {"model": entry.get("name"), "keep_alive": 0}
-                    await host.client.ask("/api/generate", body)
-                except HostError as err:
-                    log.warning("cannot unload", server=host.name, error=err.message)
 
     def _begin_if_due(self, case: _Case) -> None:
         if time.monotonic() >= self._next_at.get(case.key, 0):
@@ -128,92 +140,96 @@ class Healer:
         """Heal in the background; the server gets no requests for the model meanwhile."""
         if case.key in self._tasks:
             return
-        case.host.healing.add(case.model)
-        self._tasks[case.key] = task = asyncio.create_task(self._heal(case))
+        case.server.healing.add(case.model)
+        self._tasks[case.key] = task = asyncio.create_task(self._run(case))
         task.add_done_callback(lambda _: self._tasks.pop(case.key))
 
-    async def _heal(self, case: _Case) -> None:
-        told = log.bind(server=case.host.name, model=case.model)
+    async def _run(self, case: _Case) -> None:
+        case_log = log.bind(server=case.server.name, model=case.model)
         outcome = "failed"
         try:
-            what = "recycle" if case.by_hand else "heal"
-            seconds = BY_HAND_S if case.by_hand else self._options.interval_s
-            if not await self._claim(f"{what}:{case.host.name}:{case.model}", seconds):
-                outcome = LEFT
+            what = "recycle" if case.by_operator else "heal"
+            seconds = OPERATOR_CLAIM_S if case.by_operator else self._options.interval_s
+            if not await self._claim(f"{what}:{case.server.name}:{case.model}", seconds):
+                outcome = LEFT_TO_ANOTHER
                 return
-            told.warning("healing an ollama model", why=case.why)
-            outcome = await self._treat(case)
-        except Exception:  # noqa: BLE001 - a task of its own: nobody else would see it
-            told.exception("bug in healing")
+            case_log.warning("healing an ollama model", reason=case.reason)
+            outcome = await self._heal(case)
+        except Exception:  # noqa: BLE001 - nothing awaits this task: only the log shows it
+            case_log.exception("bug in healing")
         finally:
-            self._end(case, outcome)
-            told.info("ollama healing over", outcome=outcome)
-            await self._pool.tell()
+            self._finish(case, outcome)
+            case_log.info("ollama healing finished", outcome=outcome)
+            await self._pool.notify()
 
-    async def _treat(self, case: _Case) -> str:
-        if case.probe and await self._try(case, is_good(case.host, case.model)):
+    async def _heal(self, case: _Case) -> str:
+        """Return the outcome, by which attempts are counted."""
+        if case.probe and await self._succeeds(case, performs_normally(case.server, case.model)):
             return "recovered"
-        if not (self._options.enabled or case.by_hand):
+        if not (self._options.enabled or case.by_operator):
             return "failed"
-        if await self._try(case, reload(self._pool, case.host, case.model, self._options.unload_s)):
+        reloading = reload(self._pool, case.server, case.model, self._options.unload_s)
+        if await self._succeeds(case, reloading):
             return "healed"
         return "healed by a restart" if await self._restart(case) else "failed"
 
-    async def _try(self, case: _Case, step: Awaitable[bool]) -> bool:
-        """Take a step of the treatment; a server that fails meanwhile is not well."""
+    async def _succeeds(self, case: _Case, step: Awaitable[bool]) -> bool:
+        """Return the result of a step; a server that fails meanwhile is not healed."""
         try:
             return await step
-        except HostError as err:
-            log.warning("ollama failed in healing", server=case.host.name, error=err.message)
-            case.host.degraded[case.model] = f"{case.why}; then: {err.message}"
-            if isinstance(err, HostDown):
-                await self._pool.mark(case.host, err.message)
+        except ServerError as err:
+            log.warning(
+                "ollama request failed during healing", server=case.server.name, error=err.message
+            )
+            case.server.degraded[case.model] = f"{case.reason}; then: {err.message}"
+            if isinstance(err, ServerDown):
+                await self._pool.set_state(case.server, err.message)
             return False
 
-    def _end(self, case: _Case, outcome: str) -> None:
-        host, model, key = case.host, case.model, case.key
-        host.healing.discard(model)
-        host.heals[outcome] += 1
-        host.pace(model).forget()
+    def _finish(self, case: _Case, outcome: str) -> None:
+        server, model, key = case.server, case.model, case.key
+        server.healing.discard(model)
+        server.heals[outcome] += 1
+        server.throughput(model).reset()
         pause_s = self._pause_s.get(key, self._options.interval_s)
         self._next_at[key] = time.monotonic() + pause_s
         if outcome == "failed":
-            host.degraded.setdefault(model, case.why)
-            self._pause_s[key] = min(2 * pause_s, LONGEST_PAUSE_S)
-        elif outcome != LEFT:
-            host.degraded.pop(model, None)
-            host.answered(model)
+            server.degraded.setdefault(model, case.reason)
+            self._pause_s[key] = min(2 * pause_s, MAX_PAUSE_S)
+        elif outcome != LEFT_TO_ANOTHER:
+            server.degraded.pop(model, None)
+            server.end_cooldown(model)
             self._pause_s.pop(key, None)
 
     async def _restart(self, case: _Case) -> bool:
-        """Call the operator's command or URL, not too often; say whether that helped."""
-        host, environment = case.host, self._environment
+        """Have the server restarted, unless it was recently; return whether that helped."""
+        server, environment = case.server, self._environment
         if not (environment.restart_command or environment.restart_url):
             return False
-        if not await self._claim(f"restart:{host.name}", self._options.restart_interval_s):
-            log.warning("ollama was restarted lately; not again", server=host.name)
+        if not await self._claim(f"restart:{server.name}", self._options.restart_interval_s):
+            log.warning("ollama was restarted recently, not again", server=server.name)
             return False
-        await call_for_restart(environment, host.name, case.model)
+        await request_restart(environment, server.name, case.model)
         try:
-            async with asyncio.timeout(RESTART_S):
-                while not await self._try(case, self._is_back(case)):
-                    answers = case.model not in host.healing
-                    await asyncio.sleep(PROBE_S if answers else GLANCE_S)
+            async with asyncio.timeout(RESTART_TIMEOUT_S):
+                while not await self._succeeds(case, self._is_restarted(case)):
+                    answers = case.model not in server.healing
+                    await asyncio.sleep(SLOW_POLL_S if answers else RESTART_POLL_S)
         except TimeoutError:
             return False
         return True
 
-    async def _is_back(self, case: _Case) -> bool:
-        """Say whether a server that is being restarted answers as it used to.
+    async def _is_restarted(self, case: _Case) -> bool:
+        """Return whether a server that is being restarted performs normally.
 
-        While it answers but slowly it may be on its way down, or beyond help: requests go on.
+        One that answers slowly may not have stopped yet, or may stay slow: it gets requests again.
         """
-        host, model = case.host, case.model
-        await host.look()
-        await self._pool.mark(host, "")
-        good = await is_good(host, model)
+        server, model = case.server, case.model
+        await server.refresh()
+        await self._pool.set_state(server, "")
+        good = await performs_normally(server, model)
         if not good:
-            host.degraded[model] = case.why
-            host.healing.discard(model)
-            await self._pool.tell()
+            server.degraded[model] = case.reason
+            server.healing.discard(model)
+            await self._pool.notify()
         return good

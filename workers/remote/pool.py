@@ -1,4 +1,4 @@
-"""The Ollama servers: which are up, and who gets the next request."""
+"""The Ollama servers: which of them are up, and which one gets the next request."""
 
 import asyncio
 import time
@@ -7,161 +7,170 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import structlog
 
 from shared.errors import ModelUnavailable, NotOffered
-from workers.remote.client import HostError
-from workers.remote.config import Healing, HostRow
-from workers.remote.host import Host
+from workers.remote.client import ServerError
+from workers.remote.config import HealingOptions, ServerConfig
+from workers.remote.server import Server
 
 log = structlog.get_logger(__name__)
 
 
 class Pool:
-    """All servers; lives in one event loop."""
+    """All servers; used in one event loop."""
 
     def __init__(
-        self, rows: Sequence[HostRow], healing: Healing, poll_s: float, grace_s: float
+        self,
+        configs: Sequence[ServerConfig],
+        healing: HealingOptions,
+        poll_s: float,
+        grace_s: float,
     ) -> None:
         """Prepare.
 
         Args:
-            rows: the servers.
-            healing: what is slow.
-            poll_s: pause between two looks at a server.
-            grace_s: how long requests wait for servers when all are down.
+            configs: the servers.
+            healing: when a model is slow.
+            poll_s: pause between two polls of a server.
+            grace_s: how long requests wait for a server to come back.
         """
-        self.hosts = [Host(row, healing) for row in rows]
+        self.servers = [Server(config, healing) for config in configs]
         self._poll_s, self._grace_s = poll_s, grace_s
         self._changed = asyncio.Condition()
 
-    async def watch(self, after_look: Callable[[], Awaitable[None]]) -> None:
-        """Look at all servers for ever, each at its own pace; ``after_look`` is told each time."""
-        async with asyncio.TaskGroup() as group:
-            for host in self.hosts:
-                group.create_task(self._watch(host, after_look))
+    async def poll(self, after_each: Callable[[], Awaitable[None]]) -> None:
+        """Poll all servers, each in a task of its own, until cancelled.
 
-    async def _watch(self, host: Host, after_look: Callable[[], Awaitable[None]]) -> None:
+        ``after_each`` is called after each poll of a server.
+        """
+        async with asyncio.TaskGroup() as group:
+            for server in self.servers:
+                group.create_task(self._poll_server(server, after_each))
+
+    async def _poll_server(self, server: Server, after_each: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await host.look()
-                await self.mark(host, "")
-            except HostError as err:
-                await self.mark(host, err.message)
+                await server.refresh()
+                await self.set_state(server, "")
+            except ServerError as err:
+                await self.set_state(server, err.message)
             except Exception as err:
-                log.exception("the server's answer was not understood", server=host.name)
-                await self.mark(host, f"not understood: {err!r}")
-            await after_look()
+                log.exception("unexpected reply of an ollama server", server=server.name)
+                await self.set_state(server, f"unexpected reply: {err!r}")
+            await after_each()
             await asyncio.sleep(self._poll_s)
 
-    async def mark(self, host: Host, error: str) -> None:
-        """Take note that a server is up, or down with an error."""
+    async def set_state(self, server: Server, error: str) -> None:
+        """Record that a server is up, or down with an error."""
         up = not error
-        if not host.asked or up != host.up:
-            log.info("ollama server", server=host.name, up=up, error=error)
-        if up and not host.up:
-            host.renew()
-        host.asked, host.up, host.error = True, up, error
+        if not server.polled or up != server.up:
+            log.info("ollama server state", server=server.name, up=up, error=error)
+        if up and not server.up:
+            server.reset_faults()
+        server.polled, server.up, server.error = True, up, error
         if up:
-            host.up_at = time.monotonic()
-        await self.tell()
+            server.last_up_at = time.monotonic()
+        await self.notify()
 
-    async def tell(self) -> None:
-        """Wake those who wait for a server."""
+    async def notify(self) -> None:
+        """Wake all that wait for a change."""
         async with self._changed:
             self._changed.notify_all()
 
-    async def wait_until(self, what: Callable[[], bool]) -> None:
-        """Wait until a change makes ``what`` true."""
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a change that makes the condition true."""
         async with self._changed:
-            await self._changed.wait_for(what)
+            await self._changed.wait_for(condition)
 
-    async def acquire(self, model: str, tried: Collection[Host] = ()) -> Host:
-        """Wait for the best server that has the model, and take one of its places.
+    async def acquire(self, model: str, tried: Collection[Server] = ()) -> Server:
+        """Wait for the best server that has the model, and count a request on it.
 
-        One that has been tried for this request, or fails lately, gets it only when no other has
-        the model: it is worth waiting for a better one that is busy. Of equals, the best is not
-        degraded, has the model loaded, and has the least to do.
+        Servers that were not tried for this request come first; among them, those on which the
+        model is neither cooling down nor being reloaded. If all of these are busy, one of them is
+        waited for. Of those that are free, the best is one on which the model is not degraded, then
+        one that has it loaded, then the least busy.
 
         Raises:
-            NotOffered: no server that can be reached has it; the message says what they have.
-            ModelUnavailable: none can be reached, and none could be for a while.
+            NotOffered: no server has the model; the message lists the models that there are.
+            ModelUnavailable: all servers that have it have been down for the grace time.
         """
         async with self._changed:
             while True:
                 self._check(model)
                 if best := self._best(model, tried):
-                    best.take(model)
+                    best.begin_request(model)
                     return best
-                # Looks at the servers go on and wake us, also when only time has passed.
+                # Polls go on and wake this up, also when nothing but time has changed.
                 await self._changed.wait()
 
-    async def release(self, host: Host, model: str) -> None:
-        """Give a place back."""
-        host.give_back(model)
-        await self.tell()
+    async def release(self, server: Server, model: str) -> None:
+        """End the request of :meth:`acquire`."""
+        server.end_request(model)
+        await self.notify()
 
-    def is_hope(self, model: str, tried: Collection[Host]) -> bool:
-        """Say whether a server that has not been tried could do the model's request instead.
+    def has_alternative(self, model: str, tried: Collection[Server]) -> bool:
+        """Return whether a server that was not tried could run the request instead.
 
-        It may be busy: among many requests, one that waited for it to be free would never move.
+        It may be busy: with many requests, none would ever move if it had to be free.
         """
         return any(
-            host.up and host.has(model) and model not in host.healing
-            for host in self.hosts
-            if host not in tried
+            server.up and server.has(model) and model not in server.healing
+            for server in self.servers
+            if server not in tried
         )
 
-    def having(self, model: str) -> list[Host]:
+    def servers_with(self, model: str) -> list[Server]:
         """Return the servers that are up and have the model.
 
         Raises:
             NotOffered, ModelUnavailable: as :meth:`acquire`.
         """
         self._check(model)
-        return [host for host in self.hosts if host.up and host.has(model)]
+        return [server for server in self.servers if server.up and server.has(model)]
 
     @property
-    def trouble(self) -> str:
-        """Why nothing can be asked now; empty: something can, or may be soon."""
-        if any(self._is_or_was_up(host) for host in self.hosts):
+    def outage(self) -> str:
+        """Why no request can be run; empty: a server is up, or was a moment ago."""
+        if any(self._may_be_up(server) for server in self.servers):
             return ""
-        told = "; ".join(f"{host.name}: {host.error}" for host in self.hosts)
-        return f"No Ollama server can be reached. {told}"
+        errors = "; ".join(f"{server.name}: {server.error}" for server in self.servers)
+        return f"No Ollama server can be reached. {errors}"
 
     def _check(self, model: str) -> None:
-        if reason := self.trouble:
+        if reason := self.outage:
             raise ModelUnavailable(reason)
-        having = [host for host in self.hosts if host.has(model)]
-        if having and not any(self._is_or_was_up(host) for host in having):
-            names = ", ".join(host.name for host in having)
+        having = [server for server in self.servers if server.has(model)]
+        if having and not any(self._may_be_up(server) for server in having):
+            names = ", ".join(server.name for server in having)
             raise ModelUnavailable(f"{model} is only on servers that are down: {names}")
-        up = [host for host in self.hosts if host.up]
-        if not having and up and all(host.asked for host in self.hosts):
-            there = sorted({str(tag.get("name")) for host in up for tag in host.tags})
+        up = [server for server in self.servers if server.up]
+        if not having and up and all(server.polled for server in self.servers):
+            names_up = {str(entry.get("name")) for server in up for entry in server.installed}
             raise NotOffered(
                 f"There is no model {model!r}, neither here nor on Ollama. "
-                f"Ollama has: {', '.join(there) or 'none'}."
+                f"Ollama has: {', '.join(sorted(names_up)) or 'none'}."
             )
 
-    def _is_or_was_up(self, host: Host) -> bool:
-        return host.up or time.monotonic() - host.up_at < self._grace_s
+    def _may_be_up(self, server: Server) -> bool:
+        return server.up or time.monotonic() - server.last_up_at < self._grace_s
 
-    def _fits(self, host: Host, model: str) -> bool:
-        free = host.running.total() < host.row.parallel
-        return host.up and free and model not in host.healing and host.has(model)
+    def _best(self, model: str, tried: Collection[Server]) -> Server | None:
+        """Return the server for a request; ``None``: those that should run it are busy."""
 
-    def _best(self, model: str, tried: Collection[Host]) -> Host | None:
-        """Return the server to ask now; ``None``: those that should be asked are busy."""
+        def drawbacks(server: Server) -> tuple[bool, bool]:
+            return server in tried, server.is_cooling_down(model) or model in server.healing
 
-        def standing(host: Host) -> tuple[bool, bool]:
-            return host in tried, host.rests(model) or model in host.healing
+        having = [server for server in self.servers if server.up and server.has(model)]
+        fewest = min(map(drawbacks, having), default=None)
+        free = [s for s in having if drawbacks(s) == fewest and _is_free(s, model)]
+        return min(free, key=lambda server: _rank(server, model), default=None)
 
-        having = [host for host in self.hosts if host.up and host.has(model)]
-        highest = min(map(standing, having), default=None)
-        free = [h for h in having if standing(h) == highest and self._fits(h, model)]
-        return min(free, key=lambda host: self._rank(host, model), default=None)
 
-    def _rank(self, host: Host, model: str) -> tuple[float, ...]:
-        return (
-            model in host.degraded,
-            host.gpu_share(model) is None,
-            host.running.total() / host.row.parallel,
-        )
+def _is_free(server: Server, model: str) -> bool:
+    return model not in server.healing and server.running.total() < server.config.parallel
+
+
+def _rank(server: Server, model: str) -> tuple[bool, bool, float]:
+    return (
+        model in server.degraded,
+        server.gpu_share(model) is None,
+        server.running.total() / server.config.parallel,
+    )

@@ -1,94 +1,102 @@
-"""What is done to a model that became slow: unload it, load it again, and compare."""
+"""Reloading a model that has become slow, and measuring whether that helped."""
 
 import asyncio
 from collections.abc import Awaitable
+from typing import TypeVar
 
 import structlog
 
-from shared.messages import JsonObject
-from workers.remote.client import HostError
-from workers.remote.host import Host
-from workers.remote.meters import tokens_per_s
+from shared.vocabulary import OllamaCall
+from workers.remote.client import ServerError, load_seconds, tokens_per_s
+from workers.remote.meters import ThroughputMeter
 from workers.remote.pool import Pool
+from workers.remote.server import Server
 
 log = structlog.get_logger(__name__)
 
-IDLE_S = 60.0
-"""How long the model's running requests may take before it is unloaded all the same."""
-GLANCE_S = 0.2
-WARM_UP_S = 300.0
-"""How long a model may take to load."""
+IDLE_TIMEOUT_S = 60.0
+"""How long running requests may take before the model is unloaded nevertheless."""
+POLL_S = 0.2
+WARM_UP_TIMEOUT_S = 300.0
+"""How long a model may take to load and answer."""
+WARM_UP_PROMPT = "Count from one to twenty in words."
 WARM_UP_TOKENS = 16
 
+T = TypeVar("T")
 
-async def reload(pool: Pool, host: Host, model: str, unload_s: float) -> bool:
-    """Unload the model, load it again, and say whether it is as it used to be.
+
+async def reload(pool: Pool, server: Server, model: str, unload_s: float) -> bool:
+    """Unload the model, load it again, and return whether it performs normally.
 
     Raises:
-        HostError: the server fails, or does not answer for too long.
+        ServerError: the server fails, or does not answer in time.
     """
     try:
-        async with asyncio.timeout(IDLE_S):
-            await pool.wait_until(lambda: not host.running[model])
+        async with asyncio.timeout(IDLE_TIMEOUT_S):
+            await pool.wait_until(lambda: not server.running[model])
     except TimeoutError:
-        log.warning("requests still run; unloading all the same", server=host.name)
-    unloading = host.client.ask("/api/generate", {"model": model, "keep_alive": 0})
-    await _within(unload_s, unloading)
+        log.warning("unloading an ollama model despite running requests", server=server.name)
+    await _within(unload_s, server.client.unload(model))
     try:
         async with asyncio.timeout(unload_s):
-            while await _is_loaded(host, model):  # noqa: ASYNC110 - it tells of no end
-                await asyncio.sleep(GLANCE_S)
+            while await _is_loaded(server, model):  # noqa: ASYNC110 - Ollama sends no event
+                await asyncio.sleep(POLL_S)
     except TimeoutError:
-        log.warning("ollama did not unload the model", server=host.name, model=model)
-    return await is_good(host, model)
+        log.warning("ollama did not unload the model", server=server.name, model=model)
+    return await performs_normally(server, model)
 
 
-async def is_good(host: Host, model: str) -> bool:
-    """Warm the model up, loaded as requests have it loaded, and say whether it is as it used to be.
+async def performs_normally(server: Server, model: str) -> bool:
+    """Run a short prompt, with the model loaded as by requests, and compare its speed.
 
     Raises:
-        HostError: the server fails, or does not answer for too long.
+        ServerError: the server fails, or does not answer in time.
     """
-    manners = host.manners(model)
+    load_options = server.load_options(model)
     body = {
-        **manners,
+        **load_options,
         "model": model,
-        "prompt": "Count from one to twenty in words.",
-        "options": {**manners["options"], "num_predict": WARM_UP_TOKENS},
+        "prompt": WARM_UP_PROMPT,
+        "options": {**load_options["options"], "num_predict": WARM_UP_TOKENS},
     }
-    since = host.crowd.moment()
-    host.crowd.change(1)
+    mark = server.concurrency.mark()
+    server.concurrency.change(1)
     try:
-        reply = await _within(WARM_UP_S, host.client.ask("/api/generate", body))
+        call = server.client.generate(OllamaCall.GENERATE, body)
+        reply = await _within(WARM_UP_TIMEOUT_S, call)
     finally:
-        host.crowd.change(-1)
-    at_once = host.crowd.since(since)
-    await host.look()
-    pace, speed, gpu_share = host.pace(model), tokens_per_s(reply), host.gpu_share(model)
-    pace.note_load(reply)
-    good = pace.is_good(speed, gpu_share, at_once)
+        server.concurrency.change(-1)
+    concurrency = server.concurrency.average_since(mark)
+    await server.refresh()
+    meter, speed, gpu_share = server.throughput(model), tokens_per_s(reply), server.gpu_share(model)
+    meter.record_load(load_seconds(reply))
+    good = meter.is_normal(speed, gpu_share, concurrency)
     log.info(
         "ollama model warmed up",
-        server=host.name,
+        server=server.name,
         model=model,
         tokens_per_s=speed and round(speed, 1),
-        best=round(pace.best, 1),
+        best=round(meter.best, 1),
         gpu_share=gpu_share,
-        load_s=round(pace.load_s, 1),
-        best_load_s=round(pace.best_load_s, 1),
         good=good,
+        **load_times(meter),
     )
     return good
 
 
-async def _is_loaded(host: Host, model: str) -> bool:
-    await host.look()
-    return host.gpu_share(model) is not None
+def load_times(meter: ThroughputMeter) -> dict[str, float]:
+    """Return the load times of a model as fields of a log line."""
+    return {"load_s": round(meter.load_s, 1), "best_load_s": round(meter.best_load_s, 1)}
 
 
-async def _within(seconds: float, call: Awaitable[JsonObject]) -> JsonObject:
+async def _is_loaded(server: Server, model: str) -> bool:
+    await server.refresh()
+    return server.gpu_share(model) is not None
+
+
+async def _within(seconds: float, call: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await call
     except TimeoutError as err:
-        raise HostError(f"no answer within {seconds:.0f} s") from err
+        raise ServerError(f"no answer within {seconds:.0f} s") from err

@@ -1,4 +1,4 @@
-"""The operator's ways to restart a server: a shell command, and an address that gets a POST."""
+"""Restarting a server by the operator's means: a shell command, and a URL that gets a POST."""
 
 import asyncio
 import os
@@ -10,12 +10,12 @@ from shared.settings import OllamaSettings
 
 log = structlog.get_logger(__name__)
 
-RESTART_S = 120.0
+RESTART_TIMEOUT_S = 120.0
 """How long a restart may take."""
 
 
-async def call_for_restart(environment: OllamaSettings, server: str, model: str) -> None:
-    """Call what the operator has set; what fails is logged."""
+async def request_restart(environment: OllamaSettings, server: str, model: str) -> None:
+    """Run the command and call the URL that the operator has set; failures are only logged."""
     log.warning("restarting ollama", server=server, model=model)
     if environment.restart_command:
         variables = {"OLLAMA_SERVER": server, "OLLAMA_MODEL": model}
@@ -33,20 +33,20 @@ async def _run(command: str, variables: dict[str, str]) -> None:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(RESTART_S):
+        async with asyncio.timeout(RESTART_TIMEOUT_S):
             output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
-        log.warning("the restart command took too long and was ended", command=command)
+        log.warning("restart command timed out", command=command)
         return
     tail = output.decode(errors="replace")[-500:]
-    log.info("restart command ended", status=process.returncode, output=tail)
+    log.info("restart command finished", status=process.returncode, output=tail)
 
 
 async def _post(url: str, body: dict[str, str]) -> None:
     try:
-        async with httpx2.AsyncClient(timeout=RESTART_S, trust_env=False) as http:
+        async with httpx2.AsyncClient(timeout=RESTART_TIMEOUT_S, trust_env=False) as http:
             reply = await http.post(url, json=body)
         log.info("restart webhook answered", status=reply.status_code)
     except httpx2.HTTPError as err:

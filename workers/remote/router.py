@@ -1,155 +1,188 @@
-"""One request to Ollama's servers: the best one is asked, and when it fails, the next best."""
+"""Sends one request to the best Ollama server, and to the next best when that one fails."""
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import structlog
 
 from shared.errors import BadRequest, OllamaFailed
 from shared.messages import JsonObject
-from workers.remote.client import HostDown, HostError, HostStalled, OnLine
+from shared.vocabulary import OllamaCall
+from workers.remote.client import (
+    OnPart,
+    ServerDown,
+    ServerError,
+    ServerStalled,
+    entry_name,
+    full_name,
+)
 from workers.remote.healer import Healer
-from workers.remote.host import Host, full_name
 from workers.remote.pool import Pool
+from workers.remote.server import Server
 
 log = structlog.get_logger(__name__)
 
 RETRY_S = 0.3
-GLANCE_S = 0.5
-TRIES_MORE = 2
-"""Failures of one request beyond one on each server."""
-FIRST_REST_S = 5.0
-"""How long a model that failed on a server is left alone there, if another has it."""
+"""Pause before a server is tried again for the same request."""
+STALL_POLL_S = 0.5
+"""Shortest time between two checks whether a server has been silent for too long."""
+EXTRA_ATTEMPTS = 2
+"""Attempts of one request beyond one on each server."""
+FIRST_COOLDOWN_S = 5.0
+"""How long a model that has failed on a server is avoided there, if another server has it."""
 
 
-class Asker:
-    """Asks the servers of a pool; lives in its event loop."""
+class FailoverRouter:
+    """Routes requests to the servers of a pool; used in its event loop."""
 
     def __init__(self, pool: Pool, healer: Healer, stall_s: float) -> None:
-        """Prepare; ``stall_s`` is the silence after which another server is worth a try."""
+        """Prepare; after ``stall_s`` seconds of silence a request moves to another server."""
         self._pool, self._healer, self._stall_s = pool, healer, stall_s
 
-    async def ask(
+    async def generate(
         self,
-        path: str,
+        call: OllamaCall,
         body: JsonObject,
-        begun: Callable[[], object],
-        on_line: OnLine | None = None,
+        on_begin: Callable[[], object],
+        on_part: OnPart | None = None,
     ) -> JsonObject:
         """Have a server generate.
 
         Args:
-            path: ``/api/generate`` or ``/api/chat``.
+            call: ``GENERATE`` or ``CHAT``.
             body: the request.
-            begun: called when a server gets it.
-            on_line: gets each part of the reply; once it has one, the request cannot move.
+            on_begin: called each time that a server gets the request.
+            on_part: receives each part of the reply; after the first, the request cannot move.
 
         Raises:
             NotOffered, ModelUnavailable: as :meth:`Pool.acquire`.
-            BadRequest: Ollama finds the request at fault.
-            OllamaFailed: all failed.
+            BadRequest: Ollama rejects the request.
+            OllamaFailed: every attempt failed.
         """
-        model = full_name(str(body["model"]))
-        call = _Call(on_line)
-        tried: list[Host] = []
+        request = _Request(call, body, on_part)
         while True:
-            host = await self._pool.acquire(model, tried)
-            begun()
-            host.remember(model, body)
-            since = host.crowd.moment()
+            server = await self._pool.acquire(request.model, request.tried)
+            on_begin()
+            server.remember_load_options(request.model, body)
             try:
-                reply = await self._unless_stalled(host, path, body, call, tried)
-            except HostError as err:
-                tried.append(host)
-                log.warning(
-                    "ollama failed",
-                    server=host.name,
-                    model=model,
-                    error=err.message,
-                    tries=len(tried),
-                )
-                await self._judge(host, model, err)
-                if call.passed_on or len(tried) >= len(self._pool.hosts) + TRIES_MORE:
-                    raise OllamaFailed(f"{model} on {host.name}: {err.message}") from err
-            else:
-                host.answered(model)
-                self._healer.consider(host, model, reply, host.crowd.since(since))
-                return reply
+                return await self._attempt(server, request)
+            except ServerError as err:
+                await self._handle_failure(server, request, err)
             finally:
-                await self._pool.release(host, model)
-            await asyncio.sleep(RETRY_S if host in tried[:-1] else 0)
+                await self._pool.release(server, request.model)
+            await asyncio.sleep(RETRY_S if server in request.tried[:-1] else 0)
 
     async def show(self, model: str, body: JsonObject) -> JsonObject:
-        """Return what a server tells of a model.
+        """Return a server's description of a model.
 
         Raises:
-            NotOffered, ModelUnavailable, OllamaFailed: as :meth:`ask`.
+            NotOffered, ModelUnavailable, OllamaFailed: as :meth:`generate`.
         """
-        error = HostError("no server")
-        for host in self._pool.having(full_name(model)):
+        error = ServerError("no server")
+        for server in self._pool.servers_with(full_name(model)):
             try:
-                return await host.client.post("/api/show", {**body, "model": model})
-            except HostError as err:
+                return await server.client.show({**body, "model": model})
+            except ServerError as err:
                 error = err
         raise OllamaFailed(f"{model}: {error.message}")
 
-    async def _unless_stalled(
-        self, host: Host, path: str, body: JsonObject, call: "_Call", tried: Collection[Host]
-    ) -> JsonObject:
-        """Ask one server, but give up on its silence where another one is still to be tried.
+    async def _attempt(self, server: Server, request: "_Request") -> JsonObject:
+        mark = server.concurrency.mark()
+        reply = await self._generate_on(server, request)
+        server.end_cooldown(request.model)
+        concurrency = server.concurrency.average_since(mark)
+        self._healer.record(server, request.model, reply, concurrency)
+        return reply
 
-        Where none is, it may be loading for long: asked anew it would begin again.
+    async def _generate_on(self, server: Server, request: "_Request") -> JsonObject:
+        """Have one server generate; give up on its silence where another has not been tried.
+
+        Where there is none, the server may be loading the model, which a retry would start again.
 
         Raises:
-            HostError: the server failed, or is silent.
+            ServerError: the server failed, or is silent.
         """
-        model, others = full_name(str(body["model"])), (*tried, host)
-        call.heard_at = time.monotonic()
-        asking = asyncio.create_task(host.client.ask(path, body, call.hear))
+        excluded = (*request.tried, server)
+        request.heard_at = time.monotonic()
+        reply = asyncio.create_task(
+            server.client.generate(request.call, request.body, request.receive)
+        )
         try:
             while True:
-                silent_s = time.monotonic() - call.heard_at
-                may_move = not call.passed_on and self._pool.is_hope(model, others)
-                if silent_s >= self._stall_s and may_move:
-                    raise HostStalled(f"Silent for {silent_s:.0f} s.")
-                await asyncio.wait({asking}, timeout=max(GLANCE_S, self._stall_s - silent_s))
-                if asking.done():
-                    return asking.result()
+                silent_s = time.monotonic() - request.heard_at
+                has_alternative = self._pool.has_alternative(request.model, excluded)
+                if silent_s >= self._stall_s and has_alternative and not request.is_passed_on:
+                    raise ServerStalled(f"The server was silent for {silent_s:.0f} s.")
+                await asyncio.wait({reply}, timeout=max(STALL_POLL_S, self._stall_s - silent_s))
+                if reply.done():
+                    return reply.result()
         finally:
-            asking.cancel()
-            await asyncio.wait({asking})
+            reply.cancel()
+            await asyncio.wait({reply})
 
-    async def _judge(self, host: Host, model: str, err: HostError) -> None:
-        """Draw the conclusion from a failure: about the request, the server, or its models.
+    async def _handle_failure(self, server: Server, request: "_Request", err: ServerError) -> None:
+        """Record a failed attempt.
 
         Raises:
-            BadRequest: the request is to blame.
+            BadRequest: the request is at fault.
+            OllamaFailed: no further attempt is possible.
+        """
+        request.tried.append(server)
+        attempts = len(request.tried)
+        log.warning(
+            "ollama request failed",
+            server=server.name,
+            model=request.model,
+            error=err.message,
+            attempts=attempts,
+        )
+        await self._attribute(server, request.model, err)
+        if request.is_passed_on or attempts >= len(self._pool.servers) + EXTRA_ATTEMPTS:
+            raise OllamaFailed(f"{request.model} on {server.name}: {err.message}") from err
+
+    async def _attribute(self, server: Server, model: str, err: ServerError) -> None:
+        """Attribute a failure to the request, the server, or the model on it.
+
+        Raises:
+            BadRequest: the request is at fault.
         """
         if err.status == 400:
-            raise BadRequest(f"Ollama refuses the request: {err.message}") from err
+            raise BadRequest(f"Ollama rejects the request: {err.message}") from err
         if err.status == 404:
-            host.tags = [tag for tag in host.tags if full_name(str(tag.get("name"))) != model]
-            await self._pool.tell()
-        elif isinstance(err, HostDown) or err.status in (401, 403):
-            await self._pool.mark(host, err.message)
+            server.installed = [e for e in server.installed if entry_name(e) != model]
+            await self._pool.notify()
+        elif isinstance(err, ServerDown) or err.status in (401, 403):
+            await self._pool.set_state(server, err.message)
         else:
-            # Each silence costs a request so much time: let fewer of them pay.
-            stalled = isinstance(err, HostStalled)
-            host.failed(model, max(FIRST_REST_S, self._stall_s) if stalled else FIRST_REST_S)
+            # Each stall delays a request by that much: the cooldown is at least as long.
+            stalled = isinstance(err, ServerStalled)
+            first_s = max(FIRST_COOLDOWN_S, self._stall_s) if stalled else FIRST_COOLDOWN_S
+            server.begin_cooldown(model, first_s)
 
 
-class _Call:
-    """What has been heard of a reply."""
+@dataclass
+class _Request:
+    """A request, the servers that it was tried on, and what has arrived of its reply."""
 
-    def __init__(self, on_line: OnLine | None) -> None:
-        self._on_line = on_line
-        self.passed_on = False
+    call: OllamaCall
+    body: JsonObject
+    on_part: OnPart | None
+    tried: list[Server] = field(default_factory=list)
+    is_passed_on: bool = False
+    """The client has a part of the reply, so that another server cannot start again."""
+    heard_at: float = 0.0
+    """When the latest part arrived, or the request was sent; on the monotonic clock."""
+
+    @property
+    def model(self) -> str:
+        """The model's full name."""
+        return full_name(str(self.body["model"]))
+
+    async def receive(self, part: JsonObject) -> None:
+        """Take a part of the reply, and pass it on if the reply is streamed."""
         self.heard_at = time.monotonic()
-
-    async def hear(self, line: JsonObject) -> None:
-        """Take a part of the reply."""
-        self.heard_at = time.monotonic()
-        if self._on_line:
-            self.passed_on = True
-            await self._on_line(line)
+        if self.on_part:
+            self.is_passed_on = True
+            await self.on_part(part)

@@ -70,7 +70,8 @@ def check_materialised(model: torch.nn.Module) -> None:
     """Check that all weights were read from a file.
 
     When models are loaded in several threads at once, transformers 5 may leave tied weights on the
-    device ``meta``; such a model answers nonsense.
+    device ``meta``; such a model answers nonsense. A fix has been proposed:
+    https://github.com/huggingface/transformers/pull/44940
 
     Raises:
         LoadError: a parameter or buffer holds no data.

@@ -76,7 +76,8 @@ class Pretrained:
             )
         except ImportError as err:
             raise LoadError(_missing_package(err)) from err
-        # transformers initialises missing weights randomly, and only logs a warning.
+        # transformers initialises missing weights randomly, and only logs a warning:
+        # https://github.com/huggingface/transformers/issues/32067
         names = report["missing_keys"]
         missing = sorted(n for n in names if not any(part in n for part in UNUSED_WEIGHTS))
         if missing:

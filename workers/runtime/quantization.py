@@ -31,7 +31,8 @@ def quantise(model: nn.Module) -> None:
         if type(layer) in (nn.Linear, Conv1D)
     ]
     with warnings.catch_warnings(), ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        # torch deprecates quantised tensors; the pinned version still has them.
+        # torch deprecates quantised tensors; the pinned version still has them:
+        # https://github.com/pytorch/pytorch/issues/184982
         warnings.filterwarnings("ignore", r"torch\.quantize_per_tensor", UserWarning)
         quantised = pool.map(Int8Linear.of, [layer for _, _, layer in found])
         for (parent, name, _), layer in zip(found, quantised, strict=True):

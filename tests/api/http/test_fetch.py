@@ -1,21 +1,17 @@
-"""Fetching is tested against a real web server on loopback, which is a private address itself."""
+"""Fetching, from a real web server on loopback, which is itself a private address."""
 
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
 from api.http.fetch import MAX_REDIRECTS, AllowList, fetch
 from shared.errors import BadRequest, ImageFetchFailed, TooLarge
 from shared.units import MEGA
+from tests.api.http.web_server import BODY, FLOOD, Site
 
-BODY = b"the bytes of an image"
-FLOOD = 48 * MEGA
-"""More than all buffers between server and client hold."""
 LOOPBACK_SPELLINGS = (
     *("127.0.0.1", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0.0.0.0"),
     *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]"),
@@ -26,99 +22,6 @@ OTHER_PRIVATE = (
 )
 LOOPBACK = AllowList(["127.0.0.0/8"])
 NOTHING = AllowList([])
-
-
-class Site(ThreadingHTTPServer):
-    """A web server that counts connections, and has pages that misbehave."""
-
-    daemon_threads = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Page)
-        self.connections = 0
-        self.flooded = 0
-        self.closing = threading.Event()
-        self.hung_up = threading.Event()
-
-    def get_request(self) -> tuple[Any, Any]:
-        self.connections += 1
-        return super().get_request()
-
-    def url(self, page: str, host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.server_port}/{page}"
-
-
-class Page(BaseHTTPRequestHandler):
-    """``/<method>/<argument>`` is answered by that method."""
-
-    server: Site
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        method, _, argument = self.path[1:].partition("/")
-        try:
-            getattr(self, method)(argument)
-        except OSError:
-            self.close_connection = True
-            self.server.hung_up.set()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Be quiet."""
-
-    def begin(self, status: int, **headers: object) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), str(value))
-        self.end_headers()
-
-    def image(self, _: str) -> None:
-        self.begin(200, Content_Length=len(BODY))
-        self.wfile.write(BODY)
-
-    def status(self, code: str) -> None:
-        self.begin(int(code), Content_Length=0)
-
-    def length(self, size: str) -> None:
-        self.begin(200, Content_Length=size)
-        self.wfile.write(bytes(int(size)))
-
-    def announce(self, size: str) -> None:
-        self.begin(200, Content_Length=size)
-        self.close_connection = True
-
-    def to(self, url: str) -> None:
-        self.begin(302, Location=url, Content_Length=0)
-
-    def hops(self, left: str) -> None:
-        self.to(f"/hops/{int(left) - 1}" if int(left) > 1 else "/image")
-
-    def flood(self, _: str, status: int = 200, **headers: object) -> None:
-        self.begin(status, Transfer_Encoding="chunked", **headers)
-        while self.server.flooded < FLOOD:
-            self.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
-            self.server.flooded += 0x10000
-        self.wfile.write(b"0\r\n\r\n")
-
-    def flood_and_redirect(self, _: str) -> None:
-        self.flood("", 302, Location="/image")
-
-    def drip(self, _: str) -> None:
-        self.begin(200, Content_Length=MEGA)
-        self.drip_headers("")
-
-    def drip_headers(self, _: str) -> None:
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        while not self.server.closing.wait(0.02):
-            self.wfile.write(b"x")
-        self.close_connection = True
-
-    def silence(self, _: str) -> None:
-        self.server.closing.wait()
-        self.close_connection = True
-
-    def garbage(self, _: str) -> None:
-        self.wfile.write(b"this is not HTTP\r\n\r\n")
-        self.close_connection = True
 
 
 @pytest.fixture
@@ -145,9 +48,7 @@ def get(url: str, allow: AllowList = LOOPBACK, timeout_s: float = 10) -> bytes:
         pytest.param("LocalHost", "LOCALHOST", id="name-in-capitals"),
     ],
 )
-def test_a_private_address_is_fetched_from_when_it_is_allowed(
-    site: Site, entry: str, host: str
-) -> None:
+def test_an_allowed_private_address_is_fetched_from(site: Site, entry: str, host: str) -> None:
     assert get(site.url("image", host), AllowList([entry])) == BODY
 
 
@@ -164,7 +65,7 @@ def test_a_private_address_is_fetched_from_when_it_is_allowed(
         ([], "nas", "10.0.0.1", False),
     ],
 )
-def test_the_allow_list_knows_names_addresses_and_networks(
+def test_the_allow_list_may_have_names_addresses_and_networks(
     entries: list[str], host: str, address: str, *, admitted: bool
 ) -> None:
     assert AllowList(entries).admits(host, address) is admitted
@@ -243,21 +144,21 @@ def test_a_slow_server_gets_no_more_time_than_allowed(site: Site, page: str) -> 
 
 
 @pytest.mark.parametrize("page", ["drip", "drip_headers"])
-def test_the_connection_to_a_slow_server_is_given_up(site: Site, page: str) -> None:
+def test_the_connection_to_a_slow_server_is_closed(site: Site, page: str) -> None:
     with pytest.raises(ImageFetchFailed):
         get(site.url(page), timeout_s=0.1)
 
-    assert site.hung_up.wait(timeout=5)
+    assert site.disconnected.wait(timeout=5)
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 410, 500, 503])
-def test_a_failure_is_told_with_its_status(site: Site, code: int) -> None:
+def test_an_error_of_the_server_is_reported_with_its_status(site: Site, code: int) -> None:
     with pytest.raises(ImageFetchFailed, match=f"was answered with status {code}"):
         get(site.url(f"status/{code}"))
 
 
 @pytest.mark.parametrize("page", ["announce/500", "garbage"])
-def test_a_broken_answer_is_a_failed_fetch(site: Site, page: str) -> None:
+def test_a_broken_reply_is_a_failed_fetch(site: Site, page: str) -> None:
     with pytest.raises(ImageFetchFailed):
         get(site.url(page))
 
@@ -286,7 +187,7 @@ def test_a_closed_port_is_a_failed_fetch() -> None:
         "http://a..b/",
     ],
 )
-def test_what_is_no_http_url_is_a_bad_request(url: str) -> None:
+def test_what_is_not_an_http_url_is_a_bad_request(url: str) -> None:
     with pytest.raises(BadRequest):
         get(url)
 

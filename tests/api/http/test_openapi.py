@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page, made from the models that validate."""
+"""The OpenAPI document and the page that shows it."""
 
 import pytest
 from flask.testing import FlaskClient

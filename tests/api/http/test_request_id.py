@@ -1,4 +1,4 @@
-"""``X-Request-ID``: taken, made and returned; the body's id comes back in the body."""
+"""``X-Request-ID`` is adopted or generated, and returned; so is the ``id`` of the body."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def client() -> FlaskClient:
 
 
 def ids(client: FlaskClient, header: str | None, **body: Any) -> tuple[str, str]:
-    """The reply's ids: header and body."""
+    """The ids in the reply's header and body."""
     headers = {} if header is None else {"X-Request-ID": header}
     reply = client.post(f"{API}/caption/nobody", json=body, headers=headers)
     assert reply.status_code == 404
@@ -31,14 +31,12 @@ def test_the_id_of_the_body_names_a_request_without_header(client: FlaskClient) 
     assert ids(client, None, id="photo-1") == ("photo-1", "photo-1")
 
 
-def test_of_two_ids_each_comes_back_where_it_came_from(client: FlaskClient) -> None:
+def test_each_of_two_ids_is_returned_where_it_was_sent(client: FlaskClient) -> None:
     assert ids(client, "from-proxy", id="photo-1") == ("from-proxy", "photo-1")
 
 
 @pytest.mark.parametrize("header", [None, "", "two words", "x" * 129, "ü"])
-def test_an_id_is_made_where_there_is_none_that_could_be_used(
-    client: FlaskClient, header: str | None
-) -> None:
+def test_without_a_usable_id_one_is_generated(client: FlaskClient, header: str | None) -> None:
     made, echoed = ids(client, header)
     assert made == echoed
     assert made != header

@@ -15,7 +15,7 @@ from tests.engines import caption, captions, expected, item, running, text_of
 from tests.stack import TESTS, wait_for
 from workers.engine import faults
 from workers.engine.job import Requeued
-from workers.engine.loop import LocalEngine
+from workers.engine.local import LocalEngine
 
 pytestmark = pytest.mark.slow
 
@@ -139,7 +139,9 @@ def test_a_process_that_dies_again_while_loading_is_a_failure_with_a_reason() ->
 
 
 def loading_pid(engine: LocalEngine, but: set[int]) -> int | None:
-    return next((process.pid for process in engine._supervisor if process.pid not in but), None)
+    return next(
+        (process.pid for process in engine._loop._supervisor if process.pid not in but), None
+    )
 
 
 def test_a_load_without_enough_memory_says_so() -> None:
@@ -248,7 +250,7 @@ def test_a_worn_process_is_replaced_and_no_job_fails(
         assert engine.status.model_pid not in (0, first)
 
 
-def test_jobs_are_served_while_a_successor_loads() -> None:
+def test_jobs_are_served_while_a_standby_loads() -> None:
     with running(load_s=1.0, engine={"standby": "on"}) as engine:
         assert caption(engine, 0)
         first = engine.status.model_pid

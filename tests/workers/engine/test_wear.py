@@ -18,33 +18,31 @@ from workers.model.memory import Memory
 
 @pytest.mark.parametrize("where", ["used", "resident"])
 def test_growth_of_the_devices_or_the_hosts_memory_is_wear(where: str) -> None:
-    health = WearMonitor(EngineOptions(recycle_growth_mb=100))
+    wear = WearMonitor(EngineOptions(recycle_growth_mb=100))
     for n in range(BASELINE_BATCHES + 3):
-        assert health.verdict() is None, n
-        health.note("kind", 1, 0.1, Memory(**{where: n * 30 * MEGA}))
+        assert wear.restart_reason() is None, n
+        wear.record("kind", 1, 0.1, Memory(**{where: n * 30 * MEGA}))
     for n in (9, 10):
-        health.note("kind", 1, 0.1, Memory(**{where: n * 30 * MEGA}))
-    assert health.verdict() == RestartReason.MEMORY
+        wear.record("kind", 1, 0.1, Memory(**{where: n * 30 * MEGA}))
+    assert wear.restart_reason() == RestartReason.MEMORY
 
 
 def test_only_batches_of_one_kind_and_size_are_compared() -> None:
-    health = WearMonitor(EngineOptions(slow_factor=2, slow_batches=3))
+    wear = WearMonitor(EngineOptions(slow_factor=2, slow_batches=3))
     for kind, images, seconds in (("caption", 1, 0.1), ("caption", 4, 0.4), ("labels", 1, 1.0)):
         for _ in range(20):
-            health.note(kind, images, seconds, Memory())
-    assert health.verdict() is None
+            wear.record(kind, images, seconds, Memory())
+    assert wear.restart_reason() is None
     for _ in range(3):
-        health.note("labels", 1, 2.1, Memory())
-    assert health.verdict() == RestartReason.SLOW
+        wear.record("labels", 1, 2.1, Memory())
+    assert wear.restart_reason() == RestartReason.SLOW
 
 
 @pytest.mark.parametrize(
     ("option", "free", "wanted"),
     [("on", 0, "yes"), ("off", 99, "no"), ("auto", 16, "yes"), ("auto", 14, "no")],
 )
-def test_a_successor_is_loaded_beside_where_memory_allows(
-    option: str, free: int, wanted: str
-) -> None:
+def test_a_standby_is_loaded_where_memory_allows(option: str, free: int, wanted: str) -> None:
     wants = wants_standby(option, Memory(used=10 * MEGA, free=free * MEGA))
     assert wants == (wanted == "yes")
 
@@ -53,19 +51,19 @@ def test_pauses_double_until_a_batch_succeeds() -> None:
     backoff = FailureBackoff(most=2)
     pauses = []
     for _ in range(3):
-        assert [backoff.failed(), backoff.failed()] == [False, True]
-        pauses.append(backoff.give_up())
+        assert [backoff.record_failure(), backoff.record_failure()] == [False, True]
+        pauses.append(backoff.begin_pause())
         backoff.loaded()  # a load alone is no success
     assert pauses == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
     backoff.succeeded()
-    assert backoff.give_up() == FIRST_PAUSE_S
+    assert backoff.begin_pause() == FIRST_PAUSE_S
 
 
 def test_the_rate_falls_when_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     seen = StatusTracker(8)
-    seen.batch_done(1, 6, Memory())
+    seen.record_batch(1, 6, Memory())
     assert seen.status.images_per_s == pytest.approx(6 / WINDOW_S)
     now += WINDOW_S + 1
     seen.tick()

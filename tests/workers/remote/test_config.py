@@ -1,4 +1,4 @@
-"""Which servers are asked, and with which defaults."""
+"""Which servers are used, and which defaults a model has."""
 
 import pytest
 from pydantic import ValidationError
@@ -6,13 +6,13 @@ from pydantic import ValidationError
 from shared.catalog import Catalog
 from shared.settings import OllamaSettings
 from tests.stack import CATALOG
-from workers.remote.config import HostRow, RemoteParameters, defaults_of
+from workers.remote.config import RemoteParameters, ServerConfig, model_defaults
 
-ROWS = (HostRow(url="http://a:11434", key="row", parallel=3), HostRow(url="http://b:1"))
+HOSTS = (ServerConfig(url="http://a:11434", key="row", parallel=3), ServerConfig(url="http://b:1"))
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "complete"),
     [
         ("gpu", "http://gpu:11434"),
         ("gpu:80", "http://gpu:80"),
@@ -20,33 +20,33 @@ ROWS = (HostRow(url="http://a:11434", key="row", parallel=3), HostRow(url="http:
         ("http://[::1]:11434", "http://[::1]:11434"),
     ],
 )
-def test_an_address_may_be_as_short_as_ollama_takes_it(written: str, meant: str) -> None:
-    assert HostRow(url=written).url == meant
+def test_an_address_may_be_as_short_as_ollama_accepts_it(written: str, complete: str) -> None:
+    assert ServerConfig(url=written).url == complete
 
 
 @pytest.mark.parametrize("written", ["ftp://gpu", "http://"])
 def test_another_address_is_an_error(written: str) -> None:
-    with pytest.raises(ValidationError, match="no address of an Ollama server"):
-        HostRow(url=written)
+    with pytest.raises(ValidationError, match="is not the address of an Ollama server"):
+        ServerConfig(url=written)
 
 
 def urls(parameters: RemoteParameters, **environment: object) -> list[str]:
     settings = OllamaSettings.model_validate(environment)
-    return [row.url for row in parameters.servers(settings)]
+    return [config.url for config in parameters.servers(settings)]
 
 
-def test_the_environment_wins_over_the_row_and_the_row_over_this_machine() -> None:
-    assert urls(RemoteParameters(hosts=ROWS), host=("c", "http://a:11434")) == [
+def test_the_environment_overrides_the_row_and_the_row_this_machine() -> None:
+    assert urls(RemoteParameters(hosts=HOSTS), host=("c", "http://a:11434")) == [
         "http://c:11434",
         "http://a:11434",
     ]
-    assert urls(RemoteParameters(hosts=ROWS)) == ["http://a:11434", "http://b:1"]
+    assert urls(RemoteParameters(hosts=HOSTS)) == ["http://a:11434", "http://b:1"]
     assert urls(RemoteParameters()) == ["http://localhost:11434"]
 
 
-def test_keys_and_places_of_the_row_hold_for_addresses_of_the_environment() -> None:
+def test_key_and_parallel_of_the_row_apply_to_addresses_from_the_environment() -> None:
     settings = OllamaSettings(host=("http://a:11434", "c"), api_key="all")
-    first, second = RemoteParameters(hosts=ROWS).servers(settings)
+    first, second = RemoteParameters(hosts=HOSTS).servers(settings)
     assert (first.key, first.parallel) == ("row", 3)
     assert (second.key, second.parallel) == ("all", 1)
 
@@ -56,7 +56,7 @@ def test_a_server_that_is_named_twice_is_an_error() -> None:
         urls(RemoteParameters(), host=("c", "http://c:11434"))
 
 
-def test_a_models_own_row_says_how_it_is_asked() -> None:
+def test_a_model_has_the_defaults_of_its_own_row() -> None:
     catalog = Catalog.load(CATALOG)
-    assert defaults_of(catalog, "gemma3:4b").options == {"temperature": 0.1}
-    assert defaults_of(catalog, "llava:7b").options == {}
+    assert model_defaults(catalog, "gemma3:4b").options == {"temperature": 0.1}
+    assert model_defaults(catalog, "llava:7b").options == {}

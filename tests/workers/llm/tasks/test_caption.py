@@ -1,12 +1,9 @@
-"""What captions are made of an LLM's text, and what it is asked."""
+"""How a caption is read from a language model's answer."""
 
 import pytest
 
-from shared.families import FAMILIES, OLLAMA
-from shared.tasks import LABELS, NSFW
-from shared.tasks.registry import Task
-from workers.llm import prompts
-from workers.llm.answers import LABELS_SCHEMA, NSFW_SCHEMA, UnusableAnswer, read_caption
+from workers.llm.lenient_parsing import UnusableAnswer
+from workers.llm.tasks.caption import MAX_CHARACTERS, read_caption
 
 
 @pytest.mark.parametrize(
@@ -36,7 +33,7 @@ from workers.llm.answers import LABELS_SCHEMA, NSFW_SCHEMA, UnusableAnswer, read
         "A dog? No, a cat.</think>A cat sits on a mat.",
     ],
 )
-def test_captions_are_one_plain_sentence(text: str) -> None:
+def test_a_caption_is_one_plain_sentence(text: str) -> None:
     assert read_caption(text).text == "A cat sits on a mat."
 
 
@@ -52,7 +49,7 @@ def test_captions_are_one_plain_sentence(text: str) -> None:
         "\u732b\u304c\u5ea7\u3063\u3066\u3044\u308b\u3002",
     ],
 )
-def test_captions_that_are_plain_stay_as_they_are(text: str) -> None:
+def test_a_plain_caption_stays_as_it_is(text: str) -> None:
     assert read_caption(text).text == text
 
 
@@ -73,37 +70,21 @@ def test_captions_that_are_plain_stay_as_they_are(text: str) -> None:
         "As an AI, I do not see.",
     ],
 )
-def test_no_caption_is_an_error(text: str) -> None:
+def test_an_answer_without_a_caption_is_unusable(text: str) -> None:
     with pytest.raises(UnusableAnswer, match="caption"):
         read_caption(text)
 
 
-def test_captions_can_be_sent_as_utf_8() -> None:
+def test_captions_can_be_encoded_as_utf_8() -> None:
     assert read_caption("A cat \ud800 sits\0.").text == "A cat sits."
 
 
-def test_a_caption_without_end_is_cut_at_a_word() -> None:
+def test_a_long_caption_is_cut_at_a_word() -> None:
     text = read_caption("again and " * 500).text
-    assert len(text) <= 1000
+    assert len(text) <= MAX_CHARACTERS
     assert text.split()[-1] in ("again", "and")
 
 
-def test_prompts_ask_for_what_is_read() -> None:
-    assert set(prompts.DEFAULTS) == set(FAMILIES[OLLAMA].tasks)
-    for name in LABELS_SCHEMA["properties"]["labels"]["items"]["properties"]:
-        assert f'"{name}"' in prompts.DEFAULTS[LABELS]
-    for name in NSFW_SCHEMA["properties"]:
-        assert f'"{name}"' in prompts.DEFAULTS[NSFW]
-
-
-@pytest.mark.parametrize("task", sorted(FAMILIES[OLLAMA].tasks))
-def test_the_second_prompt_keeps_the_first_and_adds_to_it(task: Task) -> None:
-    second = prompts.stricter(task, "Count the sheep. ")
-    assert second.startswith("Count the sheep.\n\n")
-    assert len(second) > 100
-    assert prompts.stricter(task, "").strip()
-
-
-def test_quotes_of_words_in_a_caption_are_kept() -> None:
+def test_quotes_around_words_in_a_caption_are_kept() -> None:
     text = '"Stop" is on a sign that says "go"'
     assert read_caption(text).text == text

@@ -1,13 +1,13 @@
-"""Models and answers as the API writes them."""
+"""Models and answers as JSON objects of the API."""
 
 import hashlib
 import math
 import time
 from typing import Any
 
-from tests.ollama_standin.asks import Ask
 from tests.ollama_standin.engine import Chunk
 from tests.ollama_standin.memory import Model
+from tests.ollama_standin.request_parsing import GenerationRequest
 
 CONTEXT = 4096
 
@@ -24,14 +24,14 @@ def tag(model: Model) -> dict[str, Any]:
     }
 
 
-def running(model: Model, vram_share: float) -> dict[str, Any]:
+def running(model: Model, gpu_share: float) -> dict[str, Any]:
     """Return an entry of /api/ps."""
     entry = tag(model)
     del entry["modified_at"]
     return {
         **entry,
         "expires_at": _time(model.expires_at),
-        "size_vram": round(model.spec.size * vram_share),
+        "size_vram": round(model.spec.size * gpu_share),
         "context_length": CONTEXT,
     }
 
@@ -50,14 +50,14 @@ def details(model: Model) -> dict[str, Any]:
     }
 
 
-def line(ask: Ask, chunk: Chunk, *, is_chat: bool) -> dict[str, Any]:
-    """Return a piece of an answer, or a whole one, as /api/generate or /api/chat writes it."""
-    answer: dict[str, Any] = {"model": ask.model, "created_at": _time(time.time())}
-    thought = {"thinking": chunk.thinking} if chunk.thinking else {}
+def line(request: GenerationRequest, chunk: Chunk, *, is_chat: bool) -> dict[str, Any]:
+    """Return a part of an answer, or a whole one, of /api/generate or /api/chat."""
+    answer: dict[str, Any] = {"model": request.model, "created_at": _time(time.time())}
+    thinking = {"thinking": chunk.thinking} if chunk.thinking else {}
     if is_chat:
-        answer["message"] = {"role": "assistant", "content": chunk.response, **thought}
+        answer["message"] = {"role": "assistant", "content": chunk.response, **thinking}
     else:
-        answer |= {"response": chunk.response, **thought}
+        answer |= {"response": chunk.response, **thinking}
     answer["done"] = bool(chunk.done_reason)
     if chunk.done_reason:
         answer["done_reason"] = chunk.done_reason
@@ -78,7 +78,7 @@ def _details(model: Model) -> dict[str, Any]:
 
 
 def _time(moment: float) -> str:
-    """Return a time in RFC 3339; for ever is the year 2318, as the real server has it."""
+    """Return a time in RFC 3339; forever is the year 2318, as in the real server."""
     if math.isinf(moment):
         return "2318-03-04T05:06:07.89Z"
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))

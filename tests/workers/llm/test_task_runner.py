@@ -1,4 +1,4 @@
-"""What a vision model is asked, and what is made of answers that models of their kind give."""
+"""What a language model is prompted with for a vision task, and how its answers are used."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from shared.errors import OllamaFailed
 from shared.tasks import LABELS
 from shared.tasks.registry import task_names
 from tests.conftest import plain
-from tests.ollama.scene import MODEL, scene
+from tests.ollama.engine_harness import MODEL, running_engine
 from tests.ollama_standin import OllamaStandin, Spec
 from tests.stack import Stack
 
@@ -21,41 +21,41 @@ def server() -> Iterator[OllamaStandin]:
         yield standin
 
 
-def test_a_model_that_takes_one_image_is_asked_image_by_image(
+def test_a_model_that_accepts_one_image_is_prompted_image_by_image(
     stack: Stack, server: OllamaStandin
 ) -> None:
     server.knobs.one_image = True
-    with scene(stack, server) as running:
-        result = running.vision(LABELS, [plain(red) for red in (51, 102, 255)])
+    with running_engine(stack, server) as harness:
+        result = harness.vision(LABELS, [plain(red) for red in (51, 102, 255)])
     assert result[LABELS]
     assert [label.confidence for label in result[LABELS]] == [1.0, 0.4, 0.2]
     assert [(request.body or {})["images"] for request in server.generates()] == [3, 1, 1, 1]
 
 
-def test_thoughts_that_were_cut_off_are_no_caption(stack: Stack, server: OllamaStandin) -> None:
+def test_thinking_that_was_cut_off_is_no_caption(stack: Stack, server: OllamaStandin) -> None:
     server.knobs.in_thinking = True
-    with scene(stack, server) as running:
-        assert running.caption().endswith("rgb 7 0 0")
+    with running_engine(stack, server) as harness:
+        assert harness.caption().endswith("rgb 7 0 0")
         with pytest.raises(OllamaFailed, match="no usable caption"):
-            running.caption(options={"num_predict": 1})
+            harness.caption(options={"num_predict": 1})
 
 
 def test_a_schema_and_thinking_are_passed_on(stack: Stack, server: OllamaStandin) -> None:
-    with scene(stack, server) as running:
-        running.vision(LABELS, [plain(9)], format=SCHEMA, think=True)
-        running.caption(format="json")
+    with running_engine(stack, server) as harness:
+        harness.vision(LABELS, [plain(9)], format=SCHEMA, think=True)
+        harness.caption(format="json")
     labels, caption = (request.body or {} for request in server.generates()[:2])
     assert (labels["format"], labels["think"]) == (SCHEMA, True)
     assert (caption["format"], caption["think"]) == ("json", False)
 
 
-def test_prompts_of_the_environment_are_used(
+def test_prompts_from_the_environment_are_used(
     stack: Stack, server: OllamaStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for task in task_names():
         monkeypatch.setenv(f"OLLAMA_{task.upper()}_PROMPT", f"my {task}")
-    with scene(stack, server) as running:
+    with running_engine(stack, server) as harness:
         for task in task_names():
-            running.vision(task, [plain(9)])
+            harness.vision(task, [plain(9)])
     prompts = [(request.body or {})["prompt"] for request in server.generates()]
     assert prompts == [f"my {task}" for task in task_names()]

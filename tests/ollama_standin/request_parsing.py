@@ -1,4 +1,4 @@
-"""What is asked: bodies of requests as the real server reads them, and its refusals."""
+"""Bodies of requests, validated as the real server does, with its error messages."""
 
 import base64
 import binascii
@@ -12,11 +12,13 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-FIVE_MINUTES = 300.0
+DEFAULT_KEEP_ALIVE_S = 300.0
+
+Body = TypeVar("Body", bound="_Common")
 
 
 class Refused(Exception):
-    """The request ends with this status and ``{"error": message}``."""
+    """The request is answered with this status and ``{"error": message}``."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -25,7 +27,7 @@ class Refused(Exception):
 
 
 class _Common(BaseModel):
-    """Strict, as the real server's types are; null means absent, unknown fields are ignored."""
+    """Strict, as the types of the real server; null means absent, unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -56,14 +58,15 @@ class _Chat(_Common):
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One generation, whichever of the two paths it came by."""
+class GenerationRequest:
+    """A request to generate, from either of the two routes."""
 
     model: str
     prompt: str
     system: str
     images: tuple[bytes, ...]
     is_empty: bool
+    """It has no prompt, and only loads or unloads the model."""
     format: str | dict[str, Any] | None
     options: dict[str, Any]
     keep_alive: float
@@ -72,39 +75,43 @@ class Ask:
 
     @classmethod
     def generate(cls, body: bytes) -> Self:
-        asked = _read(_Generate, body)
-        prompt = asked.prompt or ""
-        return cls._of(asked, prompt, asked.system or "", asked.images or ())
+        fields = _read(_Generate, body)
+        prompt = fields.prompt or ""
+        return cls._of(fields, prompt, fields.system or "", fields.images or ())
 
     @classmethod
     def chat(cls, body: bytes) -> Self:
-        asked = _read(_Chat, body)
-        messages = asked.messages or []
-        said = [message.content or "" for message in messages if message.role != "system"]
+        fields = _read(_Chat, body)
+        messages = fields.messages or []
+        texts = [message.content or "" for message in messages if message.role != "system"]
         system = "\n".join(m.content or "" for m in messages if m.role == "system")
         images = [image for message in messages for image in message.images or ()]
-        return cls._of(asked, "\n".join(said), system, images)
+        return cls._of(fields, "\n".join(texts), system, images)
 
     @classmethod
-    def _of(cls, asked: _Common, prompt: str, system: str, images: Sequence[str]) -> Self:
-        if not asked.model:
+    def _of(cls, fields: _Common, prompt: str, system: str, images: Sequence[str]) -> Self:
+        if not fields.model:
             raise Refused(400, "invalid model name")
         return cls(
-            model=asked.model,
+            model=fields.model,
             prompt=prompt,
             system=system,
-            images=tuple(decoded(image) for image in images),
-            is_empty=not (asked.messages if isinstance(asked, _Chat) else prompt),
-            format=_format(asked.format),
-            options=asked.options or {},
-            keep_alive=_seconds(asked.keep_alive),
-            think=_think(asked.think),
-            streams=asked.stream is not False,
+            images=tuple(decode(image) for image in images),
+            is_empty=not (fields.messages if isinstance(fields, _Chat) else prompt),
+            format=_format(fields.format),
+            options=fields.options or {},
+            keep_alive=_seconds(fields.keep_alive),
+            think=_think(fields.think),
+            streams=fields.stream is not False,
         )
 
 
-def parsed(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``body``, or refuse it."""
+def parse(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in ``body``.
+
+    Raises:
+        Refused: there is none.
+    """
     if not body.strip():
         raise Refused(400, "missing request body")
     try:
@@ -116,18 +123,15 @@ def parsed(body: bytes) -> dict[str, Any]:
     return value
 
 
-Body = TypeVar("Body", bound=_Common)
-
-
 def _read(kind: type[Body], body: bytes) -> Body:
     try:
-        return kind.model_validate(parsed(body))
+        return kind.model_validate(parse(body))
     except ValidationError as error:
         field = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise Refused(400, f"json: cannot unmarshal value into Go field {field}") from None
 
 
-def decoded(image: str) -> bytes:
+def decode(image: str) -> bytes:
     try:
         return base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):
@@ -144,16 +148,16 @@ def _format(value: object) -> str | dict[str, Any] | None:
     )
 
 
-def _think(value: bool | str | None) -> bool | None:  # noqa: FBT001 - as it is sent
+def _think(value: bool | str | None) -> bool | None:  # noqa: FBT001 - JSON
     if isinstance(value, str) and value not in ("high", "medium", "low", "max"):
         raise Refused(400, f'invalid think value: "{value}"')
     return None if value is None else bool(value)
 
 
 def _seconds(value: float | str | None) -> float:
-    """Read a number of seconds or a duration like ``1h30m``; below 0 means for ever."""
+    """Return the seconds in a number or a duration such as ``1h30m``; negative means forever."""
     if value is None:
-        return FIVE_MINUTES
+        return DEFAULT_KEEP_ALIVE_S
     if isinstance(value, str):
         parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", value)
         if value not in ("0", "-0") and "".join(map("".join, parts)) != value.lstrip("+-"):

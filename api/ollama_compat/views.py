@@ -1,0 +1,200 @@
+"""The views of Ollama's API.
+
+Requests for Ollama's models are passed on to Ollama; our own models answer in Ollama's form.
+"""
+
+import json
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from flask import Response, g, request
+
+from api.dispatch import PublishedJob
+from api.http.client_connection import has_disconnected
+from api.http.request_parsing import check_input, decode_images, read_object
+from api.ollama_compat import answers
+from api.ollama_compat.streaming import StreamedReply, ndjson, reply_lines
+from api.redis_retry import retry_while_unreachable
+from api.schemas import chat_fields
+from api.service import VisionService
+from shared.catalog import Assignment
+from shared.errors import BadRequest, TooLarge
+from shared.families import OLLAMA
+from shared.messages import Job, JsonObject, OllamaInstructions, Options
+from shared.model_spec import ModelSpec
+from shared.redis.ollama import OllamaSnapshot
+from shared.redis.presence import WorkerStatus
+from shared.tasks.registry import find_task
+from shared.vocabulary import OllamaCall
+
+Reply = Response | StreamedReply
+
+
+class OllamaViews:
+    """The views; what they open they add to ``resources``, which the caller closes."""
+
+    def __init__(self, service: VisionService) -> None:
+        self._service, self._catalog = service, service.catalog
+
+    def answer(self, call: OllamaCall, resources: ExitStack) -> Reply:
+        """Answer ``/api/generate`` or ``/api/chat``."""
+        body = read_object(request)
+        spec = self._catalog.find(_model_name(body), "")
+        assignment = Assignment(spec, ())
+        g.models, g.plan = spec.name, (assignment,)
+        if spec.family == OLLAMA:
+            return self._pass_on(call, body, assignment, resources)
+        assignment = answers.assignment_for(spec, body.get("format"))
+        return self._answer_with_own_model(call, body, assignment, resources)
+
+    def show(self, resources: ExitStack) -> Response:
+        """Answer ``/api/show``."""
+        body = read_object(request)
+        spec = self._catalog.find(_model_name(body), "")
+        if spec.family != OLLAMA:
+            return _json(answers.model_details(spec))
+        instructions = OllamaInstructions(
+            call=OllamaCall.SHOW, body=_without(body, "model", "name")
+        )
+        assignment = Assignment(spec, ())
+        job = Job(ollama=instructions, **self._job_fields(assignment))
+        published = self._publish(assignment, job, [], resources)
+        return _json(published.wait(partial(has_disconnected, request.environ)).raw or {})
+
+    def tags(self) -> Response:
+        """Answer ``/api/tags``."""
+        served = [spec for spec, workers in self._own_models() if workers]
+        return _json(answers.model_list(served, self._snapshot()))
+
+    def ps(self) -> Response:
+        """Answer ``/api/ps``."""
+        return _json(answers.loaded_models(self._own_models(), self._snapshot()))
+
+    def version(self) -> Response:
+        """Answer ``/api/version``."""
+        return _json({"version": self._snapshot().version or answers.API_VERSION})
+
+    def _pass_on(
+        self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
+    ) -> Reply:
+        """Pass a request on to Ollama, and Ollama's reply back to the client as it arrives."""
+        stream = body.get("stream") is not False
+        fields = _without(body, "model", "stream", "images")
+        if call == OllamaCall.CHAT:
+            chat = answers.separate_images(body.get("messages") or [])
+            sources: object = chat.images
+            fields["messages"] = chat.messages
+        else:
+            sources = body.get("images")
+        images = self._decode(sources)
+        self._service.check((assignment,))
+        instructions = OllamaInstructions(call=call, body=fields, stream=stream)
+        job = Job(ollama=instructions, **self._job_fields(assignment))
+        published = self._publish(assignment, job, images, resources)
+        client_gone = partial(has_disconnected, request.environ)
+        if not stream:
+            return _json(published.wait(client_gone).raw or {})
+        parts = published.reply_parts(client_gone)
+        first = next(parts)  # an error before the first part still determines the status
+        return StreamedReply(reply_lines(first, parts, g.request_id))
+
+    def _answer_with_own_model(
+        self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
+    ) -> Reply:
+        """Have one of our own models answer, and return its result in Ollama's form."""
+        is_chat = call == OllamaCall.CHAT
+        prompt, sources = _chat_input(body) if is_chat else (body.get("prompt"), body.get("images"))
+        prompt = prompt if isinstance(prompt, str) else ""
+        images = self._decode(sources)
+        started = time.monotonic()
+        needs_image = any(find_task(task).needs_image for task in assignment.tasks)
+        has_input = bool(images) or (bool(prompt) and not needs_image)
+        if prompt and not has_input:
+            raise BadRequest(f"{assignment.spec.name} needs an image, and the request has none.")
+        text = self._run(body, prompt, images, assignment, resources) if has_input else ""
+        took_s = time.monotonic() - started
+        reply = answers.complete_reply(_model_name(body), text, took_s, chat=is_chat)
+        if not has_input:
+            reply["done_reason"] = "load"  # the purpose of an empty request
+        if body.get("stream") is False:
+            return _json(reply)
+        return StreamedReply(ndjson(answers.split_reply(reply)))
+
+    def _run(
+        self,
+        body: JsonObject,
+        prompt: str,
+        images: list[bytes],
+        assignment: Assignment,
+        resources: ExitStack,
+    ) -> str:
+        """Return the result of one of our own models as text."""
+        check_input(assignment.tasks, prompt, images)
+        self._service.check((assignment,))
+        g.tasks, g.plan = ",".join(assignment.tasks), (assignment,)
+        options = _options(body.get("options"))
+        chat = chat_fields(body.get("system"), body.get("format"))
+        job = Job(prompt=prompt, options=options, **chat, **self._job_fields(assignment))
+        published = self._publish(assignment, job, images, resources)
+        outcome = published.wait(partial(has_disconnected, request.environ))
+        return answers.result_as_text(outcome.result, structured=bool(body.get("format")))
+
+    def _job_fields(self, assignment: Assignment) -> dict[str, Any]:
+        return {"request_id": g.request_id, "deadline": self._service.deadline((assignment,))}
+
+    def _publish(
+        self, assignment: Assignment, job: Job, images: list[bytes], resources: ExitStack
+    ) -> PublishedJob:
+        published = self._service.new_job(job, assignment, images)
+        resources.callback(published.close)
+        published.publish()
+        return published
+
+    def _decode(self, sources: object) -> list[bytes]:
+        images = decode_images(sources, self._service.settings)
+        limit = self._service.settings.max_images
+        if len(images) > limit:
+            raise TooLarge(f"There are {len(images)} images; the limit is {limit}.")
+        return images
+
+    def _own_models(self) -> list[tuple[ModelSpec, tuple[WorkerStatus, ...]]]:
+        """Return our own models, each with the workers that serve it."""
+        specs = [spec for spec in self._catalog.models if spec.family != OLLAMA]
+        return [
+            (spec, retry_while_unreachable(partial(self._service.presence, spec)).workers)
+            for spec in specs
+        ]
+
+    def _snapshot(self) -> OllamaSnapshot:
+        return retry_while_unreachable(self._service.store.ollama.get)
+
+
+def _model_name(body: JsonObject) -> str:
+    name = body.get("model") or body.get("name")
+    if not isinstance(name, str):
+        raise BadRequest("`model` is missing.")
+    return name
+
+
+def _chat_input(body: JsonObject) -> tuple[object, list[Any]]:
+    """Return the text and the images of the user's last message."""
+    chat = answers.separate_images(body.get("messages"))
+    message = chat.last_user_message
+    return message.get("content"), [chat.images[n] for n in message.get("images", ())]
+
+
+def _options(value: object) -> Options:
+    try:
+        return Options.model_validate(value or {})
+    except ValueError as err:
+        raise BadRequest(f"`options` is malformed: {err}") from err
+
+
+def _without(body: JsonObject, *names: str) -> JsonObject:
+    return {name: value for name, value in body.items() if name not in names}
+
+
+def _json(value: JsonObject) -> Response:
+    return Response(json.dumps(value), mimetype="application/json")

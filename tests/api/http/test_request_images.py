@@ -1,0 +1,114 @@
+"""The images of requests: their encodings, number and size."""
+
+import base64
+import math
+from urllib.parse import quote_from_bytes
+
+import pytest
+
+from api.http.client_connection import ClientGone
+from api.http.request_parsing import ParsedRequest, check_input, read_images
+from api.schemas import VisionRequest
+from shared.errors import BadRequest, DeadlineExceeded, TooLarge, UndecodableImage
+from shared.settings import Settings
+from shared.tasks import CAPTION
+from tests.api.http.pictures import BASE64, PNG, picture
+
+SETTINGS = Settings(max_images=3, max_megapixels=1, url_allow=())
+
+
+def images_of(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> list[bytes]:
+    parsed = ParsedRequest(VisionRequest(images=sources, url=url), uploads)
+    return read_images(parsed, SETTINGS, math.inf, client_gone=lambda: False)
+
+
+def test_the_base64_of_the_sample_differs_between_the_alphabets() -> None:
+    assert all(sign in BASE64 for sign in "+/=")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(f"data:image/png;base64,{BASE64}", id="data-url"),
+        pytest.param(f"data:;base64,{BASE64}", id="data-url-without-type"),
+        pytest.param(f"DATA:image/PNG;BASE64,{BASE64}", id="data-url-in-capitals"),
+        pytest.param(f"data:image/png;name=a.png;charset=utf-8;base64,{BASE64}", id="parameters"),
+        pytest.param(
+            f"data:image/png;base64,{quote_from_bytes(BASE64.encode(), safe='')}",
+            id="base64-and-percent-encoded",
+        ),
+        pytest.param(BASE64, id="bare"),
+        pytest.param(BASE64.rstrip("="), id="without-padding"),
+        pytest.param(base64.urlsafe_b64encode(PNG).decode(), id="url-safe-alphabet"),
+        pytest.param(base64.encodebytes(PNG).decode(), id="line-breaks"),
+        pytest.param(base64.encodebytes(PNG).decode().replace("\n", "\r\n\t"), id="mail-breaks"),
+    ],
+)
+def test_an_image_may_be_written_in_many_ways(source: str) -> None:
+    assert images_of(source) == [PNG]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("a cat!", id="words"),
+        pytest.param("Katze über Bord", id="not-ascii"),
+        pytest.param("AAAAA", id="impossible-length"),
+        pytest.param("AAAA=AAAA", id="padding-in-the-middle"),
+        pytest.param("AA$A", id="foreign-character"),
+        pytest.param("/photos/cat.jpg", id="path"),
+        pytest.param("ftp://example.com/cat.jpg", id="ftp"),
+        pytest.param("file:///etc/passwd", id="file"),
+        pytest.param("data:image/png;base64", id="data-url-without-comma"),
+        pytest.param("data:image/png;base64,***", id="data-url-with-junk"),
+    ],
+)
+def test_what_is_neither_url_nor_base64_is_a_bad_request(source: str) -> None:
+    with pytest.raises(BadRequest):
+        images_of(source)
+
+
+@pytest.mark.parametrize("source", [BASE64[:40], "", "AAAA"])
+def test_what_decodes_to_no_image_is_undecodable(source: str) -> None:
+    with pytest.raises(UndecodableImage):
+        images_of(source)
+
+
+def test_images_keep_their_order() -> None:
+    upload, first, second = picture(1), picture(2), picture(3)
+    sources = [base64.b64encode(image).decode() for image in (first, second)]
+
+    assert images_of(*sources, uploads=(upload,)) == [upload, first, second]
+
+
+def test_a_data_url_may_stand_in_the_field_url_too() -> None:
+    assert images_of(url=f"data:image/png;base64,{BASE64}") == [PNG]
+
+
+def test_without_an_image_the_message_says_how_to_send_one() -> None:
+    with pytest.raises(BadRequest, match=r"There is no image.*`images`.*`url`"):
+        check_input([CAPTION], "", images_of())
+
+
+def test_more_images_than_allowed_are_too_large_whatever_they_are() -> None:
+    with pytest.raises(TooLarge, match="There are 4 images; the limit is 3"):
+        images_of("http://127.0.0.1:1/", "junk", uploads=(PNG,), url="http://127.0.0.1:1/")
+
+
+def test_an_image_with_too_many_pixels_is_too_large() -> None:
+    with pytest.raises(TooLarge, match="1001 x 1001 pixels"):
+        images_of(base64.b64encode(picture(side=1001)).decode())
+
+
+@pytest.mark.parametrize("source", ["data:,", "data:image/svg+xml,%3Csvg%3E"])
+def test_a_data_url_that_is_not_base64_is_refused(source: str) -> None:
+    with pytest.raises(BadRequest, match="not base64"):
+        images_of(source)
+
+
+def test_nothing_is_fetched_for_a_disconnected_client_or_after_the_deadline() -> None:
+    parsed = ParsedRequest(VisionRequest(images=("http://127.0.0.1:1/",)), ())
+    with pytest.raises(ClientGone):
+        read_images(parsed, SETTINGS, math.inf, client_gone=lambda: True)
+    with pytest.raises(DeadlineExceeded):
+        read_images(parsed, SETTINGS, deadline=0, client_gone=lambda: False)

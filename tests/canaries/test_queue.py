@@ -1,0 +1,160 @@
+"""What the stack knows of kombu's and Celery's insides, against a real Redis and a real worker."""
+
+import json
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu import Connection
+
+from api.redis_retry import RESULT_ERRORS
+from shared.celery_app import make_celery
+from shared.settings import Settings
+from tests.canaries.worker import NEWS, QUEUE, WORDS
+from tests.stack import Stack, end, running_stack, wait_for
+
+NAME = "canary@here"
+STAMP = "enq"
+
+
+class Worker:
+    """A running worker, what it tells, and what one tells it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.app = app_of(stack)
+        self.process = stack.processes.start(
+            "canary", [sys.executable, "-m", "tests.canaries.worker", NAME]
+        )
+
+    def news(self, what: str) -> dict[str, Any]:
+        """The next news, which must be of this kind."""
+        told: Any = wait_for(f"news of {what}", lambda: self.stack.redis.lpop(NEWS), 20)
+        news = dict(json.loads(told))
+        assert what in news, news
+        return news
+
+    def say(self, word: str) -> None:
+        self.stack.redis.rpush(WORDS, word)
+
+    def command(self, change: Callable[..., Any]) -> None:
+        """Have it begin or end consuming, and wait until it has; a lost command is given again."""
+        told = partial(change, QUEUE, destination=[NAME], reply=True, timeout=1)
+        wait_for("the worker's word", told, 10)
+
+
+def app_of(stack: Stack) -> Celery:
+    return make_celery(Settings(redis_url=stack.redis_url), worker=False)
+
+
+def send(app: Celery, stamp: float = 0) -> str:
+    task_id = str(uuid.uuid4())
+    app.send_task("hold", task_id=task_id, queue=QUEUE, headers={STAMP: stamp}, expires=60)
+    return task_id
+
+
+def queued(stack: Stack) -> list[dict[str, Any]]:
+    """The messages on the queue, as Redis has them: the newest first."""
+    found: Any = stack.redis.lrange(QUEUE, 0, -1)
+    return [json.loads(message) for message in found]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Redis of our own: the worker is killed, and what it held stays there."""
+    with running_stack(tmp_path_factory.mktemp("canary")) as running:
+        yield running
+
+
+@pytest.fixture
+def clean(stack: Stack) -> Stack:
+    stack.redis.flushdb()
+    return stack
+
+
+@pytest.fixture
+def worker(clean: Stack) -> Iterator[Worker]:
+    started = Worker(clean)
+    yield started
+    end(started.process, signal.SIGKILL)
+
+
+def test_the_queue_is_a_list_with_the_oldest_at_its_end_and_headers_in_the_open(
+    clean: Stack,
+) -> None:
+    """As the question for a task's place reads it: LLEN, LINDEX -1, `headers`."""
+    app = app_of(clean)
+    ids = [send(app, stamp) for stamp in (1.5, 2.5)]
+    newest, oldest = queued(clean)
+    assert [message["headers"]["id"] for message in (oldest, newest)] == ids
+    assert [message["headers"][STAMP] for message in (oldest, newest)] == [1.5, 2.5]
+
+
+def test_a_held_message_is_in_unacked_under_the_tag_that_its_request_has(worker: Worker) -> None:
+    """What a lease names, and what is removed there when its holder died."""
+    redis = worker.stack.redis
+    assert worker.news("ready") == {"ready": False, "same_app": True}
+    task_id = send(worker.app, 1.5)
+    worker.command(worker.app.control.add_consumer)
+    received = worker.news("received")
+    tag = received["tag"]
+    assert received == {"received": task_id, "tag": tag, "consumes": True}
+    assert worker.news("running")["reserved"] == [[task_id, tag]]
+    held: Any = redis.hget("unacked", tag)
+    message, _, _ = json.loads(held)
+    assert message["headers"]["id"] == task_id
+    assert redis.zscore("unacked_index", tag) == pytest.approx(time.time(), abs=60)
+    # Whoever removes both has taken the message away for good: nobody delivers it again.
+    assert redis.hdel("unacked", tag) == redis.zrem("unacked_index", tag) == 1
+    worker.say("reject")
+    after = send(worker.app)
+    assert worker.news("received")["received"] == after
+    assert queued(worker.stack) == []
+
+
+def test_a_message_that_is_handed_back_stands_behind_those_that_wait(worker: Worker) -> None:
+    """So its lease is replaced by the time of its return, which is what its age then is."""
+    worker.news("ready")
+    worker.command(worker.app.control.add_consumer)
+    first = send(worker.app, 1.5)
+    assert worker.news("received")["received"] == first
+    worker.news("running")
+    worker.command(worker.app.control.cancel_consumer)
+    others = [send(worker.app, stamp) for stamp in (2.5, 3.5)]
+    worker.say("reject")
+    wait_for("the first", lambda: len(queued(worker.stack)) == 3, 10)
+    ids = [message["headers"]["id"] for message in reversed(queued(worker.stack))]
+    assert ids == [*others, first]
+    # The header is the old one: only the lease tells when the message came back.
+    assert queued(worker.stack)[0]["headers"][STAMP] == 1.5
+
+
+def test_the_options_that_bound_how_long_a_killed_workers_messages_lie_there_are_known(
+    clean: Stack,
+) -> None:
+    connection: Connection = app_of(clean).connection_for_write()
+    with connection as opened:
+        channel: Any = opened.default_channel
+        found = (channel.unacked_restore_interval, channel.unacked_restore_throttle)
+        assert found == (5, 1)
+        assert (channel.unacked_key, channel.unacked_index_key) == ("unacked", "unacked_index")
+
+
+def test_redis_that_goes_while_a_result_is_awaited_is_a_runtime_error(tmp_path: Path) -> None:
+    """Celery's result consumer says so that it cannot reconnect; it must not become a 500."""
+    with running_stack(tmp_path) as stack:
+        result = app_of(stack).send_task("nobody", queue=QUEUE)
+        killer = threading.Timer(0.3, end, (stack.redis_process, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(RESULT_ERRORS) as raised:
+            result.get(timeout=10)
+        killer.join()
+        assert raised.type is RuntimeError

