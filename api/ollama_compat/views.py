@@ -12,6 +12,7 @@ from typing import Any
 from flask import Response, g, request
 
 from api.dispatch import PublishedJob
+from api.http import request_id
 from api.http.client_connection import has_disconnected
 from api.http.request_parsing import check_input, decode_images, read_object
 from api.ollama_compat import answers
@@ -98,7 +99,8 @@ class OllamaViews:
             return _json(published.wait(client_gone).raw or {})
         parts = published.reply_parts(client_gone)
         first = next(parts)  # an error before the first part still determines the status
-        return StreamedReply(reply_lines(first, parts, g.request_id))
+        ids = (g.request_id, request_id.for_reply())
+        return StreamedReply(reply_lines(first, parts, *ids))
 
     def _answer_with_own_model(
         self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
