@@ -22,3 +22,7 @@ SCRIPTS = {
     "decomposed": "Cafe\u0301 in Zu\u0308rich",
     "soft-hyphen-and-word-joiner": "Donau\u00addampf\u2060schiff",
 }  # fmt: skip
+WORDS = [
+    "کتاب\u200cخانه", "श्री\u200dमान", "חתול", "قطة", "แมว", "猫", "葛\U000e0100飾", "고양이",
+    "кошка", "γάτα", "mèo", "Straße", "👨\u200d👩\u200d👧 family", "❤\ufe0f heart", "Cafe\u0301",
+]  # fmt: skip

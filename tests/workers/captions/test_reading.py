@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.shared.test_text import SCRIPTS
+from tests.scripts import SCRIPTS
 from tests.workers.captions.examples import read
 from workers.captions.reading import MAX_CHARACTERS, NoCaption, read_caption
 
