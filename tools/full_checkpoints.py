@@ -75,14 +75,23 @@ def make(name: str) -> Checkpoint:
 
 
 def never_end(checkpoint: Checkpoint) -> None:
-    """Suppress special tokens, so that all texts have the full length."""
+    """Keep the model from ending a text, so that all are equally long, and from repeating itself.
+
+    Workers refuse a caption that is nothing but repetition.
+    """
     model: Any = checkpoint.model
     tokenizer: Any = checkpoint.tokenizer
-    if hasattr(model, "text_decoder"):  # BLIP's decoder does not read generation_config.json
-        with torch.no_grad():
-            model.text_decoder.cls.predictions.bias[tokenizer.all_special_ids] = -1e4
-    else:
-        model.generation_config.suppress_tokens = tokenizer.all_special_ids
+    no_words = sorted({*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()})
+    with torch.no_grad():
+        if hasattr(model, "text_decoder"):  # BLIP's decoder does not read generation_config.json
+            model.text_decoder.cls.predictions.bias[no_words] = -1e4
+        elif hasattr(model, "text_model"):  # nor does that of Kosmos-2
+            decoder = model.text_model.model
+            decoder.embed_tokens.weight[no_words] = 0  # never the largest of the logits
+            decoder.layer_norm.weight.neg_()  # of the latest token, the logit is now the smallest
+        else:
+            model.generation_config.suppress_tokens = no_words
+            model.generation_config.no_repeat_ngram_size = 1
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from api.http.json_text import parse_json
 from api.schemas import VisionQuery, VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge, UndecodableImage
 from shared.images import check_header
-from shared.messages import JsonObject
+from shared.messages import JsonObject, Options
 from shared.settings import Settings
 from shared.tasks.registry import find_task
 from shared.units import MEGA
@@ -79,6 +79,18 @@ def read_object(request: Request) -> JsonObject:
         raise BadRequest("The body is not a JSON object.")
     request_id.adopt(value.get("id"))
     return value
+
+
+def read_options(value: object) -> Options:
+    """Read the field ``options`` of a request in Ollama's form; ``None`` means that there is none.
+
+    Raises:
+        BadRequest: no object, or an option of the wrong type; the message names it.
+    """
+    try:
+        return Options.model_validate({} if value is None else value)
+    except ValidationError as err:
+        raise BadRequest(_malformed(err, "options")) from err
 
 
 def decode_images(sources: object, settings: Settings) -> list[bytes]:
@@ -225,11 +237,21 @@ def _validate(fields: object) -> VisionRequest:
     try:
         return VisionRequest.model_validate(fields)
     except ValidationError as err:
-        details = "; ".join(
-            f"{'.'.join(map(str, error['loc'])) or 'body'}: {error['msg']}"
-            for error in err.errors(include_url=False, include_input=False)[:5]
-        )
-        raise BadRequest(f"The request is malformed: {details}.") from err
+        raise BadRequest(_malformed(err)) from err
+
+
+def _malformed(err: ValidationError, *inside: str) -> str:
+    """Return a sentence that names each field at fault, but not what the client sent.
+
+    Args:
+        err: the faults.
+        inside: names of the fields around what was validated.
+    """
+    details = "; ".join(
+        f"{'.'.join(map(str, (*inside, *error['loc']))) or 'body'}: {error['msg']}"
+        for error in err.errors(include_url=False, include_input=False)[:5]
+    )
+    return f"The request is malformed: {details}."
 
 
 def _decode(source: str) -> bytes:

@@ -131,14 +131,32 @@ def test_a_probability_is_a_number_from_0_to_1(
         model.model_validate({**fields, field: value})
 
 
-@pytest.mark.parametrize("name", ["temperature", "top_p", "repeat_penalty"])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
-def test_options_that_no_sampler_can_use_are_refused(name: str, value: float) -> None:
+NUMBERS = sorted(set(Options.model_fields) - {"stop"})
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [-1, 0, 0.0, 1, 1.5, -1e300, 1e300, 2**70, 10**9, None])
+def test_any_number_is_an_option_and_stays_as_it_was_sent(name: str, value: float | None) -> None:
+    job = Job(request_id="r", deadline=1, options=Options.model_validate({name: value}))
+    message = json.loads(json.dumps(job.model_dump(mode="json", exclude_defaults=True)))
+    received = getattr(Job.model_validate(message).options, name)
+    assert (received, type(received)) == (value, type(value))
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", ["1", "", True, False, [], [1], {}, math.nan, math.inf, 10**400])
+def test_what_is_no_number_to_json_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         Options.model_validate({name: value})
 
 
-def test_options_that_only_ollama_understands_are_not_known() -> None:
+@pytest.mark.parametrize("value", [1, True, {}, [1], [None], [["a"]], {"a": "b"}, [True]])
+def test_stop_words_of_another_type_are_refused_by_name(value: object) -> None:
+    with pytest.raises(ValidationError, match="stop"):
+        Options.model_validate({"stop": value})
+
+
+def test_options_of_ollama_that_no_model_here_has_are_ignored() -> None:
     options = Options.model_validate({"num_ctx": 4096, "mirostat": 2, "top_k": 40, "seed": None})
 
     assert options.known == Options(top_k=40)
@@ -189,9 +207,35 @@ def test_celery_task_names_are_fixed(tasks: tuple[Task, ...], name: str) -> None
     assert celery_task_name(Job(request_id="r", tasks=tasks, deadline=0)) == name
 
 
-def test_temperatures_have_a_minimum_and_stop_words_are_few_and_short() -> None:
-    assert Options(temperature=1e-300).temperature == 0.01
-    assert Options(temperature=0).temperature == 0
-    for stop in (("x",) * 9, ("y" * 65,), "z" * 65):
-        with pytest.raises(ValidationError):
-            Options.model_validate({"stop": stop})
+def test_stop_words_for_our_own_models_stay_few_and_none_is_empty() -> None:
+    words = ["", *(f"word {n}" for n in range(1000)), "word 0", ""]
+    options = Options.model_validate({"stop": words, "num_ctx": 1})
+    assert options.model_dump(mode="json", exclude_unset=True)["stop"] == words
+    assert options.known.stop == tuple(f"word {n}" for n in range(64))
+    assert Options(stop="").known.stop == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "seed"),
+    [
+        ({}, None),
+        ({"seed": -1}, None),
+        ({"seed": -1.5}, None),
+        ({"seed": 1.9}, 1),
+        ({"seed": 0}, 0),
+    ],
+)
+def test_a_seed_is_read_as_ollama_reads_it(fields: dict[str, Any], seed: int | None) -> None:
+    options = Options.model_validate({"temperature": 1, **fields})
+    assert options.fixed_seed == seed
+    job = Job(request_id="r", deadline=1, options=options)
+    assert job.is_seeded == (seed is not None)
+    cold = options.model_copy(update={"temperature": -1})
+    assert not job.model_copy(update={"options": cold}).is_seeded
+
+
+def test_lone_surrogates_do_not_reach_the_queue() -> None:
+    job = Job(request_id="r", deadline=1, prompt="a\ud800b", system="\ud83d\ude00")
+    assert (job.prompt, job.system) == ("ab", "😀")
+    assert Options.model_validate({"stop": ["\udc00x", "y"]}).stop == ("x", "y")
+    job.model_dump_json().encode()

@@ -21,7 +21,7 @@ import structlog
 from PIL import Image
 
 from shared.allocator import retain_freed_memory
-from shared.errors import VisionError
+from shared.errors import ModelFailed, VisionError
 from shared.images import decode_rgb
 from shared.log import configure_logging
 from shared.messages import Instructions, Result
@@ -44,7 +44,7 @@ from workers.model.weights import ensure_weights
 
 log = structlog.get_logger(__name__)
 
-MODEL_FAILED = JobError(error="ModelFailed", message="The model failed on this request.")
+MODEL_FAILED = JobError(error=ModelFailed.__name__, message="The model failed on this request.")
 MAX_REASON_CHARS = 500
 _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
@@ -134,7 +134,8 @@ def run_batch(
     fault = ""
     if ready:
         try:
-            results += model.predict(ready, max_images)  # Step 6: predict.
+            answered = model.predict(ready, max_images)  # Step 6: predict.
+            results += [_with_answers(result, instructions) for result in answered]
             if len(results) != len(ready):
                 msg = f"{len(results)} results for {len(ready)} jobs"
                 raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of a model
@@ -142,9 +143,9 @@ def run_batch(
             log.exception("predict failed", images=images)
             fault = _fault(err)
             results = [MODEL_FAILED] * len(ready)
-    answered = iter(results)
+    left = iter(results)
     outcomes = (
-        () if fault else tuple(job if isinstance(job, JobError) else next(answered) for job in jobs)
+        () if fault else tuple(job if isinstance(job, JobError) else next(left) for job in jobs)
     )
     return BatchReport.model_validate(
         {
@@ -155,6 +156,15 @@ def run_batch(
             "memory": memory.measure(),
         }
     )
+
+
+def _with_answers(result: Result, instructions: Instructions) -> Result | JobError:
+    """Return a result, or an error if it has no answer to any task: that would be no success."""
+    tasks = instructions.tasks
+    if not tasks or any(result.get(task) is not None for task in tasks):
+        return result
+    message = f"The model found no {' or '.join(tasks)} for this image."
+    return JobError(error=ModelFailed.__name__, message=message)
 
 
 def _fault(err: Exception) -> str:
