@@ -1,6 +1,5 @@
-"""Images are made by Pillow's own encoders, so that what is decoded is what clients send."""
+"""What is decoded, what is refused, and how large it may be."""
 
-import io
 import struct
 import zlib
 from typing import Any
@@ -10,28 +9,22 @@ from PIL import Image
 
 from shared.errors import TooLarge, UndecodableImage
 from shared.images import check_header, decode_rgb
+from tests.shared.images.files import (
+    BLUE,
+    GREEN,
+    RED,
+    STORED_AS,
+    WHITE,
+    centres,
+    encode,
+    orientation,
+    png_chunk,
+    quadrants,
+)
 
-RED, GREEN, BLUE, YELLOW = (200, 30, 60), (20, 160, 40), (30, 50, 200), (220, 210, 40)
-WHITE = (255, 255, 255)
 LOSSY = 6
 """How far a colour may be off after a lossy encoder."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "HEIF", "AVIF", "PPM", "TGA")
-# What an encoder did to an upright picture whose EXIF orientation is the key.
-STORED_AS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
-def encode(image: Image.Image, image_format: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
 
 
 def plain(mode: str, colour: Any, side: int = 32) -> Image.Image:
@@ -40,30 +33,6 @@ def plain(mode: str, colour: Any, side: int = 32) -> Image.Image:
 
 def centre(image: Image.Image) -> object:
     return image.getpixel((image.width // 2, image.height // 2))
-
-
-def corners(image: Image.Image) -> list[Any]:
-    right, bottom = image.width - 9, image.height - 9
-    return [image.getpixel(place) for place in ((8, 8), (right, 8), (8, bottom), (right, bottom))]
-
-
-def four_corners() -> Image.Image:
-    """Return a picture, wider than high, that looks different however it is turned."""
-    image = Image.new("RGB", (96, 64), RED)
-    image.paste(GREEN, (48, 0, 96, 32))
-    image.paste(BLUE, (0, 32, 48, 64))
-    image.paste(YELLOW, (48, 32, 96, 64))
-    return image
-
-
-def orientation(value: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = value
-    return exif.tobytes()
-
-
-def png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def one_bit_png(width: int, height: int) -> bytes:
@@ -172,20 +141,20 @@ def test_of_several_frames_the_first_is_taken(image_format: str) -> None:
 
 @pytest.mark.parametrize("value", range(1, 9))
 def test_all_exif_orientations_come_out_upright(value: int) -> None:
-    upright = four_corners()
+    upright = quadrants()
     stored = upright.transpose(STORED_AS[value]) if value in STORED_AS else upright
     data = encode(stored, "JPEG", quality=95, exif=orientation(value))
 
     image = decode_rgb(data)
 
     assert image.size == upright.size
-    for seen, drawn in zip(corners(image), corners(upright), strict=True):
+    for seen, drawn in zip(centres(image), centres(upright), strict=True):
         assert seen == pytest.approx(drawn, abs=LOSSY)
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF", "HEIF", "AVIF"])
 def test_other_formats_come_out_upright_too(image_format: str) -> None:
-    upright = four_corners()
+    upright = quadrants()
     stored = upright.transpose(STORED_AS[6])
     # HEIF's encoder turns the orientation into a property of the file, as phones do.
     data = encode(stored, image_format, quality=95, exif=orientation(6))
@@ -193,7 +162,7 @@ def test_other_formats_come_out_upright_too(image_format: str) -> None:
     image = decode_rgb(data)
 
     assert image.size == upright.size
-    for seen, drawn in zip(corners(image), corners(upright), strict=True):
+    for seen, drawn in zip(centres(image), centres(upright), strict=True):
         assert seen == pytest.approx(drawn, abs=3 * LOSSY)
 
 
