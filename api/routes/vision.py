@@ -80,6 +80,8 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     service.check(plan)
     deadline, client_gone = service.deadline(plan), partial(has_disconnected, request.environ)
     images = read_images(parsed, service.settings, deadline, client_gone)
+    body = body.without_images  # their text takes more memory than all else while the client waits
+    del parsed
     check_input((name for assignment in plan for name in assignment.tasks), body.prompt, images)
     template = Job(
         request_id=g.request_id,
