@@ -101,10 +101,13 @@ class Settings(BaseSettings):
         description="requests that one API process handles at once; any more are refused with 429",
     )
     api_processes: int = Field(1, ge=1, description="number of gunicorn processes of the API")
-    max_body_mb: Finite = Field(32, gt=0, description="maximum size of a request body in MB")
+    max_body_mb: Finite = Field(64, gt=0, description="maximum size of a request body in MB")
     max_images: int = Field(16, ge=1, description="maximum number of images in one request")
     max_megapixels: Finite = Field(
-        50, gt=0, description="maximum size of an image in megapixels, as its header states it"
+        50,
+        gt=0,
+        description="maximum size of a decoded image in megapixels; a larger JPEG or JPEG 2000 is "
+        "decoded at a reduced size, other larger images are refused",
     )
     url_allow: Words = Field(
         (),

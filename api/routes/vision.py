@@ -83,7 +83,10 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     deadline, client_gone = service.deadline(plan), partial(has_disconnected, request.environ)
     images = read_images(parsed, service.settings, deadline, client_gone)
     names = [name for assignment in plan for name in assignment.tasks]
-    check_input(names, body.prompt, images, parsed.ignored)
+    ignored = parsed.ignored
+    body = body.without_images  # their text takes more memory than all else while the client waits
+    del parsed
+    check_input(names, body.prompt, images, ignored)
     template = Job(
         request_id=g.request_id,
         prompt=body.prompt,

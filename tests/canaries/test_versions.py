@@ -110,6 +110,14 @@ RELIANCES = (
         (_API, "tests/api/http/test_request_parsing.py"),
     ),
     Reliance(
+        "pillow",
+        "13.0.0",
+        "shared/images/opening.py extends TiffImagePlugin.OPEN_INFO, changes tiles of TIFFs, and "
+        "reads IcoFile.entry and PsdImageFile.resources; tones.py knows the bins of histograms; "
+        "reduction.py sets Jpeg2KImageFile._size and reads JpegImageFile.layer",
+        ("tests/shared/images/test_corpus.py", "tests/shared/images/test_reduction.py"),
+    ),
+    Reliance(
         "transformers",
         "5.23.0",
         "workers/runtime replaces PilBackend.resize and _expand_inputs_for_generation, registers "

@@ -69,14 +69,14 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
         send(pipe, StateReport(state=WorkerState.FAILED, reason=_one_line(reason)))
         return
     send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure()))
-    ModelServer(pipe, model).serve()
+    ModelServer(pipe, model, settings.max_megapixels).serve()
 
 
 class ModelServer:
     """Reads commands, prepares jobs while a batch runs, and runs batches."""
 
-    def __init__(self, pipe: Connection, model: VisionModel) -> None:
-        self._pipe, self._model = pipe, model
+    def __init__(self, pipe: Connection, model: VisionModel, max_megapixels: float) -> None:
+        self._pipe, self._model, self._max_megapixels = pipe, model, max_megapixels
         self._prepared: dict[str, Future[Prepared]] = {}
         self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         # One thread, as jobs are needed in the order they arrive; other cores are for the model.
@@ -99,19 +99,20 @@ class ModelServer:
                 os._exit(0)
             match command:
                 case Prepare():
-                    future = self._preparer.submit(prepare, self._model, images)
-                    self._prepared[command.job] = future
+                    self._prepared[command.job] = self._preparer.submit(
+                        prepare, self._model, images, self._max_megapixels
+                    )
                 case Forget():
                     self._prepared.pop(command.job, None)
                 case Run():
                     self._runs.put(command)
 
 
-def prepare(model: VisionModel, images: Sequence[bytes]) -> Prepared:
+def prepare(model: VisionModel, images: Sequence[bytes], max_megapixels: float) -> Prepared:
     """Decode the images of a job and turn them into model inputs."""
     # Step 6: decode and prepare.
     try:
-        return [model.prepare(decode_rgb(image)) for image in images]
+        return [model.prepare(decode_rgb(image, max_megapixels)) for image in images]
     except VisionError as err:
         return JobError(error=type(err).__name__, message=err.message)
     except Exception:

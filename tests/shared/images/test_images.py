@@ -1,60 +1,44 @@
-"""Decoding images to upright RGB."""
+"""What is decoded, what is refused, and how large it may be."""
 
 import struct
+import zlib
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from shared.images import decode_rgb
-from tests.shared.pictures import (
+from tests.shared.images.files import (
     BLUE,
-    FORMATS,
     GREEN,
     RED,
+    STORED_AS,
     WHITE,
-    YELLOW,
+    centres,
     encode,
-    plain,
+    orientation,
     png_chunk,
+    quadrants,
 )
 
 LOSSY = 6
-"""Tolerance of a colour after lossy encoding."""
-STORED_AS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-"""How an upright picture is stored, by EXIF orientation."""
+"""How far a colour may be off after a lossy encoder."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "HEIF", "AVIF", "PPM", "TGA")
+
+
+def plain(mode: str, colour: Any, side: int = 32) -> Image.Image:
+    return Image.new(mode, (side, side), colour)
 
 
 def centre(image: Image.Image) -> object:
     return image.getpixel((image.width // 2, image.height // 2))
 
 
-def corners(image: Image.Image) -> list[Any]:
-    right, bottom = image.width - 9, image.height - 9
-    return [image.getpixel(place) for place in ((8, 8), (right, 8), (8, bottom), (right, bottom))]
-
-
-def four_corners() -> Image.Image:
-    """Return a picture, wider than high, that differs from all its transpositions."""
-    image = Image.new("RGB", (96, 64), RED)
-    image.paste(GREEN, (48, 0, 96, 32))
-    image.paste(BLUE, (0, 32, 48, 64))
-    image.paste(YELLOW, (48, 32, 96, 64))
-    return image
-
-
-def orientation(value: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = value
-    return exif.tobytes()
+def one_bit_png(width: int, height: int) -> bytes:
+    """Return a valid header of a huge black and white picture whose pixels are missing."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    pixels = png_chunk(b"IDAT", zlib.compress(bytes(64)))
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + png_chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
@@ -155,21 +139,21 @@ def test_the_first_of_several_frames_is_decoded(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("value", range(1, 9))
-def test_all_exif_orientations_are_turned_upright(value: int) -> None:
-    upright = four_corners()
+def test_all_exif_orientations_come_out_upright(value: int) -> None:
+    upright = quadrants()
     stored = upright.transpose(STORED_AS[value]) if value in STORED_AS else upright
     data = encode(stored, "JPEG", quality=95, exif=orientation(value))
 
     image = decode_rgb(data)
 
     assert image.size == upright.size
-    for seen, drawn in zip(corners(image), corners(upright), strict=True):
+    for seen, drawn in zip(centres(image), centres(upright), strict=True):
         assert seen == pytest.approx(drawn, abs=LOSSY)
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF", "HEIF", "AVIF"])
-def test_other_formats_are_turned_upright_too(image_format: str) -> None:
-    upright = four_corners()
+def test_other_formats_come_out_upright_too(image_format: str) -> None:
+    upright = quadrants()
     stored = upright.transpose(STORED_AS[6])
     # HEIF's encoder stores the orientation as a property of the file, as phones do.
     data = encode(stored, image_format, quality=95, exif=orientation(6))
@@ -177,7 +161,7 @@ def test_other_formats_are_turned_upright_too(image_format: str) -> None:
     image = decode_rgb(data)
 
     assert image.size == upright.size
-    for seen, drawn in zip(corners(image), corners(upright), strict=True):
+    for seen, drawn in zip(centres(image), centres(upright), strict=True):
         assert seen == pytest.approx(drawn, abs=3 * LOSSY)
 
 
