@@ -55,7 +55,7 @@ def test_nsfw_has_one_verdict_per_image(base: str, cat: bytes, coffee: bytes) ->
     reply = post(f"{base}/nsfw", images=[data_url(cat), data_url(coffee)])
     first, second = reply["result"]["nsfw"]
     assert (first["status"], second["status"]) == ("safe", "safe")
-    assert 0 <= first["score"] < 0.01 < second["score"] < first["threshold"] == 0.327
+    assert 0 <= first["score"] < 0.001 < second["score"] < first["threshold"] == 0.327
 
 
 def test_caption_is_an_object_and_says_that_it_is_made_of_labels(base: str, coffee: bytes) -> None:
