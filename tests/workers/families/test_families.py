@@ -12,6 +12,7 @@ from shared.images import decode_rgb
 from shared.messages import Instructions, Options, Result
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks.nsfw import Nsfw, rescale_score
 from shared.tasks.registry import Task
 from tests.conftest import shape, timm_checkpoint
 from tests.stack import SAMPLES, TESTS
@@ -180,6 +181,27 @@ def test_any_classifier_gives_nsfw_scores_by_its_rows_mapping() -> None:
     assert bad.porn == bad.score
     assert good.neutral is not None
     assert good.neutral > 0.9
+
+
+def test_the_nsfw_scores_of_any_classifier_can_be_rescaled() -> None:
+    picture = [shape("red", "circle")]
+    meaning = {name: "Porn" if "red" in name else "Neutral" for name in shapes.LABELS}
+
+    def judged(**parameters: Any) -> Nsfw:
+        row = {"tasks": ["nsfw"], "parameters": {"nsfw": meaning, **parameters}}
+        model = load("image_classification", "vit-classifier", **row)
+        ((result,),) = (r[NSFW] for r in describe(model, Instructions(tasks=(NSFW,)), picture))
+        assert isinstance(result, Nsfw)
+        return result
+
+    plain, rescaled = judged(threshold=0.99), judged(threshold=0.99, rescale=True)
+    assert plain.score is not None
+    assert rescaled.score is not None
+    assert rescaled.score == pytest.approx(rescale_score(plain.score, 0.99), abs=0.0001)
+    assert rescaled.score != plain.score
+    assert (rescaled.status, rescaled.threshold) == (plain.status, 0.75)
+    assert rescaled.porn == rescaled.score
+    assert rescaled.neutral == pytest.approx(1 - rescaled.score, abs=0.0001)
 
 
 def test_a_mapping_that_does_not_fit_says_how_it_must_be() -> None:

@@ -11,6 +11,7 @@ from shared.model_spec import ModelSpec
 from shared.tasks import NSFW
 from shared.tasks.nsfw import Nsfw
 from tests.nsfw_reference import NAMES, SHAPES, network, photoprism_score, sample
+from tests.photoprism_clients import UPLOAD, flagged_by_class_scores, flagged_by_score
 from workers.model.family import PreparedJob, VisionModel, load_model
 
 
@@ -76,6 +77,22 @@ def test_a_row_may_set_the_threshold(preprocessing: str, threshold: float, statu
     found = verdict(load(preprocessing=preprocessing, threshold=threshold), sample("astronaut"))
 
     assert (found.status, found.threshold) == (status, threshold)
+
+
+def test_a_row_may_have_the_scores_rescaled_for_clients_whose_limit_is_fixed() -> None:
+    astronaut, coffee = (
+        verdict(load(threshold=0.01, rescale=True), sample(name)).model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        )
+        for name in ("astronaut", "coffee")
+    )
+
+    assert (astronaut["status"], astronaut["threshold"]) == ("unsafe", 0.75)
+    assert flagged_by_score(astronaut)
+    assert flagged_by_class_scores(astronaut, UPLOAD)
+    assert (coffee["status"], coffee["threshold"]) == ("safe", 0.75)
+    assert not flagged_by_score(coffee)
+    assert not flagged_by_class_scores(coffee, UPLOAD)
 
 
 @pytest.mark.parametrize("parameters", [{"preprocessing": "none"}, {"threshold": 1.5}])
