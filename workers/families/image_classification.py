@@ -26,7 +26,9 @@ class ClassifierParameters(PretrainedParameters, NsfwParameters):
     """The meaning of a checkpoint's classes."""
 
     labels: LabelParameters = LabelParameters()
-    categories: Mapping[str, tuple[str, ...]] = Field({}, description="class → its categories")
+    categories: Mapping[str, tuple[str, ...]] = Field(
+        {}, description="class → its categories, from specific to general; the first is its kind"
+    )
     nsfw: Mapping[str, str] = Field({}, description="class → Neutral, Drawing, Sexy, Hentai, Porn")
     threshold: float = Field(0.5, ge=0, le=1, description="NSFW scores from here on are unsafe")
 
