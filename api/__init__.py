@@ -127,7 +127,9 @@ def _check_key(settings: Settings) -> None:
 def _log_request(response: Response) -> Response:
     # Probes and polls are frequent and of no interest; log requests for models, and errors.
     level = "info" if "models" in g or response.status_code >= 400 else "debug"
-    fields = {name: g.get(name) for name in ("models", "tasks", "error") if g.get(name)}
+    fields = {
+        name: g.get(name) for name in ("models", "stands_in_for", "tasks", "error") if g.get(name)
+    }
     getattr(log, level)(
         "request",
         method=request.method,

@@ -77,6 +77,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     plan = service.catalog.plan(tasks, model, version, service.settings.models)
     g.plan = plan
     g.models = ",".join(assignment.spec.name for assignment in plan)
+    g.stands_in_for = service.catalog.stand_in(model)
     g.tasks = ",".join(name for assignment in plan for name in assignment.tasks)
     # Step 2 starts here, so that no image is fetched for a request that cannot be answered now.
     service.check(plan)

@@ -25,8 +25,8 @@ def catalog() -> Catalog:
             "models": [CAPTIONER, LABELLER, GUARD],
             "defaults": {
                 "caption": {"prefer": ["writer", "sorter"]},
-                "labels": {"prefer": ["sorter"], "stands_in_for": ["nasnet", "repvit_m1_0"]},
-                "nsfw": {"prefer": ["guard"], "stands_in_for": ["nsfw"]},
+                "labels": {"prefer": ["sorter"]},
+                "nsfw": {"prefer": ["guard"]},
             },
         }
     )
@@ -133,27 +133,6 @@ def test_a_preferred_model_may_be_named_by_its_alias() -> None:
 def test_without_any_enabled_model_the_message_says_what_to_enable(catalog: Catalog) -> None:
     with pytest.raises(NotOffered, match=r"VISION_MODELS\. Models that do caption: writer, sorter"):
         catalog.resolve(CAPTION, "", "", ("guard",))
-
-
-@pytest.mark.parametrize(
-    ("task", "name", "version", "model"),
-    [
-        (LABELS, "nasnet", "latest", "sorter"),
-        (LABELS, "NASNet", "", "sorter"),
-        (LABELS, "nasnet:latest", "", "sorter"),
-        (LABELS, "repvit-m1-0", "1.0", "sorter"),
-        (NSFW, "nsfw", "latest", "guard"),
-    ],
-)
-def test_photoprisms_built_in_names_mean_the_default(
-    catalog: Catalog, task: Task, name: str, version: str, model: str
-) -> None:
-    assert catalog.resolve(task, name, version, ALL).name == model
-
-
-def test_a_built_in_name_is_unknown_for_other_tasks(catalog: Catalog) -> None:
-    with pytest.raises(NotOffered, match="no model 'nasnet'"):
-        catalog.resolve(CAPTION, "nasnet", "", ALL)
 
 
 @pytest.mark.parametrize(

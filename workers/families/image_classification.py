@@ -14,6 +14,7 @@ from workers.model.family import Answer, LoadContext, LoadError, PerImageModel
 from workers.runtime.classes import (
     NSFW_CLASSES,
     LabelParameters,
+    NsfwParameters,
     labels_from_classes,
     nsfw_from_classes,
 )
@@ -21,11 +22,13 @@ from workers.runtime.imagenet import ImageNetClass, imagenet_classes
 from workers.runtime.pretrained import Pretrained, PretrainedParameters, pixels
 
 
-class ClassifierParameters(PretrainedParameters):
+class ClassifierParameters(PretrainedParameters, NsfwParameters):
     """The meaning of a checkpoint's classes."""
 
     labels: LabelParameters = LabelParameters()
-    categories: Mapping[str, tuple[str, ...]] = Field({}, description="class → its categories")
+    categories: Mapping[str, tuple[str, ...]] = Field(
+        {}, description="class → its categories, from specific to general; the first is its kind"
+    )
     nsfw: Mapping[str, str] = Field({}, description="class → Neutral, Drawing, Sexy, Hentai, Porn")
     threshold: float = Field(0.5, ge=0, le=1, description="NSFW scores from here on are unsafe")
 
@@ -69,7 +72,9 @@ class ImageClassification(PerImageModel):
         if LABELS in instructions.tasks:
             answer[LABELS] = labels_from_classes(probabilities, self._classes, own.labels)
         if NSFW in instructions.tasks:  # other rows need no mapping
-            answer[NSFW] = nsfw_from_classes(probabilities, self._names, own.nsfw, own.threshold)
+            answer[NSFW] = nsfw_from_classes(
+                probabilities, self._names, own.nsfw, own.threshold, rescale=own.rescale
+            )
         return answer
 
     def _check_mapping(self) -> None:

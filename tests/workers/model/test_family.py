@@ -51,7 +51,32 @@ def test_merging_keeps_all_fields_of_the_most_confident_label() -> None:
     assert merge_labels([weak, strong]) == (strong,)
 
 
-def test_merging_keeps_the_first_of_equally_confident_labels() -> None:
+@pytest.mark.parametrize(
+    ("tabby", "cat", "names"),
+    [(0.8, 0.95, ["tabby cat"]), (0.6, 0.95, ["cat"]), (0.9, 0.3, ["tabby cat"])],
+    ids=["sure", "unsure", "surer"],
+)
+def test_a_category_and_what_is_below_it_are_one_label_of_the_crops(
+    tabby: float, cat: float, names: list[str]
+) -> None:
+    special = Label(name="tabby cat", confidence=tabby, categories=("cat", "animal"))
+    kind = Label(name="cat", confidence=cat, categories=("animal",))
+
+    result = combine([{LABELS: (special,)}, {LABELS: (kind,)}], [LABELS])
+
+    assert [label.name for label in result[LABELS]] == names
+
+
+def test_labels_of_one_image_stay_as_the_model_gave_them() -> None:
+    given = (
+        Label(name="dog", confidence=0.9, categories=("animal",)),
+        Label(name="animal", confidence=0.8),
+    )
+
+    assert combine([{LABELS: given}], [LABELS])[LABELS] == given
+
+
+def test_of_equal_labels_the_first_stays() -> None:
     centre, left = (Label(name=name, confidence=0.5) for name in ("cat", "CAT"))
 
     assert merge_labels([centre, left]) == (centre,)
