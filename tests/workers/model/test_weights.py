@@ -14,11 +14,12 @@ import yaml
 
 from shared.model_spec import ModelSpec
 from shared.settings import ROOT
+from tests.damage import LFS_POINTER, LOGIN_PAGE, safetensors
 from tests.hub_standin import XET, HubStandIn
 from tests.stack import wait_for
-from workers.model import weights
+from workers.model import hub as hub_client
 from workers.model.family import LoadError
-from workers.model.weights import ensure_weights, is_complete, wanted_files
+from workers.model.weights import ensure_weights
 
 CHECKPOINT = ROOT / "tests" / "checkpoints" / "vit-gpt2"
 ROWS = [
@@ -27,25 +28,33 @@ ROWS = [
     {"name": "foreign", "family": "blip", "source": "own/foreign"},
     {"name": "gone", "family": "blip", "source": "own/gone"},
 ]
-SHARDS = '{"weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}'
-BIN_SHARDS = '{"weight_map": {"a": "pytorch_model-1-of-1.bin"}}'
+MIXED = {
+    "config.json": b'{"model_type": "blip"}',
+    "preprocessor_config.json": b'{"image_processor_type": "BlipImageProcessor"}',
+    "model.safetensors": safetensors("a"),
+    "pytorch_model.bin": b"not wanted",
+    "tf_model.h5": b"not wanted",
+    "vocab.txt": b"a\ncat\n",
+    "README.md": b"# Mixed",
+    ".gitattributes": b"not wanted",
+    "onnx/model.onnx": b"not wanted",
+    "onnx/config.json": b"not wanted",
+}
 
 
-def make_repo(folder: Path, files: Mapping[str, str]) -> Path:
-    for name, text in files.items():
+def make_repo(folder: Path, files: Mapping[str, bytes]) -> Path:
+    for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+        (folder / name).write_bytes(data)
     return folder
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubStandIn]:
-    mixed = ("config.json", "model.safetensors", "pytorch_model.bin", "tf_model.h5")
-    more = ("vocab.txt", "README.md", ".gitattributes", "onnx/model.onnx", "onnx/config.json")
     repos = {
         "own/tiny": CHECKPOINT,
-        "own/mixed": make_repo(tmp_path / "mixed", {name: name for name in mixed + more}),
-        "own/foreign": make_repo(tmp_path / "foreign", {"config.json": "{}", "model.onnx": ""}),
+        "own/mixed": make_repo(tmp_path / "mixed", MIXED),
+        "own/foreign": make_repo(tmp_path / "foreign", {"config.json": b"{}", "model.onnx": b""}),
     }
     with HubStandIn(repos) as standin:
         yield standin
@@ -96,9 +105,9 @@ def test_what_the_model_needs_is_fetched_and_nothing_else(tmp_path: Path, hub: H
     code, said = fetch(tmp_path, hub.url, "mixed")
 
     assert code == 0, said
-    wanted = ["README.md", "config.json", "model.safetensors", "vocab.txt"]
-    assert sorted(hub.fetched()) == wanted
-    assert contents(tmp_path / "models" / "mixed") == {name: name.encode() for name in wanted}
+    wanted = {n: data for n, data in MIXED.items() if "/" not in n and data != b"not wanted"}
+    assert sorted(hub.fetched()) == sorted(wanted)
+    assert contents(tmp_path / "models" / "mixed") == wanted
     assert ("GET", "/api/models/own/mixed/revision/v1") in hub.requests
 
 
@@ -167,12 +176,12 @@ def test_nothing_is_written_outside_the_folder_of_models(tmp_path: Path, hub: Hu
 def test_progress_ends_at_100_percent_whatever_was_there_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "REPORT_S", 0.01)
-    make_repo(tmp_path, {"model.safetensors": "x" * 300, ".cache/a.1.incomplete": "x" * 50})
+    monkeypatch.setattr(hub_client, "REPORT_S", 0.01)
+    make_repo(tmp_path, {"model.safetensors": bytes(300), ".cache/a.1.incomplete": bytes(50)})
     spec = ModelSpec(name="tiny", family="blip", source="own/tiny")
     said: queue.Queue[str] = queue.Queue()
 
-    with weights._Progress(tmp_path, {"model.safetensors": 100}, spec, said.put):
+    with hub_client.Progress(tmp_path, {"model.safetensors": 100}, spec, said.put):
         assert said.get(timeout=10).startswith("100 % ")
 
 
@@ -188,12 +197,41 @@ def test_a_model_that_is_there_is_used_without_asking_the_hub(
 
 
 def test_a_folder_in_which_files_are_missing_is_completed(tmp_path: Path, hub: HubStandIn) -> None:
-    folder = make_repo(tmp_path / "models" / "tiny-1", {"config.json": "{}"})
+    folder = make_repo(tmp_path / "models" / "tiny-1", {"config.json": b"{}"})
 
     code, said = fetch(tmp_path, hub.url, "tiny")
 
     assert code == 0, said
     assert contents(folder) == contents(CHECKPOINT)
+
+
+def test_a_damaged_file_is_fetched_again(tmp_path: Path, hub: HubStandIn) -> None:
+    folder = tmp_path / "models" / "tiny-1"
+    shutil.copytree(CHECKPOINT, folder)
+    (folder / "model.safetensors").write_bytes(LFS_POINTER)
+
+    code, said = fetch(tmp_path, hub.url, "tiny")
+
+    assert code == 0, said
+    assert "model.safetensors is a pointer of git-lfs" in said
+    assert contents(folder) == contents(CHECKPOINT)
+    assert hub.fetched() == ["model.safetensors"]
+
+
+def test_a_damaged_file_that_cannot_be_fetched_is_told_in_a_sentence(
+    tmp_path: Path, hub: HubStandIn
+) -> None:
+    hub.repos.clear()
+    folder = tmp_path / "models" / "tiny-1"
+    shutil.copytree(CHECKPOINT, folder)
+    (folder / "config.json").write_bytes(LOGIN_PAGE)
+
+    code, said = fetch(tmp_path, hub.url, "tiny")
+
+    assert code != 0
+    assert f"{folder} cannot be used: config.json is a web page, such as the login page" in said
+    assert "The hub refused own/tiny" in said
+    assert "Traceback" not in said
 
 
 def test_two_workers_that_start_at_once_fetch_once(tmp_path: Path, hub: HubStandIn) -> None:
@@ -243,85 +281,3 @@ def test_a_folder_of_models_that_cannot_be_written_is_named(tmp_path: Path) -> N
 
     with pytest.raises(LoadError, match=f"Cannot fetch own/tiny into {tmp_path}/models/tiny"):
         ensure_weights(spec, tmp_path / "models", lambda _: None)
-
-
-@pytest.mark.parametrize(
-    ("files", "complete"),
-    [
-        pytest.param({}, False, id="empty"),
-        pytest.param({"config.json": "{}"}, False, id="no-weights"),
-        pytest.param({"model.safetensors": ""}, False, id="no-configuration"),
-        pytest.param({"config.json": "{}", "model.safetensors": ""}, True, id="safetensors"),
-        pytest.param({"config.json": "{}", "pytorch_model.bin": ""}, True, id="bin"),
-        pytest.param(
-            {"config.json": "{}", "model.safetensors.index.json": SHARDS}, False, id="no-shards"
-        ),
-        pytest.param(
-            {
-                "config.json": "{}",
-                "model.safetensors.index.json": SHARDS,
-                "model-1-of-2.safetensors": "",
-            },
-            False,
-            id="a-shard-missing",
-        ),
-        pytest.param(
-            {
-                "config.json": "{}",
-                "model.safetensors.index.json": SHARDS,
-                "model-1-of-2.safetensors": "",
-                "model-2-of-2.safetensors": "",
-            },
-            True,
-            id="all-shards",
-        ),
-        pytest.param(
-            {"config.json": "{}", "model.safetensors.index.json": SHARDS[:9]},
-            False,
-            id="damaged-index",
-        ),
-        pytest.param(
-            {
-                "config.json": "{}",
-                "model.safetensors": "",
-                "pytorch_model.bin.index.json": BIN_SHARDS,
-            },
-            True,
-            id="index-of-the-format-that-was-not-chosen",
-        ),
-    ],
-)
-def test_a_folder_is_complete_when_configuration_and_all_weights_are_there(
-    tmp_path: Path, files: dict[str, str], *, complete: bool
-) -> None:
-    make_repo(tmp_path, files)
-
-    assert is_complete(tmp_path) is complete
-
-
-@pytest.mark.parametrize(
-    ("weights", "chosen"),
-    [
-        pytest.param("model.safetensors pytorch_model.bin", "model.safetensors", id="safetensors"),
-        pytest.param("pytorch_model.bin flax_model.msgpack", "pytorch_model.bin", id="only-bin"),
-        pytest.param(
-            "model-1-of-2.safetensors model-2-of-2.safetensors pytorch_model.bin",
-            "model-1-of-2.safetensors model-2-of-2.safetensors",
-            id="shards",
-        ),
-        pytest.param(
-            "pytorch_model-1-of-2.bin pytorch_model-2-of-2.bin",
-            "pytorch_model-1-of-2.bin pytorch_model-2-of-2.bin",
-            id="bin-shards",
-        ),
-        pytest.param("tf_model.h5 model.onnx rust_model.ot", "", id="foreign"),
-        pytest.param("fp16/model.safetensors onnx/model.onnx", "", id="in-folders"),
-        pytest.param("optimizer.pt training_args.bin model.fp16.safetensors", "", id="by-products"),
-    ],
-)
-def test_the_best_format_of_the_weights_is_chosen(weights: str, chosen: str) -> None:
-    texts = ["config.json", "tokenizer.json", "vocab.txt", "spiece.model", "LICENSE"]
-
-    names = wanted_files([*texts, *weights.split(), ".gitattributes", "demo.py", "cat.jpg"])
-
-    assert names == sorted([*texts, *chosen.split()])
