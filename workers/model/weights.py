@@ -103,8 +103,8 @@ def _alone(spec: ModelSpec, folder: Path) -> Iterator[None]:
             yield
     except (OSError, httpx2.HTTPError) as err:
         raise LoadError(
-            f"Cannot fetch {spec.source} into {folder}: {err}. Check the network and the folder's "
-            f"permissions, or put the files there by hand."
+            f"Cannot fetch {spec.source} into {folder}: {str(err).rstrip('.')}. Check the network "
+            "and the folder's permissions, or put the files there by hand."
         ) from err
 
 
@@ -112,7 +112,7 @@ def _mend(spec: ModelSpec, folder: Path, faults: Sequence[Fault], report: Report
     """Fetch what is missing or damaged."""
     damaged = [fault for fault in faults if not fault.is_missing]
     if damaged:
-        log.warning("damaged files are fetched again", model=spec.name, files=describe(damaged))
+        log.warning("files of weights are damaged", model=spec.name, files=describe(damaged))
     report(f"asking for {spec.source}")
     repository = hub.look_up(spec)
     names = files_to_fetch(repository.files, folder, faults)
