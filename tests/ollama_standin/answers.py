@@ -27,6 +27,12 @@ def colour(image: bytes) -> Colour:
     return int(red), int(green), int(blue)
 
 
+def size(image: bytes) -> tuple[int, int]:
+    """Return width and height."""
+    with Image.open(io.BytesIO(image)) as opened:
+        return opened.size
+
+
 def compose(request: GenerationRequest, knobs: Knobs) -> str:
     """Return the whole answer."""
     colours = [colour(image) for image in request.images]
@@ -45,10 +51,10 @@ def compose(request: GenerationRequest, knobs: Knobs) -> str:
 def tokens(text: str, options: dict[str, Any]) -> tuple[list[str], str]:
     """Return tokens of four characters, up to ``stop`` or ``num_predict``, and why they end."""
     stops = options.get("stop") or []
-    for stop in [stops] if isinstance(stops, str) else stops:
+    for stop in filter(None, [stops] if isinstance(stops, str) else stops):
         text = text.partition(stop)[0]
     pieces = [text[start : start + 4] for start in range(0, len(text), 4)]
-    most = options.get("num_predict") or -1
+    most = int(options.get("num_predict") or -1)
     return (pieces[:most], "length") if 0 < most < len(pieces) else (pieces, "stop")
 
 

@@ -57,8 +57,12 @@ class Model:
     cpu: Slowdown = field(default_factory=Slowdown)
 
 
+def tagged(name: str) -> str:
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
 def full_name(name: str) -> str:
-    return (name if ":" in name.rpartition("/")[2] else f"{name}:latest").lower()
+    return tagged(name).lower()
 
 
 class Memory:
@@ -68,13 +72,14 @@ class Memory:
         specs = models if isinstance(models, Mapping) else {name: Spec() for name in models}
         self.knobs = knobs
         self.changed = threading.Condition(threading.RLock())
-        self.models = {full_name(name): Model(full_name(name), s) for name, s in specs.items()}
+        self.models = {full_name(name): Model(tagged(name), s) for name, s in specs.items()}
         self.loads: Counter[str] = Counter()
         self.unloads: Counter[str] = Counter()
 
     def find(self, name: str) -> Model:
         model = self.models.get(full_name(name))
-        if model is None:
+        wrong_case = model and self.knobs.case_sensitive and model.name != tagged(name)
+        if model is None or wrong_case:
             raise Refused(404, f"model '{name}' not found")
         return model
 
@@ -94,7 +99,7 @@ class Memory:
     def install(self, name: str, spec: Spec | None = None) -> None:
         """Add a model, as ``ollama pull`` does."""
         with self.changed:
-            self.models[full_name(name)] = Model(full_name(name), spec or Spec())
+            self.models[full_name(name)] = Model(tagged(name), spec or Spec())
 
     def remove(self, name: str) -> None:
         """Remove a model, as ``ollama rm`` does."""

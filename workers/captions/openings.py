@@ -83,6 +83,11 @@ def without_opening(text: str) -> str:
     return text
 
 
+def is_only_opening(text: str) -> bool:
+    """Return whether a text is an opening, and nothing follows it."""
+    return without_opening(f"{text.rstrip(' .:…')} a cat").lower() == "a cat"
+
+
 def _rests(text: str) -> Iterator[str]:
     """Yield what stands after each opening that the text has, if it can stand alone."""
     for opening in (*_OPENINGS, _IMAGE_OF):

@@ -3,7 +3,7 @@
 import unicodedata
 
 from shared.text import has_words, one_line
-from workers.captions.openings import without_opening
+from workers.captions.openings import is_only_opening, without_opening
 from workers.captions.refusals import is_refusal
 from workers.captions.repetition import without_loops
 
@@ -34,7 +34,8 @@ def read_caption(text: str, *, keep_opening: bool = False) -> str:
         NoCaption: there are no words, only a refusal, or nothing but repetition.
     """
     written = without_quotes(one_line(text))
-    if not has_words(written) or written.strip(" .!").casefold() in _PLACEHOLDERS:
+    is_placeholder = written.strip(" .!").casefold() in _PLACEHOLDERS
+    if not has_words(written) or is_placeholder or is_only_opening(written):
         raise NoCaption("wrote no caption")
     caption = without_loops(written)
     if not has_words(caption):

@@ -10,7 +10,6 @@ import structlog
 
 from shared.catalog import Catalog
 from shared.errors import BadRequest, ModelFailed, VisionError
-from shared.images import for_ollama
 from shared.messages import JsonObject, OllamaInstructions, Outcome
 from shared.redis.store import Store
 from shared.settings import Settings
@@ -19,6 +18,7 @@ from workers.engine.job import Dropped, EngineJob, Requeued
 from workers.llm.task_runner import LlmTaskRunner
 from workers.remote.client import with_images
 from workers.remote.config import model_defaults
+from workers.remote.images import prepare_image
 from workers.remote.router import FailoverRouter
 
 log = structlog.get_logger(__name__)
@@ -128,7 +128,8 @@ class JobRunner:
         if instructions.call == OllamaCall.SHOW:
             return Outcome(raw=await self._router.show(instructions.model, instructions.body))
         images = [
-            await asyncio.to_thread(for_ollama, image, self._max_megapixels) for image in job.images
+            await asyncio.to_thread(prepare_image, image, self._max_megapixels)
+            for image in job.images
         ]
         started = time.monotonic()
         run = self._run_tasks if instructions.call == OllamaCall.VISION else self._pass_through

@@ -7,7 +7,8 @@ from typing import TypeVar
 import structlog
 
 from shared.vocabulary import OllamaCall
-from workers.remote.client import ServerError, load_seconds, tokens_per_s
+from workers.remote.client import load_seconds, tokens_per_s
+from workers.remote.errors import ServerError
 from workers.remote.meters import ThroughputMeter
 from workers.remote.pool import Pool
 from workers.remote.server import Server
@@ -36,7 +37,7 @@ async def reload(pool: Pool, server: Server, model: str, unload_s: float) -> boo
             await pool.wait_until(lambda: not server.running[model])
     except TimeoutError:
         log.warning("unloading an ollama model despite running requests", server=server.name)
-    await _within(unload_s, server.client.unload(model))
+    await _within(unload_s, server.client.unload(server.spelling(model)))
     try:
         async with asyncio.timeout(unload_s):
             while await _is_loaded(server, model):  # noqa: ASYNC110 - Ollama sends no event
@@ -55,7 +56,7 @@ async def performs_normally(server: Server, model: str) -> bool:
     load_options = server.load_options(model)
     body = {
         **load_options,
-        "model": model,
+        "model": server.spelling(model),
         "prompt": WARM_UP_PROMPT,
         "options": {**load_options["options"], "num_predict": WARM_UP_TOKENS},
     }

@@ -26,7 +26,7 @@ class _Cooldown(NamedTuple):
 class Server:
     """What this worker knows of one server; used in one event loop.
 
-    Models are named by their full names, as :func:`~workers.remote.client.full_name` returns them.
+    Models are named by their full names, as :func:`~workers.remote.config.full_name` returns them.
     """
 
     def __init__(self, config: ServerConfig, healing: HealingOptions) -> None:
@@ -57,6 +57,11 @@ class Server:
     def has(self, model: str) -> bool:
         """Return whether the model is installed."""
         return any(entry_name(entry) == model for entry in self.installed)
+
+    def spelling(self, model: str) -> str:
+        """Return the model's name as the server lists it: not every server ignores case."""
+        names = (str(entry["name"]) for entry in self.installed if entry_name(entry) == model)
+        return next(names, model)
 
     def gpu_share(self, model: str) -> float | None:
         """Return the fraction of the model's memory on the GPU; ``None``: it is not loaded."""

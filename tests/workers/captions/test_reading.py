@@ -17,6 +17,12 @@ def test_words_are_needed(text: str) -> None:
         read_caption(text)
 
 
+@pytest.mark.parametrize("text", ["The image shows", "An image of", "In this picture, we can see…"])
+def test_an_opening_alone_is_no_caption(text: str) -> None:
+    with pytest.raises(NoCaption, match="wrote no caption"):
+        read_caption(text)
+
+
 @pytest.mark.parametrize("text", ["cat " * 300, "哈" * 200, '"' + "the " * 40 + '"'])
 def test_a_loop_is_no_caption(text: str) -> None:
     with pytest.raises(NoCaption, match="repeated itself"):
