@@ -1,12 +1,14 @@
 """The bytes of a request's body: complete, decoded, and within the limit."""
 
 import io
+import math
 import zlib
 
 from flask import Request, current_app
 
 from api.http import request_id
-from shared.errors import BadRequest, TooLarge, UnsupportedEncoding
+from shared.errors import BadRequest, TooLarge, UndecodableImage, UnsupportedEncoding
+from shared.images import check_header
 
 URL_ENCODED = "application/x-www-form-urlencoded"
 _TOO_LARGE = "The request body is too large."
@@ -60,6 +62,29 @@ def decoded(request: Request) -> Request:
     for name in ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "werkzeug.request"):
         environ.pop(name, None)
     return current_app.request_class(environ)
+
+
+def is_image(request: Request, body: bytes) -> bool:
+    """Return whether the whole body is an image, whatever its content type says.
+
+    `curl --data-binary` labels an image as a form; many clients label it as a stream of bytes.
+    """
+    if request.mimetype.startswith("image/"):
+        return True
+    if begins_as_json(body):
+        return False
+    try:
+        check_header(body, math.inf)
+    except TooLarge:
+        return True
+    except UndecodableImage:
+        return False
+    return True
+
+
+def begins_as_json(body: bytes) -> bool:
+    """Return whether a body is presumably meant as JSON, if it is not a form."""
+    return body.lstrip()[:1] in (b"", b"{", b"[")
 
 
 def _decompress(data: bytes, limit: int | None) -> bytes:

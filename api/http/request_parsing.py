@@ -3,7 +3,6 @@
 import base64
 import binascii
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -12,13 +11,13 @@ from flask import Request
 from pydantic import ValidationError
 
 from api.http import request_id
-from api.http.body import URL_ENCODED, decoded, read_body
+from api.http.body import URL_ENCODED, begins_as_json, decoded, is_image, read_body
 from api.http.client_connection import ClientGone
 from api.http.fetch import fetch
 from api.http.fetch_connection import AllowList
 from api.http.json_text import parse_json
 from api.schemas import VisionQuery, VisionRequest
-from shared.errors import BadRequest, DeadlineExceeded, TooLarge, UndecodableImage
+from shared.errors import BadRequest, DeadlineExceeded, TooLarge
 from shared.images import check_header
 from shared.messages import JsonObject, Options
 from shared.settings import Settings
@@ -55,7 +54,7 @@ def read_request(request: Request) -> ParsedRequest:
     if request.mimetype == "multipart/form-data":
         return _read_form(request)
     body = read_body(request)
-    if _is_image(request, body):
+    if is_image(request, body):
         return ParsedRequest(_validate(_query(request)), (body,))
     # `curl -d` labels JSON as a form.
     if request.mimetype == URL_ENCODED and body.lstrip()[:1] != b"{":
@@ -63,7 +62,7 @@ def read_request(request: Request) -> ParsedRequest:
     try:
         fields = parse_json(body, "The body")
     except BadRequest:
-        if request.mimetype != "application/octet-stream" or _begins_as_json(body):
+        if request.mimetype != "application/octet-stream" or begins_as_json(body):
             raise
         return ParsedRequest(_validate(_query(request)), (body,))  # a damaged image, presumably
     return ParsedRequest(_validate(fields), (), _unknown(fields, JSON_FIELDS))
@@ -186,28 +185,6 @@ def check_input(
             )
         if task.needs_text and not prompt:
             raise BadRequest(f"{task.name} needs a `prompt`.")
-
-
-def _is_image(request: Request, body: bytes) -> bool:
-    """Return whether the whole body is an image, whatever its content type says.
-
-    `curl --data-binary` labels an image as a form; many clients label it as a stream of bytes.
-    """
-    if request.mimetype.startswith("image/"):
-        return True
-    if _begins_as_json(body):
-        return False
-    try:
-        check_header(body, math.inf)
-    except TooLarge:
-        return True
-    except UndecodableImage:
-        return False
-    return True
-
-
-def _begins_as_json(body: bytes) -> bool:
-    return body.lstrip()[:1] in (b"", b"{", b"[")
 
 
 def _query(request: Request) -> dict[str, object]:

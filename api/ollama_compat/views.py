@@ -16,9 +16,10 @@ from api.http import request_id
 from api.http.client_connection import has_disconnected
 from api.http.request_parsing import check_input, decode_images, read_object, read_options
 from api.ollama_compat import answers
+from api.ollama_compat.chat import read_chat
 from api.ollama_compat.streaming import StreamedReply, ndjson, reply_lines
 from api.redis_retry import retry_while_unreachable
-from api.schemas import chat_fields
+from api.schemas import MAX_NAME, chat_fields
 from api.service import VisionService
 from shared.catalog import Assignment
 from shared.errors import BadRequest, TooLarge
@@ -84,7 +85,7 @@ class OllamaViews:
         stream = body.get("stream") is not False
         fields = _without(body, "model", "stream", "images")
         if call == OllamaCall.CHAT:
-            chat = answers.separate_images(body.get("messages") or [])
+            chat = read_chat(body.get("messages"))
             sources: object = chat.images
             fields["messages"] = chat.messages
         else:
@@ -107,8 +108,7 @@ class OllamaViews:
     ) -> Reply:
         """Have one of our own models answer, and return its result in Ollama's form."""
         is_chat = call == OllamaCall.CHAT
-        prompt, sources = _chat_input(body) if is_chat else (body.get("prompt"), body.get("images"))
-        prompt = prompt if isinstance(prompt, str) else ""
+        prompt, sources = _chat_input(body) if is_chat else (_prompt(body), body.get("images"))
         images = self._decode(sources)
         started = time.monotonic()
         needs_image = any(find_task(task).needs_image for task in assignment.tasks)
@@ -176,15 +176,22 @@ class OllamaViews:
 def _model_name(body: JsonObject) -> str:
     name = body.get("model") or body.get("name")
     if not isinstance(name, str):
-        raise BadRequest("`model` is missing.")
+        raise BadRequest("`model` is missing, or is not a string.")
+    if len(name) > MAX_NAME:
+        raise BadRequest(f"`model` has more than {MAX_NAME} characters.")
     return name
 
 
-def _chat_input(body: JsonObject) -> tuple[object, list[Any]]:
-    """Return the text and the images of the user's last message."""
-    chat = answers.separate_images(body.get("messages"))
-    message = chat.last_user_message
-    return message.get("content"), [chat.images[n] for n in message.get("images", ())]
+def _chat_input(body: JsonObject) -> tuple[str, list[Any]]:
+    chat = read_chat(body.get("messages"))
+    return chat.prompt, chat.subject
+
+
+def _prompt(body: JsonObject) -> str:
+    prompt = body.get("prompt")
+    if prompt is not None and not isinstance(prompt, str):
+        raise BadRequest("`prompt` is not a string.")
+    return prompt or ""
 
 
 def _without(body: JsonObject, *names: str) -> JsonObject:

@@ -42,7 +42,10 @@ def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
     @routes.post("/api/chat")
     @answers
     def chat() -> Any:  # noqa: ANN401 - as Flask accepts it
-        """Answer a chat; our own models use the text and images of the user's last message only."""
+        """Answer a chat; our own models use the text since the latest answer, and its images.
+
+        Without images there, they use those of the latest message that has any.
+        """
         return _in_slot(slots, partial(views.answer, OllamaCall.CHAT))
 
     @routes.post("/api/show")
