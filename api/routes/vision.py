@@ -82,7 +82,8 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     images = read_images(parsed, service.settings, deadline, client_gone)
     body = body.without_images  # their text takes more memory than all else while the client waits
     del parsed
-    check_input((name for assignment in plan for name in assignment.tasks), body.prompt, images)
+    tasks_of_plan = (name for assignment in plan for name in assignment.tasks)
+    check_input(tasks_of_plan, body.prompt, images.images)
     template = Job(
         request_id=g.request_id,
         prompt=body.prompt,

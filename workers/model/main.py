@@ -13,7 +13,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 
@@ -23,6 +23,7 @@ from PIL import Image
 from shared.allocator import retain_freed_memory
 from shared.errors import VisionError
 from shared.images import decode_rgb
+from shared.images.several import ReadImages, read_each
 from shared.log import configure_logging
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
@@ -50,7 +51,7 @@ _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
 _WARM_UP_SIDE_PX = 224
 
-Prepared = list[object] | JobError
+Prepared = ReadImages[object] | JobError
 """The model inputs of a job's images, or the reason why there are none."""
 
 
@@ -110,9 +111,13 @@ class ModelServer:
 
 def prepare(model: VisionModel, images: Sequence[bytes], max_megapixels: float) -> Prepared:
     """Decode the images of a job and turn them into model inputs."""
+
     # Step 6: decode and prepare.
+    def prepare_one(image: bytes) -> object:
+        return model.prepare(decode_rgb(image, max_megapixels))
+
     try:
-        return [model.prepare(decode_rgb(image, max_megapixels)) for image in images]
+        return read_each(prepare_one, images)
     except VisionError as err:
         return JobError(error=type(err).__name__, message=err.message)
     except Exception:
@@ -128,14 +133,15 @@ def run_batch(
     A job that could not be prepared fails alone; when the model raises, all others fail. The report
     has one outcome per job, in order, unless it names a fault of the process.
     """
-    ready = [PreparedJob(job, instructions) for job in jobs if not isinstance(job, JobError)]
+    ready = [job for job in jobs if not isinstance(job, JobError)]
     images = sum(len(job.images) for job in ready)
     started = time.perf_counter()
     results: list[Result | JobError] = []
     fault = ""
     if ready:
         try:
-            results += model.predict(ready, max_images)  # Step 6: predict.
+            prepared = [PreparedJob(job.images, instructions) for job in ready]
+            results += model.predict(prepared, max_images)  # Step 6: predict.
             if len(results) != len(ready):
                 msg = f"{len(results)} results for {len(ready)} jobs"
                 raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of a model
@@ -144,9 +150,7 @@ def run_batch(
             fault = _fault(err)
             results = [MODEL_FAILED] * len(ready)
     answered = iter(results)
-    outcomes = (
-        () if fault else tuple(job if isinstance(job, JobError) else next(answered) for job in jobs)
-    )
+    outcomes = () if fault else tuple(_outcome(job, answered) for job in jobs)
     return BatchReport.model_validate(
         {
             "outcomes": outcomes,
@@ -156,6 +160,14 @@ def run_batch(
             "memory": memory.measure(),
         }
     )
+
+
+def _outcome(job: Prepared, answered: Iterator[Result | JobError]) -> Result | JobError:
+    """Return why a job could not be prepared, or else the next answer, for all of its images."""
+    if isinstance(job, JobError):
+        return job
+    answer = next(answered)
+    return answer.with_unreadable(job.unreadable) if isinstance(answer, Result) else answer
 
 
 def _fault(err: Exception) -> str:
