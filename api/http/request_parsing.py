@@ -19,6 +19,7 @@ from api.http.json_text import parse_json
 from api.schemas import VisionQuery, VisionRequest
 from shared.errors import BadRequest, DeadlineExceeded, TooLarge
 from shared.images import check_header
+from shared.images.several import ReadImages, read_each
 from shared.messages import JsonObject, Options
 from shared.settings import Settings
 from shared.tasks.registry import find_task
@@ -93,22 +94,25 @@ def read_options(value: object) -> Options:
         raise BadRequest(_malformed(err, "options")) from err
 
 
-def decode_images(sources: object, settings: Settings) -> list[bytes]:
+def decode_images(sources: object, settings: Settings) -> ReadImages[bytes]:
     """Return the encoded images of a list of base64 strings; ``None`` means no images.
 
     Raises:
-        BadRequest: not a list of base64 strings.
-        TooLarge: an image has too many pixels.
-        UndecodableImage: the decoded bytes are not an image.
+        BadRequest: not a list of strings, or none of them is base64.
+        TooLarge: all images have too many pixels.
+        UndecodableImage: none of the decoded bytes are an image.
     """
     if sources is None:
-        return []
+        return ReadImages()
     if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
         raise BadRequest("`images` is not a list of base64 strings.")
-    images = [_decode(source) for source in sources]
-    for image in images:
+
+    def read(source: str) -> bytes:
+        image = _decode(source)
         check_header(image, settings.max_megapixels)
-    return images
+        return image
+
+    return read_each(read, sources)
 
 
 def read_images(
@@ -116,8 +120,10 @@ def read_images(
     settings: Settings,
     deadline: float,
     client_gone: Callable[[], bool],
-) -> list[bytes]:
+) -> ReadImages[bytes]:
     """Return the encoded images of a request, in order; those given as URLs are fetched.
+
+    An image that cannot be read does not keep the others from being used.
 
     Args:
         parsed: the request.
@@ -128,37 +134,31 @@ def read_images(
     Raises:
         ClientGone: the client has closed the connection.
         DeadlineExceeded: the deadline passed before all images were fetched.
-        BadRequest: an image is neither base64 nor a URL.
-        TooLarge: there are too many images, or one has too many pixels.
-        UndecodableImage: the bytes are not an image.
-        ImageFetchFailed: an image could not be fetched from its URL.
+        BadRequest, TooLarge, UndecodableImage, ImageFetchFailed: no image can be read; this is
+            what is wrong with the first. Or there are too many.
     """
-    sources = [*parsed.body.images, *([parsed.body.url] if parsed.body.url else [])]
-    count = len(parsed.uploads) + len(sources)
-    if count > settings.max_images:
-        raise TooLarge(f"There are {count} images; the limit is {settings.max_images}.")
-    images = list(parsed.uploads)
-    for source in sources:
-        if not source[:8].lower().startswith(("http://", "https://")):
-            images.append(_decode(source))
-            continue
-        if client_gone():
-            raise ClientGone
-        left_s = deadline - time.time()
-        if left_s <= 0:
-            raise DeadlineExceeded("The time was over before all images were fetched.")
-        images.append(
-            fetch(
-                source,
-                allow=AllowList(settings.url_allow),
-                max_mb=settings.max_body_mb - sum(map(len, images)) / MEGA,
-                timeout_s=min(settings.fetch_timeout_s, left_s),
-                ca_path=settings.extra_ca_certificates[1],
-            )
-        )
-    for image in images:
+    sources: list[str | bytes] = [*parsed.uploads, *parsed.body.images]
+    if parsed.body.url:
+        sources.append(parsed.body.url)
+    if len(sources) > settings.max_images:
+        raise TooLarge(f"There are {len(sources)} images; the limit is {settings.max_images}.")
+    left_mb = settings.max_body_mb
+
+    def read(source: str | bytes) -> bytes:
+        nonlocal left_mb
+        if isinstance(source, bytes):
+            image = source
+        elif source[:8].lower().startswith(("http://", "https://")):
+            if client_gone():
+                raise ClientGone
+            image = _fetch(source, settings, left_mb, deadline)
+        else:
+            image = _decode(source)
+        left_mb -= len(image) / MEGA
         check_header(image, settings.max_megapixels)
-    return images
+        return image
+
+    return read_each(read, sources)
 
 
 def check_input(
@@ -230,6 +230,19 @@ def _malformed(err: ValidationError, *inside: str) -> str:
         for error in err.errors(include_url=False, include_input=False)[:5]
     )
     return f"The request is malformed: {details}."
+
+
+def _fetch(url: str, settings: Settings, max_mb: float, deadline: float) -> bytes:
+    left_s = deadline - time.time()
+    if left_s <= 0:
+        raise DeadlineExceeded("The time was over before all images were fetched.")
+    return fetch(
+        url,
+        allow=AllowList(settings.url_allow),
+        max_mb=max_mb,
+        timeout_s=min(settings.fetch_timeout_s, left_s),
+        ca_path=settings.extra_ca_certificates[1],
+    )
 
 
 def _decode(source: str) -> bytes:

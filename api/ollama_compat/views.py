@@ -5,6 +5,7 @@ Requests for Ollama's models are passed on to Ollama; our own models answer in O
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from api.service import VisionService
 from shared.catalog import Assignment
 from shared.errors import BadRequest, TooLarge
 from shared.families import OLLAMA
+from shared.images.several import ReadImages
 from shared.messages import Job, JsonObject, OllamaInstructions
 from shared.model_spec import ModelSpec
 from shared.redis.ollama import OllamaSnapshot
@@ -90,7 +92,7 @@ class OllamaViews:
             fields["messages"] = chat.messages
         else:
             sources = body.get("images")
-        images = self._decode(sources)
+        images = self._decode(sources).all_images()
         self._service.check((assignment,))
         instructions = OllamaInstructions(call=call, body=fields, stream=stream)
         job = Job(ollama=instructions, **self._job_fields(assignment))
@@ -112,7 +114,7 @@ class OllamaViews:
         images = self._decode(sources)
         started = time.monotonic()
         needs_image = any(find_task(task).needs_image for task in assignment.tasks)
-        has_input = bool(images) or (bool(prompt) and not needs_image)
+        has_input = bool(images.images) or (bool(prompt) and not needs_image)
         if prompt and not has_input:
             raise BadRequest(f"{assignment.spec.name} needs an image, and the request has none.")
         text = self._run(body, prompt, images, assignment, resources) if has_input else ""
@@ -128,38 +130,38 @@ class OllamaViews:
         self,
         body: JsonObject,
         prompt: str,
-        images: list[bytes],
+        images: ReadImages[bytes],
         assignment: Assignment,
         resources: ExitStack,
     ) -> str:
         """Return the result of one of our own models as text."""
-        check_input(assignment.tasks, prompt, images)
+        check_input(assignment.tasks, prompt, images.images)
         self._service.check((assignment,))
         g.tasks, g.plan = ",".join(assignment.tasks), (assignment,)
         options = read_options(body.get("options"))
         chat = chat_fields(body.get("system"), body.get("format"))
         job = Job(prompt=prompt, options=options, **chat, **self._job_fields(assignment))
-        published = self._publish(assignment, job, images, resources)
+        published = self._publish(assignment, job, images.images, resources)
         outcome = published.wait(partial(has_disconnected, request.environ))
-        return answers.result_as_text(outcome.result, structured=bool(body.get("format")))
+        result = outcome.result.with_unreadable(images.unreadable)
+        return answers.result_as_text(result, structured=bool(body.get("format")))
 
     def _job_fields(self, assignment: Assignment) -> dict[str, Any]:
         return {"request_id": g.request_id, "deadline": self._service.deadline((assignment,))}
 
     def _publish(
-        self, assignment: Assignment, job: Job, images: list[bytes], resources: ExitStack
+        self, assignment: Assignment, job: Job, images: Sequence[bytes], resources: ExitStack
     ) -> PublishedJob:
         published = self._service.new_job(job, assignment, images)
         resources.callback(published.close)
         published.publish()
         return published
 
-    def _decode(self, sources: object) -> list[bytes]:
-        images = decode_images(sources, self._service.settings)
+    def _decode(self, sources: object) -> ReadImages[bytes]:
         limit = self._service.settings.max_images
-        if len(images) > limit:
-            raise TooLarge(f"There are {len(images)} images; the limit is {limit}.")
-        return images
+        if isinstance(sources, list) and len(sources) > limit:
+            raise TooLarge(f"There are {len(sources)} images; the limit is {limit}.")
+        return decode_images(sources, self._service.settings)
 
     def _own_models(self) -> list[tuple[ModelSpec, tuple[WorkerStatus, ...]]]:
         """Return our own models, each with the workers that serve it."""

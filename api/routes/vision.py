@@ -94,7 +94,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     ignored = parsed.ignored
     body = body.without_images  # their text takes more memory than all else while the client waits
     del parsed
-    check_input(names, body.prompt, images, ignored)
+    check_input(names, body.prompt, images.images, ignored)
     template = Job(
         request_id=g.request_id,
         prompt=body.prompt,

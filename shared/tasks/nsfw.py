@@ -91,12 +91,13 @@ def _scaled(classes: Mapping[str, float], names: Sequence[str], total: float) ->
     return {name: classes[name] * total / before for name in names if before and name in classes}
 
 
-_NO_VERDICT = Nsfw(status=NsfwStatus.UNAVAILABLE, reason="The model gave no verdict.")
-
-
 def _one_each(answers: Sequence[Nsfw | None]) -> tuple[Nsfw, ...]:
     """Return one verdict per image, in order; ``unavailable`` where the model gave none."""
-    return tuple(answer or _NO_VERDICT for answer in answers)
+    return tuple(answer or _unavailable("The model gave no verdict.") for answer in answers)
+
+
+def _unavailable(reason: str) -> Nsfw:
+    return Nsfw(status=NsfwStatus.UNAVAILABLE, reason=reason)
 
 
 def _text(verdicts: tuple[Nsfw, ...]) -> str:
@@ -108,5 +109,6 @@ SPEC = TaskSpec(
     payload=tuple[Nsfw, ...],
     combine=_one_each,
     as_text=_text,
+    for_unreadable=_unavailable,
     is_structured=True,
 )

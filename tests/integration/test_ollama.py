@@ -61,6 +61,24 @@ def test_a_photo_of_60_megapixels_is_sent_to_ollama_at_a_reduced_size(ollama: Ol
     assert reply["result"]["caption"]["text"].startswith("rgb 200 ")
 
 
+def test_a_bad_image_among_others_is_left_out(ollama: Ollama) -> None:
+    images = [data_url(plain(250)), data_url(plain(9)[:-30]), "", data_url(plain(3))]
+    verdicts = ollama.post("nsfw", images=images).json()["result"]["nsfw"]
+    assert [verdict["status"] for verdict in verdicts] == [
+        "unsafe", "unavailable", "unavailable", "safe",
+    ]  # fmt: skip
+    assert ollama.post("labels", images=images[1:]).status_code == 200
+    assert ollama.sent()[-1]["images"] == 1
+    assert ollama.post("caption", images=images[1:3]).status_code == 422
+
+
+def test_ollamas_own_api_takes_all_images_or_none(ollama: Ollama) -> None:
+    whole, cut_off = (data_url(photo).rpartition(",")[2] for photo in (plain(9), plain(9)[:-30]))
+    body = {"model": "llava:7b", "images": [whole, cut_off], "stream": False}
+    reply = requests.post(f"{ollama.base}/api/generate", json=body, timeout=30)
+    assert reply.status_code == 422
+
+
 @pytest.mark.parametrize("knob", ["in_thinking", "fenced", "percent"])
 def test_unusual_forms_of_an_answer_are_understood(ollama: Ollama, knob: str) -> None:
     for server in ollama.servers:

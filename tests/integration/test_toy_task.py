@@ -51,6 +51,13 @@ def test_its_routes_answer_from_all_images_of_the_request(
     assert reply.json()["model"]["type"] == "compare"
 
 
+def test_it_sees_only_the_images_that_can_be_read(toys: tuple[Stack, str]) -> None:
+    photos = [plain(9), plain(8, 200, 7)[:-30], b"", plain(9)]
+    reply = ask(toys[1], "/compare", images=[data_url(photo) for photo in photos])
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["result"]["compare"]["same"]
+
+
 def test_a_family_that_chats_gets_the_system_prompt_and_the_schema(
     toys: tuple[Stack, str],
 ) -> None:

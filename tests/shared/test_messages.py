@@ -193,6 +193,20 @@ def test_a_result_is_the_same_after_the_way_back(result: Result) -> None:
     assert Result.model_validate(json.loads(message)) == result
 
 
+def test_images_that_could_not_be_read_have_their_places_in_nsfw_and_none_elsewhere() -> None:
+    result = FULL.with_unreadable({0: "It is empty.", 2: "It is cut off.", 4: "It is empty."})
+
+    assert [(verdict.status, verdict.reason) for verdict in result[NSFW]] == [
+        (NsfwStatus.UNAVAILABLE, "It is empty."),
+        (FULL[NSFW][0].status, None),
+        (NsfwStatus.UNAVAILABLE, "It is cut off."),
+        (NsfwStatus.UNAVAILABLE, FULL[NSFW][1].reason),
+        (NsfwStatus.UNAVAILABLE, "It is empty."),
+    ]
+    assert (result[CAPTION], result[LABELS]) == (FULL[CAPTION], FULL[LABELS])
+    assert FULL.with_unreadable({}) == FULL
+
+
 @pytest.mark.parametrize(
     ("tasks", "name"),
     [

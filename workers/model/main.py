@@ -13,7 +13,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,6 +23,7 @@ import structlog
 from shared.allocator import retain_freed_memory
 from shared.errors import ModelFailed, VisionError
 from shared.images import decode_rgb
+from shared.images.several import ReadImages, read_each
 from shared.log import configure_logging
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
@@ -50,7 +51,7 @@ MAX_REASON_CHARS = 500
 _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
 
-Prepared = list[object] | JobError
+Prepared = ReadImages[object] | JobError
 """The model inputs of a job's images, or the reason why there are none."""
 
 
@@ -106,9 +107,13 @@ class ModelServer:
 
 def prepare(model: VisionModel, images: Sequence[bytes], max_megapixels: float) -> Prepared:
     """Decode the images of a job and turn them into model inputs."""
+
     # Step 6: decode and prepare.
+    def prepare_one(image: bytes) -> object:
+        return model.prepare(decode_rgb(image, max_megapixels))
+
     try:
-        return [model.prepare(decode_rgb(image, max_megapixels)) for image in images]
+        return read_each(prepare_one, images)
     except VisionError as err:
         return JobError(error=type(err).__name__, message=err.message)
     except Exception:
@@ -124,14 +129,15 @@ def run_batch(
     A job that could not be prepared fails alone; when the model raises, all others fail. The report
     has one outcome per job, in order, unless it names a fault of the process.
     """
-    ready = [PreparedJob(job, instructions) for job in jobs if not isinstance(job, JobError)]
+    ready = [job for job in jobs if not isinstance(job, JobError)]
     images = sum(len(job.images) for job in ready)
     started = time.perf_counter()
     results: list[Result | JobError] = []
     fault = ""
     if ready:
         try:
-            answered = model.predict(ready, max_images)  # Step 6: predict.
+            prepared = [PreparedJob(job.images, instructions) for job in ready]
+            answered = model.predict(prepared, max_images)  # Step 6: predict.
             results += [_with_answers(result, instructions) for result in answered]
             if len(results) != len(ready):
                 msg = f"{len(results)} results for {len(ready)} jobs"
@@ -141,9 +147,7 @@ def run_batch(
             fault = _fault(err)
             results = [MODEL_FAILED] * len(ready)
     left = iter(results)
-    outcomes = (
-        () if fault else tuple(job if isinstance(job, JobError) else next(left) for job in jobs)
-    )
+    outcomes = () if fault else tuple(_outcome(job, left) for job in jobs)
     return BatchReport.model_validate(
         {
             "outcomes": outcomes,
@@ -162,6 +166,14 @@ def _with_answers(result: Result, instructions: Instructions) -> Result | JobErr
         return result
     message = f"The model found no {' or '.join(tasks)} for this image."
     return JobError(error=ModelFailed.__name__, message=message)
+
+
+def _outcome(job: Prepared, results: Iterator[Result | JobError]) -> Result | JobError:
+    """Return why a job could not be prepared, or else the next result, for all of its images."""
+    if isinstance(job, JobError):
+        return job
+    result = next(results)
+    return result.with_unreadable(job.unreadable) if isinstance(result, Result) else result
 
 
 def _fault(err: Exception) -> str:
