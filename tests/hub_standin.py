@@ -1,6 +1,6 @@
-"""A stand-in for the Hugging Face hub on loopback: serves folders under the hub's own API.
+"""A stand-in for the Hugging Face hub on loopback: serves folders with the hub's API.
 
-The real ``huggingface_hub`` downloads from it when ``HF_ENDPOINT`` names its ``url``.
+``huggingface_hub`` downloads from it when ``HF_ENDPOINT`` is its ``url``.
 """
 
 import contextlib
@@ -18,28 +18,28 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 SHA = hashlib.sha1(b"stand-in", usedforsecurity=False).hexdigest()
-"""The one commit that every repository has."""
+"""The only commit of every repository."""
 XET = "xet-read-token"
 
 
 class HubStandIn:
-    """Serves ``repos`` (``owner/name`` → folder) while its context lasts, and counts requests."""
+    """Serves ``repos`` (``owner/name`` → folder) in its context, and records requests."""
 
     def __init__(
         self, repos: Mapping[str, Path], address: tuple[str, int] = ("127.0.0.1", 0)
     ) -> None:
-        """Bind a port, 0 is a free one; nothing is answered before the context is entered."""
+        """Bind a port (0: any free one); requests are answered within the context only."""
         self.repos = dict(repos)
         self.requests: list[tuple[str, str]] = []
         self.cuts: dict[str, int] = {}
-        """File → bytes after which a GET of it is cut off by a reset of the connection."""
+        """File → bytes after which a GET of it ends with a reset of the connection."""
         self.holds: dict[str, int] = {}
-        """File → bytes after which a GET of it stands still until ``go_on`` is set."""
+        """File → bytes after which a GET of it pauses until ``go_on`` is set."""
         self.go_on = threading.Event()
         hub = self
 
         class Handler(_Handler):
-            """Knows its hub."""
+            """Serves the folders of this hub."""
 
             standin = hub
 
@@ -48,11 +48,11 @@ class HubStandIn:
 
     @property
     def url(self) -> str:
-        """What to set ``HF_ENDPOINT`` to."""
+        """The value for ``HF_ENDPOINT``."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def fetched(self) -> list[str]:
-        """Return the names of the files whose contents were asked for, in order."""
+        """Return the names of the files whose contents were requested, in order."""
         return [
             path.rpartition("/")[2]
             for method, path in self.requests
@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._route()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Be quiet."""
+        """Log nothing."""
 
     def _route(self) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
                 )
 
     def _describe(self, repo: str, what: str) -> None:
-        """Answer ``revision`` (what a commit is) or ``tree`` (its files)."""
+        """Answer ``revision`` (a commit) or ``tree`` (its files)."""
         folder = self.standin.repos[repo]
         sizes = {
             str(path.relative_to(folder)): path.stat().st_size
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
             "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
             "X-Repo-Commit": SHA,
             "Accept-Ranges": "bytes",
-            # As the hub has them of each large file; whoever follows them finds nothing here.
+            # The hub's headers for large files; the stand-in does not serve what they point to.
             "X-Xet-Hash": hashlib.sha256(data).hexdigest(),
             "X-Xet-Refresh-Route": f"{self.standin.url}/{XET}",
         }
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_get = self.command == "GET"
         cut = self.standin.cuts.get(file.name) if is_get else None
         hold = self.standin.holds.get(file.name) if is_get else None
-        if hold is not None:  # also from a client that lost patience and asks for the rest
+        if hold is not None:  # also when a client that timed out requests the rest
             hold = max(0, hold - first)
         self._send(206 if first else 200, data[first:], headers, cut, hold)
 
@@ -161,13 +161,13 @@ class _Handler(BaseHTTPRequestHandler):
             if hold is not None:
                 self.wfile.write(body[:hold])
                 self.standin.go_on.wait()
-            with contextlib.suppress(ConnectionError):  # the client may have been killed meanwhile
+            with contextlib.suppress(ConnectionError):  # the client may have been killed
                 self.wfile.write(body[hold or 0 : cut])
         if cut is not None:
             self._reset()
 
     def _reset(self) -> None:
-        """Break the connection without an orderly end, as a router that restarts does."""
+        """Reset the connection, as a restarting router does."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
         self.close_connection = True

@@ -12,8 +12,9 @@ from typing import Any
 from flask import Response, g, request
 
 from api.dispatch import PublishedJob
+from api.http import request_id
 from api.http.client_connection import has_disconnected
-from api.http.request_parsing import check_input, decode_images, read_object
+from api.http.request_parsing import check_input, decode_images, read_object, read_options
 from api.ollama_compat import answers
 from api.ollama_compat.streaming import StreamedReply, ndjson, reply_lines
 from api.redis_retry import retry_while_unreachable
@@ -22,7 +23,7 @@ from api.service import VisionService
 from shared.catalog import Assignment
 from shared.errors import BadRequest, TooLarge
 from shared.families import OLLAMA
-from shared.messages import Job, JsonObject, OllamaInstructions, Options
+from shared.messages import Job, JsonObject, OllamaInstructions
 from shared.model_spec import ModelSpec
 from shared.redis.ollama import OllamaSnapshot
 from shared.redis.presence import WorkerStatus
@@ -98,7 +99,8 @@ class OllamaViews:
             return _json(published.wait(client_gone).raw or {})
         parts = published.reply_parts(client_gone)
         first = next(parts)  # an error before the first part still determines the status
-        return StreamedReply(reply_lines(first, parts, g.request_id))
+        ids = (g.request_id, request_id.for_reply())
+        return StreamedReply(reply_lines(first, parts, *ids))
 
     def _answer_with_own_model(
         self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
@@ -134,7 +136,7 @@ class OllamaViews:
         check_input(assignment.tasks, prompt, images)
         self._service.check((assignment,))
         g.tasks, g.plan = ",".join(assignment.tasks), (assignment,)
-        options = _options(body.get("options"))
+        options = read_options(body.get("options"))
         chat = chat_fields(body.get("system"), body.get("format"))
         job = Job(prompt=prompt, options=options, **chat, **self._job_fields(assignment))
         published = self._publish(assignment, job, images, resources)
@@ -183,13 +185,6 @@ def _chat_input(body: JsonObject) -> tuple[object, list[Any]]:
     chat = answers.separate_images(body.get("messages"))
     message = chat.last_user_message
     return message.get("content"), [chat.images[n] for n in message.get("images", ())]
-
-
-def _options(value: object) -> Options:
-    try:
-        return Options.model_validate(value or {})
-    except ValueError as err:
-        raise BadRequest(f"`options` is malformed: {err}") from err
 
 
 def _without(body: JsonObject, *names: str) -> JsonObject:

@@ -48,7 +48,9 @@ def vision_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
         json=VisionRequest,
         form=UploadForm,
         query=VisionQuery,  # where the body is an image, which api/http/openapi.py adds
-        resp=Documented(HTTP_200=VisionReply, HTTP_408=ErrorReply, **DOCUMENTED),
+        resp=Documented(
+            HTTP_200=VisionReply, HTTP_408=ErrorReply, HTTP_415=ErrorReply, **DOCUMENTED
+        ),
         skip_validation=True,  # read_request names the fault in one sentence, and accepts more
         tags=["vision"],
     )(vision)
@@ -81,7 +83,11 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     service.check(plan)
     deadline, client_gone = service.deadline(plan), partial(has_disconnected, request.environ)
     images = read_images(parsed, service.settings, deadline, client_gone)
-    check_input((name for assignment in plan for name in assignment.tasks), body.prompt, images)
+    names = [name for assignment in plan for name in assignment.tasks]
+    ignored = parsed.ignored
+    body = body.without_images  # their text takes more memory than all else while the client waits
+    del parsed
+    check_input(names, body.prompt, images, ignored)
     template = Job(
         request_id=g.request_id,
         prompt=body.prompt,

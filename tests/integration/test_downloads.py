@@ -1,4 +1,4 @@
-"""A worker that fetches its weights: clients hear how far it is, and are served when it is done."""
+"""A worker that fetches its weights: clients see its progress, and are served afterwards."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.hub_standin import HubStandIn
 from tests.stack import API, TESTS, Stack, wait_for
 
 
-def test_clients_hear_how_far_a_download_is_and_are_served_after_it(
+def test_clients_see_the_progress_of_a_download_and_are_served_after_it(
     stack: Stack, api: str, tmp_path: Path
 ) -> None:
     def ask() -> requests.Response:

@@ -4,10 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from PIL import Image
 
 from tests.conftest import data_url, plain
 from tests.ollama.service import MODELS, Ollama
 from tests.ollama_standin import Spec
+from tests.shared.images.files import encode
 from tests.stack import API, wait_for
 
 
@@ -51,6 +53,12 @@ def test_all_images_of_a_label_request_are_used(ollama: Ollama) -> None:
     crops = [data_url(plain(red)) for red in (1, 2, 3)]
     assert ollama.post("labels", images=crops).status_code == 200
     assert ollama.sent()[-1]["images"] == 3
+
+
+def test_a_photo_of_60_megapixels_is_sent_to_ollama_at_a_reduced_size(ollama: Ollama) -> None:
+    photo = encode(Image.new("RGB", (9504, 6336), (200, 30, 60)), "JPEG")
+    reply = ollama.post("caption", images=[data_url(photo)]).json()
+    assert reply["result"]["caption"]["text"].startswith("rgb 200 ")
 
 
 @pytest.mark.parametrize("knob", ["in_thinking", "fenced", "percent"])

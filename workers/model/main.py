@@ -21,7 +21,7 @@ import structlog
 from PIL import Image
 
 from shared.allocator import retain_freed_memory
-from shared.errors import VisionError
+from shared.errors import ModelFailed, VisionError
 from shared.images import decode_rgb
 from shared.log import configure_logging
 from shared.messages import Instructions, Result
@@ -44,7 +44,7 @@ from workers.model.weights import ensure_weights
 
 log = structlog.get_logger(__name__)
 
-MODEL_FAILED = JobError(error="ModelFailed", message="The model failed on this request.")
+MODEL_FAILED = JobError(error=ModelFailed.__name__, message="The model failed on this request.")
 MAX_REASON_CHARS = 500
 _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
@@ -69,14 +69,14 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
         send(pipe, StateReport(state=WorkerState.FAILED, reason=_one_line(reason)))
         return
     send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure()))
-    ModelServer(pipe, model).serve()
+    ModelServer(pipe, model, settings.max_megapixels).serve()
 
 
 class ModelServer:
     """Reads commands, prepares jobs while a batch runs, and runs batches."""
 
-    def __init__(self, pipe: Connection, model: VisionModel) -> None:
-        self._pipe, self._model = pipe, model
+    def __init__(self, pipe: Connection, model: VisionModel, max_megapixels: float) -> None:
+        self._pipe, self._model, self._max_megapixels = pipe, model, max_megapixels
         self._prepared: dict[str, Future[Prepared]] = {}
         self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         # One thread, as jobs are needed in the order they arrive; other cores are for the model.
@@ -99,19 +99,20 @@ class ModelServer:
                 os._exit(0)
             match command:
                 case Prepare():
-                    future = self._preparer.submit(prepare, self._model, images)
-                    self._prepared[command.job] = future
+                    self._prepared[command.job] = self._preparer.submit(
+                        prepare, self._model, images, self._max_megapixels
+                    )
                 case Forget():
                     self._prepared.pop(command.job, None)
                 case Run():
                     self._runs.put(command)
 
 
-def prepare(model: VisionModel, images: Sequence[bytes]) -> Prepared:
+def prepare(model: VisionModel, images: Sequence[bytes], max_megapixels: float) -> Prepared:
     """Decode the images of a job and turn them into model inputs."""
     # Step 6: decode and prepare.
     try:
-        return [model.prepare(decode_rgb(image)) for image in images]
+        return [model.prepare(decode_rgb(image, max_megapixels)) for image in images]
     except VisionError as err:
         return JobError(error=type(err).__name__, message=err.message)
     except Exception:
@@ -134,7 +135,8 @@ def run_batch(
     fault = ""
     if ready:
         try:
-            results += model.predict(ready, max_images)  # Step 6: predict.
+            answered = model.predict(ready, max_images)  # Step 6: predict.
+            results += [_with_answers(result, instructions) for result in answered]
             if len(results) != len(ready):
                 msg = f"{len(results)} results for {len(ready)} jobs"
                 raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of a model
@@ -142,9 +144,9 @@ def run_batch(
             log.exception("predict failed", images=images)
             fault = _fault(err)
             results = [MODEL_FAILED] * len(ready)
-    answered = iter(results)
+    left = iter(results)
     outcomes = (
-        () if fault else tuple(job if isinstance(job, JobError) else next(answered) for job in jobs)
+        () if fault else tuple(job if isinstance(job, JobError) else next(left) for job in jobs)
     )
     return BatchReport.model_validate(
         {
@@ -155,6 +157,15 @@ def run_batch(
             "memory": memory.measure(),
         }
     )
+
+
+def _with_answers(result: Result, instructions: Instructions) -> Result | JobError:
+    """Return a result, or an error if it has no answer to any task: that would be no success."""
+    tasks = instructions.tasks
+    if not tasks or any(result.get(task) is not None for task in tasks):
+        return result
+    message = f"The model found no {' or '.join(tasks)} for this image."
+    return JobError(error=ModelFailed.__name__, message=message)
 
 
 def _fault(err: Exception) -> str:

@@ -13,7 +13,7 @@ from shared.errors import BadRequest, ModelFailed, VisionError
 from shared.images import for_ollama
 from shared.messages import JsonObject, OllamaInstructions, Outcome
 from shared.redis.store import Store
-from shared.settings import OllamaSettings
+from shared.settings import Settings
 from shared.vocabulary import OllamaCall
 from workers.engine.job import Dropped, EngineJob, Requeued
 from workers.llm.task_runner import LlmTaskRunner
@@ -32,7 +32,7 @@ class JobRunner:
 
     def __init__(
         self,
-        environment: OllamaSettings,
+        settings: Settings,
         catalog: Catalog,
         store: Store,
         router: FailoverRouter,
@@ -41,13 +41,14 @@ class JobRunner:
         """Prepare.
 
         Args:
-            environment: the operator's prompts.
+            settings: the operator's prompts, and the size to which images are decoded.
             catalog: has the defaults of models.
             store: has the cancellations, and takes parts of streamed replies.
             router: sends requests to the servers.
             on_answer: called for each answer with its number of images and its seconds.
         """
-        self._environment, self._catalog, self._store = environment, catalog, store
+        self._environment, self._max_megapixels = settings.ollama, settings.max_megapixels
+        self._catalog, self._store = catalog, store
         self._router, self._on_answer = router, on_answer
         self._tasks: dict[asyncio.Task[None], EngineJob] = {}
         self._begun: set[EngineJob] = set()
@@ -126,7 +127,9 @@ class JobRunner:
             raise BadRequest("The job names no model of Ollama.")
         if instructions.call == OllamaCall.SHOW:
             return Outcome(raw=await self._router.show(instructions.model, instructions.body))
-        images = [await asyncio.to_thread(for_ollama, image) for image in job.images]
+        images = [
+            await asyncio.to_thread(for_ollama, image, self._max_megapixels) for image in job.images
+        ]
         started = time.monotonic()
         run = self._run_tasks if instructions.call == OllamaCall.VISION else self._pass_through
         outcome = await run(job, instructions, images)

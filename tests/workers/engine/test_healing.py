@@ -211,7 +211,7 @@ def test_memory_that_runs_out_for_everything_is_a_failure_and_not_a_loop() -> No
         assert "Memory ran out 3 times in a row" in str(refused[-1])
 
 
-def test_a_job_that_runs_out_of_memory_while_the_worker_stops_is_handed_back() -> None:
+def test_a_job_that_runs_out_of_memory_while_the_worker_stops_is_requeued() -> None:
     with running(predict_s=0.5, out_of_memory_on_red=9) as engine:
         wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
         future = engine.submit(item(9))

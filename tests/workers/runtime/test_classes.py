@@ -16,7 +16,7 @@ TIGER = kind("tiger cat", "cat", "animal")
 EGYPTIAN = kind("Egyptian cat", "cat", "animal")
 BEAGLE = ImageNetClass("beagle", ("dog", "animal"), 1)
 PAPER = ImageNetClass("toilet paper", (), -2)
-BULL = kind("elephant", "animal")
+ELEPHANT = kind("elephant", "animal")
 AFRICAN = kind("African elephant", "elephant", "animal")
 ASIAN = kind("Asian elephant", "elephant", "animal")
 BALD_EAGLE = kind("bald eagle", "eagle", "bird", "animal")
@@ -36,11 +36,11 @@ def labels(
     return list(chosen)
 
 
-def shares(found: list[Label]) -> dict[str, float]:
+def confidences(found: list[Label]) -> dict[str, float]:
     return {label.name: label.confidence for label in found}
 
 
-def test_a_sure_class_is_the_only_label_with_all_that_is_known_of_it() -> None:
+def test_a_certain_class_is_the_only_label_and_has_all_its_fields() -> None:
     found = labels({TABBY: 0.02, BEAGLE: 0.9, PAPER: 0.08})
 
     assert found == [
@@ -53,23 +53,27 @@ def test_a_sure_class_is_the_only_label_with_all_that_is_known_of_it() -> None:
     [(0.1999, False), (0.2, True), (0.21, True)],
     ids=["below", "at", "above"],
 )
-def test_labels_begin_at_the_least_confidence(probability: float, *, is_label: bool) -> None:
+def test_labels_have_at_least_the_minimum_confidence(probability: float, *, is_label: bool) -> None:
     found = labels({PAPER: probability, BEAGLE: 1 - probability})
 
-    assert ("toilet paper" in shares(found)) is is_label
+    assert ("toilet paper" in confidences(found)) is is_label
 
 
-def test_the_least_confidence_and_the_most_labels_are_parameters() -> None:
+def test_the_minimum_confidence_and_the_number_of_labels_are_parameters() -> None:
     probabilities = {LAMP: 0.1, BEAGLE: 0.4, PAPER: 0.3, HOOK: 0.2}
     rules = LabelParameters(min_confidence=0.05, most_labels=3)
 
-    assert shares(labels(probabilities, rules)) == {"dog": 0.4, "toilet paper": 0.3, "hook": 0.2}
+    assert confidences(labels(probabilities, rules)) == {
+        "dog": 0.4,
+        "toilet paper": 0.3,
+        "hook": 0.2,
+    }
 
 
-def test_labels_come_with_the_most_confident_first() -> None:
+def test_the_most_confident_label_is_first() -> None:
     found = labels({PAPER: 0.25, BEAGLE: 0.45, TABBY: 0.3})
 
-    assert list(shares(found).values()) == sorted(shares(found).values(), reverse=True)
+    assert list(confidences(found).values()) == sorted(confidences(found).values(), reverse=True)
 
 
 def test_topicality_is_relative_to_the_best_label() -> None:
@@ -89,25 +93,25 @@ def test_topicality_is_relative_to_the_best_label() -> None:
         ),
         pytest.param({TABBY: 0.51, TIGER: 0.42}, {"cat": 0.93}, id="one is only a bit ahead"),
         pytest.param({TABBY: 0.75, TIGER: 0.24}, {"tabby cat": 0.75}, id="one is clearly ahead"),
-        pytest.param({TABBY: 0.25, PAPER: 0.5}, {"toilet paper": 0.5, "cat": 0.25}, id="unsure"),
+        pytest.param({TABBY: 0.25, PAPER: 0.5}, {"toilet paper": 0.5, "cat": 0.25}, id="uncertain"),
         pytest.param(
             {TABBY: 0.3, TIGER: 0.3, BEAGLE: 0.4}, {"cat": 0.6, "dog": 0.4}, id="a cat and a dog"
         ),
     ],
 )
-def test_a_special_class_is_named_by_its_kind_unless_it_is_sure(
+def test_a_special_class_is_named_by_its_kind_unless_it_is_certain(
     probabilities: dict[ImageNetClass, float], expected: dict[str, float]
 ) -> None:
-    assert shares(labels(probabilities)) == expected
+    assert confidences(labels(probabilities)) == expected
 
 
 @pytest.mark.parametrize(("special_confidence", "name"), [(0.61, "dog"), (0.6, "beagle")])
-def test_how_sure_a_special_class_must_be_is_a_parameter(
+def test_the_confidence_of_a_special_class_is_a_parameter(
     special_confidence: float, name: str
 ) -> None:
     rules = LabelParameters(special_confidence=special_confidence)
 
-    assert shares(labels({BEAGLE: 0.6, PAPER: 0.1}, rules)) == {name: 0.6}
+    assert confidences(labels({BEAGLE: 0.6, PAPER: 0.1}, rules)) == {name: 0.6}
 
 
 @pytest.mark.parametrize(("told_apart", "names"), [(0.6, {"tabby cat"}), (0.7, {"cat"})])
@@ -116,7 +120,7 @@ def test_how_far_a_special_class_must_be_ahead_is_a_parameter(
 ) -> None:
     rules = LabelParameters(special_confidence=0.4, told_apart=told_apart)
 
-    assert shares(labels({TABBY: 0.6, TIGER: 0.3}, rules)).keys() == names
+    assert confidences(labels({TABBY: 0.6, TIGER: 0.3}, rules)).keys() == names
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_how_far_a_special_class_must_be_ahead_is_a_parameter(
 def test_classes_that_share_a_kind_are_that_kind_instead_of_nothing(
     each: float, found: dict[str, float]
 ) -> None:
-    assert shares(labels({TABBY: each, TIGER: each, EGYPTIAN: each})) == found
+    assert confidences(labels({TABBY: each, TIGER: each, EGYPTIAN: each})) == found
 
 
 @pytest.mark.parametrize(
@@ -134,22 +138,22 @@ def test_classes_that_share_a_kind_are_that_kind_instead_of_nothing(
 def test_classes_that_share_a_group_are_that_group_instead_of_nothing(
     each: float, found: dict[str, float]
 ) -> None:
-    assert shares(labels({SOFA: each, SHELF: each, BED: each})) == found
+    assert confidences(labels({SOFA: each, SHELF: each, BED: each})) == found
 
 
 @pytest.mark.parametrize(("each", "found"), [(0.18, {"sports": 0.54}), (0.16, {})])
 def test_a_theme_takes_more_because_its_classes_do_not_look_alike(
     each: float, found: dict[str, float]
 ) -> None:
-    assert shares(labels({HELMET: each, BARBELL: each, BALANCE_BEAM: each})) == found
+    assert confidences(labels({HELMET: each, BARBELL: each, BALANCE_BEAM: each})) == found
 
 
 def test_the_sums_that_make_categories_labels_are_parameters() -> None:
     rules = LabelParameters(category_confidence=0.9, theme_confidence=0.1)
     probabilities = {SOFA: 0.18, SHELF: 0.18, BED: 0.18, HELMET: 0.18, BARBELL: 0.18}
 
-    assert shares(labels(probabilities)) == {"furniture": 0.54}
-    assert shares(labels(probabilities, rules)) == {"sports": 0.36}
+    assert confidences(labels(probabilities)) == {"furniture": 0.54}
+    assert confidences(labels(probabilities, rules)) == {"sports": 0.36}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,9 @@ def test_the_sums_that_make_categories_labels_are_parameters() -> None:
         ),
         pytest.param({SOFA: 0.35, SHELF: 0.1}, {"sofa": 0.35}, id="unless one is told apart"),
         pytest.param(
-            {SOFA: 0.55, SHELF: 0.25}, {"sofa": 0.55, "bookcase": 0.25}, id="or more sure than not"
+            {SOFA: 0.55, SHELF: 0.25},
+            {"sofa": 0.55, "bookcase": 0.25},
+            id="or more probable than not",
         ),
         pytest.param(
             {TABBY: 0.45, BEAGLE: 0.45, PAPER: 0.1},
@@ -179,7 +185,7 @@ def test_the_sums_that_make_categories_labels_are_parameters() -> None:
 def test_a_category_and_what_is_below_it_are_not_both_labels(
     probabilities: dict[ImageNetClass, float], expected: dict[str, float]
 ) -> None:
-    assert shares(labels(probabilities)) == expected
+    assert confidences(labels(probabilities)) == expected
 
 
 def test_a_category_has_the_categories_above_it() -> None:
@@ -189,15 +195,15 @@ def test_a_category_has_the_categories_above_it() -> None:
 @pytest.mark.parametrize(
     ("probabilities", "expected"),
     [
-        ({BULL: 0.2, AFRICAN: 0.75, PAPER: 0.05}, {"African elephant": 0.75}),
-        ({BULL: 0.25, AFRICAN: 0.3, ASIAN: 0.3}, {"elephant": 0.85}),
-        ({BULL: 0.45, AFRICAN: 0.15}, {"elephant": 0.6}),
+        ({ELEPHANT: 0.2, AFRICAN: 0.75, PAPER: 0.05}, {"African elephant": 0.75}),
+        ({ELEPHANT: 0.25, AFRICAN: 0.3, ASIAN: 0.3}, {"elephant": 0.85}),
+        ({ELEPHANT: 0.45, AFRICAN: 0.15}, {"elephant": 0.6}),
     ],
 )
 def test_a_class_with_the_name_of_a_category_counts_to_it(
     probabilities: dict[ImageNetClass, float], expected: dict[str, float]
 ) -> None:
-    assert shares(labels(probabilities)) == expected
+    assert confidences(labels(probabilities)) == expected
 
 
 @pytest.mark.parametrize("first", [0.7, 0.25])
@@ -208,14 +214,14 @@ def test_two_classes_of_the_same_name_are_one_label_with_the_larger_confidence(
 
     found = labels({tower: first, machine: 0.95 - first})
 
-    assert list(shares(found).values()) == [0.7]
+    assert list(confidences(found).values()) == [0.7]
 
 
-def test_nothing_sure_is_no_label() -> None:
+def test_there_are_no_labels_below_the_minimum_confidence() -> None:
     assert labels({PAPER: 0.1, LAMP: 0.1}) == []
 
 
-def test_rounding_errors_of_a_sum_stay_within_a_share() -> None:
+def test_a_sum_with_rounding_errors_is_at_most_1() -> None:
     assert labels({TABBY: 0.4000001, TIGER: 0.3, EGYPTIAN: 0.3})[0].confidence == 1.0
 
 
@@ -229,7 +235,9 @@ def test_rounding_errors_of_a_sum_stay_within_a_share() -> None:
         (["cat", "lamp", "sofa", "rug"], "cat, lamp and sofa"),
     ],
 )
-def test_a_caption_names_up_to_three_labels_and_says_so(names: list[str], text: str) -> None:
+def test_a_caption_names_up_to_three_labels_and_states_its_origin(
+    names: list[str], text: str
+) -> None:
     caption = caption_from_labels([Label(name=name, confidence=0.5) for name in names])
 
     assert (caption.text, caption.composed_from) == (text, "labels")
@@ -239,11 +247,11 @@ def test_a_caption_names_up_to_three_labels_and_says_so(names: list[str], text: 
     ("probabilities", "text"),
     [
         pytest.param({TABBY: 0.4, TIGER: 0.4, PAPER: 0.2}, "cat and toilet paper", id="category"),
-        pytest.param({TABBY: 0.7, TIGER: 0.3}, "tabby cat", id="surest-of-its-category"),
+        pytest.param({TABBY: 0.7, TIGER: 0.3}, "tabby cat", id="most-probable-of-its-category"),
         pytest.param({TABBY: 0.5, BEAGLE: 0.4}, "cat and dog", id="different-ones"),
     ],
 )
-def test_a_caption_does_not_name_a_thing_twice(
+def test_a_caption_does_not_name_an_object_twice(
     probabilities: dict[ImageNetClass, float], text: str
 ) -> None:
     assert caption_from_labels(labels(probabilities)).text == text
