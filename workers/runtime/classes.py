@@ -119,7 +119,7 @@ def _class_or_kind(
     categories: Mapping[str, _Category],
     rules: LabelParameters,
 ) -> Label:
-    """Return the label of a class; that of its kind if it is a special one and not sure."""
+    """Return the label of a class; that of its kind if it is a special one and not certain."""
     kind = categories[row.categories[0]] if row.categories else None
     if kind and kind.name not in GROUPS | THEMES:
         is_told_apart = probability >= rules.told_apart * kind.total

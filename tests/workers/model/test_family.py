@@ -76,7 +76,7 @@ def test_labels_of_one_image_stay_as_the_model_gave_them() -> None:
     assert combine([{LABELS: given}], [LABELS])[LABELS] == given
 
 
-def test_of_equal_labels_the_first_stays() -> None:
+def test_merging_keeps_the_first_of_equally_confident_labels() -> None:
     centre, left = (Label(name=name, confidence=0.5) for name in ("cat", "CAT"))
 
     assert merge_labels([centre, left]) == (centre,)

@@ -16,7 +16,7 @@ TIGER = kind("tiger cat", "cat", "animal")
 EGYPTIAN = kind("Egyptian cat", "cat", "animal")
 BEAGLE = ImageNetClass("beagle", ("dog", "animal"), 1)
 PAPER = ImageNetClass("toilet paper", (), -2)
-BULL = kind("elephant", "animal")
+ELEPHANT = kind("elephant", "animal")
 AFRICAN = kind("African elephant", "elephant", "animal")
 ASIAN = kind("Asian elephant", "elephant", "animal")
 BALD_EAGLE = kind("bald eagle", "eagle", "bird", "animal")
@@ -59,7 +59,7 @@ def test_labels_have_at_least_the_minimum_confidence(probability: float, *, is_l
     assert ("toilet paper" in confidences(found)) is is_label
 
 
-def test_the_least_confidence_and_the_most_labels_are_parameters() -> None:
+def test_the_minimum_confidence_and_the_number_of_labels_are_parameters() -> None:
     probabilities = {LAMP: 0.1, BEAGLE: 0.4, PAPER: 0.3, HOOK: 0.2}
     rules = LabelParameters(min_confidence=0.05, most_labels=3)
 
@@ -93,20 +93,20 @@ def test_topicality_is_relative_to_the_best_label() -> None:
         ),
         pytest.param({TABBY: 0.51, TIGER: 0.42}, {"cat": 0.93}, id="one is only a bit ahead"),
         pytest.param({TABBY: 0.75, TIGER: 0.24}, {"tabby cat": 0.75}, id="one is clearly ahead"),
-        pytest.param({TABBY: 0.25, PAPER: 0.5}, {"toilet paper": 0.5, "cat": 0.25}, id="unsure"),
+        pytest.param({TABBY: 0.25, PAPER: 0.5}, {"toilet paper": 0.5, "cat": 0.25}, id="uncertain"),
         pytest.param(
             {TABBY: 0.3, TIGER: 0.3, BEAGLE: 0.4}, {"cat": 0.6, "dog": 0.4}, id="a cat and a dog"
         ),
     ],
 )
-def test_a_special_class_is_named_by_its_kind_unless_it_is_sure(
+def test_a_special_class_is_named_by_its_kind_unless_it_is_certain(
     probabilities: dict[ImageNetClass, float], expected: dict[str, float]
 ) -> None:
     assert confidences(labels(probabilities)) == expected
 
 
 @pytest.mark.parametrize(("special_confidence", "name"), [(0.61, "dog"), (0.6, "beagle")])
-def test_how_sure_a_special_class_must_be_is_a_parameter(
+def test_the_confidence_of_a_special_class_is_a_parameter(
     special_confidence: float, name: str
 ) -> None:
     rules = LabelParameters(special_confidence=special_confidence)
@@ -164,7 +164,9 @@ def test_the_sums_that_make_categories_labels_are_parameters() -> None:
         ),
         pytest.param({SOFA: 0.35, SHELF: 0.1}, {"sofa": 0.35}, id="unless one is told apart"),
         pytest.param(
-            {SOFA: 0.55, SHELF: 0.25}, {"sofa": 0.55, "bookcase": 0.25}, id="or more sure than not"
+            {SOFA: 0.55, SHELF: 0.25},
+            {"sofa": 0.55, "bookcase": 0.25},
+            id="or more probable than not",
         ),
         pytest.param(
             {TABBY: 0.45, BEAGLE: 0.45, PAPER: 0.1},
@@ -193,9 +195,9 @@ def test_a_category_has_the_categories_above_it() -> None:
 @pytest.mark.parametrize(
     ("probabilities", "expected"),
     [
-        ({BULL: 0.2, AFRICAN: 0.75, PAPER: 0.05}, {"African elephant": 0.75}),
-        ({BULL: 0.25, AFRICAN: 0.3, ASIAN: 0.3}, {"elephant": 0.85}),
-        ({BULL: 0.45, AFRICAN: 0.15}, {"elephant": 0.6}),
+        ({ELEPHANT: 0.2, AFRICAN: 0.75, PAPER: 0.05}, {"African elephant": 0.75}),
+        ({ELEPHANT: 0.25, AFRICAN: 0.3, ASIAN: 0.3}, {"elephant": 0.85}),
+        ({ELEPHANT: 0.45, AFRICAN: 0.15}, {"elephant": 0.6}),
     ],
 )
 def test_a_class_with_the_name_of_a_category_counts_to_it(
@@ -215,11 +217,11 @@ def test_two_classes_of_the_same_name_are_one_label_with_the_larger_confidence(
     assert list(confidences(found).values()) == [0.7]
 
 
-def test_nothing_sure_is_no_label() -> None:
+def test_there_are_no_labels_below_the_minimum_confidence() -> None:
     assert labels({PAPER: 0.1, LAMP: 0.1}) == []
 
 
-def test_rounding_errors_of_a_sum_stay_within_a_share() -> None:
+def test_a_sum_with_rounding_errors_is_at_most_1() -> None:
     assert labels({TABBY: 0.4000001, TIGER: 0.3, EGYPTIAN: 0.3})[0].confidence == 1.0
 
 
@@ -245,7 +247,7 @@ def test_a_caption_names_up_to_three_labels_and_states_its_origin(
     ("probabilities", "text"),
     [
         pytest.param({TABBY: 0.4, TIGER: 0.4, PAPER: 0.2}, "cat and toilet paper", id="category"),
-        pytest.param({TABBY: 0.7, TIGER: 0.3}, "tabby cat", id="surest-of-its-category"),
+        pytest.param({TABBY: 0.7, TIGER: 0.3}, "tabby cat", id="most-probable-of-its-category"),
         pytest.param({TABBY: 0.5, BEAGLE: 0.4}, "cat and dog", id="different-ones"),
     ],
 )

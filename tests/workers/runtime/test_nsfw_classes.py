@@ -18,7 +18,7 @@ FREEPIK = {"neutral": "Neutral", "low": "Sexy", "medium": "Hentai", "high": "Por
     ],
     ids=["safe", "just-safe", "at-the-threshold", "unsafe"],
 )
-def test_a_verdict_is_the_sum_of_all_unsafe_classes_against_the_threshold(
+def test_a_verdict_compares_the_sum_of_all_unsafe_classes_with_the_threshold(
     probabilities: list[float], status: NsfwStatus, score: float
 ) -> None:
     verdict = nsfw_from_classes(probabilities, list(FREEPIK), FREEPIK, 0.992)
@@ -26,14 +26,14 @@ def test_a_verdict_is_the_sum_of_all_unsafe_classes_against_the_threshold(
     assert (verdict.status, verdict.score, verdict.threshold) == (status, score, 0.992)
 
 
-def test_classes_are_translated_and_those_the_model_does_not_know_are_absent() -> None:
+def test_classes_are_mapped_and_those_that_the_model_lacks_are_absent() -> None:
     verdict = nsfw_from_classes([0.4, 0.3, 0.2, 0.1], list(FREEPIK), FREEPIK, 0.5)
 
     assert (verdict.neutral, verdict.sexy, verdict.hentai, verdict.porn) == (0.4, 0.3, 0.2, 0.1)
     assert verdict.drawing is None
 
 
-def test_drawings_are_safe_and_classes_of_one_meaning_are_summed() -> None:
+def test_drawings_are_safe_and_classes_with_the_same_meaning_are_summed() -> None:
     meaning = {"photo": "Neutral", "sketch": "Drawing", "nude": "Porn", "sex": "Porn"}
 
     verdict = nsfw_from_classes([0.2, 0.4, 0.3, 0.1], list(meaning), meaning, 0.5)
@@ -42,6 +42,6 @@ def test_drawings_are_safe_and_classes_of_one_meaning_are_summed() -> None:
     assert (verdict.neutral, verdict.drawing, verdict.porn) == (0.2, 0.4, 0.4)
 
 
-def test_scores_that_do_not_fit_the_classes_are_a_bug_and_not_a_verdict() -> None:
+def test_a_wrong_number_of_probabilities_raises_an_error() -> None:
     with pytest.raises(ValueError, match="zip"):
         nsfw_from_classes([0.5], list(FREEPIK), FREEPIK, 0.5)
