@@ -39,6 +39,11 @@ _PSD_VERSION_INFO = 1057
 See https://www.adobe.com/devnet-apps/photoshop/fileformatashtml/#50577409_38034.
 """
 
+_IN_NATIVE_ORDER = {
+    "I;16BS": "I;16NS", "I;32BS": "I;32NS", "I;32B": "I;32N", "F;32BF": "F;32NF",
+}  # fmt: skip
+"""Pillow's names of samples in the processor's byte order, by those of big-endian ones."""
+
 pillow_heif.register_heif_opener(thumbnails=False)
 Image.MAX_IMAGE_PIXELS = LARGEST_MEGAPIXELS * MEGA // 2  # Pillow raises from twice as many on
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -63,7 +68,7 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
         if isinstance(image, PsdImagePlugin.PsdImageFile):
             _check_psd(image)
         elif isinstance(image, TiffImagePlugin.TiffImageFile):
-            _mend_planes(image)
+            _mend_tiff(image)
         return image
 
 
@@ -104,21 +109,28 @@ def _check_psd(image: PsdImagePlugin.PsdImageFile) -> None:
             )
 
 
-def _mend_planes(image: TiffImagePlugin.TiffImageFile) -> None:
-    """Have 16-bit colours that are stored plane by plane decoded as such.
+def _mend_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Correct what Pillow makes of samples of more than 8 bits, in two cases.
 
-    Pillow takes them for 8 bits when they are not compressed.
+    It takes 16-bit colours that are stored plane by plane for 8-bit ones unless they are
+    compressed, and swaps the bytes of compressed big-endian greys although libtiff has done so.
     """
-    bits = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, ())
-    if set(bits) != {16} or image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) != 2:
-        return
-    suffix = ";16L" if image.tag_v2.prefix == TiffImagePlugin.II else ";16B"
-    image.tile = [
-        tile._replace(args=(f"{tile.args[0]}{suffix}", *tile.args[1:]))
-        if tile.codec_name == "raw" and isinstance(tile.args, tuple)
-        else tile
-        for tile in image.tile
-    ]
+    tags = image.tag_v2
+    is_planar = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+    is_16_bit = set(tags.get(TiffImagePlugin.BITSPERSAMPLE, ())) == {16}
+    suffix = ";16L" if tags.prefix == TiffImagePlugin.II else ";16B"
+
+    def mended(tile: ImageFile._Tile) -> ImageFile._Tile:
+        if not isinstance(tile.args, tuple):
+            return tile
+        raw_mode, *others = tile.args
+        if tile.codec_name == "libtiff":
+            raw_mode = _IN_NATIVE_ORDER.get(raw_mode, raw_mode)
+        elif is_planar and is_16_bit:
+            raw_mode += suffix
+        return tile._replace(args=(raw_mode, *others))
+
+    image.tile = [mended(tile) for tile in image.tile]
 
 
 def _reason(err: BaseException) -> str:

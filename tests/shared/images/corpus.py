@@ -3,6 +3,7 @@
 Each file shows four quadrants; what they must look like upright in RGB is part of the case.
 """
 
+import itertools
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -156,20 +157,21 @@ def deep_grey(code: str, scale: float, offset: float, **layout: Any) -> bytes:
 
 def _deep_greys() -> Iterator[Case]:
     """In 16 bits white is 65535 unless all would be black, otherwise it is the lightest pixel."""
-    for order in "<>":
+    for order, compressed in itertools.product("<>", (False, True)):
         for code, scale, offset, seen in (
             ("H", 257, 0, greys(*GREYS)),
             ("H", 16, 0, STRETCHED),
             ("h", 257, -32768, STRETCHED),
-            ("I", 2**24, 0, STRETCHED),
-            ("i", 2**23, 0, STRETCHED),
+            ("I", 2**24 + 2**8, 0, STRETCHED),
+            ("i", 2**23 + 2**7, 0, STRETCHED),
             ("i", 2**24, -(2**31), STRETCHED),
             ("f", 1 / 255, 0, STRETCHED),
             ("f", 1, 0, STRETCHED),
             ("f", 1e6, -3e7, STRETCHED),
         ):
-            name = f"TIFF{order}{code}-{scale:g}"
-            yield Case(name, partial(deep_grey, code, scale, offset, order=order), seen)
+            layout = {"order": order, "compressed": compressed}
+            name = f"TIFF{order}{code}-{scale:g}{'-compressed' * compressed}"
+            yield Case(name, partial(deep_grey, code, scale, offset, **layout), seen)
     yield Case("TIFF-int8", partial(deep_grey, "b", 1, -128), greys(*GREYS))
     negative = greys(*(255 - grey for grey in GREYS))
     yield Case("TIFF-negative", partial(deep_grey, "H", 257, 0, white_is_zero=True), negative)
@@ -179,11 +181,12 @@ def _deep_greys() -> Iterator[Case]:
 def _deep_colours() -> Iterator[Case]:
     image = quadrants()
     by_pixel, by_plane = image.tobytes(), b"".join(band.tobytes() for band in image.split())
-    for order in "<>":
-        for planar, pixels in ((False, by_pixel), (True, by_plane)):
-            raw = struct.pack(f"{order}{len(pixels)}H", *(value * 257 for value in pixels))
-            layout = Layout(16, order=order, samples=3, planar=planar)
-            yield Case(f"TIFF{order}rgb16-{planar}", partial(tiff, raw, image.size, layout))
+    for order, planar, compressed in itertools.product("<>", (False, True), (False, True)):
+        pixels = by_plane if planar else by_pixel
+        raw = struct.pack(f"{order}{len(pixels)}H", *(value * 257 for value in pixels))
+        layout = Layout(16, order=order, samples=3, planar=planar, compressed=compressed)
+        name = f"TIFF{order}rgb16{'-planar' * planar}{'-compressed' * compressed}"
+        yield Case(name, partial(tiff, raw, image.size, layout))
 
 
 def _oriented() -> Iterator[Case]:

@@ -103,14 +103,16 @@ class Layout:
         white_is_zero: bool = False,
         samples: int = 1,
         planar: bool = False,
+        compressed: bool = False,
     ) -> None:
         self.bits, self.sample_format, self.order = bits, sample_format, order
         self.photometric = 2 if samples == 3 else int(not white_is_zero)
         self.samples, self.planes = samples, samples if planar else 1
+        self.compressed = compressed
 
 
 def tiff(pixels: bytes, size: tuple[int, int], layout: Layout, extra: bytes = b"") -> bytes:
-    """Return an uncompressed TIFF.
+    """Return a TIFF of one strip, or one for each plane.
 
     Args:
         pixels: the samples as they are stored.
@@ -119,9 +121,13 @@ def tiff(pixels: bytes, size: tuple[int, int], layout: Layout, extra: bytes = b"
         extra: entries of the directory beyond those for the pixels, in 12 bytes each.
     """
     order, plane = layout.order, len(pixels) // layout.planes
+    if layout.compressed:
+        planes = [zlib.compress(pixels[n * plane : (n + 1) * plane]) for n in range(layout.planes)]
+        plane = max(map(len, planes))
+        pixels = b"".join(part.ljust(plane, b"\0") for part in planes)
     entries = [
         (256, "H", [size[0]]), (257, "H", [size[1]]), (258, "H", [layout.bits] * layout.samples),
-        (259, "H", [1]), (262, "H", [layout.photometric]),
+        (259, "H", [8 if layout.compressed else 1]), (262, "H", [layout.photometric]),
         (273, "I", [8 + n * plane for n in range(layout.planes)]),
         (277, "H", [layout.samples]), (278, "H", [size[1]]), (279, "I", [plane] * layout.planes),
         (284, "H", [1 if layout.planes == 1 else 2]),
