@@ -130,6 +130,7 @@ def test_nothing_is_fetched_for_a_disconnected_client_or_after_the_deadline() ->
 LARGE = base64.b64encode(picture(side=1001)).decode()
 BAD_IMAGES = [
     pytest.param("", UndecodableImage, "is empty", id="empty"),
+    pytest.param("data:image/jpeg;base64,", UndecodableImage, "is empty", id="empty-data-url"),
     pytest.param("AAAA", UndecodableImage, "not an image", id="no-image"),
     pytest.param(BASE64[:40], UndecodableImage, "header is damaged|not an image", id="cut-off"),
     pytest.param(LARGE, TooLarge, "1001 x 1001 pixels", id="too-large"),
