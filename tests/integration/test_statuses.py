@@ -54,7 +54,7 @@ def huge_png() -> bytes:
         pytest.param(b'{"id": 5, "images": ["AA=="]}', "id", id="number-for-id"),
         pytest.param(b'{"images": []}', "no image", id="no-image"),
         pytest.param(b'{"images": ["?"]}', "base64", id="no-base64"),
-        pytest.param(b'{"images": ["AA=="], "options": {"top_p": 7}}', "top_p", id="option"),
+        pytest.param(b'{"images": ["AA=="], "options": {"top_p": "7"}}', "top_p", id="option"),
     ],
 )
 def test_malformed_requests_are_400_and_the_message_names_the_error(
