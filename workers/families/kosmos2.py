@@ -12,6 +12,7 @@ from transformers.generation.logits_process import LogitsProcessorList
 from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS
 from shared.tasks.labels import Label
+from shared.text import one_line
 from shared.units import clamp01
 from workers.model.family import Answer, LoadContext
 from workers.runtime import generation
@@ -168,7 +169,7 @@ def labels_from_phrases(entities: Iterable[Entity], confidences: Sequence[float]
     """
     labels = []
     for number, (phrase, _, boxes) in enumerate(entities):
-        name = _DETERMINERS.sub("", phrase.strip().strip(".,")).strip().lower()
+        name = _DETERMINERS.sub("", one_line(phrase).strip(" .,")).strip().lower()
         if not name or name in _VAGUE:
             continue
         area = max((_area(box) for box in boxes), default=0.0)
