@@ -162,13 +162,13 @@ def test_operators_unload_and_reload_the_models_of_the_servers(ollama: Ollama) -
     wait_for("the unload", lambda: not loaded(), 10)
     ollama.caption()
     wait_for("the load to be seen", lambda: "llava:7b" in loaded(), 10)
-    before = unloads()
+
+    def healed() -> int:
+        return sum(status.heals.get("healed", 0) for status in ollama.statuses().values())
+
+    before, healed_before = unloads(), healed()
     assert len(command("recycle")) == 1
-
-    def healed() -> bool:
-        return any(status.heals.get("healed") for status in ollama.statuses().values())
-
-    wait_for("the reload", healed, 20)
+    wait_for("the reload", lambda: healed() > healed_before, 20)
     assert unloads() > before
 
 

@@ -4,7 +4,6 @@ import unicodedata
 
 from shared.text import has_words, one_line
 from workers.captions.openings import is_only_opening, without_opening
-from workers.captions.refusals import is_refusal
 from workers.captions.repetition import without_loops
 
 MAX_CHARACTERS = 1000
@@ -31,7 +30,7 @@ def read_caption(text: str, *, keep_opening: bool = False) -> str:
         keep_opening: the client has asked for the words that it begins with.
 
     Raises:
-        NoCaption: there are no words, only a refusal, or nothing but repetition.
+        NoCaption: there are no words, or nothing but repetition.
     """
     written = without_quotes(one_line(text))
     is_placeholder = written.strip(" .!").casefold() in _PLACEHOLDERS
@@ -40,10 +39,7 @@ def read_caption(text: str, *, keep_opening: bool = False) -> str:
     caption = without_loops(written)
     if not has_words(caption):
         raise NoCaption("repeated itself instead of writing a caption")
-    stripped = without_quotes(without_opening(caption))
-    if is_refusal(caption) or is_refusal(stripped):
-        raise NoCaption("refused to write a caption")
-    return _shortened(caption if keep_opening else stripped)
+    return _shortened(caption if keep_opening else without_quotes(without_opening(caption)))
 
 
 def without_quotes(text: str) -> str:

@@ -19,6 +19,7 @@ _ANYWHERE = re.compile(
     re.IGNORECASE,
 )
 """The shape of a refusal that does not begin as one: what its writer cannot do for the reader."""
+_INVISIBLE = " \t\n\u00ad\u200b\u200c\u200d\u200e\u200f\u2060"
 _QUOTED = re.compile(r"\"[^\"]*\"|\u201c[^\u201d]*\u201d|\u00ab[^\u00bb]*\u00bb")
 
 
@@ -28,5 +29,6 @@ def is_refusal(text: str) -> bool:
     Args:
         text: one line, without quotes around all of it.
     """
-    text = _FILLER.sub("", text.replace("\u2019", "'").strip(), count=1)
+    text = text.replace("\u2019", "'").lstrip(_INVISIBLE)
+    text = _FILLER.sub("", text, count=1)
     return bool(_BEGINS.match(text) or _ANYWHERE.search(_QUOTED.sub("", text)))

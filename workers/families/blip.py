@@ -19,7 +19,7 @@ from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.pretrained import Pretrained, pixels
 
-MAX_PREFIX_WORDS = 6
+MAX_PREFIX_WORDS, MAX_PREFIX_CHARACTERS = 6, 200
 _PREFIX = re.compile(
     r"(a|an|the|this|that|there|two|three|photo|photograph|photography|picture|image|close-?up)\b"
     r"[^.?!:;<>{}\[\]\n]*",
@@ -112,4 +112,5 @@ class FusedAttention(nn.Module):
 def is_prefix(prompt: str) -> bool:
     """Return whether a prompt begins a caption and is not an instruction."""
     prompt = prompt.strip()
-    return len(prompt.split()) <= MAX_PREFIX_WORDS and bool(_PREFIX.fullmatch(prompt))
+    is_short = len(prompt) <= MAX_PREFIX_CHARACTERS and len(prompt.split()) <= MAX_PREFIX_WORDS
+    return is_short and bool(_PREFIX.fullmatch(prompt))

@@ -12,6 +12,7 @@ from transformers.generation.logits_process import LogitsProcessorList
 from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS
 from shared.tasks.labels import Label
+from shared.text import one_line
 from shared.units import clamp01
 from workers.model.family import Answer, LoadContext
 from workers.runtime import generation
@@ -25,6 +26,8 @@ CAPTION_PROMPT = f"{GROUNDING}An image of"
 LABELS_PROMPT = f"{GROUNDING}Describe this image in detail:"
 """Both are from the model card; the second makes the model name more things."""
 BLANK_SIDE_PX = 32
+MAX_PROMPT_CHARACTERS = 8192
+"""A longer one would take more tokens than the model has positions for."""
 _TEXT_INPUTS = ("input_ids", "attention_mask", "image_embeds_position_mask")
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, as fractions of the image's sides."""
@@ -149,8 +152,9 @@ class Kosmos2(CaptioningModel):
 
 def pick_prompt(instructions: Instructions, defaults: Kosmos2Parameters) -> str:
     """Return the client's prompt when the model can use it, else the one for the tasks."""
-    if instructions.prompt.strip().startswith(GROUNDING):
-        return instructions.prompt.strip()
+    prompt = instructions.prompt.strip()
+    if prompt.startswith(GROUNDING) and len(prompt) <= MAX_PROMPT_CHARACTERS:
+        return prompt
     return defaults.caption_prompt if CAPTION in instructions.tasks else defaults.labels_prompt
 
 
@@ -165,7 +169,7 @@ def labels_from_phrases(entities: Iterable[Entity], confidences: Sequence[float]
     """
     labels = []
     for number, (phrase, _, boxes) in enumerate(entities):
-        name = _DETERMINERS.sub("", phrase.strip().strip(".,")).strip().lower()
+        name = _DETERMINERS.sub("", one_line(phrase).strip(" .,")).strip().lower()
         if not name or name in _VAGUE:
             continue
         area = max((_area(box) for box in boxes), default=0.0)

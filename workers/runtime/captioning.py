@@ -38,8 +38,9 @@ class CaptioningModel(PerImageModel):
         if unusable and plain != instructions:
             log.info("answering without prompt and options", images=len(unusable))
             again = self.generate([images[number] for number in unusable], plain)
-            for number, answer in zip(unusable, again, strict=True):
-                answers[number] = answer
+            for number, second in zip(unusable, again, strict=True):
+                first = answers[number]
+                answers[number] = {task: first.get(task) or value for task, value in second.items()}
         return answers
 
 

@@ -29,18 +29,14 @@ def test_a_loop_is_no_caption(text: str) -> None:
         read_caption(text)
 
 
-@pytest.mark.parametrize("text", ["I'm sorry, I can't.", "In this image, I cannot see anything."])
-def test_a_refusal_is_no_caption(text: str) -> None:
-    with pytest.raises(NoCaption, match="refused"):
-        read_caption(text)
-
-
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if name not in ("emoji", "flag")])
 def test_captions_in_all_scripts_stay_as_they_are(script: str) -> None:
     assert read_caption(f"\u202e{SCRIPTS[script]}\x00\n") == SCRIPTS[script]
 
 
-@pytest.mark.parametrize("text", [*read("no_refusals.txt"), *read("no_loops.txt")])
+@pytest.mark.parametrize(
+    "text", ["No image available", *read("no_refusals.txt"), *read("no_loops.txt")]
+)
 def test_unusual_captions_are_captions(text: str) -> None:
     assert read_caption(text).casefold() in text.casefold()
 

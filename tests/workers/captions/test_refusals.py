@@ -9,6 +9,7 @@ from workers.captions.refusals import is_refusal
 @pytest.mark.parametrize("text", read("refusals.txt"))
 def test_a_refusal_is_recognised(text: str) -> None:
     assert is_refusal(text)
+    assert is_refusal(f"\u200f\u200b{text}")
 
 
 @pytest.mark.parametrize("text", read("no_refusals.txt"))

@@ -4,9 +4,9 @@ import re
 
 from shared.tasks import CAPTION
 from shared.tasks.caption import Caption
-from workers.captions import reading as captions
 from workers.captions.openings import without_preamble
-from workers.captions.reading import without_quotes
+from workers.captions.reading import NoCaption, read_caption, without_quotes
+from workers.captions.refusals import is_refusal
 from workers.llm.lenient_parsing import (
     MAX_DEPTH,
     Json,
@@ -35,7 +35,7 @@ _LIST_MARKER = re.compile(r"\A(?:[#>]+|[-*•+]|\d+[.)])\s+")
 _EMPHASIS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w))")
 
 
-def read_caption(text: str) -> Caption:
+def read_answer(text: str) -> Caption:
     """Return the caption in an answer, as one line without formatting.
 
     Raises:
@@ -45,11 +45,14 @@ def read_caption(text: str) -> Caption:
     if answer.startswith(("{", "[")):
         answer = _find_text(read_json(answer), MAX_DEPTH)
     answer = _HEADING.sub("", answer).strip() or answer
-    caption = _first_sentence(re.split(r"\n\s*\n", answer))
+    written = _first_sentence(re.split(r"\n\s*\n", answer))
     try:
-        return Caption(text=captions.read_caption(caption))
-    except captions.NoCaption as err:
+        caption = read_caption(written)
+    except NoCaption as err:
         raise UnusableAnswer(f"the model {err}") from err
+    if is_refusal(written) or is_refusal(caption):
+        raise UnusableAnswer("the model refused to write a caption")
+    return Caption(text=caption)
 
 
 def _find_text(value: Json, max_depth: int) -> str:
@@ -87,6 +90,6 @@ TASK = LlmTask(
     prompt=PROMPT,
     stricter_prompt=STRICTER_PROMPT,
     images=ImagesPerPrompt.FIRST,
-    read=lambda text, _: read_caption(text),
+    read=lambda text, _: read_answer(text),
     prompt_setting=lambda settings: settings.caption_prompt,
 )
