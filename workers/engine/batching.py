@@ -4,9 +4,9 @@ Pure bookkeeping, no process in sight.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from workers.engine.job import Dropped, EngineJob, FindCancelled
+from workers.engine.job import Dropped, EngineJob
 
 SHARE = 0.05
 """How long to linger, as a share of the time that the last batch took."""
@@ -68,15 +68,18 @@ class BatchQueue:
         for job in self._jobs:
             job.suspect = job.suspect or job.generation == generation
 
-    def drop_unwanted(self, find_cancelled: FindCancelled) -> list[EngineJob]:
+    def task_ids(self) -> list[str]:
+        """Return the task ids of the waiting jobs; any thread may ask."""
+        return [job.task_id for job in tuple(self._jobs)]
+
+    def drop_unwanted(self, cancelled: Collection[str] = ()) -> list[EngineJob]:
         """Remove and return the jobs that nobody waits for; their futures raise ``Dropped``.
 
         Args:
-            find_cancelled: returns those of some task ids that are cancelled.
+            cancelled: task ids that are cancelled. Those whose deadline has passed need no mention.
         """
         now = time.time()
-        gone = set(find_cancelled([job.task_id for job in self._jobs])) if self._jobs else set()
-        unwanted = [x for x in self._jobs if x.message.deadline <= now or x.task_id in gone]
+        unwanted = [x for x in self._jobs if x.message.deadline <= now or x.task_id in cancelled]
         self._jobs = [job for job in self._jobs if job not in unwanted]
         for job in unwanted:
             job.future.set_exception(Dropped())

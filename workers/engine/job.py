@@ -11,7 +11,7 @@ from shared.messages import Job, Outcome, Result
 from workers.model.protocol import JobError
 
 FindCancelled = Callable[[Sequence[str]], Iterable[str]]
-"""Returns those of some task ids that nobody waits for any more."""
+"""Returns those of some task ids that nobody waits for any more; may block on Redis."""
 
 
 class Dropped(Exception):
