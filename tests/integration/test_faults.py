@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,7 +30,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "cramped": {"parameters": {"predict_s": 0.2, "out_of_memory_above": 4}},
     "faulty": {"parameters": {"device_fault_on_red": 9}},
     "idle": {"engine": {"keep_alive_s": 0.5}},
-    "doomed": {"parameters": {"crash_on_red": 9}, "engine": {"max_failures": 2, "quarantine_s": 0}},
+    "doomed": {"parameters": {"crash_on_red": 9}, "engine": {"max_failures": 2}},
+    "attacked": {"parameters": {"crash_on_red": 9, "predict_s": 0.05}},
     "lengthy": {"parameters": {"hang_on_red": 9, "hang_s": 13}, "engine": {"max_batch": 1}},
     "plain": {},
 }
@@ -39,8 +42,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose models have one fault each."""
     folder = tmp_path_factory.mktemp("faults")
     catalog = folder / "models.yaml"
-    rows = [{"name": name, "family": "fake", **row} for name, row in ROWS.items()]
+    rows = [{"name": name, "family": "fake", **deepcopy(row)} for name, row in ROWS.items()]
+    broken = next(row["parameters"] for row in rows if row["name"] == "doomed")
+    broken["all_red_while"] = str(folder / "broken")
     catalog.write_text(yaml.safe_dump({"models": rows}))
+    (folder / "broken").write_text("9")
     settings = {"VISION_CATALOG": str(catalog), "VISION_MODELS": "doomed"}
     with running_stack(folder, **settings) as running:
         running.catalog = Catalog.load(catalog)
@@ -116,20 +122,40 @@ def test_repeated_failures_are_503_with_the_reason_until_the_next_attempt(
     stack: Stack, api: str
 ) -> None:
     stack.worker("doomed")
+    mark = Path(stack.catalog.get("doomed").parameters["all_red_while"])
 
     def refusal() -> tuple[requests.Response, str] | None:
         """Crash the model, and be refused unless on a slow machine the next try came first."""
-        assert ask(api, "doomed", 9).status_code in (500, 503)
+        assert ask(api, "doomed", 2).status_code in (500, 503)
         reply = ask(api, "doomed", 1)
         reason = requests.get(f"{api}/readyz", timeout=5).json()["models"].get("doomed", "")
         return (reply, reason) if reply.status_code == 503 and "failed" in reason else None
 
     refused, reason = wait_for("a refusal", refusal)
-    assert "died 2 times in a row" in reason
-    assert "died 2 times in a row" in refused.json()["error"]
+    assert "times in a row, the last time on a test picture" in reason
+    assert "times in a row, the last time on a test picture" in refused.json()["error"]
     assert int(refused.headers["Retry-After"]) > 0
-    wait_for("the next try", lambda: _in_state(worker_of(api, "doomed"), state="ready"), 20)
-    assert ask(api, "doomed", 1).status_code == 200
+    mark.unlink()
+    wait_for("the next try", lambda: ask(api, "doomed", 1).status_code == 200, 30)
+
+
+def test_several_deadly_images_at_once_fail_no_other_request(stack: Stack, api: str) -> None:
+    stack.worker("attacked")
+
+    def attack(green: int, **body: Any) -> requests.Response:
+        return ask(api, "attacked", 9, images=[data_url(plain(9, green))], **body)
+
+    with ThreadPoolExecutor(12) as others, ThreadPoolExecutor(6) as attackers:
+        innocents = [others.submit(ask, api, "attacked", red) for red in range(10, 60)]
+        deadly = [attackers.submit(attack, green) for green in range(6)]
+        texts = [reply.result().json()["result"]["caption"]["text"] for reply in innocents]
+        assert texts == [f"rgb {red} 0 0" for red in range(10, 60)]
+        assert [reply.result().status_code for reply in deadly] == [500] * 6
+    deaths = stack.processes.logs("worker-attacked").count("model process lost")
+    again = [attack(green, prompt=f"prompt {green}") for green in range(6)]
+    assert [reply.status_code for reply in again] == [500] * 6
+    assert ask(api, "attacked", 1).status_code == 200
+    assert stack.processes.logs("worker-attacked").count("model process lost") == deaths <= 12
 
 
 def test_a_worker_that_receives_no_messages_exits_and_its_requests_are_served(

@@ -98,10 +98,11 @@ class EngineLoop:
         if not process or self._linger.remaining(len(self._queue), time.monotonic()):
             return
         self.drop_unwanted()
-        self._batch = self._queue.take_batch(self._tracker.max_batch)
+        most = self._tracker.max_batch
+        self._batch = self._recovery.take_probe() or self._queue.take_batch(most)
         if self._batch:
             self._batch_deadline = time.monotonic() + self._batch_timeout_s
-            process.run(self._batch, self._tracker.max_batch)
+            process.run(self._batch, most)
             self._tracker.batch_started()
 
     def _prepare_ahead(self) -> None:
@@ -109,8 +110,6 @@ class EngineLoop:
         if not process or any(job.suspect for job in self._batch):
             return
         for job in self._queue.next_jobs(self._tracker.max_batch):
-            if job.suspect:  # it is alone in the process from its decoding on
-                return
             process.prepare(job)
 
     # 5: what comes in.
@@ -161,7 +160,8 @@ class EngineLoop:
         if report.fault == "out_of_memory":
             self._recovery.out_of_memory(batch, report.images, draining=self._draining)
             return
-        self._backoff.succeeded()
+        if not batch[0].is_probe:
+            self._backoff.succeeded()
         self._tracker.record_batch(len(batch), report.images, report.memory)
         instructions = batch[0].instructions  # they decide how long an answer takes
         kind = (instructions.tasks, instructions.options.num_predict)
