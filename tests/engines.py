@@ -36,10 +36,10 @@ def running(
         started.close()
 
 
-def item(*reds: int, deadline_s: float = 60, **changes: Any) -> EngineJob:
+def item(*reds: int, green: int = 0, deadline_s: float = 60, **changes: Any) -> EngineJob:
     job = Job(request_id="r", tasks=(CAPTION,), images=("k",), deadline=time.time() + deadline_s)
     task_id = f"task-{next(_task_numbers)}"
-    return EngineJob(task_id, job.model_copy(update=changes), [plain(red) for red in reds])
+    return EngineJob(task_id, job.model_copy(update=changes), [plain(red, green) for red in reds])
 
 
 def text_of(future: "Future[Outcome]") -> str:

@@ -1,12 +1,13 @@
 """The engine with the fake model in real processes: batches, errors, draining."""
 
 import threading
+from collections.abc import Sequence
 
 import psutil
 import pytest
 
 from shared.errors import ModelFailed, UndecodableImage
-from shared.tasks import NSFW
+from shared.tasks import CAPTION, NSFW
 from shared.vocabulary import WorkerState
 from tests.engines import caption, captions, expected, item, running, text_of
 from tests.stack import wait_for
@@ -98,6 +99,42 @@ def test_late_and_cancelled_jobs_never_reach_the_model() -> None:
                 engine.submit(unwanted).result(30)
         assert caption(engine, 1)
         assert engine.status.recycles == {}
+
+
+def test_a_job_that_is_cancelled_while_it_waits_is_dropped_before_its_batch() -> None:
+    cancelled: set[str] = set()
+    with running(lambda _: cancelled, predict_s=2, engine={"max_batch": 1}) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        first, second = engine.submit(item(1)), item(2)
+        dropped = engine.submit(second)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        cancelled.add(second.task_id)
+        with pytest.raises(Dropped):
+            dropped.result(30)
+        assert not first.done()
+        assert text_of(first)
+
+
+def test_answers_and_batches_do_not_wait_for_a_silent_redis() -> None:
+    silent, over = threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    def find_cancelled(task_ids: Sequence[str]) -> set[str]:
+        if silent.is_set():
+            asked.extend(task_ids)
+            over.wait(60)
+        return set()
+
+    with running(find_cancelled, predict_s=1, engine={"max_batch": 1}) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        futures = [engine.submit(item(n)) for n in range(3)]
+        silent.set()
+        try:
+            texts = [str(future.result(20).result[CAPTION].text) for future in futures]
+            assert texts == expected(range(3))
+            assert asked
+        finally:
+            over.set()
 
 
 # The end
