@@ -89,9 +89,10 @@ class OllamaViews:
         else:
             sources = body.get("images")
         images = self._decode(sources)
-        self._service.check((assignment,))
+        common = self._job_fields(assignment)
+        self._service.check((assignment,), common["deadline"])
         instructions = OllamaInstructions(call=call, body=fields, stream=stream)
-        job = Job(ollama=instructions, **self._job_fields(assignment))
+        job = Job(ollama=instructions, **common)
         published = self._publish(assignment, job, images, resources)
         client_gone = partial(has_disconnected, request.environ)
         if not stream:
@@ -132,11 +133,12 @@ class OllamaViews:
     ) -> str:
         """Return the result of one of our own models as text."""
         check_input(assignment.tasks, prompt, images)
-        self._service.check((assignment,))
+        common = self._job_fields(assignment)
+        self._service.check((assignment,), common["deadline"])
         g.tasks, g.plan = ",".join(assignment.tasks), (assignment,)
         options = _options(body.get("options"))
         chat = chat_fields(body.get("system"), body.get("format"))
-        job = Job(prompt=prompt, options=options, **chat, **self._job_fields(assignment))
+        job = Job(prompt=prompt, options=options, **chat, **common)
         published = self._publish(assignment, job, images, resources)
         outcome = published.wait(partial(has_disconnected, request.environ))
         return answers.result_as_text(outcome.result, structured=bool(body.get("format")))

@@ -77,8 +77,8 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     g.models = ",".join(assignment.spec.name for assignment in plan)
     g.tasks = ",".join(name for assignment in plan for name in assignment.tasks)
     # Step 2 starts here, so that no image is fetched for a request that cannot be answered now.
-    service.check(plan)
     deadline, client_gone = service.deadline(plan), partial(has_disconnected, request.environ)
+    service.check(plan, deadline)
     images = read_images(parsed, service.settings, deadline, client_gone)
     check_input((name for assignment in plan for name in assignment.tasks), body.prompt, images)
     template = Job(
