@@ -7,6 +7,7 @@ from functools import partial
 
 from celery import Celery
 
+from api.commands import CommandSender
 from api.dispatch import PublishedJob
 from api.limits.admission import check_queue, check_served
 from api.metrics import Metrics
@@ -15,7 +16,7 @@ from shared.catalog import Assignment, Catalog
 from shared.errors import ModelUnavailable
 from shared.families import FAMILIES, OLLAMA
 from shared.images.several import ReadImages
-from shared.messages import Job, Result, command_name
+from shared.messages import Job, Result
 from shared.model_spec import ModelSpec
 from shared.redis.images import new_image_keys
 from shared.redis.presence import Presence
@@ -23,8 +24,6 @@ from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tasks.registry import task_names
 from shared.vocabulary import OperatorCommand
-
-COMMAND_TIMEOUT_S = 3.0
 
 
 class VisionService:
@@ -34,20 +33,25 @@ class VisionService:
         self, settings: Settings, catalog: Catalog, app: Celery, store: Store, metrics: Metrics
     ) -> None:
         self.settings, self.catalog, self.store, self.metrics = settings, catalog, store, metrics
-        self._app = app
+        self._app, self._commands = app, CommandSender(app)
         self._seen_at: dict[str, float] = {}
 
-    def check(self, plan: Sequence[Assignment]) -> None:
+    def check(self, plan: Sequence[Assignment], deadline: float) -> None:
         """Raise an error if a plan cannot be carried out now, before anything is stored.
+
+        Args:
+            plan: models and their tasks.
+            deadline: when the request must be answered, in seconds since the epoch; a Redis that
+                does not serve is waited for until then, but not for long.
 
         Raises:
             ModelUnavailable: no worker serves one of the models.
             Overloaded: the queue of one of them is full.
-            BrokerUnavailable: Redis does not answer.
+            BrokerUnavailable: Redis does not serve.
         """
         # Step 2: refuse what cannot be answered now.
         for spec, _ in plan:
-            presence = retry_while_unreachable(partial(self.presence, spec))
+            presence = retry_while_unreachable(partial(self.presence, spec), deadline)
             check_served(spec, presence)
             check_queue(spec, presence)
 
@@ -60,6 +64,9 @@ class VisionService:
         """Return which workers serve the model now.
 
         When they were last seen is remembered here too, because Redis loses it in a restart.
+
+        Raises:
+            redis.RedisError: Redis does not serve.
         """
         presence = self.store.presence.of(spec)
         now = time.monotonic()
@@ -67,6 +74,8 @@ class VisionService:
             self._seen_at[spec.queue_owner] = now
         grace_s = self.settings.restart_grace_s
         seen = presence.seen or now - self._seen_at.get(spec.queue_owner, -grace_s) < grace_s
+        if not (presence.workers or seen):
+            self.store.check_writable()  # else no heartbeat arrives, and that is the cause to name
         return presence._replace(seen=seen)
 
     def send_command(self, spec: ModelSpec, command: OperatorCommand) -> tuple[str, ...]:
@@ -74,22 +83,13 @@ class VisionService:
 
         Raises:
             ModelUnavailable: no worker serves the model.
-            BrokerUnavailable: Redis does not answer.
+            Overloaded: other commands are under way.
+            BrokerUnavailable: Redis does not serve.
         """
         workers = retry_while_unreachable(partial(self.presence, spec)).workers
         if not workers:
             raise ModelUnavailable(f"No worker serves {spec.name}.")
-        replies = retry_while_unreachable(
-            partial(
-                self._app.control.broadcast,
-                command_name(command),
-                destination=[worker.worker for worker in workers],
-                reply=True,
-                timeout=COMMAND_TIMEOUT_S,
-                limit=len(workers),
-            )
-        )
-        return tuple(sorted(name for reply in replies or () for name in reply))
+        return self._commands.send(command, [worker.worker for worker in workers])
 
     def run(
         self,

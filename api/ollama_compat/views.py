@@ -93,9 +93,10 @@ class OllamaViews:
         else:
             sources = body.get("images")
         images = self._decode(sources).all_images()
-        self._service.check((assignment,))
+        common = self._job_fields(assignment)
+        self._service.check((assignment,), common["deadline"])
         instructions = OllamaInstructions(call=call, body=fields, stream=stream)
-        job = Job(ollama=instructions, **self._job_fields(assignment))
+        job = Job(ollama=instructions, **common)
         published = self._publish(assignment, job, images, resources)
         client_gone = partial(has_disconnected, request.environ)
         if not stream:
@@ -136,11 +137,12 @@ class OllamaViews:
     ) -> str:
         """Return the result of one of our own models as text."""
         check_input(assignment.tasks, prompt, images.images)
-        self._service.check((assignment,))
+        common = self._job_fields(assignment)
+        self._service.check((assignment,), common["deadline"])
         g.tasks, g.plan = ",".join(assignment.tasks), (assignment,)
         options = read_options(body.get("options"))
         chat = chat_fields(body.get("system"), body.get("format"))
-        job = Job(prompt=prompt, options=options, **chat, **self._job_fields(assignment))
+        job = Job(prompt=prompt, options=options, **chat, **common)
         published = self._publish(assignment, job, images.images, resources)
         outcome = published.wait(partial(has_disconnected, request.environ))
         result = outcome.result.with_unreadable(images.unreadable)

@@ -87,8 +87,8 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     g.tasks = ",".join(name for assignment in plan for name in assignment.tasks)
     _check_prompt(plan, body.prompt)
     # Step 2 starts here, so that no image is fetched for a request that cannot be answered now.
-    service.check(plan)
     deadline, client_gone = service.deadline(plan), partial(has_disconnected, request.environ)
+    service.check(plan, deadline)
     images = read_images(parsed, service.settings, deadline, client_gone)
     names = [name for assignment in plan for name in assignment.tasks]
     ignored = parsed.ignored

@@ -31,3 +31,11 @@ class Store:
             redis.RedisError: it does not.
         """
         self._redis.ping()
+
+    def check_writable(self) -> None:
+        """Check that Redis takes writes: heartbeats of workers, images and messages.
+
+        Raises:
+            redis.RedisError: it does not.
+        """
+        self._redis.set("vision:writable", 1, px=1000)

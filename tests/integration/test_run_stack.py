@@ -145,8 +145,9 @@ def test_a_configured_redis_is_used_and_sigterm_stops_only_the_rest(
         ({"VISION_PORT": "eighty"}, "VISION_PORT: Input should be a valid integer"),
         ({"VISION_PORT": "0"}, "VISION_PORT"),
         ({"VISION_REDIS_URL": "redis://127.0.0.1:1/0"}, "VISION_REDIS_URL"),
+        ({"VISION_REDIS_URL": "unix:///run/redis.sock"}, "must begin with redis://"),
     ],
-    ids=["model", "catalogue", "port", "port-0", "redis"],
+    ids=["model", "catalogue", "port", "port-0", "redis", "socket"],
 )
 def test_an_invalid_setting_is_reported_before_anything_starts(
     change: dict[str, str], words: str

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import redis
@@ -24,6 +25,7 @@ from shared.vocabulary import OperatorCommand
 from workers.consumer import kombu_guard
 from workers.consumer.heartbeat import Heartbeat, delivery_tag
 from workers.consumer.metrics import WorkerMetrics
+from workers.consumer.results import have_tasks_end
 from workers.consumer.tasks import register_tasks
 from workers.engine.interface import Engine
 from workers.engine.job import FindCancelled
@@ -46,6 +48,7 @@ def serve(settings: Settings, model: str) -> None:
     start_tracing("worker")
     kombu_guard.install()
     app = make_celery(settings, worker=True)
+    have_tasks_end(app)
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
     store = Store(connect(settings.broker_url))
     engine: Engine
@@ -59,7 +62,6 @@ def serve(settings: Settings, model: str) -> None:
             "--quiet",
             "worker",
             f"--queues={spec.queue}",
-            "--pool=threads",
             f"--concurrency={engine.concurrency}",
             f"--hostname={name}",
             "--task-events",
@@ -90,7 +92,8 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
     )
     metrics = WorkerMetrics(spec.name, lambda: engine.status)
     engine.on_batch = metrics.batch_done
-    register_tasks(app, store, engine, lambda: store.presence.is_served(spec, besides=name))
+    served_elsewhere = partial(store.presence.is_served, spec, besides=name)
+    register_tasks(app, store, engine, served_elsewhere, heartbeat.in_engine)
     _register_commands(engine)
 
     @signals.worker_init.connect(weak=False)
