@@ -17,8 +17,9 @@ from swagger_ui import flask_api_doc
 
 from api.http import request_id
 from api.http.auth import check_key
+from api.http.cors import CorsPolicy
 from api.http.error_handlers import register_error_handlers
-from api.http.fetch import AllowList
+from api.http.fetch_connection import AllowList, check_ca_certificates
 from api.http.openapi import add_image_body
 from api.limits.slots import RequestSlots
 from api.metrics import Metrics, QueueCollector
@@ -73,6 +74,7 @@ def create_app(settings: Settings) -> Flask:
     for name in settings.models:
         catalog.get(name)
     AllowList(settings.url_allow)
+    check_ca_certificates(*settings.extra_ca_certificates)
     store = Store(connect(settings.broker_url))
     enabled = (*settings.models, OLLAMA) if settings.ollama.enabled else settings.models
     queues = QueueCollector(catalog, enabled, store.presence.of)
@@ -105,6 +107,7 @@ def _register_openapi(app: Flask, openapi: SpecTree) -> None:
 
 def _register_hooks(app: Flask, settings: Settings, metrics: Metrics) -> None:
     app.before_request(_start_request)
+    CorsPolicy(settings.cors_origins, BASE).register(app)
     app.before_request(partial(_check_key, settings))
     app.after_request(_log_request)
     app.after_request(partial(_count_request, metrics))
@@ -124,7 +127,9 @@ def _check_key(settings: Settings) -> None:
 def _log_request(response: Response) -> Response:
     # Probes and polls are frequent and of no interest; log requests for models, and errors.
     level = "info" if "models" in g or response.status_code >= 400 else "debug"
-    fields = {name: g.get(name) for name in ("models", "tasks", "error") if g.get(name)}
+    fields = {
+        name: g.get(name) for name in ("models", "stands_in_for", "tasks", "error") if g.get(name)
+    }
     getattr(log, level)(
         "request",
         method=request.method,
@@ -139,6 +144,8 @@ def _log_request(response: Response) -> Response:
 def _count_request(metrics: Metrics, response: Response) -> Response:
     # Without a matching route there is no blueprint; below BASE a vision route was meant.
     is_vision = request.blueprint in ("vision", None) and request.path.startswith(BASE)
+    if request.method == "OPTIONS":
+        return response
     if is_vision or (request.blueprint == "ollama" and request.method == "POST"):
         seconds = time.perf_counter() - g.started
         metrics.count_request(g.get("plan", ()), response.status_code, seconds)

@@ -1,6 +1,6 @@
 """Request and reply bodies: they validate, and are documented in the OpenAPI document."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -27,7 +27,8 @@ Text = Annotated[
 """A string; ``null`` counts as absent, because PhotoPrism's client sends it."""
 ID_PATTERN = r"^[\x21-\x7e]{1,128}$"
 RequestId = Annotated[Text, Field(max_length=128, pattern=f"{ID_PATTERN}|^$")]
-Name = Annotated[Text, Field(max_length=256)]
+MAX_NAME = 256
+Name = Annotated[Text, Field(max_length=MAX_NAME)]
 
 
 class VisionQuery(BaseModel):
@@ -40,8 +41,10 @@ class VisionQuery(BaseModel):
         "", description="model, or model:version; a model in the path takes precedence"
     )
     version: Name = Field("", description="version of the model; empty or `latest` means any")
-    prompt: Annotated[Text, Field(max_length=8192)] = Field(
-        "", description="prompt; ignored by models that do not follow instructions"
+    prompt: Text = Field(
+        "",
+        description="prompt; ignored by models that do not follow instructions. It may have 8192 "
+        "characters; for models of Ollama there is no limit.",
     )
     url: Text = Field("", description="http(s) URL of an image")
 
@@ -62,6 +65,11 @@ class VisionRequest(VisionQuery):
     suffix: Any = Field(None, description="ignored")
     context: Any = Field(None, description="ignored")
     stream: Any = Field(None, description="ignored: replies are not streamed")
+
+    @property
+    def without_images(self) -> Self:
+        """The request without its images and their memory."""
+        return self.model_copy(update={"images": (), "url": ""})
 
     @property
     def for_chat(self) -> dict[str, Any]:

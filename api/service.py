@@ -14,6 +14,7 @@ from api.redis_retry import retry_while_unreachable
 from shared.catalog import Assignment, Catalog
 from shared.errors import ModelUnavailable
 from shared.families import FAMILIES, OLLAMA
+from shared.images.several import ReadImages
 from shared.messages import Job, Result, command_name
 from shared.model_spec import ModelSpec
 from shared.redis.images import new_image_keys
@@ -94,7 +95,7 @@ class VisionService:
         self,
         template: Job,
         plan: Sequence[Assignment],
-        images: Sequence[bytes],
+        images: ReadImages[bytes],
         client_gone: Callable[[], bool],
     ) -> Result:
         """Have each model of the plan do its tasks on the images, and merge their results.
@@ -104,7 +105,7 @@ class VisionService:
         Args:
             template: what the jobs have in common: request id, prompt, options, deadline.
             plan: tasks by model, as :meth:`Catalog.plan` returns them.
-            images: encoded images; a caption describes the first, labels all of them.
+            images: encoded images; a caption describes the first that can be read, labels all.
             client_gone: returns whether the client has closed the connection.
 
         Raises:
@@ -116,13 +117,14 @@ class VisionService:
             jobs = []
             for assignment in plan:
                 # Step 2 ends here: one job per model.
-                job = self.new_job(template, assignment, images)
+                job = self.new_job(template, assignment, images.images)
                 cleanup.callback(job.close)
                 job.publish()
                 jobs.append(job)
             for job in jobs:
                 answers |= job.wait(client_gone).result.root
-        return Result({task: answers[task] for task in task_names() if task in answers})
+        result = Result({task: answers[task] for task in task_names() if task in answers})
+        return result.with_unreadable(images.unreadable)
 
     def new_job(
         self, template: Job, assignment: Assignment, images: Sequence[bytes]

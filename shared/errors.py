@@ -8,6 +8,7 @@
     ├── Refused                 403  the service does not offer this operation
     ├── NotOffered              404  unknown model, version or task
     ├── TooLarge                413  body, image or image count over a limit
+    ├── UnsupportedEncoding     415  the body is compressed in a way that is not understood
     ├── UndecodableImage        422  the bytes are no image in a supported format
     ├── Overloaded              429  too many requests: retry after ``retry_after_s``
     ├── ModelFailed             500  the model failed on this request
@@ -64,6 +65,12 @@ class TooLarge(VisionError):
     """The body, an image or the number of images exceeds a limit."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedEncoding(VisionError):
+    """The body has a content coding that is not understood."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class UndecodableImage(VisionError):

@@ -1,6 +1,7 @@
 """Messages on the queue: a job to a worker, and its result. JSON, without image bytes."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
@@ -199,6 +200,19 @@ class Result(RootModel[dict[Task, Any]]):
     def get(self, task: str) -> Any:  # noqa: ANN401 - the task's payload
         """Return the answer to a task, or ``None``."""
         return self.root.get(task)
+
+    def with_unreadable(self, reasons: Mapping[int, str]) -> "Result":
+        """Return the result of all images from that of the images that could be read.
+
+        Args:
+            reasons: why the others could not be read, by their positions among all images.
+        """
+        return Result(
+            {
+                task: find_task(task).with_unreadable(payload, reasons)
+                for task, payload in self.root.items()
+            }
+        )
 
     @classmethod
     def __get_pydantic_json_schema__(

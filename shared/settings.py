@@ -1,5 +1,6 @@
 """The environment, read in one place. Variables begin with ``VISION_`` or ``OLLAMA_``."""
 
+import os
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +11,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 ROOT = Path(__file__).resolve().parent.parent
 SPARE_THREADS = 8
 """HTTP threads beyond the request slots, so that health routes answer under full load."""
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""The variables that name CA certificates to Python's HTTP clients, and to OpenSSL."""
 
 Words = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list in the environment."""
@@ -98,10 +101,13 @@ class Settings(BaseSettings):
         description="requests that one API process handles at once; any more are refused with 429",
     )
     api_processes: int = Field(1, ge=1, description="number of gunicorn processes of the API")
-    max_body_mb: Finite = Field(32, gt=0, description="maximum size of a request body in MB")
+    max_body_mb: Finite = Field(64, gt=0, description="maximum size of a request body in MB")
     max_images: int = Field(16, ge=1, description="maximum number of images in one request")
     max_megapixels: Finite = Field(
-        50, gt=0, description="maximum size of an image in megapixels, as its header states it"
+        50,
+        gt=0,
+        description="maximum size of a decoded image in megapixels; a larger JPEG or JPEG 2000 is "
+        "decoded at a reduced size, other larger images are refused",
     )
     url_allow: Words = Field(
         (),
@@ -113,8 +119,18 @@ class Settings(BaseSettings):
         description="API keys; if there are any, each request to a route below `/api/` must carry "
         "one of them",
     )
+    cors_origins: Words = Field(
+        (),
+        description="origins of web pages that may use the API, in addition to those on localhost; "
+        "`*` stands for any characters",
+    )
     fetch_timeout_s: Finite = Field(
         30, gt=0, description="maximum seconds for fetching one image URL"
+    )
+    ca_bundle: str = Field(
+        "",
+        description="file or folder of CA certificates that the servers of image URLs may rely on, "
+        "in addition to the public ones; if it is not set, `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`",
     )
     restart_grace_s: int = Field(
         60, ge=1, description="seconds that requests wait for a worker after it was last seen"
@@ -146,15 +162,33 @@ class Settings(BaseSettings):
         description="`json` for one JSON object per line, `console` for lines that people read",
     )
 
-    @field_validator("models", "url_allow", "api_keys", mode="before")
+    @field_validator("models", "url_allow", "api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return _words(value)
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _not_open_by_mistake(cls, value: object) -> object:
+        if isinstance(value, str) and value and not _words(value):
+            msg = (
+                "VISION_API_KEYS names no key, and the API would be open to everyone. Write keys "
+                "into it, separated by commas, or leave it unset."
+            )
+            raise ValueError(msg)
+        return value
 
     @cached_property
     def ollama(self) -> OllamaSettings:
         """The settings that begin with ``OLLAMA_``."""
         return OllamaSettings()
+
+    @property
+    def extra_ca_certificates(self) -> tuple[str, str]:
+        """The variable that names more CA certificates, and their file or folder; or empty."""
+        named = {name: os.environ.get(name, "") for name in CA_VARIABLES}
+        named = {"VISION_CA_BUNDLE": self.ca_bundle, **named}
+        return next(((name, path) for name, path in named.items() if path), ("", ""))
 
     @property
     def broker_url(self) -> str:

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of Redis that can go half-open for connections that wait for messages."""
+"""A TCP proxy for Redis that can stall the connections on which workers wait for messages."""
 
 import contextlib
 import socket
@@ -7,15 +7,15 @@ import threading
 from launcher.ports import LOOPBACK
 
 CHUNK = 65536
-WAITS = b"BRPOP"
+WAIT_COMMAND = b"BRPOP"
 """The command with which kombu waits for messages."""
 
 
 class StallingProxy:
-    """Forwards, until :meth:`stall`: then what waits for messages hears nothing, and no error."""
+    """Forwards bytes; after :meth:`stall`, waiting connections get no data and no error."""
 
     def __init__(self, port: int) -> None:
-        """``port``: of the server on loopback."""
+        """Listen on a free port and forward to ``port``, both on loopback."""
         self._target = port
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
@@ -24,7 +24,7 @@ class StallingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stall(self) -> None:
-        """Say no more to connections that have ever waited for a message; others go on."""
+        """Stop forwarding on all connections that have ever waited for a message."""
         self._stalled.set()
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class StallingProxy:
     def _pump(self, source: socket.socket, sink: socket.socket, waits: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
-                if WAITS in data:
+                if WAIT_COMMAND in data:
                     waits.set()
                 if not (self._stalled.is_set() and waits.is_set()):
                     sink.sendall(data)

@@ -1,5 +1,7 @@
-"""Optional API keys: as ``Authorization: Bearer``, or as the password of HTTP Basic."""
+"""Optional API keys: as ``Authorization: Bearer``, or as either half of HTTP Basic."""
 
+import base64
+import binascii
 import hmac
 from collections.abc import Sequence
 
@@ -16,12 +18,32 @@ def check_key(request: Request, keys: Sequence[str]) -> None:
     """
     if not keys:
         return
-    credentials = request.authorization
-    given = "" if credentials is None else (credentials.token or credentials.password or "")
-    # All keys are compared, each in constant time, so that the time taken reveals nothing.
-    matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
+    given = _credentials(request.headers.get("Authorization", ""))
+    # Each is compared with each, in constant time, so that the time taken reveals nothing.
+    matches = [hmac.compare_digest(word, key.encode()) for word in given for key in keys]
     if not any(matches):
         raise Unauthorized(
-            "A valid API key is needed: send it as `Authorization: Bearer <key>`, or as the "
-            "password of HTTP Basic."
+            "A valid API key is needed: send it as `Authorization: Bearer <key>`, or as the user "
+            "name or the password of HTTP Basic."
         )
+
+
+def _credentials(header: str) -> tuple[bytes, ...]:
+    """Return what may be a key in an ``Authorization`` header.
+
+    Werkzeug parses a token with a ``=`` in it as parameters (RFC 9110, section 11.4), which a key
+    of random base64 is not, so the header is parsed here.
+    """
+    scheme, _, rest = header.strip().partition(" ")
+    value = rest.strip().encode("latin-1")  # WSGI has the bytes of a header as Latin-1
+    match scheme.lower():
+        case "bearer":
+            return (value,)
+        case "basic":
+            try:
+                user, _, password = base64.b64decode(value).partition(b":")
+            except binascii.Error:
+                return ()
+            return (user, password)
+        case _:
+            return ()

@@ -1,8 +1,10 @@
 """The client's connection: whether the client has closed it, and how long it may send nothing."""
 
+import contextlib
 import select
 import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 STALL_S = 20.0
@@ -36,3 +38,25 @@ def limit_stalls(environ: Mapping[str, Any]) -> None:
     connection = environ.get("gunicorn.socket")
     if isinstance(connection, socket.socket):
         connection.settimeout(STALL_S)
+
+
+@contextlib.contextmanager
+def limit_body_time(environ: Mapping[str, Any], seconds: float) -> Iterator[None]:
+    """Have the body end after ``seconds``, whatever the client sends, and however slowly."""
+    connection = environ.get("gunicorn.socket")
+    if not isinstance(connection, socket.socket):
+        yield
+        return
+
+    def end_body() -> None:
+        # gunicorn does not keep a connection on which it is unknown where the next request begins.
+        environ["wsgi.input"].failed = True
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RD)
+
+    timer = threading.Timer(seconds, end_body)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 import structlog
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import (
     ClientDisconnected,
     HTTPException,
@@ -15,13 +16,20 @@ from werkzeug.exceptions import (
 from api.http import request_id
 from api.http.client_connection import ClientGone
 from api.schemas import ErrorReply
-from shared.errors import Unauthorized, VisionError
+from shared.errors import Overloaded, Unauthorized, VisionError
 from shared.tasks.registry import task_names
 
 log = structlog.get_logger(__name__)
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status code for a client that closed the connection; only our log and metrics see it."""
+
+
+_NO_FACES = (
+    "There is no recognition of faces here yet. PhotoPrism sends faces because "
+    "PHOTOPRISM_VISION_URI is set: unset it and name this service as `Uri` of the models in "
+    "vision.yml instead, and PhotoPrism recognises faces by itself."
+)
 
 
 def register_error_handlers(app: Flask, base: str) -> None:
@@ -35,6 +43,7 @@ def register_error_handlers(app: Flask, base: str) -> None:
     app.register_error_handler(HTTPException, partial(_http_error, base))
     app.register_error_handler(ClientGone, _client_gone)
     app.register_error_handler(ClientDisconnected, _incomplete_body)
+    app.register_error_handler(ParseException, _malformed_chunks)
     app.register_error_handler(Exception, _unexpected_error)
 
 
@@ -48,6 +57,8 @@ def _reply(code: int, message: str, retry_after_s: int | None = None) -> Respons
 
 
 def _vision_error(err: VisionError) -> Response:
+    if not isinstance(err, Overloaded):  # then no thread is to wait for a body
+        request_id.find()
     response = _reply(err.status, err.message, err.retry_after_s)
     if isinstance(err, Unauthorized):
         response.headers["WWW-Authenticate"] = 'Basic realm="Vision Workers"'
@@ -60,6 +71,7 @@ def _http_error(base: str, err: HTTPException) -> Response:
         message = "The request body is too large."
     elif isinstance(err, NotFound) and request.url_rule is None:
         message = _no_route(base)
+    request_id.find()
     response = _reply(err.code or 500, message)
     for name, value in err.get_headers():
         if name in ("Allow", "Retry-After"):
@@ -75,6 +87,8 @@ def _no_route(base: str) -> str:
     """Return a message that names the routes that exist."""
     if not request.path.startswith(base):
         return "There is no such route. /openapi.json and /docs list all routes."
+    if request.path.startswith(f"{base}/face"):
+        return _NO_FACES
     tasks = ", ".join(task_names())
     return (
         f"There is no such route. Below {base} there is one route per task ({tasks}), optionally "
@@ -88,6 +102,10 @@ def _incomplete_body(err: ClientDisconnected) -> Response:
     if isinstance(err.__context__, TimeoutError):
         return _reply(HTTPStatus.REQUEST_TIMEOUT, "The request's body did not arrive.")
     return _reply(HTTPStatus.BAD_REQUEST, "The request's body ends before it is complete.")
+
+
+def _malformed_chunks(_: ParseException) -> Response:
+    return _reply(HTTPStatus.BAD_REQUEST, "The request's body is not in valid chunks.")
 
 
 def _unexpected_error(err: Exception) -> Response:

@@ -4,10 +4,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 
 from shared.catalog import Assignment
-from shared.errors import BadRequest
 from shared.messages import JsonObject, Result
 from shared.model_spec import ModelSpec
 from shared.redis.ollama import OllamaSnapshot
@@ -20,40 +18,6 @@ API_VERSION = "0.12.0"
 STARTED_AT = datetime.now(UTC)
 """Reported as the time at which our own models were modified."""
 _NEVER = "9999-12-31T23:59:59Z"
-
-
-class Chat(NamedTuple):
-    """The messages of a chat, and their images separately."""
-
-    messages: list[Any]
-    """In their ``images`` are indices into :attr:`images`."""
-    images: list[Any]
-
-    @property
-    def last_user_message(self) -> JsonObject:
-        """The last message with the role ``user``; empty if there is none."""
-        of_user = [m for m in self.messages if isinstance(m, dict) and m.get("role") == "user"]
-        return of_user[-1] if of_user else {}
-
-
-def separate_images(messages: object) -> Chat:
-    """Replace the images of chat messages by indices.
-
-    Raises:
-        BadRequest: the messages are not a list of objects, or the images not a list.
-    """
-    if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
-        raise BadRequest("`messages` is not a list of objects.")
-    images: list[Any] = []
-    kept = []
-    for message in messages:
-        attached = message.get("images") or []
-        if not isinstance(attached, list):
-            raise BadRequest("`images` of a message is not a list of base64 strings.")
-        indices = list(range(len(images), len(images) + len(attached)))
-        images += attached
-        kept.append({**message, "images": indices} if attached else message)
-    return Chat(kept, images)
 
 
 def assignment_for(spec: ModelSpec, output_format: object) -> Assignment:

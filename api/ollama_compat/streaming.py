@@ -39,13 +39,16 @@ def ndjson(parts: Iterable[JsonObject]) -> Iterator[bytes]:
         yield json.dumps(part).encode() + b"\n"
 
 
-def reply_lines(first: JsonObject, rest: Iterator[JsonObject], request_id: str) -> Iterator[bytes]:
+def reply_lines(
+    first: JsonObject, rest: Iterator[JsonObject], request_id: str, reply_id: str
+) -> Iterator[bytes]:
     """Return the parts of a reply as lines; an error becomes the last line.
 
     Args:
         first: the first part, already received.
         rest: the other parts.
         request_id: for the log: the request's context has ended when the lines are read.
+        reply_id: for the line with an error.
     """
     yield from ndjson([first])
     try:
@@ -54,4 +57,4 @@ def reply_lines(first: JsonObject, rest: Iterator[JsonObject], request_id: str) 
         log.info("client closed the connection", request_id=request_id)
     except VisionError as err:
         log.warning("streamed reply failed", request_id=request_id, error=err.message)
-        yield from ndjson([{"error": err.message}])
+        yield from ndjson([{"error": err.message, "id": reply_id}])

@@ -5,6 +5,7 @@ Requests for Ollama's models are passed on to Ollama; our own models answer in O
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -12,16 +13,19 @@ from typing import Any
 from flask import Response, g, request
 
 from api.dispatch import PublishedJob
+from api.http import request_id
 from api.http.client_connection import has_disconnected
 from api.http.request_parsing import check_input, decode_images, read_object, read_options
 from api.ollama_compat import answers
+from api.ollama_compat.chat import read_chat
 from api.ollama_compat.streaming import StreamedReply, ndjson, reply_lines
 from api.redis_retry import retry_while_unreachable
-from api.schemas import chat_fields
+from api.schemas import MAX_NAME, chat_fields
 from api.service import VisionService
 from shared.catalog import Assignment
 from shared.errors import BadRequest, TooLarge
 from shared.families import OLLAMA
+from shared.images.several import ReadImages
 from shared.messages import Job, JsonObject, OllamaInstructions
 from shared.model_spec import ModelSpec
 from shared.redis.ollama import OllamaSnapshot
@@ -83,12 +87,12 @@ class OllamaViews:
         stream = body.get("stream") is not False
         fields = _without(body, "model", "stream", "images")
         if call == OllamaCall.CHAT:
-            chat = answers.separate_images(body.get("messages") or [])
+            chat = read_chat(body.get("messages"))
             sources: object = chat.images
             fields["messages"] = chat.messages
         else:
             sources = body.get("images")
-        images = self._decode(sources)
+        images = self._decode(sources).all_images()
         self._service.check((assignment,))
         instructions = OllamaInstructions(call=call, body=fields, stream=stream)
         job = Job(ollama=instructions, **self._job_fields(assignment))
@@ -98,19 +102,19 @@ class OllamaViews:
             return _json(published.wait(client_gone).raw or {})
         parts = published.reply_parts(client_gone)
         first = next(parts)  # an error before the first part still determines the status
-        return StreamedReply(reply_lines(first, parts, g.request_id))
+        ids = (g.request_id, request_id.for_reply())
+        return StreamedReply(reply_lines(first, parts, *ids))
 
     def _answer_with_own_model(
         self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
     ) -> Reply:
         """Have one of our own models answer, and return its result in Ollama's form."""
         is_chat = call == OllamaCall.CHAT
-        prompt, sources = _chat_input(body) if is_chat else (body.get("prompt"), body.get("images"))
-        prompt = prompt if isinstance(prompt, str) else ""
+        prompt, sources = _chat_input(body) if is_chat else (_prompt(body), body.get("images"))
         images = self._decode(sources)
         started = time.monotonic()
         needs_image = any(find_task(task).needs_image for task in assignment.tasks)
-        has_input = bool(images) or (bool(prompt) and not needs_image)
+        has_input = bool(images.images) or (bool(prompt) and not needs_image)
         if prompt and not has_input:
             raise BadRequest(f"{assignment.spec.name} needs an image, and the request has none.")
         text = self._run(body, prompt, images, assignment, resources) if has_input else ""
@@ -126,38 +130,38 @@ class OllamaViews:
         self,
         body: JsonObject,
         prompt: str,
-        images: list[bytes],
+        images: ReadImages[bytes],
         assignment: Assignment,
         resources: ExitStack,
     ) -> str:
         """Return the result of one of our own models as text."""
-        check_input(assignment.tasks, prompt, images)
+        check_input(assignment.tasks, prompt, images.images)
         self._service.check((assignment,))
         g.tasks, g.plan = ",".join(assignment.tasks), (assignment,)
         options = read_options(body.get("options"))
         chat = chat_fields(body.get("system"), body.get("format"))
         job = Job(prompt=prompt, options=options, **chat, **self._job_fields(assignment))
-        published = self._publish(assignment, job, images, resources)
+        published = self._publish(assignment, job, images.images, resources)
         outcome = published.wait(partial(has_disconnected, request.environ))
-        return answers.result_as_text(outcome.result, structured=bool(body.get("format")))
+        result = outcome.result.with_unreadable(images.unreadable)
+        return answers.result_as_text(result, structured=bool(body.get("format")))
 
     def _job_fields(self, assignment: Assignment) -> dict[str, Any]:
         return {"request_id": g.request_id, "deadline": self._service.deadline((assignment,))}
 
     def _publish(
-        self, assignment: Assignment, job: Job, images: list[bytes], resources: ExitStack
+        self, assignment: Assignment, job: Job, images: Sequence[bytes], resources: ExitStack
     ) -> PublishedJob:
         published = self._service.new_job(job, assignment, images)
         resources.callback(published.close)
         published.publish()
         return published
 
-    def _decode(self, sources: object) -> list[bytes]:
-        images = decode_images(sources, self._service.settings)
+    def _decode(self, sources: object) -> ReadImages[bytes]:
         limit = self._service.settings.max_images
-        if len(images) > limit:
-            raise TooLarge(f"There are {len(images)} images; the limit is {limit}.")
-        return images
+        if isinstance(sources, list) and len(sources) > limit:
+            raise TooLarge(f"There are {len(sources)} images; the limit is {limit}.")
+        return decode_images(sources, self._service.settings)
 
     def _own_models(self) -> list[tuple[ModelSpec, tuple[WorkerStatus, ...]]]:
         """Return our own models, each with the workers that serve it."""
@@ -174,15 +178,22 @@ class OllamaViews:
 def _model_name(body: JsonObject) -> str:
     name = body.get("model") or body.get("name")
     if not isinstance(name, str):
-        raise BadRequest("`model` is missing.")
+        raise BadRequest("`model` is missing, or is not a string.")
+    if len(name) > MAX_NAME:
+        raise BadRequest(f"`model` has more than {MAX_NAME} characters.")
     return name
 
 
-def _chat_input(body: JsonObject) -> tuple[object, list[Any]]:
-    """Return the text and the images of the user's last message."""
-    chat = answers.separate_images(body.get("messages"))
-    message = chat.last_user_message
-    return message.get("content"), [chat.images[n] for n in message.get("images", ())]
+def _chat_input(body: JsonObject) -> tuple[str, list[Any]]:
+    chat = read_chat(body.get("messages"))
+    return chat.prompt, chat.subject
+
+
+def _prompt(body: JsonObject) -> str:
+    prompt = body.get("prompt")
+    if prompt is not None and not isinstance(prompt, str):
+        raise BadRequest("`prompt` is not a string.")
+    return prompt or ""
 
 
 def _without(body: JsonObject, *names: str) -> JsonObject:

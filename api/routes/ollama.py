@@ -19,6 +19,7 @@ from api.service import VisionService
 from shared.errors import Refused
 from shared.vocabulary import OllamaCall
 
+ANSWER_ERRORS = (400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 502, 503, 504)
 MANAGEMENT = ("pull", "push", "create", "copy", "delete")
 
 
@@ -26,53 +27,53 @@ def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
     """Return ``/``, ``/api/{generate,chat,show,tags,ps,version}``, and the refused routes."""
     routes = Blueprint("ollama", __name__)
     views = OllamaViews(service)
-    documented = partial(
-        openapi.validate,
-        resp=Documented(HTTP_200=OllamaReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply),
-        skip_validation=True,
-        tags=["ollama"],
-    )
+    documented = partial(openapi.validate, skip_validation=True, tags=["ollama"])
+    answers = documented(json=OllamaRequest, resp=_replies(*ANSWER_ERRORS))
+    lists = documented(resp=_replies(401, 403, 503))
 
     routes.get("/")(openapi.validate(skip_validation=True, tags=["ollama"])(_greet))
 
     @routes.post("/api/generate")
-    @documented(json=OllamaRequest)
+    @answers
     def generate() -> Any:  # noqa: ANN401 - as Flask accepts it
         """Answer a prompt with images; our own models caption or, with `format`, label them."""
         return _in_slot(slots, partial(views.answer, OllamaCall.GENERATE))
 
     @routes.post("/api/chat")
-    @documented(json=OllamaRequest)
+    @answers
     def chat() -> Any:  # noqa: ANN401 - as Flask accepts it
-        """Answer a chat; our own models use the text and images of the user's last message only."""
+        """Answer a chat; our own models use the text since the latest answer, and its images.
+
+        Without images there, they use those of the latest message that has any.
+        """
         return _in_slot(slots, partial(views.answer, OllamaCall.CHAT))
 
     @routes.post("/api/show")
-    @documented(json=OllamaRequest)
+    @answers
     def show() -> Any:  # noqa: ANN401 - as Flask accepts it
         """Return the details of a model."""
         return _in_slot(slots, views.show)
 
     @routes.get("/api/tags")
-    @documented()
+    @lists
     def tags() -> Response:
         """List our own models that a worker serves, and the models of Ollama's servers."""
         return views.tags()
 
     @routes.get("/api/ps")
-    @documented()
+    @lists
     def ps() -> Response:
         """List the models that are loaded."""
         return views.ps()
 
     @routes.get("/api/version")
-    @documented()
+    @lists
     def version() -> Response:
         """Return the version of Ollama whose API this is."""
         return views.version()
 
     @routes.route(f"/api/<any({','.join(MANAGEMENT)}):what>", methods=["POST", "DELETE"])
-    @documented()
+    @documented(resp=Documented(HTTP_401=ErrorReply, HTTP_403=ErrorReply))
     def manage(what: str) -> Response:
         """Refuse to manage models."""
         raise Refused(
@@ -81,6 +82,10 @@ def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
         )
 
     return routes
+
+
+def _replies(*errors: int) -> Documented:
+    return Documented(HTTP_200=OllamaReply, **{f"HTTP_{code}": ErrorReply for code in errors})
 
 
 def _greet() -> Response:

@@ -1,5 +1,6 @@
 """The vision routes: one view for all tasks."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from flask import Blueprint, Response, g, request
@@ -20,6 +21,8 @@ from api.schemas import (
 )
 from api.service import VisionService
 from shared.catalog import Assignment
+from shared.errors import BadRequest
+from shared.families import OLLAMA
 from shared.messages import Job, OllamaInstructions, Result
 from shared.tasks.registry import base_tasks, find_task, path_words
 
@@ -27,6 +30,9 @@ BASE = "/api/v1/vision"
 DOCUMENTED = {
     f"HTTP_{code}": ErrorReply for code in (400, 401, 404, 405, 413, 422, 429, 500, 502, 503, 504)
 }
+MAX_PROMPT = 8192
+"""Characters of a prompt for our own models, whose prompts are short; a language model's server
+has a limit of its own."""
 _AFTER_TASK = ("", "/<model>", "/<model>/<version>")
 
 
@@ -48,7 +54,9 @@ def vision_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
         json=VisionRequest,
         form=UploadForm,
         query=VisionQuery,  # where the body is an image, which api/http/openapi.py adds
-        resp=Documented(HTTP_200=VisionReply, HTTP_408=ErrorReply, **DOCUMENTED),
+        resp=Documented(
+            HTTP_200=VisionReply, HTTP_408=ErrorReply, HTTP_415=ErrorReply, **DOCUMENTED
+        ),
         skip_validation=True,  # read_request names the fault in one sentence, and accepts more
         tags=["vision"],
     )(vision)
@@ -75,12 +83,18 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     plan = service.catalog.plan(tasks, model, version, service.settings.models)
     g.plan = plan
     g.models = ",".join(assignment.spec.name for assignment in plan)
+    g.stands_in_for = service.catalog.stand_in(model)
     g.tasks = ",".join(name for assignment in plan for name in assignment.tasks)
+    _check_prompt(plan, body.prompt)
     # Step 2 starts here, so that no image is fetched for a request that cannot be answered now.
     service.check(plan)
     deadline, client_gone = service.deadline(plan), partial(has_disconnected, request.environ)
     images = read_images(parsed, service.settings, deadline, client_gone)
-    check_input((name for assignment in plan for name in assignment.tasks), body.prompt, images)
+    names = [name for assignment in plan for name in assignment.tasks]
+    ignored = parsed.ignored
+    body = body.without_images  # their text takes more memory than all else while the client waits
+    del parsed
+    check_input(names, body.prompt, images.images, ignored)
     template = Job(
         request_id=g.request_id,
         prompt=body.prompt,
@@ -92,6 +106,19 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     # Steps 2 to 9: one job per model, answered by the workers.
     result = service.run(template, plan, images, client_gone)
     return _reply(plan[0], result)
+
+
+def _check_prompt(plan: Sequence[Assignment], prompt: str) -> None:
+    """Raise an error if a prompt is too long for a model of our own.
+
+    Raises:
+        BadRequest: it is.
+    """
+    own = [spec.name for spec, _ in plan if spec.family != OLLAMA]
+    if own and len(prompt) > MAX_PROMPT:
+        raise BadRequest(
+            f"The prompt has {len(prompt)} characters; {own[0]} takes at most {MAX_PROMPT}."
+        )
 
 
 def _reply(first: Assignment, result: Result) -> Response:

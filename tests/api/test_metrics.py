@@ -82,3 +82,15 @@ def test_prometheus_gets_the_format_that_it_asks_for(client: FlaskClient) -> Non
     reply = client.get("/metrics", headers={"Accept": accept})
     assert reply.content_type.startswith("application/openmetrics-text")
     assert reply.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+@pytest.mark.parametrize("version", ["abc", "1..0", "1.0.0-rc1", "99.9.9", "", "-1"])
+@pytest.mark.parametrize("escaping", ["", "bogus", "allow-utf-8"])
+def test_an_odd_version_of_the_format_is_no_error(
+    client: FlaskClient, kind: str, version: str, escaping: str
+) -> None:
+    accept = f"{kind};version={version};escaping={escaping}"
+    reply = client.get("/metrics", headers={"Accept": accept})
+    assert reply.status_code == 200
+    assert "vision_redis_up" in reply.text

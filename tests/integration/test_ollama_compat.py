@@ -160,6 +160,35 @@ def test_our_own_model_returns_a_caption(client: ollama_client.Client) -> None:
     assert client.chat("fake:latest", [message]).message.content == "rgb 5 0 0"
 
 
+def test_our_own_model_answers_a_follow_up_question_with_the_image_of_an_earlier_message(
+    client: ollama_client.Client,
+) -> None:
+    chat: list[dict[str, Any]] = [{"role": "user", "content": "what", "images": [plain(5)]}]
+    answer = client.chat("fake", chat).message
+    assert answer.content == "rgb 5 0 0 what"
+    chat += [{"role": "assistant", "content": answer.content}, {"role": "user", "content": "where"}]
+    assert client.chat("fake", chat).message.content == "rgb 5 0 0 where"
+    chat += [{"role": "user", "content": "", "images": [plain(6)]}]
+    assert client.chat("fake", chat).message.content == "rgb 6 0 0 where"
+    assert client.chat("FAKE:7", chat).message.content == "rgb 6 0 0 where"
+
+
+def test_a_prompt_of_any_length_reaches_ollama(
+    client: ollama_client.Client, base: str, standin: OllamaStandin
+) -> None:
+    prompt = "Which of these do you see? " + "word, " * 20_000
+    client.generate("llava:7b", prompt, images=[plain(8)], stream=False)
+    assert standin.generates()[-1].body["prompt"] == prompt  # type: ignore[index]
+    body = {"model": "llava:7b", "images": [data_url(plain(8))], "prompt": prompt}
+    key = {"Authorization": "Bearer sesame"}
+    reply = requests.post(f"{base}{API}/caption", json=body, headers=key, timeout=60)
+    assert reply.status_code == 200
+    assert standin.generates()[-1].body["prompt"].startswith(prompt)  # type: ignore[index]
+    own = requests.post(f"{base}{API}/caption/fake", json=body, headers=key, timeout=60)
+    assert own.status_code == 400
+    assert "fake takes at most 8192" in own.json()["error"]
+
+
 @pytest.mark.parametrize("wanted", ["json", {"type": "object", "properties": {"labels": {}}}])
 def test_our_own_model_returns_labels_if_a_format_is_set(
     client: ollama_client.Client, wanted: Any

@@ -50,14 +50,20 @@ class EngineHarness:
         with ThreadPoolExecutor(clients) as pool:
             return list(pool.map(self.caption, range(1, count + 1)))
 
-    def generate(self, *, stream: bool = False, **body: Any) -> dict[str, Any]:
+    def generate(self, *, stream: bool = False, model: str = MODEL, **body: Any) -> dict[str, Any]:
         """Return Ollama's own reply, as the API gets it."""
         instructions = OllamaInstructions(
-            model=MODEL,
+            model=model,
             call=OllamaCall.GENERATE,
             body={"prompt": "Say.", **body},
             stream=stream,
         )
+        raw = self.submit({"ollama": instructions}, []).result(40).raw
+        assert isinstance(raw, dict)
+        return raw
+
+    def show(self, model: str) -> dict[str, Any]:
+        instructions = OllamaInstructions(model=model, call=OllamaCall.SHOW)
         raw = self.submit({"ollama": instructions}, []).result(40).raw
         assert isinstance(raw, dict)
         return raw

@@ -41,10 +41,49 @@ JOB = Job(
     options=Options(temperature=0.5, seed=7, stop=("\n", ".")),
     deadline=1_790_000_000.25,
 )
+FULL_REPLY = {
+    "id": "42",
+    "code": 200,
+    "model": {"type": "labels", "name": "m", "version": "latest", "resolution": 224},
+    "result": {
+        "caption": {"text": "A cat on a sofa", "source": "image", "confidence": 0.75},
+        "labels": [
+            {
+                "name": "cat",
+                "source": "image",
+                "priority": 1,
+                "confidence": 0.5,
+                "topicality": 1.0,
+                "categories": ["animal"],
+            },
+            {
+                "name": "sofa",
+                "source": "image",
+                "priority": 0,
+                "confidence": 0.0,
+                "topicality": 0.0,
+                "categories": [],
+            },
+        ],
+        "nsfw": [
+            {
+                "status": "unsafe",
+                "score": 0.875,
+                "threshold": 0.5,
+                "Drawing": 0.125,
+                "Hentai": 0.0,
+                "Neutral": 0.0,
+                "Porn": 0.5,
+                "Sexy": 0.375,
+            },
+            {"status": "unavailable", "reason": "The model gave no verdict."},
+        ],
+    },
+}
 
 
 def public(result: Result) -> dict[str, Any]:
-    """Return a reply's JSON as clients read it."""
+    """Return a reply's JSON as clients get it."""
     echo = ModelEcho(type=LABELS, name="m", version="latest", resolution=224)
     reply = VisionReply(id="42", model=echo, result=result)
     body: dict[str, Any] = json.loads(reply.model_dump_json(exclude_none=True, by_alias=True))
@@ -52,50 +91,10 @@ def public(result: Result) -> dict[str, Any]:
 
 
 def test_a_reply_has_exactly_the_fields_and_types_that_photoprism_parses() -> None:
-    body = public(FULL)
-
-    assert body == {
-        "id": "42",
-        "code": 200,
-        "model": {"type": "labels", "name": "m", "version": "latest", "resolution": 224},
-        "result": {
-            "caption": {"text": "A cat on a sofa", "source": "image", "confidence": 0.75},
-            "labels": [
-                {
-                    "name": "cat",
-                    "source": "image",
-                    "priority": 1,
-                    "confidence": 0.5,
-                    "topicality": 1.0,
-                    "categories": ["animal"],
-                },
-                {
-                    "name": "sofa",
-                    "source": "image",
-                    "priority": 0,
-                    "confidence": 0.0,
-                    "topicality": 0.0,
-                    "categories": [],
-                },
-            ],
-            "nsfw": [
-                {
-                    "status": "unsafe",
-                    "score": 0.875,
-                    "threshold": 0.5,
-                    "Drawing": 0.125,
-                    "Hentai": 0.0,
-                    "Neutral": 0.0,
-                    "Porn": 0.5,
-                    "Sexy": 0.375,
-                },
-                {"status": "unavailable", "reason": "The model gave no verdict."},
-            ],
-        },
-    }
+    assert public(FULL) == FULL_REPLY
 
 
-def test_whole_numbers_are_integers_and_shares_are_floats_as_go_tells_them_apart() -> None:
+def test_counts_are_integers_and_probabilities_are_floats_as_in_go() -> None:
     body = public(FULL)
     cat = body["result"]["labels"][0]
 
@@ -104,7 +103,7 @@ def test_whole_numbers_are_integers_and_shares_are_floats_as_go_tells_them_apart
     assert type(body["result"]["nsfw"][0]["Hentai"]) is float
 
 
-def test_what_was_not_asked_for_is_absent_and_what_was_not_found_is_an_empty_list() -> None:
+def test_a_task_that_was_not_requested_is_absent_and_no_labels_are_an_empty_list() -> None:
     assert public(Result(labels=()))["result"] == {"labels": []}
     assert public(Result(caption=Caption(text="")))["result"] == {
         "caption": {"text": "", "source": "image"}
@@ -123,7 +122,7 @@ def test_what_was_not_asked_for_is_absent_and_what_was_not_found_is_an_empty_lis
     ],
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.01, 1.01])
-def test_a_share_is_a_number_from_0_to_1(
+def test_a_probability_is_a_number_from_0_to_1(
     model: type[BaseModel], fields: dict[str, Any], value: float
 ) -> None:
     field = list(fields)[-1]
@@ -166,7 +165,7 @@ def test_options_of_ollama_that_no_model_here_has_are_ignored() -> None:
 @pytest.mark.parametrize(
     "stop", [pytest.param("###", id="word"), pytest.param([".", "\n"], id="list")]
 )
-def test_stop_words_come_as_one_or_as_many(stop: object) -> None:
+def test_stop_words_are_one_word_or_a_list(stop: object) -> None:
     options = Options.model_validate({"stop": stop})
 
     assert options.stop == (tuple(stop) if isinstance(stop, list) else stop)
@@ -179,7 +178,7 @@ def test_stop_words_come_as_one_or_as_many(stop: object) -> None:
         pytest.param(Job(request_id="", tasks=(NSFW,), images=("k",), deadline=1.0), id="least"),
     ],
 )
-def test_a_job_survives_the_queue(job: Job) -> None:
+def test_a_job_is_the_same_after_the_queue(job: Job) -> None:
     message = json.dumps(job.model_dump(mode="json", exclude_defaults=True))
 
     assert Job.model_validate(json.loads(message)) == job
@@ -188,10 +187,24 @@ def test_a_job_survives_the_queue(job: Job) -> None:
 @pytest.mark.parametrize(
     "result", [FULL, Result(), Result(labels=())], ids=["full", "none", "empty"]
 )
-def test_a_result_survives_the_way_back(result: Result) -> None:
+def test_a_result_is_the_same_after_the_way_back(result: Result) -> None:
     message = json.dumps(result.model_dump(mode="json", exclude_none=True), allow_nan=False)
 
     assert Result.model_validate(json.loads(message)) == result
+
+
+def test_images_that_could_not_be_read_have_their_places_in_nsfw_and_none_elsewhere() -> None:
+    result = FULL.with_unreadable({0: "It is empty.", 2: "It is cut off.", 4: "It is empty."})
+
+    assert [(verdict.status, verdict.reason) for verdict in result[NSFW]] == [
+        (NsfwStatus.UNAVAILABLE, "It is empty."),
+        (FULL[NSFW][0].status, None),
+        (NsfwStatus.UNAVAILABLE, "It is cut off."),
+        (NsfwStatus.UNAVAILABLE, FULL[NSFW][1].reason),
+        (NsfwStatus.UNAVAILABLE, "It is empty."),
+    ]
+    assert (result[CAPTION], result[LABELS]) == (FULL[CAPTION], FULL[LABELS])
+    assert FULL.with_unreadable({}) == FULL
 
 
 @pytest.mark.parametrize(
@@ -204,7 +217,7 @@ def test_a_result_survives_the_way_back(result: Result) -> None:
         (task_names(), "vision.describe"),
     ],
 )
-def test_the_celery_tasks_names_are_a_wire_format(tasks: tuple[Task, ...], name: str) -> None:
+def test_celery_task_names_are_fixed(tasks: tuple[Task, ...], name: str) -> None:
     assert celery_task_name(Job(request_id="r", tasks=tasks, deadline=0)) == name
 
 

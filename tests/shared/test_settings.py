@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from shared.settings import ROOT, SPARE_THREADS, Settings, get_settings
+from shared.settings import CA_VARIABLES, ROOT, SPARE_THREADS, Settings, get_settings
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_every_setting_has_a_description_for_the_documents() -> None:
         pytest.param(" , ", (), id="nothing-but-commas"),
     ],
 )
-@pytest.mark.parametrize("name", ["models", "url_allow"])
+@pytest.mark.parametrize("name", ["models", "url_allow", "cors_origins"])
 def test_lists_are_separated_by_commas(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str, words: tuple[str, ...]
 ) -> None:
@@ -106,6 +106,36 @@ def test_a_bad_value_is_refused_and_its_setting_named(
         Settings()
 
 
+@pytest.mark.parametrize("value", [",", " ", " , ,", "\t"])
+def test_a_list_of_keys_without_a_key_does_not_open_the_api(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("VISION_API_KEYS", value)
+
+    with pytest.raises(ValidationError, match="names no key, and the API would be open"):
+        Settings()
+
+
+def test_no_keys_at_all_mean_an_open_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().api_keys == ()
+    monkeypatch.setenv("VISION_API_KEYS", "")  # as compose passes a variable that is empty
+    assert Settings().api_keys == ()
+
+
+def test_certificates_may_be_named_by_the_standard_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in CA_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert Settings().extra_ca_certificates == ("", "")
+    monkeypatch.setenv("SSL_CERT_FILE", "c.pem")
+    assert Settings().extra_ca_certificates == ("SSL_CERT_FILE", "c.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "b.pem")
+    assert Settings().extra_ca_certificates == ("REQUESTS_CA_BUNDLE", "b.pem")
+    monkeypatch.setenv("VISION_CA_BUNDLE", "a.pem")
+    assert Settings().extra_ca_certificates == ("VISION_CA_BUNDLE", "a.pem")
+
+
 @pytest.mark.parametrize("value", [pytest.param(None, id="unset"), pytest.param("", id="empty")])
 def test_without_redis_the_message_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, value: str | None
@@ -117,7 +147,7 @@ def test_without_redis_the_message_says_what_to_do(
         _ = Settings().broker_url
 
 
-def test_the_broker_is_the_redis_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_is_the_configured_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISION_REDIS_URL", "redis://nas:6379/3")
 
     assert Settings().broker_url == "redis://nas:6379/3"

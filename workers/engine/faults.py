@@ -70,9 +70,10 @@ class FailureBackoff:
         self._memory_shortages += 1
         return self._memory_shortages > 1
 
-    def begin_pause(self) -> float:
+    def begin_pause(self, at_least_s: float = 0.0) -> float:
         """Begin anew after a pause; return its seconds. The next pause is twice as long."""
-        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
+        pause_s = max(self._pause_s, at_least_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         self.failures = self._load_deaths = self._memory_shortages = 0
         self.retry_at = time.monotonic() + pause_s
         return pause_s

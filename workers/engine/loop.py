@@ -87,7 +87,7 @@ class EngineLoop:
             self._wait()  # 5. Wait for jobs, commands and reports, and handle them.
             self._check_deadlines()  # 6.
         except LoadFailed as err:
-            self._recovery.give_up(str(err))
+            self._recovery.give_up(str(err), err.retry_in_s)
 
     # 3 and 4: batches.
 

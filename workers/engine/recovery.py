@@ -103,9 +103,10 @@ class Recovery:
         else:
             self._tracker.set_state(WorkerState.LOADING, f"replaced after a {reason}")
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str, at_least_s: float = 0.0) -> None:
         """Refuse jobs with the reason, and try again after a pause that grows."""
-        log.warning("model failed", reason=reason, retry_in_s=self._backoff.begin_pause())
+        pause_s = self._backoff.begin_pause(at_least_s)
+        log.warning("model failed", reason=reason, retry_in_s=pause_s)
         self._tracker.set_state(WorkerState.FAILED, reason)
         for job in self._queue.take_all():
             job.refuse(self._unavailable())

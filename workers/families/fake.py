@@ -17,7 +17,7 @@ from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label
-from shared.tasks.nsfw import Nsfw, NsfwStatus
+from shared.tasks.nsfw import judge
 from shared.units import MEGA
 from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError, PerImageModel
 
@@ -105,10 +105,8 @@ class Fake(PerImageModel):
 
     def _answer(self, colour: Colour, instructions: Instructions) -> Answer:
         text = f"rgb {colour[0]} {colour[1]} {colour[2]} {instructions.prompt}".strip()
-        score = colour[0] / 255
-        status = NsfwStatus.UNSAFE if score >= 0.5 else NsfwStatus.SAFE
         return {
             CAPTION: Caption(text=text),
             LABELS: (Label(name=text, confidence=0.5),),
-            NSFW: Nsfw(status=status, score=score, threshold=0.5),
+            NSFW: judge(colour[0] / 255, 0.5),
         }

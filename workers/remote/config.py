@@ -99,6 +99,8 @@ def full_name(model: str) -> str:
 def model_defaults(catalog: Catalog, model: str) -> LlmDefaults:
     """Return the defaults of a model from its own row, else from the row ``ollama``.
 
+    Names are compared without case.
+
     Raises:
         ValueError: the row's parameters are invalid.
     """

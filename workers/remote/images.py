@@ -16,16 +16,17 @@ MAX_SIDE_PX = 4096
 """How far a small image is enlarged at most; a strip is then framed instead."""
 
 
-def prepare_image(data: bytes) -> bytes:
+def prepare_image(data: bytes, max_megapixels: float = math.inf) -> bytes:
     """Return any image as a JPEG or PNG that the models can read.
 
     A small one is enlarged, with its proportions. White is added beside it where it would still be
-    too narrow.
+    too narrow. One of more than ``max_megapixels`` is decoded at a reduced size.
 
     Raises:
         UndecodableImage: truncated or damaged.
+        TooLarge: too many pixels.
     """
-    data = for_ollama(data)
+    data = for_ollama(data, max_megapixels)
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
         short, long = sorted(image.size)
         if short >= MIN_SIDE_PX and long <= MAX_RATIO * short:

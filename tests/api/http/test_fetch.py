@@ -1,13 +1,12 @@
 """Fetching, from a real web server on loopback, which is itself a private address."""
 
 import socket
-import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from api.http.fetch import MAX_REDIRECTS, AllowList, fetch
+from api.http.fetch import MAX_REDIRECTS, fetch
+from api.http.fetch_connection import AllowList
 from shared.errors import BadRequest, ImageFetchFailed, TooLarge
 from shared.units import MEGA
 from tests.api.http.web_server import BODY, FLOOD, Site
@@ -22,17 +21,6 @@ OTHER_PRIVATE = (
 )
 LOOPBACK = AllowList(["127.0.0.0/8"])
 NOTHING = AllowList([])
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with Site() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.closing.set()
-        server.shutdown()
-        thread.join()
 
 
 def get(url: str, allow: AllowList = LOOPBACK, timeout_s: float = 10) -> bytes:

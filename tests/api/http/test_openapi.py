@@ -20,11 +20,17 @@ def test_the_document_has_every_route_and_each_kind_of_body(client: FlaskClient)
     assert {"/livez", "/readyz", "/api/v1/vision", "/api/v1/vision/models"} <= set(paths)
     operation = paths["/api/v1/vision/{task}/{model}/{version}"]["post"]
     assert set(operation["requestBody"]["content"]) == {
-        "application/json", "multipart/form-data", "image/*",
+        "application/json", "multipart/form-data", "image/*", "application/octet-stream",
     }  # fmt: skip
     assert set(operation["responses"]) == {
-        "200", "400", "401", "404", "405", "408", "413", "422", "429", "500", "502", "503", "504",
+        "200", "400", "401", "404", "405", "408", "413", "415", "422", "429", "500", "502", "503",
+        "504",
     }  # fmt: skip
+    assert set(paths["/api/generate"]["post"]["responses"]) == {
+        "200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "502", "503",
+        "504",
+    }  # fmt: skip
+    assert set(paths["/api/tags"]["get"]["responses"]) >= {"200", "401", "403", "503"}
 
 
 def test_the_form_has_each_field_that_is_read(client: FlaskClient) -> None:

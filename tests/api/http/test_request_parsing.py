@@ -8,10 +8,11 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 from api import InMemoryRequest
-from api.http.request_parsing import ParsedRequest, read_request
+from api.http.request_parsing import ParsedRequest, check_input, read_request
 from api.schemas import VisionRequest
 from shared.errors import BadRequest
 from shared.messages import Options
+from shared.tasks import CAPTION
 from tests.api.http.pictures import BASE64, PNG
 
 
@@ -81,7 +82,6 @@ def test_json_is_read_whatever_its_content_type(kind: str) -> None:
         pytest.param({"model": {}}, "model: ", id="model"),
         pytest.param({"version": 1.0}, "version: ", id="version"),
         pytest.param({"prompt": 1}, "prompt: ", id="prompt"),
-        pytest.param({"prompt": "\ud800"}, "prompt: ", id="prompt-is-no-text"),
         pytest.param({"url": []}, "url: ", id="url"),
         pytest.param({"images": BASE64}, "images: ", id="images-is-no-list"),
         pytest.param({"images": [BASE64, None]}, "images.1: ", id="one-image-is-null"),
@@ -89,6 +89,8 @@ def test_json_is_read_whatever_its_content_type(kind: str) -> None:
         pytest.param({"options": [1]}, "options: ", id="options"),
         pytest.param({"options": {"top_p": "hot"}}, "options.top_p: ", id="option"),
         pytest.param({"options": {"top_p": float("nan")}}, "options.top_p: ", id="option-nan"),
+        pytest.param(b'{"options": {"top_p": 1e400}}', "options.top_p: ", id="option-endless"),
+        pytest.param(b'{"schema": {"a": [1, -1e999]}}', "schema.a.1: ", id="schema-endless"),
         pytest.param(["a"], "body: ", id="array"),
         pytest.param("text", "body: ", id="string"),
         pytest.param(None, "body: ", id="null"),
@@ -213,3 +215,34 @@ def test_the_id_of_a_malformed_request_is_returned_too() -> None:
         with pytest.raises(BadRequest):
             read_request(flask.request)
         assert flask.g.request_id == "kept"
+
+
+@pytest.mark.parametrize(
+    ("request_of_fields", "named"),
+    [
+        pytest.param({"data": {"file": (io.BytesIO(PNG), "a.png")}}, ("file",), id="upload"),
+        pytest.param({"data": {"photo": (io.BytesIO(PNG), ""), "id": "7"}}, ("photo",), id="blob"),
+        pytest.param({"data": {"image": BASE64, "model": "m"}}, ("image",), id="text"),
+        pytest.param({"json": {"file": 1, "image": BASE64}}, ("file", "image"), id="json"),
+        pytest.param({"json": {"schema": {}, "images": []}}, (), id="known"),
+    ],
+)  # fmt: skip
+def test_fields_that_are_not_known_are_named_when_the_image_is_missing(
+    request_of_fields: dict[str, Any], named: tuple[str, ...]
+) -> None:
+    parsed = read(method="POST", **request_of_fields)
+
+    assert parsed.ignored == named
+    with pytest.raises(BadRequest, match="There is no image") as caught:
+        check_input([CAPTION], "", [], parsed.ignored)
+    assert all(f"'{name}'" in caught.value.message for name in named)
+    assert ("not known here" in caught.value.message) is bool(named)
+
+
+def test_many_and_long_names_make_no_long_message() -> None:
+    fields = {f"{n}\r\n\x1b" + "x" * 1000: 1 for n in range(100)}
+    with pytest.raises(BadRequest) as caught:
+        check_input([CAPTION], "", [], read_json(fields).ignored)
+
+    assert len(caught.value.message) < 600
+    assert caught.value.message.isprintable()

@@ -1,5 +1,7 @@
 """A web server on loopback, some of whose pages misbehave."""
 
+import socket
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,12 +22,16 @@ class Site(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Page)
         self.connections = 0
         self.flooded = 0
+        self.encoded_body = b""
         self.closing = threading.Event()
         self.disconnected = threading.Event()
 
     def get_request(self) -> tuple[Any, Any]:
         self.connections += 1
         return super().get_request()
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: clients break off because that is tested."""
 
     def url(self, page: str, host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.server_port}/{page}"
@@ -84,6 +90,35 @@ class Page(BaseHTTPRequestHandler):
 
     def flood_and_redirect(self, _: str) -> None:
         self.flood("", 302, Location="/image")
+
+    def encoded(self, coding: str) -> None:
+        """Answer in a content coding, asked for or not, with the body that was set."""
+        body = self.server.encoded_body
+        self.begin(200, Content_Encoding=coding, Content_Length=len(body))
+        self.wfile.write(body)
+
+    def headers_sent(self, _: str) -> None:
+        body = str(self.headers).encode()
+        self.begin(200, Content_Length=len(body))
+        self.wfile.write(body)
+
+    def nothing(self, _: str) -> None:
+        self.close_connection = True
+
+    def reset(self, _: str) -> None:
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.close_connection = True
+
+    def half(self, _: str) -> None:
+        self.begin(200, Content_Length=100)
+        self.wfile.write(bytes(50))
+        self.close_connection = True
+
+    def half_in_chunks(self, _: str) -> None:
+        self.begin(200, Transfer_Encoding="chunked")
+        self.wfile.write(b"64\r\n" + bytes(50))
+        self.close_connection = True
 
     def drip(self, _: str) -> None:
         self.begin(200, Content_Length=MEGA)

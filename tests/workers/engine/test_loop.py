@@ -103,7 +103,7 @@ def test_late_and_cancelled_jobs_never_reach_the_model() -> None:
 # The end
 
 
-def test_a_drain_finishes_the_running_batch_and_hands_back_the_rest() -> None:
+def test_a_drain_finishes_the_running_batch_and_requeues_the_rest() -> None:
     with running(predict_s=0.5, engine={"max_batch": 2}) as engine:
         assert caption(engine, 0)
         futures = [engine.submit(item(n)) for n in range(5)]
@@ -122,7 +122,7 @@ def test_a_drain_finishes_the_running_batch_and_hands_back_the_rest() -> None:
         assert type(late.exception(30)) is Requeued
 
 
-def test_close_ends_the_model_process_and_later_jobs_are_handed_back() -> None:
+def test_close_ends_the_model_process_and_later_jobs_are_requeued() -> None:
     with running() as engine:
         assert caption(engine, 0)
         process = psutil.Process(engine.status.model_pid)

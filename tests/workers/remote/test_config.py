@@ -59,4 +59,5 @@ def test_a_server_that_is_named_twice_is_an_error() -> None:
 def test_a_model_has_the_defaults_of_its_own_row() -> None:
     catalog = Catalog.load(CATALOG)
     assert model_defaults(catalog, "gemma3:4b").options == {"temperature": 0.1}
+    assert model_defaults(catalog, "Gemma3:4B").options == {"temperature": 0.1}
     assert model_defaults(catalog, "llava:7b").options == {}

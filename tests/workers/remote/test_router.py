@@ -160,3 +160,18 @@ def test_versions_are_compared_by_their_numbers() -> None:
         servers.append(Server(ServerConfig(url=version), HealingOptions()))
         servers[-1].version, servers[-1].up = version, True
     assert make_snapshot(servers).version == "0.9.1"
+
+
+@pytest.mark.parametrize("installed", ["LLaVA:7B", "llava:7b"])
+@pytest.mark.parametrize("wanted", ["llava:7b", "LLAVA:7b", "LLaVA:7B"])
+def test_a_model_is_found_however_it_is_spelt_and_stays_for_others(
+    stack: Stack, installed: str, wanted: str
+) -> None:
+    with OllamaStandin((installed,)) as server, running_engine(stack, server) as harness:
+        server.knobs.case_sensitive = True
+        for _ in range(2):
+            assert harness.generate(model=wanted)["done"]
+            assert harness.caption(7) == "rgb 7 0 0"
+            assert harness.status(server).models == (installed,)
+        assert {call.body["model"] for call in server.generates() if call.body} == {installed}
+        assert harness.show(wanted)["details"]

@@ -39,7 +39,7 @@ def run(
     model: VisionModel, *tasks: Task, images: list[bytes] = PICTURES, **instructions: Any
 ) -> tuple[Result | JobError, ...]:
     """One job for each image, all in one batch."""
-    jobs = [prepare(model, [image]) for image in images]
+    jobs = [prepare(model, [image], 50) for image in images]
     report = run_batch(model, jobs, Instructions(tasks=tasks, **instructions), len(images))
     assert not report.fault
     return report.outcomes

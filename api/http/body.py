@@ -1,0 +1,112 @@
+"""The bytes of a request's body: complete, decoded, and within the limit."""
+
+import io
+import math
+import zlib
+
+from flask import Request, current_app
+
+from api.http import request_id
+from shared.errors import BadRequest, TooLarge, UndecodableImage, UnsupportedEncoding
+from shared.images import check_header
+
+URL_ENCODED = "application/x-www-form-urlencoded"
+_TOO_LARGE = "The request body is too large."
+_DECODED = frozenset({"gzip", "x-gzip", "deflate"})
+_NOT_DECODED = frozenset({"br", "zstd", "compress", "x-compress"})
+"""Other words, such as ``utf-8``, are no content codings, and mean that nothing is encoded."""
+_ANY_HEADER, _NO_HEADER = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
+"""How zlib is told to expect gzip's or its own header, or none, as some clients send "deflate"."""
+
+
+def read_body(request: Request) -> bytes:
+    """Return the body, if it is not too large.
+
+    A body sent in chunks has no declared length by which Flask could have refused it before.
+
+    Raises:
+        TooLarge: it is larger than ``VISION_MAX_BODY_MB``.
+    """
+    request_id.body_is_read()
+    # Not kept, since the request lives as long as the client waits; but a form is read once more.
+    body = request.get_data(cache=request.mimetype == URL_ENCODED)
+    limit = request.max_content_length
+    if request.content_length is None and limit is not None and len(body) >= limit:
+        raise TooLarge(_TOO_LARGE)
+    return body
+
+
+def decoded(request: Request) -> Request:
+    """Return the request as it would be without ``Content-Encoding``.
+
+    Raises:
+        BadRequest: the body is not encoded as it says.
+        TooLarge: it is too large, encoded or decoded.
+        UnsupportedEncoding: it is encoded in another way than gzip or deflate.
+    """
+    words = request.headers.get("Content-Encoding", "").lower().split(",")
+    codings = [word.strip() for word in words if word.strip() in _DECODED | _NOT_DECODED]
+    if not codings:
+        return request
+    if len(codings) > 1 or codings[0] in _NOT_DECODED:
+        raise UnsupportedEncoding(
+            f"The body is encoded with {', '.join(codings)}; what is understood here is gzip or "
+            "deflate, once, or no encoding."
+        )
+    body = _decompress(read_body(request), request.max_content_length)
+    environ = {
+        **request.environ,
+        "wsgi.input": io.BytesIO(body),
+        "CONTENT_LENGTH": str(len(body)),
+    }
+    for name in ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "werkzeug.request"):
+        environ.pop(name, None)
+    return current_app.request_class(environ)
+
+
+def is_image(request: Request, body: bytes) -> bool:
+    """Return whether the whole body is an image, whatever its content type says.
+
+    `curl --data-binary` labels an image as a form; many clients label it as a stream of bytes.
+    """
+    if request.mimetype.startswith("image/"):
+        return True
+    if begins_as_json(body):
+        return False
+    try:
+        check_header(body, math.inf)
+    except TooLarge:
+        return True
+    except UndecodableImage:
+        return False
+    return True
+
+
+def begins_as_json(body: bytes) -> bool:
+    """Return whether a body is presumably meant as JSON, if it is not a form."""
+    return body.lstrip()[:1] in (b"", b"{", b"[")
+
+
+def _decompress(data: bytes, limit: int | None) -> bytes:
+    """Decompress gzip or deflate; no more than ``limit`` bytes are made, whatever the data."""
+    try:
+        return _inflate(data, limit, _ANY_HEADER)
+    except zlib.error as err:
+        try:
+            return _inflate(data, limit, _NO_HEADER)
+        except zlib.error:
+            raise BadRequest("The body is not encoded as its Content-Encoding says.") from err
+
+
+def _inflate(data: bytes, limit: int | None, header: int) -> bytes:
+    body = bytearray()
+    while data:  # gzip may have several members
+        inflater = zlib.decompressobj(header)
+        # To zlib, 0 is no limit. One byte more than allowed shows that there is more.
+        body += inflater.decompress(data, 0 if limit is None else limit - len(body) + 1)
+        if limit is not None and len(body) > limit:
+            raise TooLarge(_TOO_LARGE)
+        if not inflater.eof:
+            raise zlib.error("incomplete")
+        data = inflater.unused_data
+    return bytes(body)

@@ -1,0 +1,174 @@
+"""Connections that lead to public addresses only, and rely on public or named CA certificates."""
+
+import contextlib
+import ipaddress
+import logging
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests_hardened.ip_filter import InvalidIPAddress
+from requests_hardened.ip_filter_adapter import IPFilterAdapter
+from urllib3.util import create_urllib3_context
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+
+# requests_hardened warns of each private address, also of those that the allow list admits.
+logging.getLogger("requests_hardened").setLevel(logging.ERROR)
+
+
+class AllowList:
+    """Hosts, addresses and networks from which images are fetched although they are private."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        """Parse the entries of ``VISION_URL_ALLOW``: host names, addresses or CIDRs.
+
+        Raises:
+            ValueError: an entry is none of them.
+        """
+        self._hosts: set[str] = set()
+        self._networks = []
+        for entry in entries:
+            try:
+                self._networks.append(ipaddress.ip_network(entry, strict=False))
+            except ValueError:
+                if not _HOST.fullmatch(entry):
+                    msg = f"VISION_URL_ALLOW: {entry!r} is no host name, address or CIDR"
+                    raise ValueError(msg) from None
+                self._hosts.add(entry.lower())
+
+    def admits(self, host: str, address: str) -> bool:
+        """Return whether connecting to ``address``, to which ``host`` resolved, is allowed."""
+        ip = ipaddress.ip_address(address)
+        return host.lower() in self._hosts or any(ip in network for network in self._networks)
+
+
+class Connection:
+    """The socket in use, so that the waiting thread can abort a transfer that takes too long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._aborted = False
+
+    def attach(self, connected: socket.socket) -> None:
+        """Remember the socket of a new connection.
+
+        Raises:
+            TimeoutError: the transfer was aborted before.
+        """
+        with self._lock:
+            self._socket = connected
+            if self._aborted:
+                raise TimeoutError
+
+    def abort(self) -> None:
+        """End the connection, and any later one."""
+        with self._lock:
+            self._aborted = True
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class AllowListAdapter(IPFilterAdapter):  # type: ignore[misc] # not typed
+    """The address filter of requests-hardened, with an allow list.
+
+    The base class resolves the name, refuses private addresses and connects to exactly the address
+    that it checked, for each redirect anew. The allow list may admit what the base class refuses.
+    """
+
+    def __init__(
+        self, allow: AllowList, connection: Connection, *, https: bool, ca_path: str = ""
+    ) -> None:
+        self._ca_path = ca_path  # the base class makes its pools now
+        super().__init__(is_https_proto=https)
+        self._allow, self._connection = allow, connection
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Trust further CA certificates, if there are any."""
+        if self._ca_path:  # requests adds the public certificates to the context
+            kwargs["ssl_context"] = create_urllib3_context()
+            load_ca_certificates(kwargs["ssl_context"], self._ca_path)
+        super().init_poolmanager(*args, **kwargs)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Return a pool whose connections can be ended by another thread."""
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        connection, base = self._connection, pool.ConnectionCls
+
+        class AttachedConnection(base):  # type: ignore[misc, valid-type] # one of urllib3's two
+            def connect(self) -> None:
+                super().connect()
+                connection.attach(self.sock)
+
+        pool.ConnectionCls = AttachedConnection
+        return pool
+
+    def build_connection_pool_key_attributes(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,  # noqa: ANN401 - as in the base class
+        cert: Any = None,  # noqa: ANN401
+    ) -> tuple[Any, Any]:
+        """Resolve the host and check its address.
+
+        Raises:
+            InvalidIPAddress: it is private and not on the allow list.
+        """
+        try:
+            return cast(
+                "tuple[Any, Any]",
+                super().build_connection_pool_key_attributes(request, verify, cert),
+            )
+        except InvalidIPAddress as err:
+            address = str(err.args[0])
+            host, pool = HTTPAdapter.build_connection_pool_key_attributes(
+                self, request, verify, cert
+            )
+            name = host["host"]
+            if not self._allow.admits(name, address):
+                raise
+            if self._is_https_proto:
+                pool["assert_hostname"] = pool["server_hostname"] = name  # type: ignore[typeddict-unknown-key]
+            host["host"] = f"[{address}]" if ":" in address else address
+            return host, pool
+
+
+def load_ca_certificates(context: ssl.SSLContext, path: str) -> None:
+    """Have a context trust the certificates in a file, or in a folder with OpenSSL's hashed names.
+
+    Raises:
+        OSError: they cannot be read; ``ssl.SSLError`` if there is none.
+    """
+    is_folder = Path(path).is_dir()
+    context.load_verify_locations(
+        cafile=None if is_folder else path, capath=path if is_folder else None
+    )
+
+
+def check_ca_certificates(variable: str, path: str) -> None:
+    """Raise an error if CA certificates cannot be read.
+
+    Args:
+        variable: the variable that names them, for the message.
+        path: their file or folder; empty: there are none.
+
+    Raises:
+        ValueError: the message says what to change.
+    """
+    try:
+        if path:
+            load_ca_certificates(create_urllib3_context(), path)
+    except OSError as err:
+        msg = (
+            f"{variable}: no CA certificates can be read from {path!r} ({err}). Name a file in PEM "
+            "format, or unset it."
+        )
+        raise ValueError(msg) from err
