@@ -15,7 +15,8 @@ from flask import Response, g, request
 from api.dispatch import PublishedJob
 from api.http import request_id
 from api.http.client_connection import has_disconnected
-from api.http.request_parsing import check_input, decode_images, read_object, read_options
+from api.http.request_images import decode_images
+from api.http.request_parsing import check_input, read_object, read_options
 from api.ollama_compat import answers
 from api.ollama_compat.chat import read_chat
 from api.ollama_compat.streaming import StreamedReply, ndjson, reply_lines

@@ -9,7 +9,8 @@ from spectree import SpecTree
 
 from api.http import request_id
 from api.http.client_connection import has_disconnected, limit_stalls
-from api.http.request_parsing import check_input, read_images, read_request
+from api.http.request_images import read_images
+from api.http.request_parsing import check_input, read_request
 from api.limits.slots import RequestSlots
 from api.schemas import (
     ErrorReply,

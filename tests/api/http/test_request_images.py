@@ -8,7 +8,8 @@ from urllib.parse import quote_from_bytes
 import pytest
 
 from api.http.client_connection import ClientGone
-from api.http.request_parsing import ParsedRequest, check_input, read_images
+from api.http.request_images import read_images
+from api.http.request_parsing import ParsedRequest, check_input
 from api.schemas import VisionRequest
 from shared.errors import (
     BadRequest,
