@@ -72,14 +72,18 @@ class BatchQueue:
         self._jobs = [other for other in self._jobs if other not in alike]
         return alike
 
-    def mark_suspects(self, generation: int) -> None:
-        """Mark the jobs that the process with number ``generation`` had when it died.
+    def had_by(self, generation: int) -> list[EngineJob]:
+        """Return the jobs whose images were sent to the process with number ``generation``."""
+        return [job for job in self._jobs if job.generation == generation]
+
+    def mark_suspects(self, jobs: Iterable[EngineJob]) -> None:
+        """Mark the jobs that may have ended a process.
 
         The next process has the turn of all others first: they have waited for it to load.
         """
         self._suspect_is_next = False
-        for job in self._jobs:
-            job.suspect = job.suspect or job.generation == generation
+        for job in jobs:
+            job.suspect = True
 
     def task_ids(self) -> list[str]:
         """Return the task ids of the waiting jobs; any thread may ask."""

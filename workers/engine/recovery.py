@@ -109,8 +109,9 @@ class Recovery:
                 job.refuse(self._quarantined())
         else:
             self._put_back(batch)
-        # Whatever it had may have ended it, prepared or running: each is run alone now.
-        self._queue.mark_suspects(process.generation)
+        # Whatever it had may have crashed it, prepared or running; all else the running batch did.
+        crashed = reason == RestartReason.CRASH
+        self._queue.mark_suspects(self._queue.had_by(process.generation) if crashed else batch)
         if draining:
             requeue(self._queue.take_all())
             return

@@ -60,7 +60,7 @@ def test_after_a_death_others_are_first() -> None:
     assert waiting.take_batch(1)
     waiting.put_back([had])
     waiting.add(came)
-    waiting.mark_suspects(7)
+    waiting.mark_suspects(waiting.had_by(7))
     assert [waiting.take_batch(8) for _ in range(2)] == [[came], [had]]
 
 

@@ -69,6 +69,23 @@ def test_an_image_is_deadly_whatever_is_asked_about_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("knob", ["hang_on_red", "device_fault_on_red"])
+def test_what_was_only_prepared_beside_a_hang_or_a_fault_of_the_gpu_is_no_suspect(
+    knob: str,
+) -> None:
+    knobs: Any = {knob: 200}
+    options: Any = {"batch_timeout_s": 2.0, "max_batch": 4}
+    with running(predict_s=0.5, engine=options, **knobs) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        guilty = engine.submit(item(200))
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        prepared = [engine.submit(item(red)) for red in range(4)]
+        assert [text_of(future) for future in prepared] == expected(range(4))
+        assert type(guilty.exception(30)) is ModelFailed
+        assert engine.status.batches == {4: 1}  # each alone: {1: 4}
+
+
+@pytest.mark.slow
 def test_suspects_are_answered_although_others_keep_coming() -> None:
     """Others always wait: each that is answered is followed by another, and they fill batches."""
     over, answered = threading.Event(), []
