@@ -85,10 +85,11 @@ class VisionService:
             Overloaded: other commands are under way.
             BrokerUnavailable: Redis does not serve.
         """
-        workers = retry_while_unreachable(partial(self.presence, spec)).workers
-        if not workers:
-            raise ModelUnavailable(f"No worker serves {spec.name}.")
-        return self._commands.send(command, [worker.worker for worker in workers])
+        with self._commands.hold():
+            workers = retry_while_unreachable(partial(self.presence, spec)).workers
+            if not workers:
+                raise ModelUnavailable(f"No worker serves {spec.name}.")
+            return self._commands.send(command, [worker.worker for worker in workers])
 
     def run(
         self,
