@@ -38,8 +38,8 @@ RELIANCES = (
         "5.7.0",
         "shared/redis reads raw messages of a queue's list and their headers, and removes a dead "
         "worker's from `unacked` and `unacked_index`; workers/consumer/kombu_guard.py patches "
-        "Channel._get_pool; api/commands.py replaces Connection.ensure and the producer_pool of a "
-        "mailbox",
+        "Channel._get_pool and Connection.ensure_connection; api/commands.py replaces "
+        "Connection.ensure and the producer_pool of a mailbox",
         (_QUEUE, "tests/workers/consumer/test_kombu_guard.py", _REDIS),
     ),
     Reliance(
