@@ -4,8 +4,10 @@ A command waits for the replies of workers, which may be busy or stopped. So com
 connection each, and not those through which requests are published; and only a few may wait.
 """
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -28,30 +30,41 @@ class CommandSender:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        # Else Celery publishes commands through the pool of connections that requests use.
         control: Any = app.control  # its types lack the mailbox
+        # Else Celery publishes commands through the pool of connections that requests use.
         control.mailbox.producer_pool = None
         self._free = threading.BoundedSemaphore(AT_ONCE)
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be one of the commands under way.
+
+        Raises:
+            Overloaded: there are enough of them.
+        """
+        if not self._free.acquire(blocking=False):
+            raise Overloaded(f"{AT_ONCE} commands are under way here. Try again soon.")
+        try:
+            yield
+        finally:
+            self._free.release()
 
     def send(self, command: OperatorCommand, workers: Sequence[str]) -> tuple[str, ...]:
         """Send a command to workers and return the names of those that confirmed it in time.
 
         Raises:
-            Overloaded: other commands are under way.
             BrokerUnavailable: Redis does not serve.
         """
-        if not self._free.acquire(blocking=False):
-            raise Overloaded(f"{AT_ONCE} commands are under way here. Try again soon.")
-        try:
-            with redis_call(TOTAL_S), self._app.connection_for_write() as connection:
-                replies = self._app.control.broadcast(
-                    command_name(command),
-                    destination=list(workers),
-                    connection=connection,
-                    reply=True,
-                    timeout=REPLY_S,
-                    limit=len(workers),
-                )
-        finally:
-            self._free.release()
+        with redis_call(TOTAL_S), self._app.connection_for_write() as opened:
+            connection: Any = opened
+            # Else kombu tries for ever to publish it, past every deadline.
+            connection.ensure = partial(opened.ensure, max_retries=0)
+            replies = self._app.control.broadcast(
+                command_name(command),
+                destination=list(workers),
+                connection=connection,
+                reply=True,
+                timeout=REPLY_S,
+                limit=len(workers),
+            )
         return tuple(sorted(name for reply in replies or () for name in reply))

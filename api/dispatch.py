@@ -6,6 +6,7 @@ and nothing in Redis needs to survive a restart. Each second it checks whether t
 so that a worker that was only suspended does not run the job as well.
 """
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +20,7 @@ from celery.result import AsyncResult
 
 from api.http.client_connection import ClientGone
 from api.lost_tasks import TaskLost, TaskWatch
-from api.redis_retry import (
-    CLEANUP_S,
-    RETRY_PAUSE_S,
-    redis_call,
-    retry_while_unreachable,
-    try_to_clean_up,
-)
+from api.redis_retry import CLEANUP_S, RETRY_PAUSE_S, clean_up, redis_call, retry_while_unreachable
 from shared.errors import BrokerUnavailable, DeadlineExceeded, ModelFailed, VisionError
 from shared.messages import Job, JsonObject, Outcome, celery_task_name
 from shared.model_spec import ModelSpec
@@ -165,19 +160,14 @@ class PublishedJob:
 
     def _check(self, task: _Task, client_gone: Callable[[], bool]) -> None:
         """Raise an error if no further part of the reply can be expected."""
-        if time.time() >= self._deadline:
+        if self._left_s() <= 0:
             raise self._no_result()
-        if client_gone():
-            raise ClientGone
-        try:
-            with redis_call(self._left_s()):
-                failed = task.result.ready() and not task.result.successful()
-        except BrokerUnavailable:
-            return
+        failed = False
+        with contextlib.suppress(BrokerUnavailable), redis_call(self._left_s()):
+            failed = task.result.ready() and not task.result.successful()
         if failed:
             self.wait(client_gone)
-        with redis_within(self._left_s()):
-            task.watch.check()
+        self._check_awaited(task, client_gone)
 
     def _publish_again(self, task: _Task) -> None:
         """Publish the job of a lost task again, unless its workers died too often.
@@ -188,8 +178,8 @@ class PublishedJob:
         self._resends += task.watch.was_held
         log.warning("task lost", task_id=task.result.id, resends=self._resends)
         self.on_lost()
-        self._cancel(task)
-        try_to_clean_up(task.watch.delete_message)
+        self._cancel(task.result)
+        clean_up(task.watch.delete_message)
         if self._resends > MAX_RESENDS:
             raise ModelFailed(
                 f"{self._spec.name}: {self._resends} workers died while they had this request."
@@ -200,22 +190,19 @@ class PublishedJob:
         """Cancel the task if it has no result yet, and delete the images."""
         with redis_within(CLEANUP_S):
             if self._task is not None:
-                self._cancel(self._task)
+                self._cancel(self._task.result)
             self._cancel_unsure()
             # Step 9 ends here: nothing of the request stays in Redis.
-            try_to_clean_up(partial(self._store.images.delete, self._job.images))
-
-    def _cancel(self, task: _Task) -> None:
-        """Have no worker run the task, and delete its result."""
-        self._cancel_id(task.result.id)
-        try_to_clean_up(task.result.forget)
+            clean_up(partial(self._store.images.delete, self._job.images))
 
     def _cancel_unsure(self) -> None:
         while self._unsure:
-            self._cancel_id(self._unsure.pop())
+            self._cancel(self._app.AsyncResult(self._unsure.pop()))
 
-    def _cancel_id(self, task_id: str) -> None:
-        try_to_clean_up(partial(self._store.cancellations.add, task_id, self._left_s()))
+    def _cancel(self, result: "AsyncResult[Any]") -> None:
+        """Have no worker run the task, and delete its result."""
+        clean_up(partial(self._store.cancellations.add, result.id, self._left_s()))
+        clean_up(result.forget)
 
     def _left_s(self) -> float:
         return self._deadline - time.time()
@@ -239,12 +226,15 @@ class PublishedJob:
             else:
                 # Step 9: read the result, and delete it in Redis.
                 self._task = None  # it is answered: `close` need not cancel it
-                try_to_clean_up(task.result.forget)
+                clean_up(task.result.forget)
                 return self._read(value)
-            if client_gone():
-                raise ClientGone
-            with redis_within(self._left_s()):
-                task.watch.check()
+            self._check_awaited(task, client_gone)
+
+    def _check_awaited(self, task: _Task, client_gone: Callable[[], bool]) -> None:
+        if client_gone():
+            raise ClientGone
+        with redis_within(self._left_s()):
+            task.watch.check()
 
     def _read(self, value: Any) -> Outcome:  # noqa: ANN401 - what Celery's result backend holds
         if isinstance(value, VisionError):

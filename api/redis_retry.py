@@ -82,7 +82,7 @@ def retry_while_unreachable(call: Callable[[], T], until: float | None = None) -
             time.sleep(RETRY_PAUSE_S)
 
 
-def try_to_clean_up(call: Callable[[], object]) -> None:
+def clean_up(call: Callable[[], object]) -> None:
     """Call, and ignore that Redis does not serve: what stays there expires by itself."""
     try:
         with redis_call(CLEANUP_S):

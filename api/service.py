@@ -1,10 +1,12 @@
 """Runs a vision request: checks it, has one job per model answered, and merges the results."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+import redis
 from celery import Celery
 
 from api.commands import CommandSender
@@ -35,6 +37,7 @@ class VisionService:
         self.settings, self.catalog, self.store, self.metrics = settings, catalog, store, metrics
         self._app, self._commands = app, CommandSender(app)
         self._seen_at: dict[str, float] = {}
+        self._without_redis_at = -math.inf
 
     def check(self, plan: Sequence[Assignment], deadline: float) -> None:
         """Raise an error if a plan cannot be carried out now, before anything is stored.
@@ -68,15 +71,25 @@ class VisionService:
         Raises:
             redis.RedisError: Redis does not serve.
         """
-        presence = self.store.presence.of(spec)
-        now = time.monotonic()
-        if presence.workers:
-            self._seen_at[spec.queue_owner] = now
-        grace_s = self.settings.restart_grace_s
-        seen = presence.seen or now - self._seen_at.get(spec.queue_owner, -grace_s) < grace_s
-        if not (presence.workers or seen):
-            self.store.check_writable()  # else no heartbeat arrives, and that is the cause to name
-        return presence._replace(seen=seen)
+        try:
+            presence = self.store.presence.of(spec)
+            if presence.workers:
+                self._seen_at[spec.queue_owner] = time.monotonic()
+            elif not presence.seen:
+                self.store.check_writable()  # else no heartbeat arrives: that is the cause to name
+        except redis.RedisError:
+            self._without_redis_at = time.monotonic()
+            raise
+        return presence._replace(seen=presence.seen or self._is_expected(spec.queue_owner))
+
+    def _is_expected(self, model: str) -> bool:
+        """Return whether a worker was seen lately, or before Redis served no longer until lately.
+
+        In that case the next heartbeat may just be on its way.
+        """
+        seen_at = self._seen_at.get(model)
+        latest = None if seen_at is None else max(seen_at, self._without_redis_at)
+        return latest is not None and time.monotonic() - latest < self.settings.restart_grace_s
 
     def send_command(self, spec: ModelSpec, command: OperatorCommand) -> tuple[str, ...]:
         """Send a command to all workers of a model and return the names of those that confirmed it.
@@ -86,10 +99,11 @@ class VisionService:
             Overloaded: other commands are under way.
             BrokerUnavailable: Redis does not serve.
         """
-        workers = retry_while_unreachable(partial(self.presence, spec)).workers
-        if not workers:
-            raise ModelUnavailable(f"No worker serves {spec.name}.")
-        return self._commands.send(command, [worker.worker for worker in workers])
+        with self._commands.hold():
+            workers = retry_while_unreachable(partial(self.presence, spec)).workers
+            if not workers:
+                raise ModelUnavailable(f"No worker serves {spec.name}.")
+            return self._commands.send(command, [worker.worker for worker in workers])
 
     def run(
         self,

@@ -1,4 +1,4 @@
-"""A TCP proxy for Redis that can stall the connections on which workers wait for messages."""
+"""A TCP proxy for Redis that can stall connections, such as those that wait for messages."""
 
 import contextlib
 import socket
@@ -14,9 +14,14 @@ WAIT_COMMAND = b"BRPOP"
 class StallingProxy:
     """Forwards bytes; after :meth:`stall`, waiting connections get no data and no error."""
 
-    def __init__(self, port: int) -> None:
-        """Listen on a free port and forward to ``port``, both on loopback."""
-        self._target = port
+    def __init__(self, port: int, command: bytes = WAIT_COMMAND) -> None:
+        """Listen on a free port and forward to ``port``, both on loopback.
+
+        Args:
+            port: where Redis listens.
+            command: connections that have sent it are those that stall.
+        """
+        self._target, self._command = port, command
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
         self._stalled = threading.Event()
@@ -24,7 +29,7 @@ class StallingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stall(self) -> None:
-        """Stop forwarding on all connections that have ever waited for a message."""
+        """Stop forwarding on all connections that send or have sent the command."""
         self._stalled.set()
 
     def close(self) -> None:
@@ -50,7 +55,7 @@ class StallingProxy:
     def _pump(self, source: socket.socket, sink: socket.socket, waits: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
-                if WAIT_COMMAND in data:
+                if self._command in data:
                     waits.set()
                 if not (self._stalled.is_set() and waits.is_set()):
                     sink.sendall(data)

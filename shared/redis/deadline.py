@@ -6,7 +6,7 @@ says until when it waits, and each connection then waits no longer for any one o
 
 redis-py has no such deadline, and kombu and Celery choose the classes of their connections
 themselves. So three methods of redis-py's connections are replaced in this process.
-``tests/canaries/test_queue.py`` shows that all libraries use them.
+``tests/api/test_redis_retry.py`` shows that all libraries use them.
 """
 
 import contextlib

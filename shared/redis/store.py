@@ -12,7 +12,7 @@ from shared.redis.presence import Presences
 
 
 class Store:
-    """Redis keys by purpose; all methods raise ``redis.RedisError`` when Redis does not answer."""
+    """Redis keys by purpose; all methods raise ``redis.RedisError`` if Redis does not serve."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client

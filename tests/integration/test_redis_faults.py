@@ -1,5 +1,6 @@
 """Whatever state Redis is in: workers outlive it, requests wait it out, deadlines hold."""
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,27 @@ def test_a_redis_that_is_full_while_results_are_stored_holds_no_worker(running: 
     wait_for("free slots", lambda: not stack.presence("slow").workers[0].held, 10)
     assert [post(path, red).status_code for red in (2, 3)] == [200, 200]
     assert model_pid(running) == before
+    assert end(worker) == 0
+
+
+def test_workers_are_expected_after_a_fault_that_was_longer_than_their_grace(
+    running: Running,
+) -> None:
+    stack = running.stack
+    grace = {"VISION_RESTART_GRACE_S": "4"}
+    impatient = stack.api(**grace) + API
+    worker = stack.another_worker("slow", **grace)
+    model_pid(running)
+    assert post(f"{impatient}/caption/slow").status_code == 200
+    with ThreadPoolExecutor(1) as pool:
+        with read_only(stack):
+            time.sleep(FAULT_S)
+            worker.send_signal(signal.SIGSTOP)
+            reply = pool.submit(post, f"{impatient}/caption/slow", 2)
+            time.sleep(1)  # it is refused, and tries again
+        time.sleep(1)  # Redis serves, and the first heartbeat is still to come
+        worker.send_signal(signal.SIGCONT)
+        assert reply.result().json()["result"]["caption"]["text"] == "rgb 2 0 0"
     assert end(worker) == 0
 
 

@@ -92,6 +92,11 @@ def test_a_built_in_model_of_another_task_is_not_found_and_the_reason_is_given(
     )
 
 
+def json_lines(log: str) -> list[str]:
+    """An API of another test that cannot start ends its log with a traceback."""
+    return [line for line in log.splitlines() if line.startswith("{")]
+
+
 def test_the_log_says_which_model_answered_in_whose_place(
     base: str, stack: Stack, cat: bytes
 ) -> None:
@@ -100,7 +105,7 @@ def test_the_log_says_which_model_answered_in_whose_place(
 
     logged = [
         line
-        for line in map(json.loads, stack.processes.logs("api").splitlines())
+        for line in map(json.loads, json_lines(stack.processes.logs("api")))
         if line["event"] == "request" and line.get("request_id") in ("in-place", "by-name")
     ]
     assert [(line["models"], line.get("stands_in_for")) for line in logged] == [

@@ -17,7 +17,10 @@ from shared.families import OLLAMA
 from shared.log import configure_logging
 from shared.messages import command_name
 from shared.model_spec import ModelSpec
+from shared.redis import deadline
 from shared.redis.connection import connect
+from shared.redis.deadline import redis_within
+from shared.redis.faults import describe
 from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tracing import start_tracing
@@ -34,6 +37,9 @@ from workers.remote.engine import RemoteEngine
 
 log = structlog.get_logger(__name__)
 
+CANCELLED_S = 0.5
+"""How long a batch waits at most until it is known which of its tasks are cancelled."""
+
 
 def serve(settings: Settings, model: str) -> None:
     """Serve ``model`` until SIGTERM.
@@ -47,6 +53,7 @@ def serve(settings: Settings, model: str) -> None:
     configure_logging(settings, "worker", model=spec.name)
     start_tracing("worker")
     kombu_guard.install()
+    deadline.install()
     app = make_celery(settings, worker=True)
     have_tasks_end(app)
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
@@ -55,7 +62,7 @@ def serve(settings: Settings, model: str) -> None:
     if spec.family == OLLAMA:
         engine = RemoteEngine(settings, catalog, spec, store)
     else:
-        engine = LocalEngine(settings, spec, _cancellations_in(store))
+        engine = LocalEngine(settings, spec, cancellations_in(store))
     _connect(app, settings, spec, Worker(name, store, engine))
     app.worker_main(
         [
@@ -155,14 +162,18 @@ def _register_commands(engine: Engine) -> None:
         return {"ok": "unload"}
 
 
-def _cancellations_in(store: Store) -> FindCancelled:
-    """Return a look-up of cancelled tasks in Redis; while Redis is away, it finds none."""
+def cancellations_in(store: Store) -> FindCancelled:
+    """Return a look-up of cancelled tasks in Redis; while Redis does not serve, it finds none.
+
+    The engine's thread makes it, which must not wait for Redis for long.
+    """
 
     def cancelled_among(task_ids: Sequence[str]) -> set[str]:
         try:
-            return store.cancellations.among(task_ids)
+            with redis_within(CANCELLED_S):
+                return store.cancellations.among(task_ids)
         except redis.RedisError as err:
-            log.warning("cannot look up cancelled tasks", error=str(err))
+            log.warning("cannot look up cancelled tasks", error=describe(err))
             return set()
 
     return cancelled_among
