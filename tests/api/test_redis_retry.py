@@ -24,7 +24,9 @@ from shared.vocabulary import OperatorCommand
 from tests.stack import running_stack
 from tests.stalling_proxy import StallingProxy
 
-SECONDS = 0.4
+SECONDS = 0.2
+SPARE_S = 3
+"""For a busy machine; the libraries' own time-outs are longer."""
 CALLS: dict[str, Callable[[Any, str], Any]] = {
     "redis-py": lambda _, url: connect(url).ping(),
     "redis-py-large": lambda _, url: connect(url).set("key", b"x" * 30_000_000),
@@ -75,7 +77,7 @@ def test_a_redis_that_never_answers_is_waited_for_no_longer_than_said(
     started = time.monotonic()
     with pytest.raises(BrokerUnavailable, match="Redis does not answer"), redis_call(SECONDS):
         make_call(call, scheme.format(LOOPBACK, silent_port))
-    assert SECONDS <= time.monotonic() - started < SECONDS + 1
+    assert SECONDS <= time.monotonic() - started < SECONDS + SPARE_S
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -131,5 +133,5 @@ def test_a_call_ends_in_time_at_whatever_step_redis_falls_silent(
     started = time.monotonic()
     with contextlib.suppress(BrokerUnavailable, CeleryTimeout), redis_call(SECONDS):
         make_call(call, f"redis://{LOOPBACK}:{proxy.port}/0")
-    assert time.monotonic() - started < (REPLY_S if call == "command" else SECONDS) + 1
+    assert time.monotonic() - started < (REPLY_S if call == "command" else SECONDS) + SPARE_S
     proxy.close()

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.slow
 FAULT_S = 7.0
 """Longer than a heartbeat and a lease live, and than the API waits for one reply of Redis."""
 DEADLINE_S = 4.0
+SPARE_S = 2
+"""For a busy machine."""
 
 
 class Running(NamedTuple):
@@ -123,7 +125,7 @@ def test_a_silent_redis_moves_no_deadline(running: Running, when: str) -> None:
                 took_s = time.monotonic() - started
         reply = replies[0]
     assert (reply.status_code, reply.json()["code"]) in ((503, 503), (504, 504))
-    assert DEADLINE_S <= took_s + 0.5 <= DEADLINE_S + 2
+    assert DEADLINE_S - 0.5 <= took_s <= DEADLINE_S + 1 + SPARE_S
 
 
 def test_a_refusal_names_the_cause_and_not_the_command(running: Running) -> None:

@@ -22,4 +22,4 @@ def test_a_silent_redis_holds_up_no_batch() -> None:
         store = Store(connect(f"redis://{LOOPBACK}:{silent.getsockname()[1]}/0"))
         started = time.monotonic()
         assert cancellations_in(store)(["any"]) == set()
-        assert time.monotonic() - started < CANCELLED_S + 1
+        assert time.monotonic() - started < CANCELLED_S + 3  # and not redis-py's own 5 s
