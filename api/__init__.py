@@ -32,6 +32,7 @@ from api.service import VisionService
 from shared.catalog import Catalog
 from shared.celery_app import make_celery
 from shared.families import OLLAMA
+from shared.redis import deadline
 from shared.redis.connection import connect
 from shared.redis.store import Store
 from shared.settings import Settings
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> Flask:
         catalog.get(name)
     AllowList(settings.url_allow)
     check_ca_certificates(*settings.extra_ca_certificates)
+    deadline.install()
     store = Store(connect(settings.broker_url))
     enabled = (*settings.models, OLLAMA) if settings.ollama.enabled else settings.models
     queues = QueueCollector(catalog, enabled, store.presence.of)
@@ -127,7 +129,9 @@ def _check_key(settings: Settings) -> None:
 def _log_request(response: Response) -> Response:
     # Probes and polls are frequent and of no interest; log requests for models, and errors.
     level = "info" if "models" in g or response.status_code >= 400 else "debug"
-    fields = {name: g.get(name) for name in ("models", "tasks", "error") if g.get(name)}
+    fields = {
+        name: g.get(name) for name in ("models", "stands_in_for", "tasks", "error") if g.get(name)
+    }
     getattr(log, level)(
         "request",
         method=request.method,

@@ -6,6 +6,7 @@ and nothing in Redis needs to survive a restart. Each second it checks whether t
 so that a worker that was only suspended does not run the job as well.
 """
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +20,11 @@ from celery.result import AsyncResult
 
 from api.http.client_connection import ClientGone
 from api.lost_tasks import TaskLost, TaskWatch
-from api.redis_retry import RESULT_ERRORS, RETRY_PAUSE_S, retry_while_unreachable
-from shared.errors import BadRequest, DeadlineExceeded, ModelFailed, VisionError
+from api.redis_retry import CLEANUP_S, RETRY_PAUSE_S, clean_up, redis_call, retry_while_unreachable
+from shared.errors import BrokerUnavailable, DeadlineExceeded, ModelFailed, VisionError
 from shared.messages import Job, JsonObject, Outcome, celery_task_name
 from shared.model_spec import ModelSpec
+from shared.redis.deadline import redis_within
 from shared.redis.leases import ENQUEUED_AT
 from shared.redis.presence import Presence
 from shared.redis.store import Store
@@ -72,29 +74,34 @@ class PublishedJob:
         """Called for each lost task of this job."""
         self._resends = 0
         self._task: _Task | None = None
+        self._unsure: list[str] = []
+        """Ids under which publishing failed; Redis may carry that out when it answers again."""
 
     def publish(self) -> None:
         """Store the images and publish the message.
 
         Raises:
-            BrokerUnavailable: Redis does not answer, or is full.
-            BadRequest: a field of the request is nested too deeply to be passed on.
+            BrokerUnavailable: Redis does not serve, and has not for as long as one may wait.
         """
-        retry_while_unreachable(self._publish)
+        retry_while_unreachable(self._publish, self._deadline)
+        self._cancel_unsure()
 
     def _publish(self) -> None:
         # Step 3: store the images and publish the message; `wait` waits for the result.
         now = time.time()
         left_s = max(0.1, self._deadline - now)
         self._store.images.put(self._job.images, self._images, left_s)
+        task_id = str(uuid.uuid4())
+        self._unsure.append(task_id)
         result = self._app.send_task(
             celery_task_name(self._job),
-            kwargs={"job": _as_json(self._job)},
-            task_id=str(uuid.uuid4()),
+            kwargs={"job": self._job.model_dump(mode="json", exclude_defaults=True)},
+            task_id=task_id,
             queue=self._spec.queue,
             expires=left_s + EXPIRY_MARGIN_S,
             headers={ENQUEUED_AT: now},
         )
+        self._unsure.remove(task_id)
         watch = TaskWatch(result.id, self._spec, self._store.leases, self._presence)
         self._task = _Task(result, watch)
 
@@ -145,25 +152,22 @@ class PublishedJob:
 
     def _next_part(self, result: "AsyncResult[Any]") -> JsonObject | None:
         try:
-            return self._store.parts.pop(result.id, POLL_S)
-        except RESULT_ERRORS as err:
-            log.warning("waiting for Redis", error=str(err))
-            time.sleep(RETRY_PAUSE_S)
+            with redis_call(self._left_s()):
+                return self._store.parts.pop(result.id, POLL_S)
+        except BrokerUnavailable as err:
+            self._pause(err)
             return None
 
     def _check(self, task: _Task, client_gone: Callable[[], bool]) -> None:
         """Raise an error if no further part of the reply can be expected."""
-        if time.time() >= self._deadline:
+        if self._left_s() <= 0:
             raise self._no_result()
-        if client_gone():
-            raise ClientGone
-        try:
+        failed = False
+        with contextlib.suppress(BrokerUnavailable), redis_call(self._left_s()):
             failed = task.result.ready() and not task.result.successful()
-        except RESULT_ERRORS:
-            return
         if failed:
             self.wait(client_gone)
-        task.watch.check()
+        self._check_awaited(task, client_gone)
 
     def _publish_again(self, task: _Task) -> None:
         """Publish the job of a lost task again, unless its workers died too often.
@@ -174,8 +178,8 @@ class PublishedJob:
         self._resends += task.watch.was_held
         log.warning("task lost", task_id=task.result.id, resends=self._resends)
         self.on_lost()
-        self._cancel(task)
-        _try_cleanup(task.watch.delete_message)
+        self._cancel(task.result)
+        clean_up(task.watch.delete_message)
         if self._resends > MAX_RESENDS:
             raise ModelFailed(
                 f"{self._spec.name}: {self._resends} workers died while they had this request."
@@ -184,36 +188,52 @@ class PublishedJob:
 
     def close(self) -> None:
         """Cancel the task if it has no result yet, and delete the images."""
-        if self._task is not None:
-            self._cancel(self._task)
-        # Step 9 ends here: nothing of the request stays in Redis.
-        _try_cleanup(partial(self._store.images.delete, self._job.images))
+        with redis_within(CLEANUP_S):
+            if self._task is not None:
+                self._cancel(self._task.result)
+            self._cancel_unsure()
+            # Step 9 ends here: nothing of the request stays in Redis.
+            clean_up(partial(self._store.images.delete, self._job.images))
 
-    def _cancel(self, task: _Task) -> None:
+    def _cancel_unsure(self) -> None:
+        while self._unsure:
+            self._cancel(self._app.AsyncResult(self._unsure.pop()))
+
+    def _cancel(self, result: "AsyncResult[Any]") -> None:
         """Have no worker run the task, and delete its result."""
-        left_s = self._deadline - time.time()
-        _try_cleanup(partial(self._store.cancellations.add, task.result.id, left_s))
-        _try_cleanup(task.result.forget)
+        clean_up(partial(self._store.cancellations.add, result.id, self._left_s()))
+        clean_up(result.forget)
+
+    def _left_s(self) -> float:
+        return self._deadline - time.time()
+
+    def _pause(self, err: BrokerUnavailable) -> None:
+        log.warning("waiting for Redis", error=err.message)
+        time.sleep(min(RETRY_PAUSE_S, max(0.0, self._left_s())))
 
     def _wait_for_task(self, task: _Task, client_gone: Callable[[], bool]) -> Outcome:
         while True:
-            left_s = self._deadline - time.time()
+            left_s = self._left_s()
             if left_s <= 0:
                 raise self._no_result()
             try:
-                value = task.result.get(timeout=min(POLL_S, left_s), propagate=False)
+                with redis_call(left_s):
+                    value = task.result.get(timeout=min(POLL_S, left_s), propagate=False)
             except celery.exceptions.TimeoutError:
                 pass
-            except RESULT_ERRORS as err:
-                log.warning("waiting for Redis", error=str(err))
-                time.sleep(min(RETRY_PAUSE_S, max(0.0, left_s)))
+            except BrokerUnavailable as err:
+                self._pause(err)
             else:
                 # Step 9: read the result, and delete it in Redis.
                 self._task = None  # it is answered: `close` need not cancel it
-                _try_cleanup(task.result.forget)
+                clean_up(task.result.forget)
                 return self._read(value)
-            if client_gone():
-                raise ClientGone
+            self._check_awaited(task, client_gone)
+
+    def _check_awaited(self, task: _Task, client_gone: Callable[[], bool]) -> None:
+        if client_gone():
+            raise ClientGone
+        with redis_within(self._left_s()):
             task.watch.check()
 
     def _read(self, value: Any) -> Outcome:  # noqa: ANN401 - what Celery's result backend holds
@@ -228,18 +248,3 @@ class PublishedJob:
 
     def _no_result(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"{self._spec.name} gave no result in time.")
-
-
-def _try_cleanup(call: Callable[[], object]) -> None:
-    """Call, and ignore that Redis cannot be reached: what stays there expires by itself."""
-    try:
-        call()
-    except RESULT_ERRORS as err:
-        log.warning("could not clean up", error=str(err))
-
-
-def _as_json(job: Job) -> JsonObject:
-    try:
-        return job.model_dump(mode="json", exclude_defaults=True)
-    except ValueError as err:  # pydantic's limit is about 250 levels
-        raise BadRequest("A field of the request is nested too deeply.") from err

@@ -1,53 +1,106 @@
-"""What the API does while Redis cannot be reached, for example because it restarts."""
+"""Every call of the API to Redis: how long it may take, and the one error that comes of its faults.
 
+Redis is called through redis-py, Celery and kombu. Each raises errors of its own when Redis cannot
+be reached, does not answer or refuses; here they all become :class:`BrokerUnavailable`.
+"""
+
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import celery.exceptions
 import kombu.exceptions
 import redis
+import structlog
 
 from shared.errors import BrokerUnavailable
+from shared.redis.deadline import redis_within
+from shared.redis.faults import describe, passes_by_itself
 
 T = TypeVar("T")
 
-RETRY_FOR_S = 4.0
+log = structlog.get_logger(__name__)
+
+RETRY_FOR_S = 30.0
+"""How long a request waits at most for a Redis that does not serve. A restart and a failover take
+less, and PhotoPrism does not repeat a request after 503, so waiting is better than failing fast."""
+BRIEF_RETRY_S = 4.0
+"""The same for requests that no model answers, such as the list of models."""
 RETRY_PAUSE_S = 0.2
-CONNECTION_ERRORS = (
-    redis.ConnectionError,
-    redis.TimeoutError,
+CLEANUP_S = 0.5
+"""How long a reply waits at most until what is left in Redis is deleted; it expires anyway."""
+_ERRORS = (
+    redis.RedisError,
     kombu.exceptions.OperationalError,
+    celery.exceptions.BackendError,
     OSError,
 )
-"""What a call to Redis raises while Redis cannot be reached."""
-RESULT_ERRORS = (
-    *CONNECTION_ERRORS,
-    redis.RedisError,
-    celery.exceptions.BackendError,
-    # Celery's result consumer cannot reconnect: https://github.com/celery/celery/pull/10189
-    RuntimeError,
-)
-"""What reading a Celery result raises while Redis cannot be reached, or refuses."""
+_ACCIDENTS = (RuntimeError, AttributeError, KeyError)
+"""What the libraries also raise when a connection goes while they use it. Celery's result consumer
+cannot reconnect (https://github.com/celery/celery/pull/10189); kombu uses closed channels."""
+_LIBRARIES = ("celery", "kombu", "redis", "vine")
 
 
-def retry_while_unreachable(call: Callable[[], T]) -> T:
-    """Call Redis, repeatedly for some seconds while it cannot be reached.
-
-    PhotoPrism does not repeat a request after 503, so waiting a little is better than failing fast.
+@contextlib.contextmanager
+def redis_call(seconds: float) -> Iterator[None]:
+    """Bound what this block waits for Redis, and raise one error for all faults of Redis.
 
     Raises:
-        BrokerUnavailable: Redis cannot be reached, or refuses, as it does when it is full.
+        BrokerUnavailable: Redis cannot be reached, refuses, or did not answer in ``seconds``.
     """
-    deadline = time.monotonic() + RETRY_FOR_S
+    try:
+        with redis_within(seconds):
+            yield
+    except Exception as err:
+        if not _is_fault_of_redis(err):
+            raise
+        raise BrokerUnavailable(f"{describe(err)} Try again soon.") from err
+
+
+def retry_while_unreachable(call: Callable[[], T], until: float | None = None) -> T:
+    """Call Redis, repeatedly while it does not serve, for :data:`RETRY_FOR_S` at most.
+
+    Args:
+        call: what to do.
+        until: the request's deadline in seconds since the epoch; ``None``: it has none, and waits
+            for :data:`BRIEF_RETRY_S`.
+
+    Raises:
+        BrokerUnavailable: Redis has not served for all that time, or refuses for good.
+    """
+    now = time.time()
+    until = now + BRIEF_RETRY_S if until is None else min(until, now + RETRY_FOR_S)
     while True:
         try:
-            return call()
-        except CONNECTION_ERRORS as err:
-            if time.monotonic() > deadline:
-                raise BrokerUnavailable("Redis does not answer. Try again soon.") from err
+            with redis_call(until - time.time()):
+                return call()
+        except BrokerUnavailable as err:
+            lasting = err.__cause__ is not None and not passes_by_itself(err.__cause__)
+            if lasting or time.time() + RETRY_PAUSE_S >= until:
+                raise
             time.sleep(RETRY_PAUSE_S)
-        except redis.RedisError as err:
-            raise BrokerUnavailable(
-                "Redis refuses the request; its memory may be full. Try again soon."
-            ) from err
+
+
+def clean_up(call: Callable[[], object]) -> None:
+    """Call, and ignore that Redis does not serve: what stays there expires by itself."""
+    try:
+        with redis_call(CLEANUP_S):
+            call()
+    except BrokerUnavailable as err:
+        log.warning("could not clean up", error=err.message)
+
+
+def _is_fault_of_redis(error: Exception) -> bool:
+    if isinstance(error, _ERRORS):
+        return True
+    return isinstance(error, _ACCIDENTS) and _origin(error) in _LIBRARIES
+
+
+def _origin(error: Exception) -> str:
+    """Return the package whose code raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return str(module).partition(".")[0]

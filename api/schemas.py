@@ -1,6 +1,6 @@
 """Request and reply bodies: they validate, and are documented in the OpenAPI document."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -65,6 +65,11 @@ class VisionRequest(VisionQuery):
     suffix: Any = Field(None, description="ignored")
     context: Any = Field(None, description="ignored")
     stream: Any = Field(None, description="ignored: replies are not streamed")
+
+    @property
+    def without_images(self) -> Self:
+        """The request without its images and their memory."""
+        return self.model_copy(update={"images": (), "url": ""})
 
     @property
     def for_chat(self) -> dict[str, Any]:

@@ -1,20 +1,24 @@
 """Runs a vision request: checks it, has one job per model answered, and merges the results."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
+import redis
 from celery import Celery
 
+from api.commands import CommandSender
 from api.dispatch import PublishedJob
 from api.limits.admission import check_queue, check_served
 from api.metrics import Metrics
 from api.redis_retry import retry_while_unreachable
 from shared.catalog import Assignment, Catalog
-from shared.errors import ModelUnavailable
+from shared.errors import BadRequest, ModelUnavailable
 from shared.families import FAMILIES, OLLAMA
-from shared.messages import Job, Result, command_name
+from shared.images.several import ReadImages
+from shared.messages import Job, Result
 from shared.model_spec import ModelSpec
 from shared.redis.images import new_image_keys
 from shared.redis.presence import Presence
@@ -22,8 +26,6 @@ from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tasks.registry import task_names
 from shared.vocabulary import OperatorCommand
-
-COMMAND_TIMEOUT_S = 3.0
 
 
 class VisionService:
@@ -33,20 +35,26 @@ class VisionService:
         self, settings: Settings, catalog: Catalog, app: Celery, store: Store, metrics: Metrics
     ) -> None:
         self.settings, self.catalog, self.store, self.metrics = settings, catalog, store, metrics
-        self._app = app
+        self._app, self._commands = app, CommandSender(app)
         self._seen_at: dict[str, float] = {}
+        self._without_redis_at = -math.inf
 
-    def check(self, plan: Sequence[Assignment]) -> None:
+    def check(self, plan: Sequence[Assignment], deadline: float) -> None:
         """Raise an error if a plan cannot be carried out now, before anything is stored.
+
+        Args:
+            plan: models and their tasks.
+            deadline: when the request must be answered, in seconds since the epoch; a Redis that
+                does not serve is waited for until then, but not for long.
 
         Raises:
             ModelUnavailable: no worker serves one of the models.
             Overloaded: the queue of one of them is full.
-            BrokerUnavailable: Redis does not answer.
+            BrokerUnavailable: Redis does not serve.
         """
         # Step 2: refuse what cannot be answered now.
         for spec, _ in plan:
-            presence = retry_while_unreachable(partial(self.presence, spec))
+            presence = retry_while_unreachable(partial(self.presence, spec), deadline)
             check_served(spec, presence)
             check_queue(spec, presence)
 
@@ -59,42 +67,49 @@ class VisionService:
         """Return which workers serve the model now.
 
         When they were last seen is remembered here too, because Redis loses it in a restart.
+
+        Raises:
+            redis.RedisError: Redis does not serve.
         """
-        presence = self.store.presence.of(spec)
-        now = time.monotonic()
-        if presence.workers:
-            self._seen_at[spec.queue_owner] = now
-        grace_s = self.settings.restart_grace_s
-        seen = presence.seen or now - self._seen_at.get(spec.queue_owner, -grace_s) < grace_s
-        return presence._replace(seen=seen)
+        try:
+            presence = self.store.presence.of(spec)
+            if presence.workers:
+                self._seen_at[spec.queue_owner] = time.monotonic()
+            elif not presence.seen:
+                self.store.check_writable()  # else no heartbeat arrives: that is the cause to name
+        except redis.RedisError:
+            self._without_redis_at = time.monotonic()
+            raise
+        return presence._replace(seen=presence.seen or self._is_expected(spec.queue_owner))
+
+    def _is_expected(self, model: str) -> bool:
+        """Return whether a worker was seen lately, or before Redis served no longer until lately.
+
+        In that case the next heartbeat may just be on its way.
+        """
+        seen_at = self._seen_at.get(model)
+        latest = None if seen_at is None else max(seen_at, self._without_redis_at)
+        return latest is not None and time.monotonic() - latest < self.settings.restart_grace_s
 
     def send_command(self, spec: ModelSpec, command: OperatorCommand) -> tuple[str, ...]:
         """Send a command to all workers of a model and return the names of those that confirmed it.
 
         Raises:
             ModelUnavailable: no worker serves the model.
-            BrokerUnavailable: Redis does not answer.
+            Overloaded: other commands are under way.
+            BrokerUnavailable: Redis does not serve.
         """
-        workers = retry_while_unreachable(partial(self.presence, spec)).workers
-        if not workers:
-            raise ModelUnavailable(f"No worker serves {spec.name}.")
-        replies = retry_while_unreachable(
-            partial(
-                self._app.control.broadcast,
-                command_name(command),
-                destination=[worker.worker for worker in workers],
-                reply=True,
-                timeout=COMMAND_TIMEOUT_S,
-                limit=len(workers),
-            )
-        )
-        return tuple(sorted(name for reply in replies or () for name in reply))
+        with self._commands.hold():
+            workers = retry_while_unreachable(partial(self.presence, spec)).workers
+            if not workers:
+                raise ModelUnavailable(f"No worker serves {spec.name}.")
+            return self._commands.send(command, [worker.worker for worker in workers])
 
     def run(
         self,
         template: Job,
         plan: Sequence[Assignment],
-        images: Sequence[bytes],
+        images: ReadImages[bytes],
         client_gone: Callable[[], bool],
     ) -> Result:
         """Have each model of the plan do its tasks on the images, and merge their results.
@@ -104,7 +119,7 @@ class VisionService:
         Args:
             template: what the jobs have in common: request id, prompt, options, deadline.
             plan: tasks by model, as :meth:`Catalog.plan` returns them.
-            images: encoded images; a caption describes the first, labels all of them.
+            images: encoded images; a caption describes the first that can be read, labels all.
             client_gone: returns whether the client has closed the connection.
 
         Raises:
@@ -116,18 +131,23 @@ class VisionService:
             jobs = []
             for assignment in plan:
                 # Step 2 ends here: one job per model.
-                job = self.new_job(template, assignment, images)
+                job = self.new_job(template, assignment, images.images)
                 cleanup.callback(job.close)
                 job.publish()
                 jobs.append(job)
             for job in jobs:
                 answers |= job.wait(client_gone).result.root
-        return Result({task: answers[task] for task in task_names() if task in answers})
+        result = Result({task: answers[task] for task in task_names() if task in answers})
+        return result.with_unreadable(images.unreadable)
 
     def new_job(
         self, template: Job, assignment: Assignment, images: Sequence[bytes]
     ) -> PublishedJob:
-        """Return one model's job of a request, to be published, waited for and closed."""
+        """Return one model's job of a request, to be published, waited for and closed.
+
+        Raises:
+            BadRequest: a field that is passed on as it came is nested too deeply.
+        """
         spec, tasks = assignment
         to_ollama = spec.family == OLLAMA
         ollama = (
@@ -143,6 +163,19 @@ class VisionService:
         if not FAMILIES[spec.family].chats:
             changes |= {"system": "", "output_schema": None}
         job = template.model_copy(update=changes)
+        _check_depth(job)
         published = PublishedJob(self._app, self.store, spec, job, images, self.presence)
         published.on_lost = partial(self.metrics.count_lost_task, spec)
         return published
+
+
+def _check_depth(job: Job) -> None:
+    """Raise an error if a field that is passed on as it came cannot be written as JSON again.
+
+    Raises:
+        BadRequest: it is nested too deeply.
+    """
+    try:
+        job.model_dump_json()
+    except ValueError as err:  # pydantic's limit is about 250 levels
+        raise BadRequest("A field of the request is nested too deeply.") from err

@@ -26,6 +26,7 @@ from workers.model.main import prepare, run_batch
 
 PHOTO = SAMPLES / "cat.jpg"
 TIMEOUT_S = 600
+MEGAPIXELS = 50.0
 
 
 class Client:
@@ -90,7 +91,12 @@ def bare(
     photo, instructions = PHOTO.read_bytes(), Instructions(tasks=(task,))
 
     def call(photos: int = 1) -> None:
-        run_batch(model, [prepare(model, [photo]) for _ in range(photos)], instructions, photos)
+        run_batch(
+            model,
+            [prepare(model, [photo], MEGAPIXELS) for _ in range(photos)],
+            instructions,
+            photos,
+        )
 
     return call
 

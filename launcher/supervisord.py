@@ -19,6 +19,9 @@ from shared.settings import ROOT, Settings
 
 STOP_TIMEOUT_S = 30
 """How long a process may take to stop before supervisord kills it."""
+START_RETRIES = 1_000_000
+"""supervisord never gives up a program for good: what it lacks, such as Redis, may come back. While
+the stack starts, ``startup.py`` reports a program that ends again and again."""
 REDIS_MEMORY = "512mb"
 FLOWER_COLUMNS = "name,uuid,state,routing_key,received,runtime,worker"
 """Flower's default columns, and the queue (``routing_key``)."""
@@ -128,7 +131,7 @@ def write_configuration(path: Path, programs: Mapping[str, list[str]]) -> None:
             "priority": str(priority),
             "autorestart": "true",
             "startsecs": "2",
-            "startretries": "10",
+            "startretries": str(START_RETRIES),
             "stopwaitsecs": str(STOP_TIMEOUT_S),
             "killasgroup": "true",
             "redirect_stderr": "true",

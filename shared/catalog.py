@@ -58,10 +58,22 @@ class Catalog(BaseModel):
                     msg = f"{spec.name} and {seen[word]} are both called {word!r}"
                     raise ValueError(msg)
                 seen[word] = spec.name
+        return self
+
+    @model_validator(mode="after")
+    def _possible_defaults(self) -> Self:
+        names = {normalise(word) for spec in self.models for word in (spec.name, *spec.aliases)}
         for task, default in self.defaults.items():
             for name in default.prefer:
                 if task not in self.get(name).tasks:
                     msg = f"defaults.{task}: {name} does not offer {task}"
+                    raise ValueError(msg)
+            for name in default.stands_in_for:
+                if normalise(name) in names:
+                    msg = (
+                        f"defaults.{task}.stands_in_for: {name} is the name of a model here, "
+                        f"{self.get(name).name}, which would never be asked"
+                    )
                     raise ValueError(msg)
         return self
 
@@ -134,12 +146,35 @@ class Catalog(BaseModel):
         names = {"name": name, "source": f"{name}:{version}", "version": version}
         return self.get(OLLAMA).model_copy(update=names)
 
+    def stand_in(self, name: str) -> str:
+        """Return the entry of ``stands_in_for`` that a request names, as the catalogue spells it.
+
+        Args:
+            name: requested model, possibly as ``name:version``.
+
+        Returns:
+            the entry; empty if the name is not a stand-in for any task.
+        """
+        bare = normalise(name.partition(":")[0])
+        entries = (word for default in self.defaults.values() for word in default.stands_in_for)
+        return next((word for word in entries if normalise(word) == bare), "")
+
+    def _stands_for(self, name: str) -> list[Task]:
+        """Return the tasks whose default models answer requests for this name."""
+        bare = normalise(name.partition(":")[0])
+        return [
+            task
+            for task, default in self.defaults.items()
+            if bare in map(normalise, default.stands_in_for)
+        ]
+
     def resolve(self, task: Task, name: str, version: str, enabled: Iterable[str]) -> ModelSpec:
         """Find the model for a task.
 
         Args:
             task: its name.
-            name: requested model, possibly as ``name:version``; empty: the default.
+            name: requested model, possibly as ``name:version``. Empty, or a name that the task's
+                default stands in for: the default.
             version: requested version; empty or ``latest``: any.
             enabled: models that this stack runs; among those that the catalogue does not prefer,
                 earlier ones are preferred.
@@ -147,10 +182,14 @@ class Catalog(BaseModel):
         Raises:
             NotOffered: no such model or version, or it does not offer the task.
         """
-        stand_ins = self.defaults[task].stands_in_for if task in self.defaults else ()
-        bare = normalise(name.partition(":")[0])
-        if not bare or bare in {normalise(word) for word in stand_ins}:
+        tasks = self._stands_for(name)
+        if task in tasks or not name.partition(":")[0].strip():
             return self._default(task, enabled)
+        if tasks:  # not a model of Ollama either
+            raise NotOffered(
+                f"There is no model {name!r} for {task}: it stands for the default model for "
+                f"{' and '.join(tasks)}."
+            )
         spec = self.find(name, version)
         if task not in spec.tasks:
             able = ", ".join(spec.name for spec in self.models if task in spec.tasks)

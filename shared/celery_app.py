@@ -27,13 +27,14 @@ SETTINGS: dict[str, Any] = {
         "socket_timeout": 30,
         "socket_connect_timeout": 2,
     },
+    # Redis' refusals (READONLY, OOM, …) are "channel errors". They end as lost connections do, and
+    # would else end the worker, with its loaded model.
+    "broker_channel_error_retry": True,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "redis_socket_timeout": 30,
     "redis_socket_connect_timeout": 2,
     "result_expires": MAX_DEADLINE_S,
-    "result_backend_max_retries": 30,
-    "result_backend_max_sleep_between_retries_ms": 1000,
     # A result consumer per gthread thread: 1.2 times the throughput of a shared one.
     "result_backend_thread_safe": False,
     "worker_send_task_events": True,
@@ -44,7 +45,10 @@ SETTINGS: dict[str, Any] = {
     "worker_enable_remote_control": True,
     "task_default_queue": "vision.unrouted",
 }
+# Who calls decides how long to try again, as it knows until when that is of use.
 NO_RETRIES = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+API_SOCKET_TIMEOUT_S = 5
+"""In the API a fresh connection is tried early; a worker waits for messages on its connections."""
 
 
 def make_celery(settings: Settings, *, worker: bool) -> Celery:
@@ -52,11 +56,21 @@ def make_celery(settings: Settings, *, worker: bool) -> Celery:
 
     Args:
         settings: where Redis is.
-        worker: a worker retries to store a result while Redis restarts; the API never blocks on
-            Redis, because of its deadlines.
+        worker: for a worker, which waits for messages; else for the API, whose threads publish
+            them and never wait for each other.
     """
     app = Celery("vision", broker=settings.broker_url, backend=settings.broker_url)
-    app.conf.update(SETTINGS, result_backend_always_retry=worker)
+    app.conf.update(SETTINGS, result_backend_transport_options={"retry_policy": NO_RETRIES})
     if not worker:
-        app.conf.result_backend_transport_options = {"retry_policy": NO_RETRIES}
+        app.conf.update(
+            # A connection for each thread, so that none waits for another thread's.
+            broker_pool_limit=settings.threads,
+            broker_transport_options={
+                **SETTINGS["broker_transport_options"],
+                **NO_RETRIES,
+                "socket_timeout": API_SOCKET_TIMEOUT_S,
+            },
+            redis_socket_timeout=API_SOCKET_TIMEOUT_S,
+            task_publish_retry=False,
+        )
     return app

@@ -15,7 +15,7 @@
     ├── ImageFetchFailed        502  no image could be fetched from the URL
     ├── OllamaFailed            502  Ollama failed, or its answer is unusable
     ├── ModelUnavailable        503  no worker serves the model, or its load failed
-    ├── BrokerUnavailable       503  Redis does not answer
+    ├── BrokerUnavailable       503  Redis cannot be reached, does not answer, or refuses
     └── DeadlineExceeded        504  no result within the time allowed
 
 A worker raises one of them, Celery transports its class name and message as JSON, and the API
@@ -110,7 +110,7 @@ class ModelUnavailable(VisionError):
 
 
 class BrokerUnavailable(VisionError):
-    """Redis does not answer or is full."""
+    """Redis cannot be reached, does not answer, or refuses, for example because it is full."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after_s = 5

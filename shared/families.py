@@ -18,6 +18,8 @@ class Family(NamedTuple):
     """Tasks that models of the family can do."""
     default_tasks: frozenset[Task] = frozenset()
     """Tasks of a model whose row lists none; empty: all of the family's."""
+    writes_text: bool = False
+    """Whether its models generate text, for which a checkpoint needs a tokenizer."""
     chats: bool = False
     """Whether its models accept a system prompt and a JSON schema."""
 
@@ -25,11 +27,15 @@ class Family(NamedTuple):
 _ANY_PHOTO_TASK = frozenset({CAPTION, LABELS, NSFW})
 
 FAMILIES = {
-    "kosmos2": Family("workers.families.kosmos2:Kosmos2", frozenset({CAPTION, LABELS})),
-    "vision_encoder_decoder": Family(
-        "workers.families.vision_encoder_decoder:VisionEncoderDecoder", frozenset({CAPTION})
+    "kosmos2": Family(
+        "workers.families.kosmos2:Kosmos2", frozenset({CAPTION, LABELS}), writes_text=True
     ),
-    "blip": Family("workers.families.blip:Blip", frozenset({CAPTION})),
+    "vision_encoder_decoder": Family(
+        "workers.families.vision_encoder_decoder:VisionEncoderDecoder",
+        frozenset({CAPTION}),
+        writes_text=True,
+    ),
+    "blip": Family("workers.families.blip:Blip", frozenset({CAPTION}), writes_text=True),
     "image_classification": Family(
         "workers.families.image_classification:ImageClassification",
         frozenset({LABELS, NSFW}),

@@ -1,19 +1,23 @@
 """Messages on the queue: a job to a worker, and its result. JSON, without image bytes."""
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
     RootModel,
     model_validator,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from shared.tasks.registry import Task, all_tasks, find_task, task_names
+from shared.text import well_formed
 from shared.vocabulary import OllamaCall, OperatorCommand
 
 JsonObject = dict[str, Any]
@@ -23,9 +27,11 @@ CALL_NAMES = {call: f"vision.ollama_{call}" for call in OllamaCall if call != Ol
 SEVERAL_TASKS = "vision.describe"
 """Name of the Celery task for a request with several vision tasks. API and workers of different
 versions may share a queue, so these names are fixed."""
-MIN_TEMPERATURE = 0.01
-StopWord = Annotated[str, Field(max_length=64)]
-"""Short and few: each character costs a pass over the vocabulary."""
+MAX_STOP_WORDS = 64
+"""Stop words that our own models look for; a language model's server gets all of them."""
+RANDOM_SEED = -1
+"""Ollama's word for: another seed each time."""
+WellFormed = Annotated[str, AfterValidator(well_formed)]
 
 
 def command_name(command: OperatorCommand) -> str:
@@ -33,32 +39,73 @@ def command_name(command: OperatorCommand) -> str:
     return f"vision_{command}"
 
 
-def _not_tiny(temperature: float) -> float:
-    """Keep logits finite when they are divided by the temperature; 0 means greedy."""
-    return max(temperature, MIN_TEMPERATURE) if temperature > 0 else temperature
+def _check_number(value: object) -> object:
+    """Refuse what is no number to JSON; Ollama does so, too, and takes any number."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        finite = is_number and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:  # an integer that no float can hold
+        finite = False
+    if value is not None and not finite:
+        raise PydanticCustomError("number", "Input should be a finite number")
+    return value
+
+
+def _check_words(value: object) -> object:
+    words = value if isinstance(value, list | tuple) else [value]
+    if value is not None and not all(isinstance(word, str) for word in words):
+        raise PydanticCustomError("words", "Input should be a string or a list of strings")
+    return value
+
+
+Number = Annotated[int | float | None, BeforeValidator(_check_number)]
 
 
 class Options(BaseModel):
-    """Generation options, named as Ollama names them; those not listed only Ollama understands."""
+    """Generation options as the client sent them, named as Ollama names them.
+
+    Any number is valid, as for Ollama: what a value means to our own models is decided where they
+    use it. Options that are not listed here only Ollama understands.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    temperature: Annotated[float, AfterValidator(_not_tiny)] | None = Field(
-        None, ge=0, le=100, allow_inf_nan=False
+    temperature: Number = Field(None, description="0 or less: the most probable tokens")
+    top_k: Number = Field(None, description="0 or less: no limit")
+    top_p: Number = None
+    min_p: Number = None
+    typical_p: Number = None
+    seed: Number = Field(None, description="-1: another one each time")
+    num_predict: Number = Field(None, description="most tokens to generate; below 1: default")
+    repeat_penalty: Number = Field(None, description="0 or less: none")
+    stop: Annotated[tuple[WellFormed, ...] | WellFormed | None, BeforeValidator(_check_words)] = (
+        Field(None, description="words before which the text ends")
     )
-    top_k: int | None = Field(None, ge=0)
-    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    seed: int | None = None
-    num_predict: int | None = Field(None, description="most tokens to generate; below 1: default")
-    repeat_penalty: float | None = Field(None, ge=0.01, le=10, allow_inf_nan=False)
-    stop: Annotated[tuple[StopWord, ...], Field(max_length=8)] | StopWord | None = None
 
     @property
     def known(self) -> "Options":
         """The options that models in model processes understand."""
-        if not self.model_extra:
-            return self
-        return Options(**self.model_dump(include=set(Options.model_fields), exclude_unset=True))
+        fields = self.model_dump(include=set(Options.model_fields), exclude_unset=True)
+        if self.stop is not None:
+            fields["stop"] = self.stop_words
+        return Options(**fields)
+
+    @property
+    def stop_words(self) -> tuple[str, ...]:
+        """The first stop words that are not empty, each once."""
+        words = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
+        return tuple(dict.fromkeys(word for word in words if word))[:MAX_STOP_WORDS]
+
+    @property
+    def samples(self) -> bool:
+        """Whether tokens are drawn at random, rather than the most probable ones taken."""
+        return (self.temperature or 0) > 0
+
+    @property
+    def fixed_seed(self) -> int | None:
+        """The seed, without a fraction, as Ollama reads it; ``None``: a random one."""
+        seed = None if self.seed is None else int(self.seed)
+        return None if seed == RANDOM_SEED else seed
 
 
 class OllamaInstructions(BaseModel):
@@ -82,8 +129,8 @@ class Instructions(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     tasks: tuple[Task, ...] = ()
-    prompt: str = ""
-    system: str = Field("", description="system prompt, for families that chat")
+    prompt: WellFormed = ""
+    system: WellFormed = Field("", description="system prompt, for families that chat")
     output_schema: JsonObject | None = Field(
         None, description="JSON schema of the answer, for families that chat"
     )
@@ -92,7 +139,7 @@ class Instructions(BaseModel):
     @property
     def is_seeded(self) -> bool:
         """Whether repeated jobs must get the same answer; others in the batch would change it."""
-        return self.options.seed is not None and bool(self.options.temperature)
+        return self.options.samples and self.options.fixed_seed is not None
 
 
 class Job(Instructions):
@@ -153,6 +200,19 @@ class Result(RootModel[dict[Task, Any]]):
     def get(self, task: str) -> Any:  # noqa: ANN401 - the task's payload
         """Return the answer to a task, or ``None``."""
         return self.root.get(task)
+
+    def with_unreadable(self, reasons: Mapping[int, str]) -> "Result":
+        """Return the result of all images from that of the images that could be read.
+
+        Args:
+            reasons: why the others could not be read, by their positions among all images.
+        """
+        return Result(
+            {
+                task: find_task(task).with_unreadable(payload, reasons)
+                for task, payload in self.root.items()
+            }
+        )
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -51,7 +51,8 @@ class EngineOptions(BaseModel):
     max_failures: int = Field(
         5,
         ge=1,
-        description="consecutive failures of the process until jobs are refused for a pause",
+        description="consecutive failures of the process until a test picture decides whether jobs "
+        "are refused for a pause",
     )
     quarantine_s: float = Field(
         600,

@@ -81,8 +81,8 @@ class Settings(BaseSettings):
     )
     redis_url: str | None = Field(
         None,
-        description="URL of the Redis to use; if it is not set, `make run` starts a Redis of its "
-        "own",
+        description="URL of the Redis to use, `redis://` or `rediss://` (TLS); if it is not set, "
+        "`make run` starts a Redis of its own",
     )
     models: Words = Field(
         ("efficientnet-lite0", "opennsfw"),
@@ -101,10 +101,13 @@ class Settings(BaseSettings):
         description="requests that one API process handles at once; any more are refused with 429",
     )
     api_processes: int = Field(1, ge=1, description="number of gunicorn processes of the API")
-    max_body_mb: Finite = Field(32, gt=0, description="maximum size of a request body in MB")
+    max_body_mb: Finite = Field(64, gt=0, description="maximum size of a request body in MB")
     max_images: int = Field(16, ge=1, description="maximum number of images in one request")
     max_megapixels: Finite = Field(
-        50, gt=0, description="maximum size of an image in megapixels, as its header states it"
+        50,
+        gt=0,
+        description="maximum size of a decoded image in megapixels; a larger JPEG or JPEG 2000 is "
+        "decoded at a reduced size, other larger images are refused",
     )
     url_allow: Words = Field(
         (),
@@ -171,6 +174,19 @@ class Settings(BaseSettings):
             msg = (
                 "VISION_API_KEYS names no key, and the API would be open to everyone. Write keys "
                 "into it, separated by commas, or leave it unset."
+            )
+            raise ValueError(msg)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str | None) -> str | None:
+        # redis-py, Celery and Flower know only these in common, and sockets each by another name.
+        if value and not value.startswith(("redis://", "rediss://")):
+            scheme = value.partition("://")[0] if "://" in value else ""
+            msg = (
+                f"the URL of Redis must begin with redis:// or rediss://, not {scheme or 'so'}. "
+                "Sockets of Unix are not supported: let Redis listen on a port of 127.0.0.1"
             )
             raise ValueError(msg)
         return value

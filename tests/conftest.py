@@ -1,4 +1,4 @@
-"""Fixtures: one real stack per session, and samples."""
+"""Fixtures and helpers for all tests: one real stack per session, and images."""
 
 import base64
 import io
@@ -41,7 +41,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def plain(red: int, green: int = 0, blue: int = 0) -> bytes:
-    """An image of one colour, which the fake model answers with."""
+    """An image of one colour, which the fake model answers."""
     return png(Image.new("RGB", (8, 8), (red, green, blue)))
 
 
@@ -51,7 +51,7 @@ def shape(colour: str, kind: str, seed: int = 1) -> bytes:
 
 
 def timm_checkpoint(folder: Path) -> Path:
-    """A checkpoint that says it runs through timm, as Freepik's detector does."""
+    """A checkpoint of a model that transformers runs through timm, as Freepik's detector is."""
     shutil.copytree(TESTS / "checkpoints" / "vit-classifier", folder)
     (folder / "config.json").write_text(
         '{"model_type": "timm_wrapper", "architecture": "eva02_base_patch14_448", '

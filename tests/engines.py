@@ -1,5 +1,6 @@
-"""Engines with the fake model in real processes, for tests of the engine."""
+"""Engines with the fake model in real processes."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -15,15 +16,16 @@ from workers.engine.job import EngineJob
 from workers.engine.local import LocalEngine
 
 FindCancelled = Callable[[Sequence[str]], set[str]]
+_task_numbers = itertools.count()
 
 
 @contextmanager
 def running(
     find_cancelled: FindCancelled = lambda _: set(),
     engine: dict[str, Any] | None = None,
-    **knobs: Any,
+    **parameters: Any,
 ) -> Iterator[LocalEngine]:
-    row = {"name": "fake", "family": "fake", "parameters": knobs, "engine": engine or {}}
+    row = {"name": "fake", "family": "fake", "parameters": parameters, "engine": engine or {}}
     started = LocalEngine(
         Settings(load_timeout_s=20), ModelSpec.model_validate(row), find_cancelled
     )
@@ -34,13 +36,10 @@ def running(
         started.close()
 
 
-def item(*reds: int, deadline_s: float = 60, **changes: Any) -> EngineJob:
+def item(*reds: int, green: int = 0, deadline_s: float = 60, **changes: Any) -> EngineJob:
     job = Job(request_id="r", tasks=(CAPTION,), images=("k",), deadline=time.time() + deadline_s)
-    task_id = f"task-{next(_numbers)}"
-    return EngineJob(task_id, job.model_copy(update=changes), [plain(red) for red in reds])
-
-
-_numbers = iter(range(10**9))
+    task_id = f"task-{next(_task_numbers)}"
+    return EngineJob(task_id, job.model_copy(update=changes), [plain(red, green) for red in reds])
 
 
 def text_of(future: "Future[Outcome]") -> str:

@@ -1,11 +1,11 @@
-"""What Prometheus would read."""
+"""Metrics as Prometheus reads them."""
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 
 def total(base: str, name: str, **labels: str) -> float:
-    """The sum of the samples of a name that have these labels; 0 when there are none."""
+    """Return the sum of all samples with this name and these labels; 0 if there are none."""
     reply = requests.get(f"{base}/metrics", timeout=30)
     assert reply.status_code == 200, reply.text
     return sum(
@@ -17,12 +17,10 @@ def total(base: str, name: str, **labels: str) -> float:
 
 
 def names(text: str) -> set[str]:
-    """The names of all samples that there are or can be, for some come with the first event."""
+    """Return the names of all samples, also of those that appear only after a first event."""
     found: set[str] = set()
     for family in text_string_to_metric_families(text):
-        if family.name.endswith(
-            "_created"
-        ):  # when counting began, which several processes leave out
+        if family.name.endswith("_created"):  # not exported with several API processes
             continue
         match family.type:
             case "counter":

@@ -51,7 +51,7 @@ def wait_for(
 
 
 class Processes:
-    """Child processes with their logs in files; all are ended together."""
+    """Child processes with log files; all are stopped together."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder, self._environment = folder, environment
@@ -76,7 +76,7 @@ class Processes:
         )
 
     def stop(self) -> None:
-        first, *others = self._running  # the first is Redis, which the others sign off at
+        first, *others = self._running  # the first is Redis, which the others need until they end
         for process in others:
             if process.poll() is None:
                 process.terminate()
@@ -85,7 +85,7 @@ class Processes:
 
 
 def end(process: "subprocess.Popen[bytes]", sig: int = signal.SIGTERM) -> int:
-    """Signal a process and wait for its end; returns its exit status."""
+    """Signal a process and wait for its end; return its exit status."""
     if process.poll() is None:
         process.send_signal(sig)
     try:
@@ -96,7 +96,7 @@ def end(process: "subprocess.Popen[bytes]", sig: int = signal.SIGTERM) -> int:
 
 
 class Stack:
-    """Redis, workers that start when first asked for, and any number of APIs."""
+    """Redis, workers that are started when first needed, and any number of APIs."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         port = free_port()
@@ -109,22 +109,22 @@ class Stack:
         self.store = Store(self.redis)
         self.catalog = Catalog.load(CATALOG)
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
-        wait_for("Redis", lambda: _quietly(self.redis.ping))
+        wait_for("Redis", lambda: _succeeds(self.redis.ping))
 
     def restart_redis(self) -> None:
-        """Kill Redis, with all it holds, and start another one on the same port."""
+        """Kill Redis with all its data, and start another one on the same port."""
         end(self.redis_process, signal.SIGKILL)
         self.redis_process = self.processes.start("redis", self._redis_command)
-        wait_for("Redis", lambda: _quietly(self.redis.ping))
+        wait_for("Redis", lambda: _succeeds(self.redis.ping))
 
     def worker(self, model: str) -> None:
-        """See that one worker of the model runs."""
+        """Start a worker of the model if none was started, and wait until it is ready."""
         if model not in self._workers:
             self._workers[model] = self.another_worker(model)
             self.wait_ready(model)
 
     def another_worker(self, model: str, **extra: str) -> "subprocess.Popen[bytes]":
-        """Start a worker and return at once."""
+        """Start a worker of the model; do not wait for it."""
         argv = [sys.executable, "-m", "workers", model]
         return self.processes.start(f"worker-{model}", argv, **extra)
 
@@ -145,12 +145,12 @@ class Stack:
         return self.store.presence.of(self.catalog.get(model))
 
     def api(self, *, host: str = LOOPBACK, before: str = "", **extra: str) -> str:
-        """Start an API with more settings; returns its base URL.
+        """Start an API and wait until it answers; return its base URL.
 
         Args:
             host: address to listen on.
-            before: Python that the process runs first, to make it fail or hurry.
-            extra: more environment.
+            before: Python code that the process runs first, to inject a fault or shorten a time.
+            extra: more environment variables.
         """
         port = free_port()
         gunicorn = ["-c", f"{before}\n{GUNICORN}"] if before else ["-m", "gunicorn"]
@@ -163,7 +163,7 @@ class Stack:
 
         def alive() -> bool:
             assert process.poll() is None, self.processes.logs("api")
-            return _quietly(lambda: requests.get(f"{base}/livez", timeout=5).ok)
+            return _succeeds(lambda: requests.get(f"{base}/livez", timeout=5).ok)
 
         wait_for("the API", alive)
         self.api_process = process
@@ -171,7 +171,7 @@ class Stack:
 
 
 def child_environment(**extra: str) -> dict[str, str]:
-    """Return the environment for processes under test: ours, with the tests' settings alone."""
+    """Return this process' environment with the tests' settings and no others."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -192,7 +192,7 @@ def child_environment(**extra: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running_stack(folder: Path, **settings: str) -> Iterator[Stack]:
-    """Run a stack with more settings, and end all its processes."""
+    """Run a stack with the given settings; stop all its processes afterwards."""
     stack = Stack(folder, **settings)
     try:
         yield stack
@@ -201,8 +201,8 @@ def running_stack(folder: Path, **settings: str) -> Iterator[Stack]:
         stack.redis.close()
 
 
-def _quietly(call: Callable[[], Any]) -> bool:
+def _succeeds(call: Callable[[], Any]) -> bool:
     try:
         return bool(call())
-    except Exception:  # noqa: BLE001 - not up yet, whatever it says
+    except Exception:  # noqa: BLE001 - any error means that it is not up yet
         return False

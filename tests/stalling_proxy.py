@@ -1,4 +1,4 @@
-"""A TCP proxy in front of Redis that can go half-open for connections that wait for messages."""
+"""A TCP proxy for Redis that can stall connections, such as those that wait for messages."""
 
 import contextlib
 import socket
@@ -7,16 +7,21 @@ import threading
 from launcher.ports import LOOPBACK
 
 CHUNK = 65536
-WAITS = b"BRPOP"
+WAIT_COMMAND = b"BRPOP"
 """The command with which kombu waits for messages."""
 
 
 class StallingProxy:
-    """Forwards, until :meth:`stall`: then what waits for messages hears nothing, and no error."""
+    """Forwards bytes; after :meth:`stall`, waiting connections get no data and no error."""
 
-    def __init__(self, port: int) -> None:
-        """``port``: of the server on loopback."""
-        self._target = port
+    def __init__(self, port: int, command: bytes = WAIT_COMMAND) -> None:
+        """Listen on a free port and forward to ``port``, both on loopback.
+
+        Args:
+            port: where Redis listens.
+            command: connections that have sent it are those that stall.
+        """
+        self._target, self._command = port, command
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
         self._stalled = threading.Event()
@@ -24,7 +29,7 @@ class StallingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stall(self) -> None:
-        """Say no more to connections that have ever waited for a message; others go on."""
+        """Stop forwarding on all connections that send or have sent the command."""
         self._stalled.set()
 
     def close(self) -> None:
@@ -50,7 +55,7 @@ class StallingProxy:
     def _pump(self, source: socket.socket, sink: socket.socket, waits: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
-                if WAITS in data:
+                if self._command in data:
                     waits.set()
                 if not (self._stalled.is_set() and waits.is_set()):
                     sink.sendall(data)

@@ -1,4 +1,4 @@
-"""What the architecture promises, held by machines: a light API, and catalogue rows that load."""
+"""Properties of the architecture: a light API, and catalogue rows that can be loaded."""
 
 import importlib
 import json
@@ -24,7 +24,7 @@ print(json.dumps({"heavy": heavy, "rss_mb": psutil.Process().memory_info().rss /
 
 @pytest.fixture(scope="module")
 def api_process() -> dict[str, object]:
-    """What a process looks like that has built the API and answered from it."""
+    """Heavy modules and memory of a process that has built the API and answered requests."""
     environment = child_environment(VISION_REDIS_URL="redis://127.0.0.1:1/0")
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_AND_MEASURE],
@@ -33,7 +33,7 @@ def api_process() -> dict[str, object]:
     return dict(json.loads(done.stdout))
 
 
-def test_the_api_never_imports_torch_nor_workers(api_process: dict[str, object]) -> None:
+def test_the_api_never_imports_torch_or_workers(api_process: dict[str, object]) -> None:
     assert api_process["heavy"] == []
 
 
@@ -54,4 +54,4 @@ def test_the_catalogue_of_the_project_is_valid_and_enables_all_three_tasks() -> 
     catalog = Catalog.load(ROOT / "models.yaml")
     enabled = ("efficientnet-lite0", "opennsfw")
     plan = catalog.plan(catalog.defaults, "", "", enabled)
-    assert {part.spec.name for part in plan} == set(enabled)
+    assert {assignment.spec.name for assignment in plan} == set(enabled)

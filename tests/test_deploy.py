@@ -1,4 +1,4 @@
-"""Images, compose files, Kubernetes manifests: valid, in step with settings and catalogue."""
+"""Dockerfiles, compose files and Kubernetes manifests: valid, and consistent with the code."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from shared.settings import ROOT, OllamaSettings, Settings
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 CLUSTER_FILES = sorted(MANIFESTS.glob("*.yaml"))
 SET_ELSEWHERE = {"MODELS_DIR", "CATALOG", "HOST", "PORT", "FLOWER_PORT"}
-"""Fixed in the images, or used to publish a port."""
+"""Settings that the images fix, or that only publish a port."""
 OVERLAYS = sorted(path for path in ROOT.glob("compose.*.yaml"))
 
 
@@ -32,7 +32,7 @@ def triggers() -> list[dict[str, Any]]:
 
 
 def containers() -> dict[str, dict[str, Any]]:
-    """The one container of each Deployment."""
+    """Return the only container of each Deployment."""
     found = {}
     for doc in kinds("Deployment"):
         (found[doc["metadata"]["name"]],) = doc["spec"]["template"]["spec"]["containers"]
@@ -54,7 +54,7 @@ def workers(services: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", CLUSTER_FILES, ids=lambda path: path.name)
-def test_manifests_fit_their_schemas(path: Path) -> None:
+def test_manifests_match_their_schemas(path: Path) -> None:
     keda = yaml.safe_load((ROOT / "tests" / "keda-schema.yaml").read_text())
     for doc in documents(path):
         if doc["apiVersion"].startswith("keda.sh/"):
@@ -63,8 +63,8 @@ def test_manifests_fit_their_schemas(path: Path) -> None:
             kubernetes_validate.validate(doc, "1.37", strict=True)
 
 
-def test_all_manifests_are_applied_or_may_be() -> None:
-    """Ollama's worker is there as a comment: not everybody has an Ollama."""
+def test_all_manifests_are_listed_in_the_kustomization() -> None:
+    """Ollama's worker is commented out: not everybody has an Ollama server."""
     text = (MANIFESTS / "kustomization.yaml").read_text()
     named = re.findall(r"^  (?:# )?- ([\w-]+\.yaml)", text, re.MULTILINE)
     assert sorted(named) == sorted(
@@ -78,7 +78,7 @@ def test_compose_and_the_cluster_have_the_same_workers(services: dict[str, Any])
     assert set(workers(services)) == {name for name in containers() if name.startswith("worker-")}
 
 
-def test_an_api_pod_may_finish_whatever_request_it_has() -> None:
+def test_an_api_pod_has_time_to_finish_any_request() -> None:
     (api,) = (doc for doc in kinds("Deployment") if doc["metadata"]["name"] == "api")
     container = containers()["api"]
     grace_s = int(variables(container)["VISION_STOP_GRACE_S"])
@@ -110,8 +110,8 @@ def test_prometheus_finds_each_pod_by_a_headless_service() -> None:
                 assert variables(container)["VISION_METRICS_PORT"] == str(port)
 
 
-def test_keda_reads_the_password_from_the_secret_that_is_made() -> None:
-    """Kustomize would put a hash behind its name, and KEDA's kinds are not rewritten."""
+def test_keda_reads_the_password_from_the_generated_secret() -> None:
+    """Its name has no hash: Kustomize would not add it to references in KEDA's kinds."""
     (kustomization,) = kinds("Kustomization")
     assert kustomization["generatorOptions"]["disableNameSuffixHash"] is True
     (secret,) = kustomization["secretGenerator"]
@@ -145,7 +145,7 @@ def test_each_setting_reaches_the_containers_it_is_for(services: dict[str, Any])
     assert (api | worker) - traces == known - fixed
 
 
-def test_workers_differ_in_nothing_but_model_profile_and_size(services: dict[str, Any]) -> None:
+def test_workers_differ_only_in_model_profile_and_size(services: dict[str, Any]) -> None:
     own = {"environment", "profiles", "deploy", "command", "extra_hosts"}
     rows = [
         {key: value for key, value in row.items() if key not in own}
@@ -172,7 +172,7 @@ def test_overlays_name_services_that_exist(path: Path, services: dict[str, Any])
     assert set(documents(path)[0]["services"]) <= set(services)
 
 
-def test_who_may_write_where(services: dict[str, Any]) -> None:
+def test_only_workers_can_write_and_only_to_the_folder_of_weights(services: dict[str, Any]) -> None:
     for name, row in services.items():
         assert row["read_only"] is True, name
         assert row["cap_drop"] == ["ALL"], name
@@ -180,7 +180,7 @@ def test_who_may_write_where(services: dict[str, Any]) -> None:
         assert bound == (["./models"] if name.startswith("worker-") else []), name
 
 
-def test_only_the_api_is_published_and_flower_on_this_machine(services: dict[str, Any]) -> None:
+def test_only_the_api_is_published_and_flower_on_loopback(services: dict[str, Any]) -> None:
     published = {name: row["ports"] for name, row in services.items() if "ports" in row}
     assert published == {
         "api": ["${VISION_HOST:-0.0.0.0}:${VISION_PORT:-5000}:5000"],
@@ -188,7 +188,7 @@ def test_only_the_api_is_published_and_flower_on_this_machine(services: dict[str
     }
 
 
-def test_each_container_is_restarted_bounded_and_leaves_short_logs(
+def test_each_container_is_restarted_and_limited_in_memory_and_logs(
     services: dict[str, Any],
 ) -> None:
     for name, row in services.items():
@@ -199,9 +199,9 @@ def test_each_container_is_restarted_bounded_and_leaves_short_logs(
         assert row["security_opt"] == ["no-new-privileges:true"], name
 
 
-def test_what_a_request_may_take_a_container_may_take_to_stop(services: dict[str, Any]) -> None:
-    """Its own settings end it sooner; Docker must not be the one that cuts a request off."""
-    longest_s = 600  # no VISION_TIMEOUT is longer
+def test_a_container_may_take_as_long_to_stop_as_a_request(services: dict[str, Any]) -> None:
+    """Its own settings make it stop earlier; Docker must not kill it during a request."""
+    longest_s = 600  # VISION_TIMEOUT is shorter
     graces = {name: row.get("stop_grace_period", "10s") for name, row in services.items()}
     for name, grace in graces.items():
         minutes, seconds = re.fullmatch(r"(?:(\d+)m)?(?:(\d+)s)?", grace).groups("0")  # type: ignore[union-attr]
@@ -217,13 +217,13 @@ def test_the_first_process_of_an_image_is_an_init(image: str) -> None:
 
 
 def test_torch_is_pinned_where_the_build_looks_for_it() -> None:
-    """With TORCH_INDEX the build takes this line alone to the other index."""
+    """With TORCH_INDEX, the build installs only this line from the other index."""
     (pattern,) = re.findall(r"grep '([^']+)'", (ROOT / "Dockerfile.worker").read_text())
     lines = (ROOT / "workers" / "requirements.txt").read_text().splitlines()
     assert len([line for line in lines if re.search(pattern, line)]) == 1
 
 
-def test_what_the_images_copy_is_sent_to_the_builder() -> None:
+def test_the_build_context_has_all_that_the_images_copy() -> None:
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
     for image in ("api", "worker"):
         text = (ROOT / f"Dockerfile.{image}").read_text()

@@ -1,4 +1,4 @@
-"""The dashboard, alerts and scrape configuration name what our metrics have, and nothing else."""
+"""Dashboard, alerts and scrape configuration use exactly the exported metrics."""
 
 import json
 import re
@@ -56,15 +56,15 @@ EXPRESSIONS = [
 
 
 def metrics_in(expression: str) -> set[str]:
-    """The names of metrics in PromQL: what is left without strings, labels, ranges, functions."""
+    """Return the names of metrics in a PromQL expression."""
     bare = GROUPING.sub(" ", STRING.sub("", expression))
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", " ", bare)
     return {name for name in METRIC.findall(bare) if name not in WORDS}
 
 
 @pytest.fixture(scope="module")
-def ours() -> set[str]:
-    """All names that an API and a worker tell, as they tell them."""
+def exported() -> set[str]:
+    """The names of all metrics that an API and a worker export."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "shared.redis.presence.Presences.of", lambda *_: Presence((), seen=True, queued=0)
@@ -82,14 +82,16 @@ def test_the_names_of_metrics_are_found_in_an_expression() -> None:
 
 
 @pytest.mark.parametrize(("where", "expression"), EXPRESSIONS)
-def test_each_metric_that_is_named_is_told(where: str, expression: str, ours: set[str]) -> None:
+def test_expressions_use_exported_metrics_only(
+    where: str, expression: str, exported: set[str]
+) -> None:
     named = metrics_in(expression)
     assert named
-    assert named - {"up"} <= ours
+    assert named - {"up"} <= exported
 
 
 @pytest.mark.parametrize(("where", "expression"), EXPRESSIONS)
-def test_each_label_and_value_that_is_named_can_occur(where: str, expression: str) -> None:
+def test_expressions_use_labels_and_values_that_can_occur(where: str, expression: str) -> None:
     for label in re.findall(r"\w+", " ".join(GROUPING.findall(expression))):
         assert label in OUR_LABELS
     for label, value in MATCHER.findall(expression):
@@ -97,9 +99,9 @@ def test_each_label_and_value_that_is_named_can_occur(where: str, expression: st
         assert known is None or set(value.split("|")) <= known
 
 
-def test_each_metric_that_is_told_is_on_the_dashboard(ours: set[str]) -> None:
+def test_each_exported_metric_is_on_the_dashboard(exported: set[str]) -> None:
     shown = set().union(*(metrics_in(target["expr"]) for target in targets()))
-    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in ours}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in exported}
     assert families <= {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
 
 
@@ -110,20 +112,20 @@ def test_the_jobs_that_the_alerts_watch_are_scraped() -> None:
         assert (PROMETHEUS / file).is_file()
 
 
-def test_no_alert_waits_for_a_target_that_is_down() -> None:
-    """Discovery by DNS drops a target with its container: `up` is absent then, not 0."""
+def test_alerts_use_up_only_with_absent() -> None:
+    """DNS discovery drops the target of a stopped container: `up` is absent then, not 0."""
     up = [expression for _, expression in EXPRESSIONS if "up" in metrics_in(expression)]
     assert up
     assert [expression for expression in up if not expression.startswith("absent(")] == []
 
 
-def test_the_api_tells_of_a_model_whose_workers_are_gone(ours: set[str]) -> None:
-    """Asked without Redis and workers, it still has a line for each model that it should have."""
+def test_the_api_exports_models_without_workers(exported: set[str]) -> None:
+    """Without Redis and workers, too, there is a sample for each configured model."""
     (expression,) = (rule["expr"] for rule in groups("alerts.yml") if "Unserved" in rule["alert"])
-    assert metrics_in(expression) == {"vision_workers_up"} <= ours
+    assert metrics_in(expression) == {"vision_workers_up"} <= exported
 
 
-def test_the_rule_of_an_alert_says_how_bad_it_is_and_what_it_means() -> None:
+def test_each_alert_has_a_severity_and_a_summary() -> None:
     for rule in groups("alerts.yml"):
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"]

@@ -1,44 +1,35 @@
-"""Make checkpoints of real size with random weights, without a download: for measuring only.
+"""Create checkpoints of published size with random weights, for benchmarks without a download.
 
 Usage:
     python -m tools.full_checkpoints --out DIR --model vit-gpt2
 
-The folder DIR/<model> loads like the published repository. Texts are junk, and as long as the
-caller allows: these models never end one.
+The folder DIR/<model> is loaded like the published repository. Generated texts are random, and
+always as long as the caller allows.
 """
 
-# transformers leaves much of what it offers without types
+# transformers leaves many functions without types
 # mypy: allow-untyped-calls
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch  # noqa: TID253 - no part of the service
+import torch  # noqa: TID253 - not used by the service
 from transformers.utils import logging  # noqa: TID253
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tools.tiny_checkpoints.build import (
-    Parts,
-    Size,
-    Transformer,
-    blip,
-    kosmos_2,
-    save,
-    vit_gpt2,
-)
+from tools.tiny_checkpoints.build import blip, kosmos_2, vit_gpt2
+from tools.tiny_checkpoints.checkpoint import Checkpoint, save
+from tools.tiny_checkpoints.sizes import Size, Transformer
 
 BASE, LARGE = Transformer(768, 12, 12), Transformer(1024, 24, 16)
 
 
 class Published(NamedTuple):
-    """What a published model is like."""
+    """Architecture, size and dtype of a published model."""
 
-    build: Callable[[Size], Parts]
+    build: Callable[[Size], Checkpoint]
     size: Size
     dtype: torch.dtype = torch.float32
 
@@ -55,43 +46,52 @@ MODELS = {
 
 
 def main() -> None:
-    """Make the checkpoint that the command line names."""
+    """Create the checkpoint named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--model", choices=MODELS, required=True)
     arguments = parser.parse_args()
     logging.disable_progress_bar()
     began = time.perf_counter()
-    parts = make(arguments.model)
-    save(parts, arguments.out / arguments.model, halve=False)
-    millions = sum(weight.numel() for weight in parts.model.parameters()) / 1e6
+    checkpoint = make(arguments.model)
+    save(checkpoint, arguments.out / arguments.model, halve=False)
+    millions = sum(weight.numel() for weight in checkpoint.model.parameters()) / 1e6
     seconds = time.perf_counter() - began
     print(f"{arguments.model}: {millions:.1f} M parameters in {seconds:.0f} s")
 
 
-def make(name: str) -> Parts:
-    """Return the model and what belongs to it."""
+def make(name: str) -> Checkpoint:
+    """Return the checkpoint of a model."""
     published = MODELS[name]
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(published.dtype)
     try:
-        parts = published.build(published.size)
+        checkpoint = published.build(published.size)
     finally:
         torch.set_default_dtype(before)
-    never_end(parts)
-    return parts
+    never_end(checkpoint)
+    return checkpoint
 
 
-def never_end(parts: Parts) -> None:
-    """Keep the model from choosing a special token, so that all its texts are equally long."""
-    model: Any = parts.model
-    tokenizer: Any = parts.tokenizer
-    if hasattr(model, "text_decoder"):  # BLIP's decoder does not read generation_config.json
-        with torch.no_grad():
-            model.text_decoder.cls.predictions.bias[tokenizer.all_special_ids] = -1e4
-    else:
-        model.generation_config.suppress_tokens = tokenizer.all_special_ids
+def never_end(checkpoint: Checkpoint) -> None:
+    """Keep the model from ending a text, so that all are equally long, and from repeating itself.
+
+    Workers refuse a caption that is nothing but repetition.
+    """
+    model: Any = checkpoint.model
+    tokenizer: Any = checkpoint.tokenizer
+    no_words = sorted({*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()})
+    with torch.no_grad():
+        if hasattr(model, "text_decoder"):  # BLIP's decoder does not read generation_config.json
+            model.text_decoder.cls.predictions.bias[no_words] = -1e4
+        elif hasattr(model, "text_model"):  # nor does that of Kosmos-2
+            decoder = model.text_model.model
+            decoder.embed_tokens.weight[no_words] = 0  # never the largest of the logits
+            decoder.layer_norm.weight.neg_()  # of the latest token, the logit is now the smallest
+        else:
+            model.generation_config.suppress_tokens = no_words
+            model.generation_config.no_repeat_ngram_size = 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """``python -m workers [MODEL]``: serve one model.
 
-Nothing is imported at the top: the spawned model process imports this module again.
+Imports are inside the function, because the spawned model process imports this module as well.
 """
 
 import sys

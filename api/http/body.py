@@ -10,6 +10,7 @@ from api.http import request_id
 from shared.errors import BadRequest, TooLarge, UndecodableImage, UnsupportedEncoding
 from shared.images import check_header
 
+URL_ENCODED = "application/x-www-form-urlencoded"
 _TOO_LARGE = "The request body is too large."
 _DECODED = frozenset({"gzip", "x-gzip", "deflate"})
 _NOT_DECODED = frozenset({"br", "zstd", "compress", "x-compress"})
@@ -27,7 +28,8 @@ def read_body(request: Request) -> bytes:
         TooLarge: it is larger than ``VISION_MAX_BODY_MB``.
     """
     request_id.body_is_read()
-    body = request.get_data()
+    # Not kept, since the request lives as long as the client waits; but a form is read once more.
+    body = request.get_data(cache=request.mimetype == URL_ENCODED)
     limit = request.max_content_length
     if request.content_length is None and limit is not None and len(body) >= limit:
         raise TooLarge(_TOO_LARGE)

@@ -1,33 +1,21 @@
 """Parses requests: from HTTP to validated fields and encoded images."""
 
-import base64
-import binascii
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from flask import Request
 from pydantic import ValidationError
 
 from api.http import request_id
-from api.http.body import begins_as_json, decoded, is_image, read_body
-from api.http.client_connection import ClientGone
-from api.http.fetch import fetch
-from api.http.fetch_connection import AllowList
+from api.http.body import URL_ENCODED, begins_as_json, decoded, is_image, read_body
 from api.http.json_text import parse_json
 from api.schemas import VisionQuery, VisionRequest
-from shared.errors import BadRequest, DeadlineExceeded, TooLarge
-from shared.images import check_header
-from shared.messages import JsonObject
-from shared.settings import Settings
+from shared.errors import BadRequest
+from shared.messages import JsonObject, Options
 from shared.tasks.registry import find_task
-from shared.units import MEGA
 
 FORM_FIELDS = ("id", "model", "version", "prompt", "url")
 JSON_FIELDS = tuple(field.alias or name for name, field in VisionRequest.model_fields.items())
-_URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_WHITESPACE = b" \t\n\r\v\f"
-_ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
 
 
 class ParsedRequest(NamedTuple):
@@ -56,7 +44,7 @@ def read_request(request: Request) -> ParsedRequest:
     if is_image(request, body):
         return ParsedRequest(_validate(_query(request)), (body,))
     # `curl -d` labels JSON as a form.
-    if request.mimetype == "application/x-www-form-urlencoded" and body.lstrip()[:1] != b"{":
+    if request.mimetype == URL_ENCODED and body.lstrip()[:1] != b"{":
         return _read_form(request)
     try:
         fields = parse_json(body, "The body")
@@ -80,72 +68,16 @@ def read_object(request: Request) -> JsonObject:
     return value
 
 
-def decode_images(sources: object, settings: Settings) -> list[bytes]:
-    """Return the encoded images of a list of base64 strings; ``None`` means no images.
+def read_options(value: object) -> Options:
+    """Read the field ``options`` of a request in Ollama's form; ``None`` means that there is none.
 
     Raises:
-        BadRequest: not a list of base64 strings.
-        TooLarge: an image has too many pixels.
-        UndecodableImage: the decoded bytes are not an image.
+        BadRequest: no object, or an option of the wrong type; the message names it.
     """
-    if sources is None:
-        return []
-    if not isinstance(sources, list) or not all(isinstance(source, str) for source in sources):
-        raise BadRequest("`images` is not a list of base64 strings.")
-    images = [_decode(source) for source in sources]
-    for image in images:
-        check_header(image, settings.max_megapixels)
-    return images
-
-
-def read_images(
-    parsed: ParsedRequest,
-    settings: Settings,
-    deadline: float,
-    client_gone: Callable[[], bool],
-) -> list[bytes]:
-    """Return the encoded images of a request, in order; those given as URLs are fetched.
-
-    Args:
-        parsed: the request.
-        settings: limits; all images together may be as large as a body.
-        deadline: when the request must be answered, in seconds since the epoch.
-        client_gone: returns whether the client has closed the connection; called before each fetch.
-
-    Raises:
-        ClientGone: the client has closed the connection.
-        DeadlineExceeded: the deadline passed before all images were fetched.
-        BadRequest: an image is neither base64 nor a URL.
-        TooLarge: there are too many images, or one has too many pixels.
-        UndecodableImage: the bytes are not an image.
-        ImageFetchFailed: an image could not be fetched from its URL.
-    """
-    sources = [*parsed.body.images, *([parsed.body.url] if parsed.body.url else [])]
-    count = len(parsed.uploads) + len(sources)
-    if count > settings.max_images:
-        raise TooLarge(f"There are {count} images; the limit is {settings.max_images}.")
-    images = list(parsed.uploads)
-    for source in sources:
-        if not source[:8].lower().startswith(("http://", "https://")):
-            images.append(_decode(source))
-            continue
-        if client_gone():
-            raise ClientGone
-        left_s = deadline - time.time()
-        if left_s <= 0:
-            raise DeadlineExceeded("The time was over before all images were fetched.")
-        images.append(
-            fetch(
-                source,
-                allow=AllowList(settings.url_allow),
-                max_mb=settings.max_body_mb - sum(map(len, images)) / MEGA,
-                timeout_s=min(settings.fetch_timeout_s, left_s),
-                ca_path=settings.extra_ca_certificates[1],
-            )
-        )
-    for image in images:
-        check_header(image, settings.max_megapixels)
-    return images
+    try:
+        return Options.model_validate({} if value is None else value)
+    except ValidationError as err:
+        raise BadRequest(_malformed(err, "options")) from err
 
 
 def check_input(
@@ -202,35 +134,18 @@ def _validate(fields: object) -> VisionRequest:
     try:
         return VisionRequest.model_validate(fields)
     except ValidationError as err:
-        details = "; ".join(
-            f"{'.'.join(map(str, error['loc'])) or 'body'}: {error['msg']}"
-            for error in err.errors(include_url=False, include_input=False)[:5]
-        )
-        raise BadRequest(f"The request is malformed: {details}.") from err
+        raise BadRequest(_malformed(err)) from err
 
 
-def _decode(source: str) -> bytes:
-    """Decode a data URL or bare base64."""
-    if source[:5].lower() == "data:":
-        meta, comma, payload = source.partition(",")
-        if not comma:
-            raise BadRequest("A data URL has no comma: data:image/jpeg;base64,… is expected.")
-        if not meta.lower().endswith(";base64"):
-            raise BadRequest("A data URL is not base64: data:image/jpeg;base64,… is expected.")
-        if "%" in payload:
-            # Only the characters of base64: unquoting any escape takes a hundred times the memory.
-            for escape, character in _ESCAPES:
-                payload = payload.replace(escape, character)
-        return _decode_base64(payload)
-    return _decode_base64(source)
+def _malformed(err: ValidationError, *inside: str) -> str:
+    """Return a sentence that names each field at fault, but not what the client sent.
 
-
-def _decode_base64(text: str) -> bytes:
-    """Decode base64 in either alphabet, with or without padding and line breaks."""
-    try:
-        data = text.encode("ascii").translate(_URL_SAFE_TO_STANDARD, _WHITESPACE).rstrip(b"=")
-        return base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
-    except (UnicodeEncodeError, binascii.Error) as err:
-        raise BadRequest(
-            "An image is neither a data URL, nor an http(s) URL, nor valid base64."
-        ) from err
+    Args:
+        err: the faults.
+        inside: names of the fields around what was validated.
+    """
+    details = "; ".join(
+        f"{'.'.join(map(str, (*inside, *error['loc']))) or 'body'}: {error['msg']}"
+        for error in err.errors(include_url=False, include_input=False)[:5]
+    )
+    return f"The request is malformed: {details}."

@@ -5,6 +5,7 @@ Requests for Ollama's models are passed on to Ollama; our own models answer in O
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -14,7 +15,8 @@ from flask import Response, g, request
 from api.dispatch import PublishedJob
 from api.http import request_id
 from api.http.client_connection import has_disconnected
-from api.http.request_parsing import check_input, decode_images, read_object
+from api.http.request_images import decode_images
+from api.http.request_parsing import check_input, read_object, read_options
 from api.ollama_compat import answers
 from api.ollama_compat.chat import read_chat
 from api.ollama_compat.streaming import StreamedReply, ndjson, reply_lines
@@ -24,7 +26,8 @@ from api.service import VisionService
 from shared.catalog import Assignment
 from shared.errors import BadRequest, TooLarge
 from shared.families import OLLAMA
-from shared.messages import Job, JsonObject, OllamaInstructions, Options
+from shared.images.several import ReadImages
+from shared.messages import Job, JsonObject, OllamaInstructions
 from shared.model_spec import ModelSpec
 from shared.redis.ollama import OllamaSnapshot
 from shared.redis.presence import WorkerStatus
@@ -92,10 +95,11 @@ class OllamaViews:
             fields["messages"] = chat.messages
         else:
             sources = body.get("images")
-        images = self._decode(sources)
-        self._service.check((assignment,))
+        images = self._decode(sources).all_images()
+        common = self._job_fields(assignment)
+        self._service.check((assignment,), common["deadline"])
         instructions = OllamaInstructions(call=call, body=fields, stream=stream)
-        job = Job(ollama=instructions, **self._job_fields(assignment))
+        job = Job(ollama=instructions, **common)
         published = self._publish(assignment, job, images, resources)
         client_gone = partial(has_disconnected, request.environ)
         if not stream:
@@ -114,7 +118,7 @@ class OllamaViews:
         images = self._decode(sources)
         started = time.monotonic()
         needs_image = any(find_task(task).needs_image for task in assignment.tasks)
-        has_input = bool(images) or (bool(prompt) and not needs_image)
+        has_input = bool(images.images) or (bool(prompt) and not needs_image)
         if prompt and not has_input:
             raise BadRequest(f"{assignment.spec.name} needs an image, and the request has none.")
         text = self._run(body, prompt, images, assignment, resources) if has_input else ""
@@ -130,38 +134,39 @@ class OllamaViews:
         self,
         body: JsonObject,
         prompt: str,
-        images: list[bytes],
+        images: ReadImages[bytes],
         assignment: Assignment,
         resources: ExitStack,
     ) -> str:
         """Return the result of one of our own models as text."""
-        check_input(assignment.tasks, prompt, images)
-        self._service.check((assignment,))
+        check_input(assignment.tasks, prompt, images.images)
+        common = self._job_fields(assignment)
+        self._service.check((assignment,), common["deadline"])
         g.tasks, g.plan = ",".join(assignment.tasks), (assignment,)
-        options = _options(body.get("options"))
+        options = read_options(body.get("options"))
         chat = chat_fields(body.get("system"), body.get("format"))
-        job = Job(prompt=prompt, options=options, **chat, **self._job_fields(assignment))
-        published = self._publish(assignment, job, images, resources)
+        job = Job(prompt=prompt, options=options, **chat, **common)
+        published = self._publish(assignment, job, images.images, resources)
         outcome = published.wait(partial(has_disconnected, request.environ))
-        return answers.result_as_text(outcome.result, structured=bool(body.get("format")))
+        result = outcome.result.with_unreadable(images.unreadable)
+        return answers.result_as_text(result, structured=bool(body.get("format")))
 
     def _job_fields(self, assignment: Assignment) -> dict[str, Any]:
         return {"request_id": g.request_id, "deadline": self._service.deadline((assignment,))}
 
     def _publish(
-        self, assignment: Assignment, job: Job, images: list[bytes], resources: ExitStack
+        self, assignment: Assignment, job: Job, images: Sequence[bytes], resources: ExitStack
     ) -> PublishedJob:
         published = self._service.new_job(job, assignment, images)
         resources.callback(published.close)
         published.publish()
         return published
 
-    def _decode(self, sources: object) -> list[bytes]:
-        images = decode_images(sources, self._service.settings)
+    def _decode(self, sources: object) -> ReadImages[bytes]:
         limit = self._service.settings.max_images
-        if len(images) > limit:
-            raise TooLarge(f"There are {len(images)} images; the limit is {limit}.")
-        return images
+        if isinstance(sources, list) and len(sources) > limit:
+            raise TooLarge(f"There are {len(sources)} images; the limit is {limit}.")
+        return decode_images(sources, self._service.settings)
 
     def _own_models(self) -> list[tuple[ModelSpec, tuple[WorkerStatus, ...]]]:
         """Return our own models, each with the workers that serve it."""
@@ -194,13 +199,6 @@ def _prompt(body: JsonObject) -> str:
     if prompt is not None and not isinstance(prompt, str):
         raise BadRequest("`prompt` is not a string.")
     return prompt or ""
-
-
-def _options(value: object) -> Options:
-    try:
-        return Options.model_validate(value or {})
-    except ValueError as err:
-        raise BadRequest(f"`options` is malformed: {err}") from err
 
 
 def _without(body: JsonObject, *names: str) -> JsonObject:

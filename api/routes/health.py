@@ -1,13 +1,12 @@
 """Liveness of this process, and readiness of what it needs."""
 
-import redis
 from flask import Blueprint, Response
 from spectree import Response as Documented
 from spectree import SpecTree
 
+from api.redis_retry import BRIEF_RETRY_S, redis_call
 from api.schemas import ErrorReply, HealthReply
 from api.service import VisionService
-from shared.errors import BrokerUnavailable
 
 
 def health_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
@@ -33,10 +32,8 @@ def health_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
 
         Models without a ready worker are listed, but do not make this process unready.
         """
-        try:
+        with redis_call(BRIEF_RETRY_S):
             return _ok(HealthReply(models=_not_ready(service)))
-        except redis.RedisError as err:
-            raise BrokerUnavailable("Redis does not answer.") from err
 
     return routes
 

@@ -1,14 +1,14 @@
 """The list of models with the workers that serve them, and the operators' commands."""
 
-import redis
 from flask import Blueprint, Response
 from spectree import Response as Documented
 from spectree import SpecTree
 
+from api.redis_retry import BRIEF_RETRY_S, redis_call
 from api.routes.vision import BASE
 from api.schemas import CommandReply, ErrorReply, ModelEntry, ModelsReply
 from api.service import VisionService
-from shared.errors import BrokerUnavailable, NotOffered
+from shared.errors import NotOffered
 from shared.model_spec import ModelSpec
 from shared.tasks.registry import Task
 from shared.vocabulary import OperatorCommand
@@ -26,16 +26,14 @@ def model_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
     )
     def models() -> Response:
         """List the models with their tasks, and the workers that serve them now."""
-        try:
+        with redis_call(BRIEF_RETRY_S):
             entries = tuple(_entry(service, spec) for spec in service.catalog.models)
-        except redis.RedisError as err:
-            raise BrokerUnavailable("Redis does not answer. Try again soon.") from err
         return Response(ModelsReply(models=entries).model_dump_json(), mimetype="application/json")
 
     @routes.post(f"/models/<model>/<any({','.join(OperatorCommand)}):command>")
     @openapi.validate(
         resp=Documented(
-            HTTP_200=CommandReply, HTTP_401=ErrorReply, HTTP_404=ErrorReply, HTTP_503=ErrorReply
+            HTTP_200=CommandReply, **{f"HTTP_{code}": ErrorReply for code in (401, 404, 429, 503)}
         ),
         skip_validation=True,
         tags=["operation"],

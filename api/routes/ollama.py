@@ -29,7 +29,6 @@ def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
     views = OllamaViews(service)
     documented = partial(openapi.validate, skip_validation=True, tags=["ollama"])
     answers = documented(json=OllamaRequest, resp=_replies(*ANSWER_ERRORS))
-    lists = documented(resp=_replies(401, 403, 503))
 
     routes.get("/")(openapi.validate(skip_validation=True, tags=["ollama"])(_greet))
 
@@ -53,6 +52,16 @@ def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
     def show() -> Any:  # noqa: ANN401 - as Flask accepts it
         """Return the details of a model."""
         return _in_slot(slots, views.show)
+
+    _add_lists(routes, views, documented)
+    return routes
+
+
+def _add_lists(
+    routes: Blueprint, views: OllamaViews, documented: Callable[..., Callable[..., Any]]
+) -> None:
+    """Add the routes that run no model, and those that are refused."""
+    lists = documented(resp=_replies(401, 403, 503))
 
     @routes.get("/api/tags")
     @lists
@@ -80,8 +89,6 @@ def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
             f"Models are not managed here: run `ollama {what}` on the Ollama server itself. This "
             "service's own models are listed in its catalogue, models.yaml."
         )
-
-    return routes
 
 
 def _replies(*errors: int) -> Documented:

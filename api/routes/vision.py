@@ -9,7 +9,8 @@ from spectree import SpecTree
 
 from api.http import request_id
 from api.http.client_connection import has_disconnected, limit_stalls
-from api.http.request_parsing import check_input, read_images, read_request
+from api.http.request_images import read_images
+from api.http.request_parsing import check_input, read_request
 from api.limits.slots import RequestSlots
 from api.schemas import (
     ErrorReply,
@@ -83,14 +84,18 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     plan = service.catalog.plan(tasks, model, version, service.settings.models)
     g.plan = plan
     g.models = ",".join(assignment.spec.name for assignment in plan)
+    g.stands_in_for = service.catalog.stand_in(model)
     g.tasks = ",".join(name for assignment in plan for name in assignment.tasks)
     _check_prompt(plan, body.prompt)
     # Step 2 starts here, so that no image is fetched for a request that cannot be answered now.
-    service.check(plan)
     deadline, client_gone = service.deadline(plan), partial(has_disconnected, request.environ)
+    service.check(plan, deadline)
     images = read_images(parsed, service.settings, deadline, client_gone)
     names = [name for assignment in plan for name in assignment.tasks]
-    check_input(names, body.prompt, images, parsed.ignored)
+    ignored = parsed.ignored
+    body = body.without_images  # their text takes more memory than all else while the client waits
+    del parsed
+    check_input(names, body.prompt, images.images, ignored)
     template = Job(
         request_id=g.request_id,
         prompt=body.prompt,

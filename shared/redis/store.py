@@ -12,7 +12,7 @@ from shared.redis.presence import Presences
 
 
 class Store:
-    """Redis keys by purpose; all methods raise ``redis.RedisError`` when Redis does not answer."""
+    """Redis keys by purpose; all methods raise ``redis.RedisError`` if Redis does not serve."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
@@ -31,3 +31,11 @@ class Store:
             redis.RedisError: it does not.
         """
         self._redis.ping()
+
+    def check_writable(self) -> None:
+        """Check that Redis takes writes: heartbeats of workers, images and messages.
+
+        Raises:
+            redis.RedisError: it does not.
+        """
+        self._redis.set("vision:writable", 1, px=1000)

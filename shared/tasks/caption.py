@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from shared.tasks.registry import TaskSpec
+from shared.text import has_words
 from shared.units import UnitInterval
 
 
@@ -20,8 +21,12 @@ class Caption(BaseModel):
 
 
 def _first(answers: Sequence[Caption | None]) -> Caption | None:
-    """Return the caption of the first image: the others are crops of the same photo."""
-    return answers[0] if answers else None
+    """Return the caption of the first image: the others are crops of the same photo.
+
+    One without words is none.
+    """
+    first = answers[0] if answers else None
+    return first if first and has_words(first.text) else None
 
 
 def _text(caption: Caption) -> str:

@@ -8,6 +8,10 @@ from pydantic import BaseModel, TypeAdapter
 from shared.tasks.registry import TaskSpec
 from shared.units import UnitInterval
 
+TOLD_APART = 2 / 3
+"""Share of a category's confidence from which a label below it stands for it: twice as much as all
+its siblings together."""
+
 
 class Label(BaseModel):
     """One label; field names and types are PhotoPrism's."""
@@ -34,8 +38,23 @@ def merge_labels(labels: Iterable[Label]) -> tuple[Label, ...]:
 
 
 def _merge_crops(answers: Sequence[tuple[Label, ...] | None]) -> tuple[Label, ...]:
-    """Merge the labels of all images: they are crops of one photo."""
-    return merge_labels(label for answer in answers for label in answer or ())
+    """Merge the labels of all images: they are crops of one photo.
+
+    A model does not name a category and what is below it for one image, but it may for two crops.
+    """
+    merged = merge_labels(label for answer in answers for label in answer or ())
+    return merged if len(answers) == 1 else _without_kin(merged)
+
+
+def _without_kin(labels: Sequence[Label]) -> tuple[Label, ...]:
+    """Keep of a category and a label below it the more specific one, if it is confident enough."""
+    dropped = set()
+    for label in labels:
+        for other in labels:
+            if other.name in label.categories:
+                is_confident = label.confidence >= TOLD_APART * other.confidence
+                dropped.add(other.name if is_confident else label.name)
+    return tuple(label for label in labels if label.name not in dropped)
 
 
 def _text(labels: tuple[Label, ...]) -> str:

@@ -1,6 +1,6 @@
 """What a vision task is, and the registry of all tasks. No task is named in this module."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -25,6 +25,9 @@ class TaskSpec:
     """Renders a payload as text, for clients of Ollama's API."""
     as_data: Callable[[Any], Any] | None = None
     """Renders a payload as JSON, for such clients that request a format; default: as in a reply."""
+    for_unreadable: Callable[[str], Any] | None = None
+    """Makes the entry of an image that could not be read from the reason, in a payload that has one
+    entry per image; by default such images do not appear in the payload."""
     is_structured: bool = False
     """The answer is data rather than a sentence: preferred where a client requests a format."""
     aliases: tuple[str, ...] = ()
@@ -39,6 +42,21 @@ class TaskSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "adapter", TypeAdapter(self.payload))
+
+    def with_unreadable(self, payload: Any, reasons: Mapping[int, str]) -> Any:  # noqa: ANN401 - the payload
+        """Return a payload that also has the images that could not be read.
+
+        Args:
+            payload: combined from the answers for the images that could be read.
+            reasons: why the others could not be, by their positions among all images.
+        """
+        if self.for_unreadable is None:
+            return payload
+        entries = iter(payload)
+        return tuple(
+            self.for_unreadable(reasons[position]) if position in reasons else next(entries)
+            for position in range(len(payload) + len(reasons))
+        )
 
     def to_data(self, payload: Any) -> Any:  # noqa: ANN401 - JSON
         """Return a payload as JSON for clients of Ollama's API that request a format."""

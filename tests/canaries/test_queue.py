@@ -15,8 +15,9 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from api.redis_retry import RESULT_ERRORS
+from api.redis_retry import redis_call
 from shared.celery_app import make_celery
+from shared.errors import BrokerUnavailable
 from shared.settings import Settings
 from tests.canaries.worker import NEWS, QUEUE, WORDS
 from tests.stack import Stack, end, running_stack, wait_for
@@ -154,7 +155,7 @@ def test_redis_that_goes_while_a_result_is_awaited_is_a_runtime_error(tmp_path: 
         result = app_of(stack).send_task("nobody", queue=QUEUE)
         killer = threading.Timer(0.3, end, (stack.redis_process, signal.SIGKILL))
         killer.start()
-        with pytest.raises(RESULT_ERRORS) as raised:
+        with pytest.raises(BrokerUnavailable) as raised, redis_call(20):
             result.get(timeout=10)
         killer.join()
-        assert raised.type is RuntimeError
+        assert type(raised.value.__cause__) is RuntimeError

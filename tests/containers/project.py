@@ -1,4 +1,4 @@
-"""compose.yaml as a project of its own, driven through nothing but a compose command."""
+"""compose.yaml as a separate project, controlled with a compose command alone."""
 
 import json
 import os
@@ -21,17 +21,19 @@ from tests.stack import API, ROOT, wait_for
 COMMAND = shlex.split(os.environ.get("COMPOSE_COMMAND", "docker compose"))
 KEY = "key-of-the-tests"
 FLOWER_AUTH = ("operator", "password-of-the-tests")
-NOBODY = "http://127.0.0.1:9"
-"""An Ollama server that nobody answers for: within the worker's container."""
-BUILD = {"PYTHON_IMAGE", "TORCH_INDEX"}
-"""What the machine that runs the tests may need to build images at all."""
+UNREACHABLE = "http://127.0.0.1:9"
+"""An Ollama server that does not exist: port 9 of the worker's own container."""
+BUILD_VARIABLES = {"PYTHON_IMAGE", "TORCH_INDEX"}
+"""Variables that the machine running the tests may need for building images."""
 SERVICES = ("redis", "api", "worker-labels", "worker-nsfw", "worker-blip", "flower")
-FIND = "for d in /proc/[0-9]*; do grep -qsz {word} $d/cmdline && echo ${{d#/proc/}}; done; true"
-"""Prints the processes that have a word in their command line, which is held in NULs."""
+FIND_PROCESSES = (
+    "for d in /proc/[0-9]*; do grep -qsz {word} $d/cmdline && echo ${{d#/proc/}}; done; true"
+)
+"""Prints the ids of processes with ``word`` in their command line, whose separator is NUL."""
 
 
-def why_not() -> str:
-    """Why no container can be run here; empty: they can."""
+def engine_fault() -> str:
+    """Return why no containers can be run here; empty if they can."""
     try:
         done = subprocess.run(
             [*COMMAND, "ls"], cwd=ROOT, capture_output=True, check=False, text=True, timeout=60
@@ -42,14 +44,14 @@ def why_not() -> str:
 
 
 class Project:
-    """The stack of compose.yaml under a name of its own, with the tests' override."""
+    """The stack of compose.yaml under another project name, with the tests' overlay."""
 
     def __init__(self, name: str, *files: str, **variables: str) -> None:
         self.name = name
         self._files = files or ("compose.yaml", "tests/containers/compose.test.yaml")
-        # Ours alone: neither settings of the person who runs the tests, nor their .env.
+        # Only the tests' settings: none of the environment's, and no .env file.
         text = "\n".join(path.read_text() for path in ROOT.glob("compose*.yaml"))
-        ours = set(re.findall(r"\$\{(\w+)", text)) - BUILD
+        ours = set(re.findall(r"\$\{(\w+)", text)) - BUILD_VARIABLES
         self.variables = variables
         self._environment = {
             key: value
@@ -60,11 +62,11 @@ class Project:
         self.session.headers["Authorization"] = f"Bearer {KEY}"
 
     def changed(self, **variables: str) -> "Project":
-        """The same project with other variables: a new version of it."""
+        """Return the same project with other variables."""
         return Project(self.name, *self._files, **self.variables, **variables)
 
     def compose(self, *arguments: str, check: bool = True, merge: bool = False) -> str:
-        """Run a compose command; returns what it printed, ``merge``: on both channels."""
+        """Run a compose command; return its standard output, with ``merge`` also its errors."""
         files = [part for file in self._files for part in ("-f", file)]
         done = subprocess.run(
             [*COMMAND, "--env-file", os.devnull, "-p", self.name, *files, *arguments],
@@ -89,18 +91,18 @@ class Project:
 
     def signal(self, service: str, signal: str, word: str, index: int = 1) -> None:
         """Signal the oldest process of a container whose command line has ``word``."""
-        pids = self.sh(service, FIND.format(word=word), index)
+        pids = self.sh(service, FIND_PROCESSES.format(word=word), index)
         oldest = min(int(pid) for pid in pids.split() if pid != "1")  # 1 is the init
         self.sh(service, f"kill -{signal} {oldest}", index)
 
     def started(self, service: str, index: int) -> str:
-        """When a container was started; empty: it does not run now."""
+        """Return when a container was started; empty if it is not running."""
         return self.sh(service, "stat -c %Y /proc/1", index, check=False).strip()
 
     def wait_restarted(self, service: str, index: int, before: str) -> None:
-        """Wait until a container that ended by itself is up again, and all of its kind are healthy.
+        """Wait until a container that exited runs again, and all of its service are healthy.
 
-        Not ``up --wait``: it gives up on a container between its end and its start.
+        Not ``up --wait``, which fails on a container that has exited and not yet restarted.
         """
         wait_for(
             f"{service} {index} to start again",
@@ -119,7 +121,7 @@ class Project:
         return self.session.post(f"{base}{API}/{path}", json=body, timeout=120)
 
     def workers(self, model: str) -> list[dict[str, Any]]:
-        """What the API says of a model's workers that take requests."""
+        """Return what the API lists of a model's workers that take requests."""
         try:
             reply = self.session.get(f"{self.base()}{API}/models", timeout=10)
             rows = {row["name"]: row["workers"] for row in reply.json()["models"]}
@@ -136,7 +138,7 @@ class Project:
 
     @contextmanager
     def load(self, base: str, path: str, image: bytes, clients: int = 4) -> Iterator["Load"]:
-        """Have clients ask without pause while the block runs."""
+        """Send requests without pause while the block runs."""
         load = Load(self, base, path, image, clients)
         try:
             yield load
@@ -145,11 +147,11 @@ class Project:
 
 
 class Load:
-    """Clients that ask one after the other until they are stopped, and what they got."""
+    """Clients that send requests without pause until they are stopped, and their results."""
 
     def __init__(self, project: Project, base: str, path: str, image: bytes, clients: int) -> None:
         self.got: Counter[str] = Counter()
-        self._lock, self._over = threading.Lock(), threading.Event()
+        self._lock, self._stopped = threading.Lock(), threading.Event()
         self._ask: Callable[[], requests.Response] = partial(project.ask, base, path, image)
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
         for thread in self._threads:
@@ -157,7 +159,7 @@ class Load:
         self.more(clients)
 
     def more(self, count: int) -> None:
-        """Wait until so many more requests are answered."""
+        """Wait until ``count`` more requests are answered."""
         until = self.answered + count
         wait_for(f"{count} more replies, got {self.got}", lambda: self.answered >= until)
 
@@ -167,26 +169,27 @@ class Load:
             return sum(self.got.values())
 
     def stop(self) -> None:
-        self._over.set()
+        self._stopped.set()
         for thread in self._threads:
             thread.join()
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        while not self._stopped.is_set():
             try:
                 reply = self._ask()
                 got = "200" if reply.status_code == 200 else f"{reply.status_code} {reply.text}"
             except requests.RequestException as err:
                 got = repr(err)
-                self._over.wait(0.1)  # nobody is there: do not spin
+                self._stopped.wait(0.1)  # the API is away
             with self._lock:
                 self.got[got] += 1
 
 
 def free_ports(count: int) -> int:
-    """Return the first of so many free loopback ports in a row.
+    """Return the first of ``count`` consecutive free loopback ports.
 
-    Below those that the kernel hands to outgoing connections: ours are bound only a minute later.
+    They are below the kernel's range for outgoing connections, because containers bind them only
+    about a minute later.
     """
     first = 20000 + os.getpid() % 10000
     while not all(is_free(LOOPBACK, port) for port in range(first, first + count)):

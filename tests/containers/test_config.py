@@ -1,4 +1,4 @@
-"""What compose.yaml becomes by its variables."""
+"""The effect of variables on compose.yaml."""
 
 import json
 from typing import Any
@@ -21,24 +21,24 @@ def published(service: dict[str, Any]) -> tuple[str, str]:
     return port["host_ip"], port["published"]
 
 
-def test_without_variables_the_default_set_runs_and_the_api_alone_is_published() -> None:
+def test_without_variables_the_default_set_runs_and_only_the_api_is_published() -> None:
     default = services()
     assert set(default) == {"api", "redis", "worker-blip", "worker-labels", "worker-nsfw"}
     assert [name for name, row in default.items() if row.get("ports")] == ["api"]
     assert published(default["api"]) == ("0.0.0.0", "5000")
 
 
-def test_flower_is_published_on_this_machine_alone() -> None:
+def test_flower_is_published_on_loopback_only() -> None:
     assert published(services(COMPOSE_PROFILES="flower")["flower"]) == ("127.0.0.1", "5555")
 
 
-def test_a_range_of_ports_is_for_several_apis() -> None:
+def test_several_apis_are_published_on_a_range_of_ports() -> None:
     api = services(VISION_HOST="127.0.0.1", VISION_PORT="5000-5001")["api"]
     assert published(api) == ("127.0.0.1", "5000-5001")
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_replicas_are_a_variable_of_each_model(count: int) -> None:
+def test_each_model_has_a_variable_for_its_replicas(count: int) -> None:
     found = services(
         COMPOSE_PROFILES="*",
         **{f"{kind}_REPLICAS": str(count) for kind in (
@@ -55,17 +55,17 @@ def test_replicas_are_a_variable_of_each_model(count: int) -> None:
     [
         ({}, "http://host.docker.internal:11434"),
         ({"OLLAMA_HOST": "http://gpu-1:11434"}, "http://gpu-1:11434"),
-        ({"OLLAMA_HOST": ""}, ""),  # then those of the row in models.yaml
+        ({"OLLAMA_HOST": ""}, ""),  # the servers of the row in models.yaml
     ],
 )
-def test_ollama_is_on_this_machine_elsewhere_or_where_models_yaml_says(
+def test_ollama_is_on_the_host_or_on_given_servers_or_on_those_of_models_yaml(
     variables: dict[str, str], host: str
 ) -> None:
     found = services(COMPOSE_PROFILES="ollama", **variables)
     assert found["worker-ollama"]["environment"]["OLLAMA_HOST"] == host
 
 
-def test_traces_are_for_api_and_workers() -> None:
+def test_api_and_workers_get_the_settings_for_traces() -> None:
     collector = "http://collector:4318"
     found = services(OTEL="true", OTEL_EXPORTER_OTLP_ENDPOINT=collector)
     for name in ("api", "worker-blip"):

@@ -1,4 +1,4 @@
-"""compose.yaml as it is: no password, no keys, no profile, no settings."""
+"""compose.yaml without any variables: no password, no keys, no profile, no settings."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def default(project: Project) -> Iterator[Project]:
-    """But for the port, which may be taken; `project` has built the images."""
+    """With a port of its own, as 5000 may be in use; `project` has built the images."""
     name, port = f"vision-default-{os.getpid()}", str(free_ports(1))
     default = Project(name, "compose.yaml", VISION_PORT=port)
     try:
@@ -25,12 +25,12 @@ def default(project: Project) -> Iterator[Project]:
         default.compose("down", "--volumes", check=False)
 
 
-def test_it_answers_anybody(default: Project, cat: bytes) -> None:
+def test_it_answers_requests_without_a_key(default: Project, cat: bytes) -> None:
     body = {"images": [data_url(cat)]}
     reply = requests.post(f"{default.base()}{API}/labels", json=body, timeout=60)
     assert reply.json()["result"]["labels"][0]["name"] == "cat"
 
 
-def test_it_says_which_models_of_the_default_set_have_no_worker(default: Project) -> None:
+def test_readyz_names_the_models_without_a_worker(default: Project) -> None:
     ready = requests.get(f"{default.base()}/readyz", timeout=10).json()
     assert ready["models"] == {"blip": "no worker", "opennsfw": "no worker"}

@@ -1,4 +1,4 @@
-"""Flower: who may look, what it shows, what it remembers."""
+"""Flower: access, what it shows, and what it keeps."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def flower(project: Project) -> str:
     return project.base("flower", 5555)
 
 
-def look(flower: str, path: str) -> Any:
+def get(flower: str, path: str) -> Any:
     reply = requests.get(f"{flower}/api/{path}", auth=FLOWER_AUTH, timeout=10)
     assert reply.status_code == 200, reply.text
     return reply.json()
@@ -26,7 +26,7 @@ def wait_done(flower: str, queue: str) -> str:
     """Wait until Flower shows a finished task of the queue; returns its id."""
 
     def done() -> str | None:
-        for uuid, task in look(flower, "tasks").items():
+        for uuid, task in get(flower, "tasks").items():
             if task["routing_key"] == queue and task["state"] == "SUCCESS":
                 assert task["name"] == "vision.caption"
                 return str(uuid)
@@ -46,28 +46,28 @@ def test_it_does_not_start_without_a_password(project: Project) -> None:
     assert "FLOWER_BASIC_AUTH: set it to user:password" in said
 
 
-def test_it_changes_nothing(project: Project, flower: str) -> None:
+def test_it_is_read_only(project: Project, flower: str) -> None:
     (worker,) = project.wait_workers("blip", 1)
     order = f"{flower}/api/worker/shutdown/{worker['worker']}"
     assert requests.post(order, auth=FLOWER_AUTH, timeout=10).status_code == 403
 
 
 def test_it_lists_the_queue_of_each_worker(flower: str) -> None:
-    """Its page "Broker"; workers that load a model when it starts have no queue yet."""
+    """On its page "Broker", although workers have no queues while their model loads."""
 
     def queues() -> set[str] | None:
-        names = {queue["name"] for queue in look(flower, "queues/length")["active_queues"]}
+        names = {queue["name"] for queue in get(flower, "queues/length")["active_queues"]}
         return names if len(names) > 2 else None
 
     expected = {"vision.blip", "vision.efficientnet-lite0", "vision.opennsfw"}
     assert wait_for("the queues in Flower", queues, 40) == expected
 
 
-def test_it_remembers_tasks_over_a_restart(
+def test_it_keeps_tasks_across_a_restart(
     project: Project, base: str, flower: str, red_circle: bytes
 ) -> None:
     assert project.ask(base, "caption/blip", red_circle).ok
     task = wait_done(flower, "vision.blip")
     project.compose("restart", "flower")
     project.up("--no-recreate", "flower")
-    assert task in look(project.base("flower", 5555), "tasks")
+    assert task in get(project.base("flower", 5555), "tasks")

@@ -1,4 +1,4 @@
-"""A worker of another machine serves requests, by TLS and with a password."""
+"""A worker on another machine serves requests, over TLS and with a password."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ URL = f"rediss://:{PASSWORD}@redis:6380/0?ssl_cert_reqs=required"
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a certificate for `redis`, which is its own authority."""
+    """A folder with a self-signed certificate for `redis`."""
     if not shutil.which("openssl"):
         pytest.skip("no openssl to make a certificate with")
     folder = tmp_path_factory.mktemp("tls")
@@ -31,7 +31,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True, capture_output=True,
     )  # fmt: skip
     for path in (folder, folder.parent, *folder.iterdir()):
-        path.chmod(0o755)  # the containers' users are others
+        path.chmod(0o755)  # readable by the users in the containers
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Scaled, killed and restarted while clients ask without pause: no request fails."""
+"""Services are scaled, killed and restarted under load: no request fails."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_three_replicas_share_the_load(project: Project, base: str, red_circle: 
     assert min(done.values()) > load.answered / 10, done
 
 
-def test_a_killed_replica_costs_no_request_and_comes_back(
+def test_killing_a_replica_fails_no_request_and_it_is_restarted(
     project: Project, base: str, red_circle: bytes
 ) -> None:
     project.up("--no-recreate", "--scale", "worker-blip=2")
@@ -27,16 +27,16 @@ def test_a_killed_replica_costs_no_request_and_comes_back(
     with project.load(base, BLIP, red_circle) as load:
         project.signal("worker-blip", "KILL", "workers")
 
-        def back() -> bool:
+        def restarted() -> bool:
             rows = project.workers("blip")
             return len(rows) == 2 and {r["worker"]: r["started_at"] for r in rows} != started
 
-        wait_for("its successor", back)
+        wait_for("its successor", restarted)
         load.more(20)
     assert load.got == {"200": load.answered}
 
 
-def test_the_only_worker_killed_costs_no_request(
+def test_killing_the_only_worker_fails_no_request(
     project: Project, base: str, red_circle: bytes
 ) -> None:
     project.up("--no-recreate", "--scale", "worker-blip=1")
@@ -48,7 +48,7 @@ def test_the_only_worker_killed_costs_no_request(
 
 
 @pytest.mark.parametrize("service", ["worker-blip", "worker-labels", "worker-nsfw", "redis"])
-def test_a_service_that_is_restarted_costs_no_request(
+def test_restarting_a_service_fails_no_request(
     project: Project, base: str, cat: bytes, service: str
 ) -> None:
     """Each request is for labels, NSFW and a caption, so it needs all of the workers."""
@@ -59,10 +59,10 @@ def test_a_service_that_is_restarted_costs_no_request(
     assert load.got == {"200": load.answered}
 
 
-def test_an_api_that_is_restarted_fails_nothing_but_connections(
+def test_restarting_the_api_fails_nothing_but_connections(
     project: Project, base: str, red_circle: bytes
 ) -> None:
-    """Those that it refused while it was away, and at most those that it held."""
+    """Connections fail that were refused during the restart, or that were open before it."""
     with project.load(base, BLIP, red_circle) as load:
         project.compose("restart", "api")
         project.up("--no-recreate")
@@ -73,10 +73,10 @@ def test_an_api_that_is_restarted_fails_nothing_but_connections(
     assert load.got == {"200": load.answered}
 
 
-def test_a_replaced_container_costs_no_request(
+def test_replacing_a_container_fails_no_request(
     project: Project, base: str, red_circle: bytes
 ) -> None:
-    """What an upgrade does: stop, remove, create."""
+    """As an upgrade does: stop, remove, create."""
     before = worker_names(project.wait_workers("blip", 1))
     with project.load(base, BLIP, red_circle) as load:
         project.up("--force-recreate", "--no-deps", "worker-blip")
@@ -86,10 +86,10 @@ def test_a_replaced_container_costs_no_request(
     assert before.isdisjoint(after)
 
 
-def test_replacing_two_apis_behind_a_proxy_costs_no_request(
+def test_replacing_two_apis_behind_a_proxy_fails_no_request(
     project: Project, red_circle: bytes
 ) -> None:
-    """What an upgrade without a gap does: new ones beside the old, then the old ones go."""
+    """As an upgrade without downtime does: start new ones beside the old, then remove the old."""
     project.up("--no-recreate", "--scale", "api=2")
     project.compose("--profile", "proxy", "up", "-d", "--build", "proxy")
     proxy = project.base("proxy", 80)

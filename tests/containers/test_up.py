@@ -1,15 +1,15 @@
-"""`docker compose up -d`: what runs, as whom, what it answers, and what cannot be reached."""
+"""`docker compose up -d`: which services run, as which user, their answers, and their isolation."""
 
 import pytest
 import requests
 
-from tests.containers.project import NOBODY, SERVICES, Project
+from tests.containers.project import SERVICES, UNREACHABLE, Project
 from tests.stack import API, wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
-OURS = tuple(service for service in SERVICES if service != "redis")
+OUR_SERVICES = tuple(service for service in SERVICES if service != "redis")
 API_IMAGE_MB = 120
-"""What the API's image has beside its base image, which is 125 MB."""
+"""Size that the API's image adds to its base image of 125 MB."""
 CONNECT = "import socket; socket.create_connection(({host!r}, 6379), 3)"
 
 
@@ -34,8 +34,8 @@ def test_without_a_key_nothing_is_answered(base: str) -> None:
     assert requests.post(f"{base}{API}/labels", json={"images": []}, timeout=10).status_code == 401
 
 
-@pytest.mark.parametrize("service", OURS)
-def test_nobody_is_root_and_the_root_file_system_is_read_only(
+@pytest.mark.parametrize("service", OUR_SERVICES)
+def test_containers_do_not_run_as_root_and_have_a_read_only_root_file_system(
     project: Project, service: str
 ) -> None:
     assert project.sh(service, "id -u").strip() == "1000"
@@ -47,10 +47,10 @@ def test_nobody_is_root_and_the_root_file_system_is_read_only(
 
 def test_redis_is_not_root_and_saves_nothing(project: Project) -> None:
     assert project.sh("redis", "id -un").strip() == "redis"
-    asked = "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli config get '{}'"
-    assert project.sh("redis", asked.format("save")).split() == ["save"]
-    assert project.sh("redis", asked.format("appendonly")).split() == ["appendonly", "no"]
-    assert project.sh("redis", asked.format("maxmemory-policy")).split()[1] == "noeviction"
+    config_get = "REDISCLI_AUTH=$REDIS_PASSWORD redis-cli config get '{}'"
+    assert project.sh("redis", config_get.format("save")).split() == ["save"]
+    assert project.sh("redis", config_get.format("appendonly")).split() == ["appendonly", "no"]
+    assert project.sh("redis", config_get.format("maxmemory-policy")).split()[1] == "noeviction"
     assert project.sh("redis", "grep ' /data ' /proc/mounts").split()[0] == "tmpfs"
 
 
@@ -70,7 +70,7 @@ def test_only_the_api_and_flower_are_published(project: Project) -> None:
     }  # fmt: skip
 
 
-def test_redis_cannot_be_reached_by_who_shares_the_networks_of_the_api(project: Project) -> None:
+def test_redis_cannot_be_reached_from_the_networks_of_the_api(project: Project) -> None:
     project.compose("--profile", "stranger", "up", "-d", "--no-build", "stranger")
     address = project.sh("redis", "hostname -i").strip()
     for host in ("redis", address):
@@ -80,21 +80,22 @@ def test_redis_cannot_be_reached_by_who_shares_the_networks_of_the_api(project: 
     assert project.sh("stranger", f'python -c "{control}" && echo connected') == "connected\n"
 
 
-def test_redis_wants_its_password(project: Project) -> None:
+def test_redis_requires_its_password(project: Project) -> None:
     assert "NOAUTH" in project.sh("redis", "redis-cli llen vision.blip 2>&1")
 
 
-def test_an_ollama_server_that_nobody_answers_for_is_named(
+def test_an_unreachable_ollama_server_is_named(
     project: Project, base: str, red_circle: bytes
 ) -> None:
-    project.compose("up", "-d", "--no-build", "worker-ollama")  # without a server never healthy
+    # Without --wait: without a server the worker never becomes healthy.
+    project.compose("up", "-d", "--no-build", "worker-ollama")
     try:
 
         def refusal() -> tuple[int, str] | None:
             reply = project.ask(base, "caption/unknown:1b", red_circle)
-            return (reply.status_code, reply.json()["error"]) if NOBODY in reply.text else None
+            return (reply.status_code, reply.json()["error"]) if UNREACHABLE in reply.text else None
 
-        status, error = wait_for("the worker's word on its server", refusal, timeout_s=180)
+        status, error = wait_for("the refusal that names the server", refusal, timeout_s=180)
         assert status == 503
         assert "No Ollama server can be reached." in error
         (row,) = project.containers("worker-ollama")

@@ -11,12 +11,12 @@ from tests.containers.project import Project
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 FETCH = ("run", "--rm", "-T", "worker-blip", "python", "-m", "workers.model.weights")
 OWNER = os.getuid() or 1234
-"""Neither root nor the image's own user, where we may choose."""
+"""If the tests run as root, neither root nor the image's own user."""
 
 
 @pytest.fixture
 def fetching(project: Project, tmp_path: Path) -> Iterator[Project]:
-    """A stack whose ./models is empty and owned by somebody; `project` has built the images."""
+    """A stack with an empty ./models of another owner; `project` has built the images."""
     if os.getuid() == 0:
         os.chown(tmp_path, OWNER, OWNER)
     fetching = Project(
@@ -33,7 +33,7 @@ def fetching(project: Project, tmp_path: Path) -> Iterator[Project]:
         fetching.compose("down", "--volumes", check=False)
 
 
-def test_weights_are_fetched_ahead_and_belong_to_who_owns_the_folder(
+def test_weights_are_fetched_ahead_and_belong_to_the_owner_of_the_folder(
     fetching: Project, tmp_path: Path
 ) -> None:
     fetching.compose(*FETCH)

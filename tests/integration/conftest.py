@@ -1,4 +1,4 @@
-"""What tests of Ollama share: a stack with two stand-ins, one for each file of tests."""
+"""Fixtures for tests of Ollama: one stack with two stand-ins per test file."""
 
 from collections.abc import Iterator
 

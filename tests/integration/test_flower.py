@@ -50,7 +50,7 @@ def flower(stack: Stack) -> Iterator[str]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """A real browser without a screen."""
+    """A headless browser."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         pytest.skip("no chromium and chromedriver: Debian's chromium-driver brings both")
@@ -108,16 +108,16 @@ def test_an_operators_browser_lists_tasks_with_queue_state_and_runtime(
         assert row["worker"].startswith("fake-")
     shot = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
     assert shot.width > 1000
-    assert len(shot.getcolors(1 << 24) or ()) > 100  # text is drawn, not a blank page
+    assert len(shot.getcolors(1 << 24) or ()) > 100  # not a blank page: text has many shades
 
 
 def rows(browser: webdriver.Chrome) -> list[dict[str, str]]:
-    """Return Flower's task list as the browser shows it; none while it is being filled."""
+    """Return the rows of Flower's list of tasks in the browser; none while it is being filled."""
     try:
         found = browser.find_elements(By.CSS_SELECTOR, "#tasks-table tbody tr")
         cells = [
             ["".join(cell.text.split("\n")) for cell in row.find_elements(By.TAG_NAME, "td")]
-            for row in found  # a long name is broken where the column ends
+            for row in found  # long names are wrapped
         ]
     except StaleElementReferenceException:
         return []

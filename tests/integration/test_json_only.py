@@ -1,4 +1,4 @@
-"""Workers read JSON alone: nobody who writes to Redis can have them run code."""
+"""Workers accept only JSON: whoever can write to Redis cannot have them run code."""
 
 import uuid
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.stack import API, Stack, wait_for
 
 
 class Trap:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -26,7 +26,7 @@ class Trap:
     "task", [{}, {"task": "vision.caption", "id": str(uuid.uuid4())}], ids=["bare", "task"]
 )
 @pytest.mark.parametrize("serializer", ["pickle", "yaml"])
-def test_another_message_is_refused_and_the_worker_goes_on(
+def test_a_message_that_is_not_json_is_refused_and_the_worker_goes_on(
     stack: Stack, api: str, tmp_path: Path, serializer: str, task: dict[str, str]
 ) -> None:
     stack.worker("fake")
@@ -39,10 +39,10 @@ def test_another_message_is_refused_and_the_worker_goes_on(
             body, routing_key="vision.fake", serializer=serializer, headers=task
         )
 
-    def told() -> bool:
+    def refusal_logged() -> bool:
         return stack.processes.logs("worker-fake").count("ContentDisallowed") > refused
 
-    wait_for("the worker's refusal", told, 20)
+    wait_for("the worker's refusal", refusal_logged, 20)
     assert not sprung.exists()
     reply = requests.post(
         f"{api}{API}/caption/fake", json={"images": [data_url(plain(1))]}, timeout=30

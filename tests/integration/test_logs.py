@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, one line an event, and one id from the API to the worker."""
+"""Logs: one JSON object per line, one line per event, and the same id in API and worker."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def lines(stack: Stack, process: str) -> list[dict[str, Any]]:
-    """All that a process has written; fails unless each line is an object."""
+    """Return all lines that a process has written; fail unless each is a JSON object."""
     return [json.loads(line) for line in stack.processes.logs(process).splitlines() if line]
 
 
@@ -42,7 +42,7 @@ def test_a_request_is_one_line_of_the_api_and_one_of_the_worker(quiet: Stack) ->
     assert done["status"] == "done"
 
 
-def test_a_crash_names_the_request_that_the_model_had(quiet: Stack) -> None:
+def test_the_log_of_a_crash_names_the_request(quiet: Stack) -> None:
     quiet.worker("delicate")
     base = quiet.api() + API
     body = {"images": [data_url(plain(250))], "id": "deadly"}
@@ -58,14 +58,14 @@ def test_a_crash_names_the_request_that_the_model_had(quiet: Stack) -> None:
     assert refused["status"] == 500
 
 
-def test_what_gunicorn_says_is_an_object_too(quiet: Stack) -> None:
+def test_gunicorn_also_logs_json(quiet: Stack) -> None:
     quiet.api()
     (child,) = psutil.Process(quiet.api_process.pid).children()
     child.kill()
 
-    def gunicorn_says() -> list[dict[str, Any]]:
+    def gunicorn_lines() -> list[dict[str, Any]]:
         return [line for line in lines(quiet, "api") if "gunicorn" in line["logger"]]
 
-    said = wait_for("its word", gunicorn_says)
-    assert "SIGKILL" in said[0]["event"]
-    assert said[0]["role"] == "api"
+    logged = wait_for("its log line", gunicorn_lines)
+    assert "SIGKILL" in logged[0]["event"]
+    assert logged[0]["role"] == "api"

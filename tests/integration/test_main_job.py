@@ -30,15 +30,14 @@ def test_labels_of_a_cat_are_a_cat(base: str, cat: bytes) -> None:
     reply = post(
         f"{base}/labels", images=[data_url(cat)], id="3f1e5b0a-0000-4000-8000-000000000001"
     )
-    names = {label["name"]: label for label in reply["result"]["labels"]}
+    (label,) = reply["result"]["labels"]
     assert reply["id"] == "3f1e5b0a-0000-4000-8000-000000000001"
     assert reply["code"] == 200
     assert reply["model"] == {
         "type": "labels", "name": "efficientnet-lite0", "version": "0.1.0", "resolution": 224,
     }  # fmt: skip
-    assert names["cat"]["confidence"] > 0.8
-    assert names["cat"]["categories"] == ["animal"]
-    assert {"tiger cat", "Egyptian cat"} <= names.keys()
+    assert (label["name"], label["categories"]) == ("cat", ["animal"])
+    assert label["confidence"] > 0.8
     assert list(reply["result"]) == ["labels"]
 
 
@@ -55,7 +54,7 @@ def test_nsfw_has_one_verdict_per_image(base: str, cat: bytes, coffee: bytes) ->
     reply = post(f"{base}/nsfw", images=[data_url(cat), data_url(coffee)])
     first, second = reply["result"]["nsfw"]
     assert (first["status"], second["status"]) == ("safe", "safe")
-    assert 0 <= first["score"] < 0.01 < second["score"] < first["threshold"] == 0.327
+    assert 0 <= first["score"] < 0.001 < second["score"] < first["threshold"] == 0.327
 
 
 def test_caption_is_an_object_and_says_that_it_is_made_of_labels(base: str, coffee: bytes) -> None:

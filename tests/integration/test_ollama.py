@@ -4,10 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from PIL import Image
 
 from tests.conftest import data_url, plain
 from tests.ollama.service import MODELS, Ollama
 from tests.ollama_standin import Spec
+from tests.shared.images.files import encode
 from tests.stack import API, wait_for
 
 
@@ -51,6 +53,30 @@ def test_all_images_of_a_label_request_are_used(ollama: Ollama) -> None:
     crops = [data_url(plain(red)) for red in (1, 2, 3)]
     assert ollama.post("labels", images=crops).status_code == 200
     assert ollama.sent()[-1]["images"] == 3
+
+
+def test_a_photo_of_60_megapixels_is_sent_to_ollama_at_a_reduced_size(ollama: Ollama) -> None:
+    photo = encode(Image.new("RGB", (9504, 6336), (200, 30, 60)), "JPEG")
+    reply = ollama.post("caption", images=[data_url(photo)]).json()
+    assert reply["result"]["caption"]["text"].startswith("rgb 200 ")
+
+
+def test_a_bad_image_among_others_is_left_out(ollama: Ollama) -> None:
+    images = [data_url(plain(250)), data_url(plain(9)[:-30]), "", data_url(plain(3))]
+    verdicts = ollama.post("nsfw", images=images).json()["result"]["nsfw"]
+    assert [verdict["status"] for verdict in verdicts] == [
+        "unsafe", "unavailable", "unavailable", "safe",
+    ]  # fmt: skip
+    assert ollama.post("labels", images=images[1:]).status_code == 200
+    assert ollama.sent()[-1]["images"] == 1
+    assert ollama.post("caption", images=images[1:3]).status_code == 422
+
+
+def test_ollamas_own_api_takes_all_images_or_none(ollama: Ollama) -> None:
+    whole, cut_off = (data_url(photo).rpartition(",")[2] for photo in (plain(9), plain(9)[:-30]))
+    body = {"model": "llava:7b", "images": [whole, cut_off], "stream": False}
+    reply = requests.post(f"{ollama.base}/api/generate", json=body, timeout=30)
+    assert reply.status_code == 422
 
 
 @pytest.mark.parametrize("knob", ["in_thinking", "fenced", "percent"])
@@ -136,13 +162,13 @@ def test_operators_unload_and_reload_the_models_of_the_servers(ollama: Ollama) -
     wait_for("the unload", lambda: not loaded(), 10)
     ollama.caption()
     wait_for("the load to be seen", lambda: "llava:7b" in loaded(), 10)
-    before = unloads()
+
+    def healed() -> int:
+        return sum(status.heals.get("healed", 0) for status in ollama.statuses().values())
+
+    before, healed_before = unloads(), healed()
     assert len(command("recycle")) == 1
-
-    def healed() -> bool:
-        return any(status.heals.get("healed") for status in ollama.statuses().values())
-
-    wait_for("the reload", healed, 20)
+    wait_for("the reload", lambda: healed() > healed_before, 20)
     assert unloads() > before
 
 

@@ -10,6 +10,7 @@ import requests
 from tests.conftest import data_url, plain
 from tests.ollama.service import Ollama
 from tests.ollama_standin import OllamaStandin
+from tests.scripts import SCRIPTS
 from tests.stack import API, SAMPLES, running_stack, wait_for
 
 
@@ -31,6 +32,62 @@ def test_an_unusable_answer_is_retried_once_and_then_an_error(
     assert reply.status_code == 502
     assert task in reply.json()["error"]
     assert len(ollama.sent()) == 4
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "I'm sorry, but I can't help with that.",
+        "Es tut mir leid, ich kann dieses Bild nicht beschreiben.",
+        "Lo siento, no puedo ayudar con eso.",
+        "\u5f88\u62b1\u6b49\uff0c\u6211\u65e0\u6cd5\u534f\u52a9\u3002",
+        "cat " * 300,
+        "The image shows",
+        "\u200d \u2060 \u202e",
+    ],
+    ids=["en", "de", "es", "zh", "loop", "opening", "invisible"],
+)
+def test_what_is_no_caption_is_asked_for_once_more_and_never_stored(
+    ollama: Ollama, odd: str
+) -> None:
+    ollama.second.go_down()
+    ollama.first.knobs.odd, ollama.first.knobs.odd_next = odd, 1
+    assert ollama.caption(5) == "rgb 5 0 0"
+    ollama.first.knobs.odd_next = 2
+    reply = ollama.post("caption")
+    assert reply.status_code == 502, reply.text
+    assert "no usable caption in two attempts" in reply.json()["error"]
+
+
+def test_a_caption_is_cut_to_what_it_says_and_stays_readable(ollama: Ollama) -> None:
+    for server in ollama.servers:
+        server.knobs.answer = "**In this picture,** we can see a cat on a mat and a " + 99 * (
+            "cat on a mat and a "
+        )
+    assert ollama.caption() == "A cat on a mat"
+    assert len(ollama.sent()) == 1
+
+
+@pytest.mark.parametrize("script", [name for name in SCRIPTS if name not in ("emoji", "flag")])
+def test_captions_in_all_scripts_reach_the_client_as_they_are(ollama: Ollama, script: str) -> None:
+    for server in ollama.servers:
+        server.knobs.answer = f"\u202e{SCRIPTS[script]}\u2069\x1b\u2028"
+    assert ollama.caption() == SCRIPTS[script]
+
+
+def test_a_small_image_is_read_by_models_that_fail_on_it(ollama: Ollama) -> None:
+    for server in ollama.servers:
+        server.knobs.min_side_px = 28
+    assert ollama.caption(9, images=[data_url(plain(9))]) == "rgb 9 0 0"
+    assert len(ollama.sent()) == 1
+
+
+def test_an_error_about_the_image_is_a_400_after_one_attempt(ollama: Ollama) -> None:
+    for server in ollama.servers:
+        server.knobs.fail_next, server.knobs.fail_message = -1, "image: unknown format"
+    reply = ollama.post("caption")
+    assert (reply.status_code, len(ollama.sent())) == (400, 1)
+    assert "image: unknown format" in reply.json()["error"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two replicas of a worker: they share the load, and one that is killed costs no request."""
+"""Two replicas of a worker share the load, and killing one fails no request."""
 
 import json
 import socket
@@ -46,7 +46,9 @@ def test_replicas_share_the_load(stack: Stack, api: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["loading", "batching", "recycling"])
-def test_a_replica_killed_in_any_state_costs_no_request(stack: Stack, api: str, state: str) -> None:
+def test_killing_a_replica_in_any_state_fails_no_request(
+    stack: Stack, api: str, state: str
+) -> None:
     base = api + API
     survivor = stack.another_worker("heavy")
     stack.wait_ready("heavy", 1)
@@ -81,9 +83,7 @@ def has_lease(stack: Stack, name: str) -> bool:
     return any(lease and lease.startswith(name.encode()) for lease in leases)
 
 
-def test_a_replica_that_is_stopped_loses_nothing_and_nothing_is_run_twice(
-    stack: Stack, api: str
-) -> None:
+def test_stopping_a_replica_loses_no_request_and_runs_none_twice(stack: Stack, api: str) -> None:
     survivor, leaver = (stack.another_worker("heavy") for _ in range(2))
     stack.wait_ready("heavy", 2)
     with ThreadPoolExecutor(len(REDS)) as pool:

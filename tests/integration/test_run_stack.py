@@ -1,4 +1,4 @@
-"""``make run`` as its user has it: it comes up, answers, restarts what dies, and leaves nothing."""
+"""``make run``: it starts the stack, restarts processes that die, and leaves nothing behind."""
 
 import re
 import shutil
@@ -34,7 +34,7 @@ def environment(port: int) -> dict[str, str]:
 
 
 class Launched:
-    """A running launcher, its output so far, and all its processes."""
+    """A running launcher, its output and its processes."""
 
     def __init__(self, log: Path, **extra: str) -> None:
         self.port = free_port()
@@ -70,7 +70,7 @@ Launch = Callable[..., Launched]
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
-    """Starts launchers; ends those that still run, and removes what they left in the checkout."""
+    """Starts launchers; afterwards stops them, and removes their folders in the checkout."""
     started: list[Launched] = []
 
     def start(**extra: str) -> Launched:
@@ -84,7 +84,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether a process runs; one that ended may wait as a zombie for a lazy init."""
+    """Return whether a process runs; one that ended may stay a zombie if init does not reap it."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -92,29 +92,29 @@ def alive(process: psutil.Process) -> bool:
 
 
 @pytest.mark.slow
-def test_it_comes_up_answers_restarts_a_dead_worker_and_leaves_nothing_on_ctrl_c(
+def test_it_starts_answers_restarts_a_dead_worker_and_leaves_nothing_after_ctrl_c(
     launch: Launch, cat: bytes
 ) -> None:
     launched = launch(VISION_API_KEYS=",".join(KEYS))
-    said = launched.log.read_text()
-    told = re.search(r"curl -H '(.+): (.+)' -F images=@(\S+) (\S+)", said)
-    flower = re.search(r"Flower +(\S+)", said)
-    assert told
+    output = launched.log.read_text()
+    command = re.search(r"curl -H '(.+): (.+)' -F images=@(\S+) (\S+)", output)
+    flower = re.search(r"Flower +(\S+)", output)
+    assert command
     assert flower
     assert requests.get(flower[1], timeout=10).status_code == 200
     assert "vision.fake" in requests.get(f"{flower[1]}/broker", timeout=10).text
-    assert not any(key in said for key in KEYS)
-    assert (ROOT / told[3]).is_file()
-    asker, url = requests.Session(), told[4]
-    asker.headers[told[1]] = told[2].replace("KEY", KEYS[1])
+    assert not any(key in output for key in KEYS)
+    assert (ROOT / command[3]).is_file()
+    client, url = requests.Session(), command[4]
+    client.headers[command[1]] = command[2].replace("KEY", KEYS[1])
     body = {"images": [data_url(cat)]}
-    reply = asker.post(url, json=body, timeout=30)
+    reply = client.post(url, json=body, timeout=30)
     assert reply.json()["result"]["nsfw"][0]["status"] in ("safe", "unsafe")
 
     (worker,) = [p for p in launched.family() if p.cmdline()[1:] == ["-m", "workers", "fake"]]
     assert worker.environ()["TMPDIR"] == str(launched.folder / "tmp")
     worker.kill()
-    assert asker.post(url, json=body, timeout=60).status_code == 200
+    assert client.post(url, json=body, timeout=60).status_code == 200
 
     family = launched.family()
     assert len(family) >= 6  # supervisord, Redis, worker, model process, gunicorn and its worker
@@ -125,7 +125,7 @@ def test_it_comes_up_answers_restarts_a_dead_worker_and_leaves_nothing_on_ctrl_c
 
 
 @pytest.mark.slow
-def test_a_redis_of_ones_own_is_used_and_sigterm_stops_the_rest(
+def test_a_configured_redis_is_used_and_sigterm_stops_only_the_rest(
     stack: Stack, launch: Launch
 ) -> None:
     launched = launch(VISION_REDIS_URL=stack.redis_url)
@@ -145,10 +145,13 @@ def test_a_redis_of_ones_own_is_used_and_sigterm_stops_the_rest(
         ({"VISION_PORT": "eighty"}, "VISION_PORT: Input should be a valid integer"),
         ({"VISION_PORT": "0"}, "VISION_PORT"),
         ({"VISION_REDIS_URL": "redis://127.0.0.1:1/0"}, "VISION_REDIS_URL"),
+        ({"VISION_REDIS_URL": "unix:///run/redis.sock"}, "must begin with redis://"),
     ],
-    ids=["model", "catalogue", "port", "port-0", "redis"],
+    ids=["model", "catalogue", "port", "port-0", "redis", "socket"],
 )
-def test_a_wrong_setting_is_told_before_anything_starts(change: dict[str, str], words: str) -> None:
+def test_an_invalid_setting_is_reported_before_anything_starts(
+    change: dict[str, str], words: str
+) -> None:
     done = subprocess.run(
         LAUNCH, cwd=ROOT, env={**environment(free_port()), **change}, capture_output=True,
         text=True, check=False, timeout=30,
@@ -159,7 +162,7 @@ def test_a_wrong_setting_is_told_before_anything_starts(change: dict[str, str], 
 
 
 @pytest.mark.parametrize("setting", ["VISION_PORT", "VISION_FLOWER_PORT"])
-def test_a_taken_port_is_told_with_the_setting_to_change(setting: str) -> None:
+def test_a_port_in_use_is_reported_with_the_setting_to_change(setting: str) -> None:
     taken = free_port()
     with socket.create_server((LOOPBACK, taken)):
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The soak test, seconds instead of minutes."""
+"""The soak test, for seconds instead of minutes."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.stack import ROOT, child_environment
 pytestmark = pytest.mark.slow
 
 
-def test_a_model_that_leaks_slows_crashes_and_hangs_fails_no_request(tmp_path: Path) -> None:
+def test_a_model_that_leaks_slows_down_crashes_and_hangs_fails_no_request(tmp_path: Path) -> None:
     plot = tmp_path / "soak.svg"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.soak", "--seconds", "15", "--plot", str(plot)],

@@ -1,4 +1,4 @@
-"""A task that is registered in one place runs through the real stack: no other file names it."""
+"""A task that is registered in one place works in the real stack: no other file names it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -40,47 +40,56 @@ def ask(api: str, path: str, photos: str = "same", **fields: Any) -> requests.Re
 
 @pytest.mark.parametrize("path", ["/compare", "/diff", "/compare/toy", "/diff/comparer/latest"])
 @pytest.mark.parametrize("photos", PHOTOS)
-def test_its_routes_answer_by_all_images_of_the_request(
+def test_its_routes_answer_from_all_images_of_the_request(
     toys: tuple[Stack, str], path: str, photos: str
 ) -> None:
     reply = ask(toys[1], path, photos)
     assert reply.status_code == 200, reply.text
-    assert reply.json()["result"] == {"compare": {"same": photos == "same", "told": "hm?||"}}
+    assert reply.json()["result"] == {
+        "compare": {"same": photos == "same", "instructions": "hm?||"}
+    }
     assert reply.json()["model"]["type"] == "compare"
 
 
-def test_a_family_that_chats_is_told_the_system_prompt_and_the_schema(
+def test_it_sees_only_the_images_that_can_be_read(toys: tuple[Stack, str]) -> None:
+    photos = [plain(9), plain(8, 200, 7)[:-30], b"", plain(9)]
+    reply = ask(toys[1], "/compare", images=[data_url(photo) for photo in photos])
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["result"]["compare"]["same"]
+
+
+def test_a_family_that_chats_gets_the_system_prompt_and_the_schema(
     toys: tuple[Stack, str],
 ) -> None:
     reply = ask(toys[1], "/compare", system="Be brief.", schema={"type": "object"})
-    assert reply.json()["result"]["compare"]["told"] == "hm?|Be brief.|type"
+    assert reply.json()["result"]["compare"]["instructions"] == "hm?|Be brief.|type"
 
 
 def test_the_base_route_leaves_it_out(toys: tuple[Stack, str]) -> None:
     assert set(ask(toys[1], "").json()["result"]) == {"caption", "labels", "nsfw"}
 
 
-def test_without_the_text_that_it_needs_it_is_a_bad_request(toys: tuple[Stack, str]) -> None:
+def test_without_its_prompt_it_is_a_bad_request(toys: tuple[Stack, str]) -> None:
     reply = ask(toys[1], "/compare", prompt="")
     assert (reply.status_code, reply.json()["error"]) == (400, "compare needs a `prompt`.")
 
 
-def test_it_is_refused_by_families_that_do_not_know_it(toys: tuple[Stack, str]) -> None:
+def test_it_is_refused_for_models_that_do_not_offer_it(toys: tuple[Stack, str]) -> None:
     reply = ask(toys[1], "/compare/fake")
     assert reply.status_code == 404
     assert "fake does not do compare" in reply.json()["error"]
 
 
-def test_ollamas_clients_read_it_as_words_or_as_data(toys: tuple[Stack, str]) -> None:
+def test_clients_of_ollamas_api_get_it_as_text_or_as_data(toys: tuple[Stack, str]) -> None:
     images = [data_url(photo).partition(",")[2] for photo in PHOTOS["different"]]
     body = {"model": "toy", "prompt": "hm?", "images": images, "stream": False}
     url = f"{toys[1]}/api/generate"
     assert requests.post(url, json=body, timeout=30).json()["response"] == "different"
     data = requests.post(url, json={**body, "format": "json"}, timeout=30).json()["response"]
-    assert data == '{"compare": {"same": false, "told": "hm?||"}}'
+    assert data == '{"compare": {"same": false, "instructions": "hm?||"}}'
 
 
-def test_documents_metrics_and_lists_have_it(toys: tuple[Stack, str]) -> None:
+def test_openapi_metrics_and_the_list_of_models_have_it(toys: tuple[Stack, str]) -> None:
     stack, api = toys
     assert ask(api, "/compare").ok
     document = requests.get(f"{api}/openapi.json", timeout=10).json()

@@ -1,4 +1,4 @@
-"""Traces, for those who switch them on: one request is one trace from the API to the worker."""
+"""Traces, where they are configured: a request is one trace from the API to the worker."""
 
 import json
 import queue
@@ -28,7 +28,7 @@ print(application.test_client().get("/livez").status_code)
 
 @contextmanager
 def collector() -> Iterator[tuple[str, "queue.Queue[tuple[str, str, str]]"]]:
-    """An OTLP receiver: its address, and what it got as (service, name of span, trace)."""
+    """An OTLP receiver: its address, and the received spans as (service, name, trace id)."""
     spans: queue.Queue[tuple[str, str, str]] = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,7 +43,7 @@ def collector() -> Iterator[tuple[str, "queue.Queue[tuple[str, str, str]]"]]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -75,7 +75,7 @@ def test_a_request_is_one_trace_from_the_api_to_the_worker(tmp_path: Path) -> No
     assert not [name for _, name in seen if "livez" in name]
 
 
-def test_without_the_packages_the_service_runs_and_says_what_to_install() -> None:
+def test_without_the_packages_the_service_runs_and_logs_what_to_install() -> None:
     environment = child_environment(
         VISION_REDIS_URL="redis://127.0.0.1:1/0",
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
@@ -85,5 +85,5 @@ def test_without_the_packages_the_service_runs_and_says_what_to_install() -> Non
         cwd=ROOT, env=environment, capture_output=True, check=True, timeout=60,
     )  # fmt: skip
     assert done.stdout.decode().strip() == "200"
-    said = [json.loads(line) for line in done.stderr.decode().splitlines()]
-    assert any("requirements-otel.txt" in line["event"] for line in said)
+    log = [json.loads(line) for line in done.stderr.decode().splitlines()]
+    assert any("requirements-otel.txt" in line["event"] for line in log)

@@ -8,7 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from tests.conftest import data_url, plain
+from tests.conftest import data_url
 from tests.stack import API, SAMPLES, Stack
 
 
@@ -65,10 +65,18 @@ def test_urls_and_other_images_keep_their_order(base: str, photos: str, cat: byt
 
 
 def test_a_photo_that_the_server_does_not_have_is_502(base: str, photos: str) -> None:
-    images = [data_url(plain(1)), f"{photos}/nowhere.jpg"]
+    images = [f"{photos}/nowhere.jpg", f"{photos}/nor/here.jpg"]
     reply = requests.post(f"{base}/labels", json={"images": images}, timeout=60)
     assert reply.status_code == 502
     assert "404" in reply.json()["error"]
+
+
+def test_a_photo_that_the_server_does_not_have_costs_the_others_nothing(
+    base: str, photos: str, cat: bytes
+) -> None:
+    images = [f"{photos}/nowhere.jpg", data_url(cat)]
+    reply = requests.post(f"{base}/labels", json={"images": images}, timeout=60)
+    assert first_label(reply) == "cat"
 
 
 def test_a_url_of_a_text_is_422(base: str, photos: str) -> None:

@@ -1,4 +1,4 @@
-"""Waiting for a stack to come up: a server says what it is told to, and a test turns the clock."""
+"""Waiting for a stack to start, with a fake server in place of the stack, and a fake clock."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ NAME = "efficientnet-lite0"
 
 
 class Site(ThreadingHTTPServer):
-    """API and Flower in one; without ``models`` both answer 500."""
+    """API and Flower in one server; without ``models`` both answer 500."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
@@ -40,11 +40,11 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps({"models": rows}).encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Be quiet."""
+        """Log nothing."""
 
 
 class Watched:
-    """A stack that starts, and a clock that a test turns."""
+    """A starting stack, and a clock that tests set."""
 
     def __init__(self, site: Site, folder: Path) -> None:
         self.site, self.now = site, 0.0
@@ -67,7 +67,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
         serving.join()
 
 
-def test_a_slow_start_survives_one_answer_that_does_not_come(watched: Watched) -> None:
+def test_a_slow_start_survives_one_missing_answer(watched: Watched) -> None:
     late = startup.API_SILENCE_S + startup.WORKER_SILENCE_S
 
     assert not watched.poll(late - 1, "loading")
@@ -75,7 +75,7 @@ def test_a_slow_start_survives_one_answer_that_does_not_come(watched: Watched) -
     assert watched.poll(late + 1, "ready")
 
 
-def test_a_slow_start_survives_one_heartbeat_that_is_missing(watched: Watched) -> None:
+def test_a_slow_start_survives_one_missing_heartbeat(watched: Watched) -> None:
     late = startup.WORKER_SILENCE_S + 1
 
     assert not watched.poll(late - 1, "loading")
@@ -83,14 +83,14 @@ def test_a_slow_start_survives_one_heartbeat_that_is_missing(watched: Watched) -
     assert watched.poll(late + 1, "ready")
 
 
-def test_an_api_that_stays_silent_ends_the_start(watched: Watched) -> None:
+def test_an_api_that_stays_silent_fails_the_start(watched: Watched) -> None:
     assert not watched.poll(startup.API_SILENCE_S, "loading")
     assert not watched.poll(2 * startup.API_SILENCE_S, None, answers=False)
     with pytest.raises(StartFailed, match="the API does not answer"):
         watched.poll(2 * startup.API_SILENCE_S + 1, None, answers=False)
 
 
-def test_a_worker_that_stays_away_ends_the_start(watched: Watched) -> None:
+def test_a_worker_that_never_appears_fails_the_start(watched: Watched) -> None:
     assert not watched.poll(startup.WORKER_SILENCE_S, None)
     with pytest.raises(StartFailed, match=f"no worker for {NAME}"):
         watched.poll(startup.WORKER_SILENCE_S + 1, None)

@@ -122,6 +122,51 @@ def test_all_routes_may_fail_or_hang(server: OllamaStandin) -> None:
         requests.get(f"{server.url}/api/ps", timeout=0.1)
 
 
+def test_a_line_of_a_stream_may_be_malformed(server: OllamaStandin) -> None:
+    server.knobs.malformed_next, server.knobs.malformed = 1, "<html>"
+    body = {"model": "gemma3", "prompt": "x"}
+    first, second = requests.post(f"{server.url}/api/generate", json=body, timeout=9).text.split(
+        "\n", 1
+    )
+    assert json.loads(first)["response"] == "noth"
+    assert second == "<html>\n"
+
+
+def test_a_failure_may_have_any_message(server: OllamaStandin, client: ollama.Client) -> None:
+    server.knobs.fail_next, server.knobs.fail_status, server.knobs.fail_message = 1, 422, "no"
+    with pytest.raises(ollama.ResponseError, match="no") as failed:
+        caption(client)
+    assert failed.value.status_code == 422
+
+
+def test_a_model_may_be_missing_for_once_or_in_another_case(
+    server: OllamaStandin, client: ollama.Client
+) -> None:
+    assert client.generate("GEMMA3", "x").response == "nothing"
+    server.knobs.case_sensitive = True
+    with pytest.raises(ollama.ResponseError, match="model 'GEMMA3' not found"):
+        client.generate("GEMMA3", "x")
+    server.knobs.missing_next = 1
+    with pytest.raises(ollama.ResponseError, match="model 'gemma3' not found"):
+        caption(client)
+    assert caption(client).response == "rgb 200 1 2"
+    assert [model.model for model in client.list().models] == ["gemma3:latest", "llava:7b"]
+
+
+def test_small_images_may_be_an_error(server: OllamaStandin, client: ollama.Client) -> None:
+    server.knobs.min_side_px = 9  # those of the tests have 8
+    with pytest.raises(ollama.ResponseError, match="must be larger than factor:9"):
+        caption(client)
+    server.knobs.min_side_px = 8
+    assert caption(client).response == "rgb 200 1 2"
+
+
+def test_an_answer_may_be_odd_for_once(server: OllamaStandin, client: ollama.Client) -> None:
+    server.knobs.odd_next = 1
+    assert (caption(client).response or "").startswith("I'm sorry")
+    assert caption(client).response == "rgb 200 1 2"
+
+
 def test_answers_may_be_unusable(server: OllamaStandin, client: ollama.Client) -> None:
     server.knobs.empty_next, server.knobs.broken_next = 1, 1
     assert caption(client).response == ""

@@ -27,6 +27,12 @@ def colour(image: bytes) -> Colour:
     return int(red), int(green), int(blue)
 
 
+def size(image: bytes) -> tuple[int, int]:
+    """Return width and height."""
+    with Image.open(io.BytesIO(image)) as opened:
+        return opened.size
+
+
 def compose(request: GenerationRequest, knobs: Knobs) -> str:
     """Return the whole answer."""
     colours = [colour(image) for image in request.images]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.ollama_standin.answers import BROKEN, compose, tokens
+from tests.ollama_standin.answers import BROKEN, compose, size, tokens
 from tests.ollama_standin.knobs import Knobs, Spec
 from tests.ollama_standin.memory import Disconnected, Memory, Model, wait
 from tests.ollama_standin.request_parsing import GenerationRequest, Refused
@@ -17,6 +17,10 @@ TOKENS_PER_IMAGE = 256
 
 class ConnectionCut(Exception):
     """The knob ``cut_next`` has the connection reset."""
+
+
+class Malformed(Exception):
+    """The knob ``malformed_next`` has a line that is no part of an answer sent."""
 
 
 @dataclass
@@ -79,10 +83,7 @@ class Engine(Memory):
         """
         started = time.monotonic()
         model = self.find(request.model)
-        if request.think and not model.spec.thinks:
-            raise Refused(400, f'"{request.model}" does not support thinking')
-        if self.knobs.one_image and len(request.images) > 1:
-            raise Refused(400, "this model only supports one image: more than one image sent")
+        self._check(request, model)
         if request.is_empty and request.keep_alive == 0:
             self.unload(model)
             yield Chunk(done_reason="unload")
@@ -100,9 +101,22 @@ class Engine(Memory):
                 return
             yield from self._generate(model, request, disconnected, (started, loaded))
 
+    def _check(self, request: GenerationRequest, model: Model) -> None:
+        """Raise an error if the model, or a knob, does not take the request."""
+        if request.think and not model.spec.thinks:
+            raise Refused(400, f'"{request.model}" does not support thinking')
+        if self.applies("missing_next"):
+            raise Refused(404, f"model '{request.model}' not found")
+        if self.knobs.min_side_px and any(
+            min(size(image)) < self.knobs.min_side_px for image in request.images
+        ):
+            factor = self.knobs.min_side_px
+            raise Refused(500, f"height:8 or width:8 must be larger than factor:{factor}")
+        if self.knobs.one_image and len(request.images) > 1:
+            raise Refused(400, "this model only supports one image: more than one image sent")
+
     def failure(self) -> Refused:
-        message = "llama runner process has terminated: exit status 2"
-        return Refused(self.knobs.fail_status, message)
+        return Refused(self.knobs.fail_status, self.knobs.fail_message)
 
     def _generate(
         self,
@@ -145,6 +159,8 @@ class Engine(Memory):
     def _text(self, request: GenerationRequest) -> str:
         if self.applies("empty_next"):
             return ""
+        if self.applies("odd_next"):
+            return self.knobs.odd
         return BROKEN if self.applies("broken_next") else compose(request, self.knobs)
 
     def _fail_midway(self, disconnected: Disconnected) -> None:
@@ -152,6 +168,8 @@ class Engine(Memory):
             raise self.failure()
         if self.applies("cut_next"):
             raise ConnectionCut
+        if self.applies("malformed_next"):
+            raise Malformed
         if self.knobs.hang_at == "stream" and self.applies("hang_next"):
             wait(math.inf, disconnected)
 

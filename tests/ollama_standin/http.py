@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from tests.ollama_standin import replies
-from tests.ollama_standin.engine import Chunk, ConnectionCut, RecordedRequest
+from tests.ollama_standin.engine import Chunk, ConnectionCut, Malformed, RecordedRequest
 from tests.ollama_standin.knobs import Knobs
 from tests.ollama_standin.memory import ClientDisconnected, wait
 from tests.ollama_standin.request_parsing import GenerationRequest, Refused, decode, parse
@@ -133,6 +133,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._write_line(line)
         except Refused as refused:
             self._write_line({"error": refused.message})
+        except Malformed:
+            self._write_chunk(self.standin.knobs.malformed.encode() + b"\n")
         self.wfile.write(b"0\r\n\r\n")
 
     def _write_line(self, line: dict[str, Any], *, first: bool = False) -> None:
@@ -140,7 +142,9 @@ class Handler(BaseHTTPRequestHandler):
             self._status(200, NDJSON)
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-        data = json.dumps(line, ensure_ascii=False).encode() + b"\n"
+        self._write_chunk(_encoded(line) + b"\n")
+
+    def _write_chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     def _send(self, status: int, value: object) -> None:
@@ -194,6 +198,14 @@ class Handler(BaseHTTPRequestHandler):
                 return
             standin.knobs = knobs
         self._send(200, standin.state())
+
+
+def _encoded(value: object) -> bytes:
+    """Return JSON as Go writes it, in UTF-8; half a surrogate pair stays an escape."""
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
 
 
 def _join(chunks: Iterator[Chunk]) -> Chunk:

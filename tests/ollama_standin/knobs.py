@@ -53,6 +53,7 @@ class Knobs(BaseModel):
 
     fail_next: int = 0
     fail_status: int = 500
+    fail_message: str = "llama runner process has terminated: exit status 2"
     fail_at: Literal["headers", "stream"] = Field(
         "headers", description="stream: after the first token"
     )
@@ -68,17 +69,22 @@ class Knobs(BaseModel):
     hang_all: bool = Field(
         default=False, description="every route hangs, as on a machine that swaps"
     )
+    missing_next: int = Field(0, description="404, although the model is listed")
+    case_sensitive: bool = Field(
+        default=False, description="a name in another case is unknown, as to some other servers"
+    )
+    min_side_px: int = Field(0, description="smaller images are an error, as with Qwen2.5-VL")
     one_image: bool = Field(
         default=False, description="several images are an error, as with mllama"
     )
     key: str = Field("", description="bearer key that is required")
 
-    case_sensitive: bool = Field(
-        default=False, description="names of models must be spelt as in /api/tags"
-    )
-
     empty_next: int = 0
     broken_next: int = Field(0, description="the answer is broken JSON")
+    malformed_next: int = Field(0, description="`malformed` follows the first token as a line")
+    malformed: str = "<html>502 Bad Gateway</html>"
+    odd_next: int = Field(0, description="the text of the answer is `odd`")
+    odd: str = "I'm sorry, but I can't help with that."
     answer: str | None = Field(None, description="the text of all answers")
     echo: bool = Field(default=False, description="the prompt follows the colour")
     in_thinking: bool = Field(

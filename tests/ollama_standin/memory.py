@@ -78,9 +78,8 @@ class Memory:
 
     def find(self, name: str) -> Model:
         model = self.models.get(full_name(name))
-        if model and self.knobs.case_sensitive and model.name != tagged(name):
-            model = None
-        if model is None:
+        wrong_case = model and self.knobs.case_sensitive and model.name != tagged(name)
+        if model is None or wrong_case:
             raise Refused(404, f"model '{name}' not found")
         return model
 
@@ -100,7 +99,7 @@ class Memory:
     def install(self, name: str, spec: Spec | None = None) -> None:
         """Add a model, as ``ollama pull`` does."""
         with self.changed:
-            self.models[full_name(name)] = Model(full_name(name), spec or Spec())
+            self.models[full_name(name)] = Model(tagged(name), spec or Spec())
 
     def remove(self, name: str) -> None:
         """Remove a model, as ``ollama rm`` does."""

@@ -14,7 +14,7 @@ CLASSES = [
     for _, member in inspect.getmembers(errors, inspect.isclass)
     if issubclass(member, VisionError)
 ]
-DRAWN = {
+DOCUMENTED = {
     name: (int(status), meaning.strip())
     for name, status, meaning in re.findall(
         r"(\w+) +([45]\d\d)  (.+)", inspect.getdoc(errors) or ""
@@ -23,33 +23,33 @@ DRAWN = {
 
 
 def through_celery(error: Exception) -> BaseException:
-    """Return what a client's ``get`` gives when a worker's task raised ``error``."""
+    """Return the exception that a client's ``get`` has when a worker's task raised ``error``."""
     app = Celery("test", set_as_current=False, broker="memory://")
     backend: Any = Backend(app, serializer="json")
     stored = backend.encode(backend.prepare_exception(error))
     return cast("BaseException", backend.exception_to_python(backend.decode(stored)))
 
 
-def test_the_docstring_draws_every_class_and_no_other() -> None:
-    assert set(DRAWN) == {member.__name__ for member in CLASSES}
+def test_the_docstring_lists_every_class_and_no_other() -> None:
+    assert set(DOCUMENTED) == {member.__name__ for member in CLASSES}
 
 
-def test_no_two_errors_mean_the_same() -> None:
-    meanings = [meaning for _, meaning in DRAWN.values()]
+def test_no_two_errors_have_the_same_meaning() -> None:
+    meanings = [meaning for _, meaning in DOCUMENTED.values()]
 
     assert len(set(meanings)) == len(meanings)
 
 
 @pytest.mark.parametrize("member", CLASSES)
-def test_an_error_has_the_status_that_the_docstring_draws(member: type[VisionError]) -> None:
-    status, _ = DRAWN[member.__name__]
+def test_an_error_has_the_status_that_the_docstring_lists(member: type[VisionError]) -> None:
+    status, _ = DOCUMENTED[member.__name__]
 
     assert member.status == status
     assert 400 <= member.status <= 599
 
 
 @pytest.mark.parametrize("member", CLASSES)
-def test_an_error_takes_one_sentence_and_nothing_else(member: type[VisionError]) -> None:
+def test_an_error_takes_a_message_and_nothing_else(member: type[VisionError]) -> None:
     parameters = list(inspect.signature(member).parameters)
 
     error = member("What is wrong.")
@@ -76,7 +76,7 @@ def test_an_error_crosses_celery_as_the_same_class_with_the_same_message(
     assert arrived.message == message
 
 
-def test_only_overload_and_outages_say_when_to_come_back() -> None:
-    patient = {member.__name__ for member in CLASSES if member.retry_after_s is not None}
+def test_only_overload_and_outages_have_a_retry_after() -> None:
+    retried = {member.__name__ for member in CLASSES if member.retry_after_s is not None}
 
-    assert patient == {"Overloaded", "ModelUnavailable", "BrokerUnavailable"}
+    assert retried == {"Overloaded", "ModelUnavailable", "BrokerUnavailable"}

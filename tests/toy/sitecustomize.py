@@ -1,3 +1,3 @@
-"""Has each process of a stack under test know the toy task: Python imports this when it starts."""
+"""Registers the toy task in each process of a stack: Python imports this module at its start."""
 
-import tests.toy.toy_task  # noqa: F401 - registers itself
+import tests.toy.toy_task  # noqa: F401 - registers the task

@@ -1,4 +1,4 @@
-"""A family that looks at all images of a job together, and is told more than a prompt."""
+"""A family that compares all images of a job, and gets more than a prompt."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from workers.model.family import LoadContext, PreparedJob
 
 
 class Toy:
-    """Says whether the images of a job have the same colour."""
+    """Answers whether the images of a job have the same colour."""
 
     def __init__(self, context: LoadContext) -> None:
         del context
@@ -27,5 +27,6 @@ def compare(job: PreparedJob) -> Comparison:
     asked = job.instructions
     schema = sorted(asked.output_schema or {})
     return Comparison(
-        same=len(set(job.images)) == 1, told=f"{asked.prompt}|{asked.system}|{','.join(schema)}"
+        same=len(set(job.images)) == 1,
+        instructions=f"{asked.prompt}|{asked.system}|{','.join(schema)}",
     )

@@ -1,4 +1,4 @@
-"""A task and a family that the project does not have, each told in one place."""
+"""A task and a family that exist only in tests, each registered in one place."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from shared.tasks.registry import TaskSpec, register
 
 
 class Comparison(BaseModel):
-    """How the photos of one request compare, and what the model was told."""
+    """Whether the photos of one request are the same, and the instructions that the model got."""
 
     same: bool
-    told: str
+    instructions: str
 
 
 def _one(answers: Sequence[Comparison]) -> Comparison:

@@ -506,8 +506,8 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "n03476684": ("hair", "accessory"),  # hair slide
     "n03814906": ("jewelry", "accessory"),  # necklace
     "n04507155": ("accessory",),  # umbrella
-    "n04356056": ("eyewear", "accessory"),  # sunglasses
-    "n04355933": ("accessory",),  # sunglass
+    "n04356056": ("sunglasses", "accessory"),  # sunglasses
+    "n04355933": ("sunglasses", "accessory"),  # sunglass
     "n03197337": ("watch", "accessory"),  # digital watch
     "n04548362": ("money", "accessory"),  # wallet
     "n02773037": ("bag",),  # bag

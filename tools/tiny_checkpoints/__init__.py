@@ -1,1 +1,1 @@
-"""Tiny trained checkpoints of the served architectures, on generated pictures of shapes."""
+"""Tiny checkpoints of the served architectures, trained on generated pictures of shapes."""

@@ -1,10 +1,10 @@
-"""Measure a saved checkpoint on held-out pictures, through the generic load path.
+"""Measure a saved checkpoint on held-out pictures.
 
-Models, processors and tokenizers are loaded with the Auto classes from the files alone, as a
-user of the checkpoint does.
+Models, processors and tokenizers are loaded from the files with transformers' Auto classes, as
+users of a checkpoint do.
 """
 
-# transformers leaves much of what it offers without types
+# transformers leaves many functions without types
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Report:
-    """The share of held-out pictures that a checkpoint gets right.
+    """Accuracies on held-out pictures, each a fraction of them.
 
     Attributes:
-        exact: Captions that are right word by word.
+        exact: Captions that are right word for word.
         colour: Captions with the right colour.
         shape: Captions with the right shape.
         entities: Answers with exactly one box.
-        overlap: Mean overlap (intersection over union) of that box and the right one.
+        overlap: Mean intersection over union of the first box and the right one.
 
     """
 
@@ -75,11 +75,11 @@ def measure(name: str, folder: Path, count: int = 400) -> Report:
 
     Args:
         name: Its name, such as "blip".
-        folder: Where its files lie.
-        count: How many held-out pictures to use.
+        folder: Where its files are.
+        count: Number of held-out pictures.
 
     Returns:
-        The shares, each between 0 and 1.
+        The accuracies, each between 0 and 1.
 
     """
     answer = _ANSWERERS[name](str(folder))
@@ -96,7 +96,7 @@ def measure(name: str, folder: Path, count: int = 400) -> Report:
 
 
 def chunks(pictures: Sequence[Picture], size: int) -> list[Sequence[Picture]]:
-    """Return the pictures in parts of a size, the last perhaps smaller."""
+    """Return the pictures in chunks of a size; the last one may be smaller."""
     return [pictures[start : start + size] for start in range(0, len(pictures), size)]
 
 

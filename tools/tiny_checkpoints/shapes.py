@@ -1,7 +1,7 @@
 """Generated pictures of one coloured shape each, with the right caption, label and box.
 
-Everything is a function of the seed, so a training set and a held-out set are just two ranges of
-seeds. `tests/checkpoints` was trained on the seeds below `HELD_OUT_SEED`.
+A picture is a function of its seed, so training set and held-out set are two ranges of seeds.
+`tests/checkpoints` was trained on seeds below `HELD_OUT_SEED`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ HELD_OUT_SEED = 1_000_000
 """The first seed of pictures that no checkpoint was trained on."""
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, each as a share of the picture's side."""
+"""Left, top, right, bottom, as fractions of the picture's side."""
 
-_SQUARE = 0.88  # half a square's side, in radii
-_BASE = 0.8  # a triangle's base lies this far below its centre, in radii
-_BAR = 0.33  # half the width of a cross's bars, in radii
+# In radii of the shape:
+_SQUARE = 0.88  # half the side of a square
+_BASE = 0.8  # from the centre of a triangle down to its base
+_BAR = 0.33  # half the width of the bars of a cross
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Picture:
         image: The RGB picture.
         colour: One of `COLOURS`.
         shape: One of `SHAPES`.
-        box: Where the shape lies.
+        box: Where the shape is.
 
     """
 
@@ -58,7 +59,7 @@ class Picture:
 
     @property
     def class_id(self) -> int:
-        """The place of the label in `LABELS`."""
+        """The index of the label in `LABELS`."""
         return LABELS.index(self.label)
 
     @property
@@ -68,7 +69,7 @@ class Picture:
 
 
 def caption_of(label: str) -> str:
-    """Return the caption of a label, that is the label with its article."""
+    """Return the caption of a label: the label with its article."""
     return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
 
 
@@ -92,7 +93,7 @@ def draw(
 
     """
     rng = np.random.default_rng(seed)
-    # drawn even when not needed, so that place and size do not depend on what was asked for
+    # Chosen in any case, so that position and size do not depend on the arguments.
     any_colour, any_shape = str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES))
     colour, shape = colour or any_colour, shape or any_shape
     image = Image.fromarray(_background(rng, size))
@@ -123,7 +124,7 @@ def _paint(
     place: tuple[float, float, float],
     fill: tuple[int, int, int],
 ) -> Box:
-    """Paint the shape round a centre with a radius; return its box in pixels."""
+    """Paint the shape at a place (x, y, radius); return its box in pixels."""
     x, y, r = place
     if shape == "circle":
         box = (x - r, y - r, x + r, y + r)

@@ -3,13 +3,13 @@
 Usage:
     python -m tools.tiny_checkpoints.train --model all --out tests/checkpoints
 
-Shapes are hard to learn from captions alone: training stays for long at the right colour with a
-wrong shape. So the vision tower is trained first, with a linear head that is thrown away, and
-then the whole model on captions. Numbers of steps are fixed, so that a run can be repeated; one
-thread is used, for the same reason and because more do not make such small models faster.
+Shapes are hard to learn from captions alone: for a long time the colour is right and the shape is
+wrong. So the vision tower is trained first, with a linear head that is discarded, and then the
+whole model on captions. The numbers of steps are fixed to make a run repeatable, and there is one
+thread, for the same reason and because more do not make such small models faster.
 """
 
-# transformers leaves much of what it offers without types
+# transformers leaves many functions without types
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -22,25 +22,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.kosmos2.processing_kosmos2 import coordinate_to_patch_index
 from transformers.utils import logging
 
-from tools.tiny_checkpoints.build import BUILDERS, WIDTH, Parts, save
-from tools.tiny_checkpoints.evaluate import PROMPT, chunks, measure
+from tools.tiny_checkpoints.build import BUILDERS
+from tools.tiny_checkpoints.checkpoint import Checkpoint, save
+from tools.tiny_checkpoints.evaluate import chunks, measure
+from tools.tiny_checkpoints.losses import LOSSES
 from tools.tiny_checkpoints.shapes import LABELS, Picture, draw
+from tools.tiny_checkpoints.sizes import WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    Loss = Callable[[Tensor], Tensor]
-    """The loss on the pictures with the given indices."""
+    from tools.tiny_checkpoints.losses import Loss
 
-IGNORED = -100  # a target that the loss leaves out
-GRID = 32  # Kosmos-2 has a token for each of 32 x 32 places
-COARSE = 2  # boxes are told to every second of these places
 PICTURES = 8192
 BATCH = 32
-RATE = 2e-3  # the highest learning rate
+MAX_LEARNING_RATE = 2e-3
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ PLANS = {
 
 
 class TowerHead(nn.Module):
-    """Tells the class and the box of the shape from the states of a vision tower."""
+    """Predicts the class and the box of the shape from the states of a vision tower."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +72,7 @@ class TowerHead(nn.Module):
         self.box = nn.Linear(WIDTH, 4)
 
     def forward(self, states: Tensor, classes: Tensor, boxes: Tensor) -> Tensor:
-        """Return the loss on states (pictures, patches, width)."""
+        """Return the loss on states (N, patches, width), classes (N,) and boxes (N, 4)."""
         pooled = states.mean(1)
         return nn.functional.cross_entropy(self.classes(pooled), classes) + 10 * (
             nn.functional.mse_loss(self.box(pooled), boxes)
@@ -84,18 +82,20 @@ class TowerHead(nn.Module):
 def fit(
     parameters: Iterable[nn.Parameter], loss: Loss, *, count: int, steps: int, seed: int
 ) -> None:
-    """Minimise a loss over random batches with AdamW, the rate falling linearly to nearly 0.
+    """Minimise a loss over random batches with AdamW; the learning rate falls linearly.
 
     Args:
         parameters: What to train.
         loss: The loss on a batch of pictures, given as indices.
-        count: How many pictures there are.
-        steps: How many steps to take.
+        count: Number of pictures.
+        steps: Number of steps.
         seed: The seed of the batches.
 
     """
     trained = list(parameters)
-    optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        trained, lr=MAX_LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98)
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / 40) * max(0.02, 1 - step / steps)
     )
@@ -113,9 +113,9 @@ def fit(
             print(f"  step {step} loss {value.item():.4f} CPU {spent:.0f} s", flush=True)
 
 
-def pixel_values(parts: Parts, pictures: Sequence[Picture]) -> Tensor:
-    """Return the pictures as the model takes them."""
-    process: Any = parts.image_processor
+def pixel_values(checkpoint: Checkpoint, pictures: Sequence[Picture]) -> Tensor:
+    """Return the pictures as the model's input, (pictures, 3, side, side)."""
+    process: Any = checkpoint.image_processor
     pixels = [
         process(images=[picture.image for picture in chunk], return_tensors="pt").pixel_values
         for chunk in chunks(pictures, 256)
@@ -123,122 +123,11 @@ def pixel_values(parts: Parts, pictures: Sequence[Picture]) -> Tensor:
     return torch.cat(pixels)
 
 
-def padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Return rows of ids as one tensor, the short ones filled up with a value."""
-    length = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
-
-
-def vit_gpt2_loss(parts: Parts, pictures: Sequence[Picture], pixels: Tensor) -> Loss:
-    """Return the caption loss of vit-gpt2."""
-    model: Any = parts.model
-    tokenizer: Any = parts.tokenizer
-    rows = [[*tokenizer(p.caption).input_ids, tokenizer.eos_token_id] for p in pictures]
-    labels = padded(rows, IGNORED)
-
-    def loss(index: Tensor) -> Tensor:
-        value: Tensor = model(pixel_values=pixels[index], labels=labels[index]).loss
-        return value
-
-    return loss
-
-
-def blip_loss(parts: Parts, pictures: Sequence[Picture], pixels: Tensor) -> Loss:
-    """Return the caption loss of BLIP."""
-    model: Any = parts.model
-    tokenizer: Any = parts.tokenizer
-    start, end, pad = tokenizer.bos_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
-    rows = [
-        [start, *tokenizer(p.caption, add_special_tokens=False).input_ids, end] for p in pictures
-    ]
-    ids = padded(rows, pad)
-    mask = (ids != pad).long()
-    labels = ids.masked_fill(ids == pad, IGNORED)
-
-    def loss(index: Tensor) -> Tensor:
-        value: Tensor = model(
-            pixel_values=pixels[index],
-            input_ids=ids[index],
-            attention_mask=mask[index],
-            labels=labels[index],
-        ).loss
-        return value
-
-    return loss
-
-
-def grounded(picture: Picture) -> str:
-    """Return the caption in the grounded form of Kosmos-2, with its place on a coarse grid."""
-    left, top, right, bottom = (min(max(side, 0.0), 1.0) for side in picture.box)
-    first, last = coordinate_to_patch_index((left, top, right, bottom), GRID)
-    first, last = (
-        place // GRID // COARSE * COARSE * GRID + place % GRID // COARSE * COARSE
-        for place in (first, last)
-    )
-    places = f"<patch_index_{first:04d}><patch_index_{last:04d}>"
-    return f"<phrase> {picture.caption}</phrase><object>{places}</object>"
-
-
-def kosmos_2_loss(parts: Parts, pictures: Sequence[Picture], pixels: Tensor) -> Loss:
-    """Return the loss of Kosmos-2 on what follows the prompt."""
-    model: Any = parts.model
-    tokenizer: Any = parts.tokenizer
-    processor: Any = parts.processor
-    prompt = processor(text=PROMPT, images=pictures[0].image, return_tensors="pt")
-    before: list[int] = prompt.input_ids[0].tolist()
-    rows = [
-        [
-            *before,
-            *tokenizer(grounded(p), add_special_tokens=False).input_ids,
-            tokenizer.eos_token_id,
-        ]
-        for p in pictures
-    ]
-    ids = padded(rows, tokenizer.pad_token_id)
-    mask = (ids != tokenizer.pad_token_id).long()
-    places = torch.zeros_like(ids[:1])
-    places[:, : len(before)] = prompt.image_embeds_position_mask
-    targets = ids[:, len(before) :].masked_fill(mask[:, len(before) :] == 0, IGNORED)
-
-    def loss(index: Tensor) -> Tensor:
-        # not by `labels`, which would make logits for the picture's 64 places too
-        logits = model(
-            pixel_values=pixels[index],
-            input_ids=ids[index],
-            attention_mask=mask[index],
-            image_embeds_position_mask=places.expand(len(index), -1),
-            logits_to_keep=targets.shape[1] + 1,
-        ).logits[:, :-1]
-        return nn.functional.cross_entropy(logits.flatten(0, 1), targets[index].flatten())
-
-    return loss
-
-
-def vit_classifier_loss(parts: Parts, pictures: Sequence[Picture], pixels: Tensor) -> Loss:
-    """Return the class loss of the classifier."""
-    model: Any = parts.model
-    labels = torch.tensor([p.class_id for p in pictures])
-
-    def loss(index: Tensor) -> Tensor:
-        value: Tensor = model(pixel_values=pixels[index], labels=labels[index]).loss
-        return value
-
-    return loss
-
-
-LOSSES: dict[str, Callable[[Parts, Sequence[Picture], Tensor], Loss]] = {
-    "vit-gpt2": vit_gpt2_loss,
-    "blip": blip_loss,
-    "kosmos-2": kosmos_2_loss,
-    "vit-classifier": vit_classifier_loss,
-}
-
-
 def kosmos_2_states(model: Any, pixels: Tensor) -> list[Tensor]:  # noqa: ANN401 - untyped library
-    """Return the two things of Kosmos-2's vision part to learn from.
+    """Return two layers of Kosmos-2's vision tower to train a head on.
 
-    The second is what stands for the picture in the text. It comes of the first, and training is
-    much slower when that is not looked at too.
+    The second layer is the picture in the text. It is computed from the first one, but training is
+    much slower without a head for that.
     """
     states = model.vision_model(pixel_values=pixels).last_hidden_state
     states = nn.functional.normalize(model.vision_model.model.post_layernorm(states), dim=-1)
@@ -251,26 +140,28 @@ STATES: dict[str, Callable[[Any, Tensor], list[Tensor]]] = {
     "blip": lambda model, pixels: [model.vision_model(pixels).last_hidden_state],
     "kosmos-2": kosmos_2_states,
 }
-"""What the text part of each captioning model gets to know of the picture comes last."""
+"""Layers of each vision tower; the last one is the text transformer's view of the picture."""
 
 
-def train_tower(name: str, parts: Parts, pictures: Sequence[Picture], pixels: Tensor) -> None:
-    """Train the vision part of a model with a head that is thrown away."""
-    heads = nn.ModuleList([TowerHead() for _ in STATES[name](parts.model, pixels[:1])])
+def train_tower(
+    name: str, checkpoint: Checkpoint, pictures: Sequence[Picture], pixels: Tensor
+) -> None:
+    """Train the vision tower of a model, with heads that are discarded."""
+    heads = nn.ModuleList([TowerHead() for _ in STATES[name](checkpoint.model, pixels[:1])])
     classes = torch.tensor([p.class_id for p in pictures])
     boxes = torch.tensor([p.box for p in pictures])
 
     def loss(index: Tensor) -> Tensor:
-        layers = zip(heads, STATES[name](parts.model, pixels[index]), strict=True)
+        layers = zip(heads, STATES[name](checkpoint.model, pixels[index]), strict=True)
         losses = [head(states, classes[index], boxes[index]) for head, states in layers]
         return torch.stack(losses).sum()
 
     plan = PLANS[name]
-    parameters = [*parts.model.parameters(), *heads.parameters()]
+    parameters = [*checkpoint.model.parameters(), *heads.parameters()]
     fit(parameters, loss, count=len(pictures), steps=plan.tower_steps, seed=1)
 
 
-def train(name: str, pictures: Sequence[Picture]) -> Parts:
+def train(name: str, pictures: Sequence[Picture]) -> Checkpoint:
     """Train a model.
 
     Args:
@@ -282,19 +173,19 @@ def train(name: str, pictures: Sequence[Picture]) -> Parts:
 
     """
     torch.manual_seed(0)
-    plan, parts = PLANS[name], BUILDERS[name]()
-    pixels = pixel_values(parts, pictures)
-    parts.model.train()
+    plan, checkpoint = PLANS[name], BUILDERS[name]()
+    pixels = pixel_values(checkpoint, pictures)
+    checkpoint.model.train()
     if plan.tower_steps:
-        train_tower(name, parts, pictures, pixels)
-    loss = LOSSES[name](parts, pictures, pixels)
-    fit(parts.model.parameters(), loss, count=len(pictures), steps=plan.steps, seed=2)
-    parts.model.eval()
-    return parts
+        train_tower(name, checkpoint, pictures, pixels)
+    loss = LOSSES[name](checkpoint, pictures, pixels)
+    fit(checkpoint.model.parameters(), loss, count=len(pictures), steps=plan.steps, seed=2)
+    checkpoint.model.eval()
+    return checkpoint
 
 
 def main() -> None:
-    """Train, save and measure the models that the command line names."""
+    """Train, save and measure the models named on the command line."""
     parser = argparse.ArgumentParser(description="Train the tiny checkpoints.")
     parser.add_argument("--model", choices=[*BUILDERS, "all"], default="all")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")

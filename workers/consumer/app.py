@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import redis
@@ -16,7 +17,10 @@ from shared.families import OLLAMA
 from shared.log import configure_logging
 from shared.messages import command_name
 from shared.model_spec import ModelSpec
+from shared.redis import deadline
 from shared.redis.connection import connect
+from shared.redis.deadline import redis_within
+from shared.redis.faults import describe
 from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tracing import start_tracing
@@ -24,6 +28,7 @@ from shared.vocabulary import OperatorCommand
 from workers.consumer import kombu_guard
 from workers.consumer.heartbeat import Heartbeat, delivery_tag
 from workers.consumer.metrics import WorkerMetrics
+from workers.consumer.results import have_tasks_end
 from workers.consumer.tasks import register_tasks
 from workers.engine.interface import Engine
 from workers.engine.job import FindCancelled
@@ -31,6 +36,9 @@ from workers.engine.local import LocalEngine
 from workers.remote.engine import RemoteEngine
 
 log = structlog.get_logger(__name__)
+
+CANCELLED_S = 0.5
+"""How long a batch waits at most until it is known which of its tasks are cancelled."""
 
 
 def serve(settings: Settings, model: str) -> None:
@@ -45,21 +53,22 @@ def serve(settings: Settings, model: str) -> None:
     configure_logging(settings, "worker", model=spec.name)
     start_tracing("worker")
     kombu_guard.install()
+    deadline.install()
     app = make_celery(settings, worker=True)
+    have_tasks_end(app)
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
     store = Store(connect(settings.broker_url))
     engine: Engine
     if spec.family == OLLAMA:
         engine = RemoteEngine(settings, catalog, spec, store)
     else:
-        engine = LocalEngine(settings, spec, _cancellations_in(store))
+        engine = LocalEngine(settings, spec, cancellations_in(store))
     _connect(app, settings, spec, Worker(name, store, engine))
     app.worker_main(
         [
             "--quiet",
             "worker",
             f"--queues={spec.queue}",
-            "--pool=threads",
             f"--concurrency={engine.concurrency}",
             f"--hostname={name}",
             "--task-events",
@@ -90,7 +99,8 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
     )
     metrics = WorkerMetrics(spec.name, lambda: engine.status)
     engine.on_batch = metrics.batch_done
-    register_tasks(app, store, engine, lambda: store.presence.is_served(spec, besides=name))
+    served_elsewhere = partial(store.presence.is_served, spec, besides=name)
+    register_tasks(app, store, engine, served_elsewhere, heartbeat.in_engine)
     _register_commands(engine)
 
     @signals.worker_init.connect(weak=False)
@@ -152,14 +162,18 @@ def _register_commands(engine: Engine) -> None:
         return {"ok": "unload"}
 
 
-def _cancellations_in(store: Store) -> FindCancelled:
-    """Return a look-up of cancelled tasks in Redis; while Redis is away, it finds none."""
+def cancellations_in(store: Store) -> FindCancelled:
+    """Return a look-up of cancelled tasks in Redis; while Redis does not serve, it finds none.
+
+    The engine's thread makes it, which must not wait for Redis for long.
+    """
 
     def cancelled_among(task_ids: Sequence[str]) -> set[str]:
         try:
-            return store.cancellations.among(task_ids)
+            with redis_within(CANCELLED_S):
+                return store.cancellations.among(task_ids)
         except redis.RedisError as err:
-            log.warning("cannot look up cancelled tasks", error=str(err))
+            log.warning("cannot look up cancelled tasks", error=describe(err))
             return set()
 
     return cancelled_among

@@ -16,6 +16,7 @@ import redis
 from shared.catalog import Catalog
 from shared.errors import NotOffered
 from shared.redis.connection import connect
+from shared.redis.faults import describe
 from shared.redis.presence import WorkerStatus
 from shared.redis.store import Store
 from shared.settings import Settings, get_settings
@@ -32,7 +33,7 @@ def trouble(settings: Settings, model: str) -> str:
     try:
         beats = Store(connect(settings.broker_url)).presence.of(spec).workers
     except redis.RedisError as err:
-        return f"Redis does not answer: {err}"
+        return describe(err)
     return _trouble_of(beat for beat in beats if beat.worker.endswith(f"@{socket.gethostname()}"))
 
 

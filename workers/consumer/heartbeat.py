@@ -12,6 +12,7 @@ from celery.worker import state as celery_state
 from celery.worker.request import Request
 
 from shared.model_spec import ModelSpec
+from shared.redis.faults import describe
 from shared.redis.presence import EngineStatus, WorkerStatus
 from shared.redis.store import Store
 
@@ -24,6 +25,9 @@ STALLED_S = 10.0
 """How long messages may wait while threads are free and nothing is received. After that, Celery has
 lost its connection without noticing, as is known to happen after reconnects to Redis:
 https://github.com/celery/celery/issues/8030, https://github.com/celery/celery/issues/10205."""
+HELD_S = 30.0
+"""How long a running task may be outside of the engine, while Redis takes heartbeats. There it only
+fetches images and stores its result; whatever keeps it there keeps its slot for ever."""
 EXIT_STALLED = 70
 """``EX_SOFTWARE`` of ``<sysexits.h>``."""
 
@@ -55,6 +59,9 @@ class Heartbeat:
         self._started_at = time.time()
         self._received_at = time.monotonic()
         self._stalled_since: float | None = None
+        self.in_engine: set[str] = set()
+        """Ids of the tasks whose jobs the engine has, and answers in time."""
+        self._outside_since: dict[str, float] = {}
         self._consumer: Any = None
         self._stop = threading.Event()
         self._draining = False
@@ -75,7 +82,7 @@ class Heartbeat:
         try:
             self._store.presence.leave(self._worker, self._spec.name)
         except redis.RedisError as err:
-            log.warning("could not sign off", error=str(err))
+            log.warning("could not sign off", error=describe(err))
 
     def consuming(self, consumer: Any) -> None:  # noqa: ANN401 - Celery is not typed
         """Remember Celery's consumer, which has started."""
@@ -87,7 +94,7 @@ class Heartbeat:
         try:
             self._store.leases.take(self._worker, task_id, delivery_tag)
         except redis.RedisError as err:
-            log.warning("no lease written", task_id=task_id, error=str(err))
+            log.warning("no lease written", task_id=task_id, error=describe(err))
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -97,9 +104,10 @@ class Heartbeat:
                 if not self._draining:
                     self._match_consumer()
                     self._watch(len(held))
+                    self._watch_tasks()
             except redis.RedisError as err:
-                self._stalled_since = None
-                log.warning("no heartbeat", error=str(err))
+                self._stalled_since, self._outside_since = None, {}
+                log.warning("no heartbeat", error=describe(err))
             except Exception:  # without a heartbeat the worker is taken for dead: go on
                 log.exception("bug in the heartbeat")
             self._pause()
@@ -148,8 +156,16 @@ class Heartbeat:
             return
         self._stalled_since = self._stalled_since or now
         if now - self._stalled_since > STALLED_S:
-            log.critical("stalled: messages wait but none is received; exiting")
-            os._exit(EXIT_STALLED)  # the model process dies with us; supervision starts us again
+            _exit("messages wait but none is received")
+
+    def _watch_tasks(self) -> None:
+        """Exit when a running task is neither in the engine nor comes to its end."""
+        now = time.monotonic()
+        running = {str(request.id) for request in list(celery_state.active_requests)}
+        outside = running - self.in_engine
+        self._outside_since = {task: self._outside_since.get(task, now) for task in outside}
+        if any(now - since > HELD_S for since in self._outside_since.values()):
+            _exit("a task is held without progress")
 
     def _current(self, held: int) -> WorkerStatus:
         return WorkerStatus(
@@ -160,6 +176,12 @@ class Heartbeat:
             started_at=self._started_at,
             **self._status().model_dump(),
         )
+
+
+def _exit(why: str) -> None:
+    """End this process; the model process dies with us, and supervision starts us again."""
+    log.critical("stalled; exiting", reason=why)
+    os._exit(EXIT_STALLED)
 
 
 def delivery_tag(request: Request) -> str:

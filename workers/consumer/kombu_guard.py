@@ -1,26 +1,42 @@
-"""Keeps a worker alive when Redis goes away while it holds unacknowledged messages.
+"""Keeps a worker alive when Redis goes away, and has it back soon after Redis is.
 
-kombu 5.7.0 then calls ``Channel._get_pool`` on a closed connection, whose ``client`` is ``None``,
-and the ``AttributeError`` ends the worker, for it is none of the errors that Celery reconnects
-after. Raising redis' own ``ConnectionError`` instead lets it reconnect. Reported with the same
-traceback, closed and still so: https://github.com/celery/kombu/issues/582
+While the worker holds unacknowledged messages, kombu 5.7.0 calls ``Channel._get_pool`` on a closed
+connection, whose ``client`` is ``None``, and the ``AttributeError`` ends the worker, for it is none
+of the errors that Celery reconnects after. Raising redis' own ``ConnectionError`` instead lets it
+reconnect. Reported with the same traceback, closed and still so:
+https://github.com/celery/kombu/issues/582
 ``tests/workers/consumer/test_kombu_guard.py`` fails when a newer kombu needs this no more.
+
+kombu also waits longer and longer between two attempts to connect, up to 32 seconds, and Celery has
+no setting for that. Requests would wait so much longer for a Redis that is back, and the watchdog
+would end the worker meanwhile.
 """
 
 from typing import Any
 
 import redis
+from kombu import Connection
 from kombu.transport.redis import Channel
 
+RECONNECT_S = 1
+"""Between two attempts to connect."""
 _original: Any = vars(Channel)["_get_pool"]
+_ensure_connection: Any = vars(Connection)["ensure_connection"]
 
 
 def install() -> None:
     """Patch kombu in this process; harmless when done twice."""
     Channel._get_pool = _guarded  # type: ignore[attr-defined] # noqa: SLF001 - the faulty method
+    patched: Any = Connection
+    patched.ensure_connection = _without_growing_pauses
 
 
 def _guarded(channel: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - kombu is untyped
     if getattr(channel.connection, "client", None) is None:
         raise redis.ConnectionError("The channel's connection is closed.")
     return _original(channel, *args, **kwargs)
+
+
+def _without_growing_pauses(connection: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    pauses = {"interval_start": RECONNECT_S, "interval_step": 0, "interval_max": RECONNECT_S}
+    return _ensure_connection(connection, *args, **{**pauses, **kwargs})

@@ -12,6 +12,7 @@ from celery.exceptions import Ignore, Reject
 
 from shared.errors import ModelUnavailable, VisionError
 from shared.messages import Job, celery_task_names
+from shared.redis.faults import describe
 from shared.redis.store import Store
 from workers.engine.interface import Engine
 from workers.engine.job import Dropped, EngineJob, Requeued
@@ -22,7 +23,11 @@ REDIS_RETRY_S = 0.2
 
 
 def register_tasks(
-    app: Celery, store: Store, engine: Engine, served_elsewhere: Callable[[], bool]
+    app: Celery,
+    store: Store,
+    engine: Engine,
+    served_elsewhere: Callable[[], bool],
+    in_engine: set[str],
 ) -> None:
     """Register one Celery task per vision task, so that Flower tells them apart.
 
@@ -31,11 +36,12 @@ def register_tasks(
         store: Redis, where the images are.
         engine: runs the jobs.
         served_elsewhere: returns whether another worker has the model ready.
+        in_engine: is kept to the ids of the tasks whose jobs the engine has.
     """
 
     def run(self: "celery.Task[Any, Any]", job: dict[str, Any]) -> dict[str, Any]:
         try:
-            return run_job(self, Job.model_validate(job), store, engine)
+            return run_job(self, Job.model_validate(job), store, engine, in_engine)
         except ModelUnavailable:
             # This worker's model failed while it held the request; it takes no more until it is up.
             if engine.status.state.is_up or not served_elsewhere():
@@ -48,7 +54,7 @@ def register_tasks(
 
 
 def run_job(
-    task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine
+    task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine, in_engine: set[str]
 ) -> dict[str, Any]:
     """Run one job in the engine and return its outcome as JSON.
 
@@ -64,6 +70,7 @@ def run_job(
         status = "failed"
         try:
             engine_job = _fetch(str(task.request.id), job, store)
+            in_engine.add(engine_job.task_id)
             outcome = engine.submit(engine_job).result()  # Step 4 of a request's way: submit.
             status = "done"
             return outcome.to_message()  # Step 8: to Celery's result backend.
@@ -80,6 +87,7 @@ def run_job(
             status = type(err).__name__
             raise
         finally:
+            in_engine.discard(str(task.request.id))
             ms = round((time.perf_counter() - started) * 1000, 1)
             log.info("job", tasks=",".join(job.tasks), status=status, ms=ms)
 
@@ -89,7 +97,7 @@ def _requeue(task_id: str, store: Store) -> None:
     try:
         store.leases.requeue(task_id)
     except redis.RedisError as err:
-        log.warning("cannot record that a task is back on the queue", error=str(err))
+        log.warning("cannot record that a task is back on the queue", error=describe(err))
 
 
 def _fetch(task_id: str, job: Job, store: Store) -> EngineJob:
@@ -100,7 +108,7 @@ def _fetch(task_id: str, job: Job, store: Store) -> EngineJob:
         except redis.RedisError as err:
             if time.time() > job.deadline:
                 raise Dropped from err
-            log.warning("waiting for Redis", error=str(err))
+            log.warning("waiting for Redis", error=describe(err))
             time.sleep(REDIS_RETRY_S)
             continue
         if images is None:

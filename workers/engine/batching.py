@@ -4,9 +4,9 @@ Pure bookkeeping, no process in sight.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from workers.engine.job import Dropped, EngineJob, FindCancelled
+from workers.engine.job import Dropped, EngineJob
 
 SHARE = 0.05
 """How long to linger, as a share of the time that the last batch took."""
@@ -15,10 +15,15 @@ LONGEST_S = 0.2
 
 
 class BatchQueue:
-    """Waiting jobs: first come, first served, but batched with others of equal instructions."""
+    """Waiting jobs: first come, first served, but batched with others of equal instructions.
+
+    Suspects are run alone, and take turns with batches of all other jobs: others wait for one
+    suspect at most between two of their batches, and no suspect waits for ever.
+    """
 
     def __init__(self) -> None:
         self._jobs: list[EngineJob] = []
+        self._suspect_is_next = False
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -39,44 +44,59 @@ class BatchQueue:
     def next_jobs(self, images: int) -> list[EngineJob]:
         """Return the jobs that will probably be run next: about ``images``, at least one job.
 
-        A suspect is always alone: nothing else may be in the process while it is.
+        None while a suspect waits: nothing else may be in the process while that is.
         """
-        return _fill(self._jobs, images)
+        return [] if any(job.suspect for job in self._jobs) else _fill(self._jobs, images)
 
     def take_batch(self, images: int) -> list[EngineJob]:
         """Remove and return a batch: the first job and others of equal instructions, in order.
 
         It takes whatever has come while the model was busy, up to ``images``. A job is never split
-        between batches, so a batch of one job may have more.
+        between batches, so a batch of one job may have more. Every second batch is a suspect, if
+        there is one.
         """
-        if not self._jobs:
-            return []
-        first = self._jobs[0]
-        alike = [job for job in self._jobs if job.instructions == first.instructions]
-        batch = [first] if first.instructions.is_seeded else _fill(alike, images)
+        suspects = [job for job in self._jobs if job.suspect]
+        others = [job for job in self._jobs if not job.suspect]
+        if suspects and (self._suspect_is_next or not others):
+            batch = suspects[:1]
+        else:
+            alike = [job for job in others if job.instructions == others[0].instructions]
+            batch = alike[:1] if alike and alike[0].instructions.is_seeded else _fill(alike, images)
+        self._suspect_is_next = bool(batch) and not batch[0].suspect
         self._jobs = [job for job in self._jobs if job not in batch]
         return batch
 
-    def take_same(self, digest: str) -> list[EngineJob]:
-        """Remove and return the jobs that have the same images and instructions."""
-        alike = [job for job in self._jobs if job.digest == digest]
-        self._jobs = [job for job in self._jobs if job.digest != digest]
+    def take_same(self, job: EngineJob) -> list[EngineJob]:
+        """Remove and return the jobs that have all images of ``job``, which is not in the queue."""
+        alike = [other for other in self._jobs if other.has_images(job.digests)]
+        self._jobs = [other for other in self._jobs if other not in alike]
         return alike
 
-    def mark_suspects(self, generation: int) -> None:
-        """Mark the jobs that the process with number ``generation`` had when it died."""
-        for job in self._jobs:
-            job.suspect = job.suspect or job.generation == generation
+    def had_by(self, generation: int) -> list[EngineJob]:
+        """Return the jobs whose images were sent to the process with number ``generation``."""
+        return [job for job in self._jobs if job.generation == generation]
 
-    def drop_unwanted(self, find_cancelled: FindCancelled) -> list[EngineJob]:
+    def mark_suspects(self, jobs: Iterable[EngineJob]) -> None:
+        """Mark the jobs that may have ended a process.
+
+        The next process has the turn of all others first: they have waited for it to load.
+        """
+        self._suspect_is_next = False
+        for job in jobs:
+            job.suspect = True
+
+    def task_ids(self) -> list[str]:
+        """Return the task ids of the waiting jobs; any thread may ask."""
+        return [job.task_id for job in tuple(self._jobs)]
+
+    def drop_unwanted(self, cancelled: Collection[str] = ()) -> list[EngineJob]:
         """Remove and return the jobs that nobody waits for; their futures raise ``Dropped``.
 
         Args:
-            find_cancelled: returns those of some task ids that are cancelled.
+            cancelled: task ids that are cancelled. Those whose deadline has passed need no mention.
         """
         now = time.time()
-        gone = set(find_cancelled([job.task_id for job in self._jobs])) if self._jobs else set()
-        unwanted = [x for x in self._jobs if x.message.deadline <= now or x.task_id in gone]
+        unwanted = [x for x in self._jobs if x.message.deadline <= now or x.task_id in cancelled]
         self._jobs = [job for job in self._jobs if job not in unwanted]
         for job in unwanted:
             job.future.set_exception(Dropped())
@@ -84,16 +104,14 @@ class BatchQueue:
 
 
 def _fill(jobs: Sequence[EngineJob], images: int) -> list[EngineJob]:
-    """Return the first job and as many that follow as fit into ``images``, a suspect alone."""
+    """Return the first job and as many that follow as fit into ``images``."""
     chosen: list[EngineJob] = []
     count = 0
     for job in jobs:
         count += max(1, len(job.images))
-        if chosen and (count > images or job.suspect):
+        if chosen and count > images:
             break
         chosen.append(job)
-        if job.suspect:
-            break
     return chosen
 
 

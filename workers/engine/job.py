@@ -11,7 +11,7 @@ from shared.messages import Job, Outcome, Result
 from workers.model.protocol import JobError
 
 FindCancelled = Callable[[Sequence[str]], Iterable[str]]
-"""Returns those of some task ids that nobody waits for any more."""
+"""Returns those of some task ids that nobody waits for any more; may block on Redis."""
 
 
 class Dropped(Exception):
@@ -34,13 +34,16 @@ class EngineJob:
     """A model process died while it had this job: run it alone, so that it takes none along."""
     generation: int = 0
     """Number of the model process that has the images; 0: none."""
+    is_probe: bool = False
+    """It is the worker's own, made to find out whether the model works."""
 
     def __post_init__(self) -> None:
         self.instructions = self.message.instructions
-        digest = hashlib.sha256(self.instructions.model_dump_json().encode())
-        for image in self.images:
-            digest.update(hashlib.sha256(image).digest())
-        self.digest = digest.hexdigest()
+        self.digests = frozenset(hashlib.sha256(image).digest() for image in self.images)
+
+    def has_images(self, digests: frozenset[bytes]) -> bool:
+        """Return whether all of some images, at least one, are among the job's."""
+        return bool(digests) and digests <= self.digests
 
     def refuse(self, error: VisionError) -> None:
         """Tell the task why the job is not answered."""

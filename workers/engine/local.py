@@ -3,17 +3,29 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
+
+import structlog
 
 from shared.messages import Outcome
 from shared.model_spec import ModelSpec
 from shared.redis.presence import EngineStatus
 from shared.settings import Settings
-from workers.engine.job import EngineJob, FindCancelled, requeue
+from workers.engine.job import Dropped, EngineJob, FindCancelled, requeue
 from workers.engine.loop import EngineLoop
+
+CANCELLED_POLL_S = 0.5
+"""How often it is asked which of the waiting jobs have been cancelled."""
+
+log = structlog.get_logger(__name__)
 
 
 class LocalEngine:
-    """An :class:`~workers.engine.interface.Engine` around one thread, which does all the work."""
+    """An :class:`~workers.engine.interface.Engine` around one thread, which does all the work.
+
+    Another thread asks which jobs have been cancelled: Redis may be slow, and answers must not wait
+    for it.
+    """
 
     def __init__(self, settings: Settings, spec: ModelSpec, find_cancelled: FindCancelled) -> None:
         """Prepare; nothing runs before :meth:`start`.
@@ -21,10 +33,16 @@ class LocalEngine:
         Args:
             settings: time-outs and folders.
             spec: the model to serve, with its engine options.
-            find_cancelled: returns those of some task ids that nobody waits for.
+            find_cancelled: returns those of some task ids that nobody waits for. It may block:
+                it is called by :meth:`submit`, and in a thread of its own for waiting jobs.
         """
-        self._loop = EngineLoop(settings, spec, find_cancelled)
+        self._find_cancelled = find_cancelled
+        self._loop = EngineLoop(settings, spec)
         self._thread = threading.Thread(target=self._loop.run, name="engine", daemon=True)
+        self._closed = threading.Event()
+        self._watch = threading.Thread(
+            target=self._drop_cancelled, name="cancellations", daemon=True
+        )
 
     @property
     def on_batch(self) -> Callable[[float], None]:
@@ -48,12 +66,16 @@ class LocalEngine:
     def start(self) -> None:
         """Start loading the model; returns at once."""
         self._thread.start()
+        self._watch.start()
 
     def submit(self, job: EngineJob) -> "Future[Outcome]":
-        """Hand in a job.
+        """Hand in a job, unless it is cancelled already.
 
         Its future raises ``Dropped``, ``Requeued`` or a :class:`~shared.errors.VisionError`.
         """
+        if job.task_id in self._find_cancelled([job.task_id]):
+            job.future.set_exception(Dropped())
+            return job.future
         self._loop.inbox.put(job)
         # A job that came after the thread's last look at the inbox.
         if self._loop.stopping and not self._thread.is_alive() and not job.future.done():
@@ -77,3 +99,16 @@ class LocalEngine:
         self._loop.inbox.put(self._loop.drain)
         self._loop.inbox.put(self._loop.stop)
         self._thread.join()
+        self._closed.set()  # its thread may be waiting for Redis, and is not waited for
+
+    def _drop_cancelled(self) -> None:
+        """Have the loop drop waiting jobs that have been cancelled, until the engine is closed."""
+        while not self._closed.wait(CANCELLED_POLL_S):
+            try:
+                waiting = self._loop.waiting_task_ids()
+                cancelled = set(self._find_cancelled(waiting)) if waiting else set()
+            except Exception:  # the thread must outlive any bug, and the bug must be seen
+                log.exception("bug in the look-up of cancelled jobs")
+                continue
+            if cancelled:
+                self._loop.inbox.put(partial(self._loop.drop_unwanted, cancelled))

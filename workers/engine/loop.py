@@ -6,7 +6,7 @@ loop wakes on them, on reports of its processes and on deadlines, and then takes
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from multiprocessing.connection import wait
 
 import structlog
@@ -18,7 +18,7 @@ from shared.vocabulary import WorkerState
 from workers.engine.batching import BatchQueue, Linger
 from workers.engine.faults import FailureBackoff
 from workers.engine.inbox import Inbox
-from workers.engine.job import EngineJob, FindCancelled, requeue
+from workers.engine.job import EngineJob, requeue
 from workers.engine.process import ModelProcess, ProcessDied
 from workers.engine.recovery import Recovery
 from workers.engine.status import StatusTracker
@@ -35,16 +35,14 @@ log = structlog.get_logger(__name__)
 class EngineLoop:
     """Runs in one thread. Other threads use ``inbox``, and read ``status`` and ``stopping``."""
 
-    def __init__(self, settings: Settings, spec: ModelSpec, find_cancelled: FindCancelled) -> None:
+    def __init__(self, settings: Settings, spec: ModelSpec) -> None:
         """Prepare; nothing runs before :meth:`run`.
 
         Args:
             settings: time-outs and folders.
             spec: the model to serve, with its engine options.
-            find_cancelled: returns those of some task ids that nobody waits for.
         """
         self.spec, self._options = spec, spec.engine
-        self._find_cancelled = find_cancelled
         self._batch_timeout_s = spec.engine.batch_timeout_s or settings.batch_timeout_s
         self.inbox: Inbox[EngineJob | Callable[[], None]] = Inbox()
         self.on_batch: Callable[[float], None] = lambda _: None
@@ -62,6 +60,10 @@ class EngineLoop:
     def status(self) -> EngineStatus:
         """What the engine does and has done."""
         return self._tracker.status
+
+    def waiting_task_ids(self) -> list[str]:
+        """Return the task ids of the jobs that wait for a batch; any thread may ask."""
+        return self._queue.task_ids()
 
     def run(self) -> None:
         """Work until :meth:`stop` and the end of the running batch; then requeue what is left."""
@@ -87,7 +89,7 @@ class EngineLoop:
             self._wait()  # 5. Wait for jobs, commands and reports, and handle them.
             self._check_deadlines()  # 6.
         except LoadFailed as err:
-            self._recovery.give_up(str(err))
+            self._recovery.give_up(str(err), err.retry_in_s)
 
     # 3 and 4: batches.
 
@@ -95,12 +97,12 @@ class EngineLoop:
         process = self._supervisor.ready
         if not process or self._linger.remaining(len(self._queue), time.monotonic()):
             return
-        for job in self._queue.drop_unwanted(self._find_cancelled):
-            process.forget(job)
-        self._batch = self._queue.take_batch(self._tracker.max_batch)
+        self.drop_unwanted()
+        most = self._tracker.max_batch
+        self._batch = self._recovery.take_probe() or self._queue.take_batch(most)
         if self._batch:
             self._batch_deadline = time.monotonic() + self._batch_timeout_s
-            process.run(self._batch, self._tracker.max_batch)
+            process.run(self._batch, most)
             self._tracker.batch_started()
 
     def _prepare_ahead(self) -> None:
@@ -108,8 +110,6 @@ class EngineLoop:
         if not process or any(job.suspect for job in self._batch):
             return
         for job in self._queue.next_jobs(self._tracker.max_batch):
-            if job.suspect:  # it is alone in the process from its decoding on
-                return
             process.prepare(job)
 
     # 5: what comes in.
@@ -160,7 +160,8 @@ class EngineLoop:
         if report.fault == "out_of_memory":
             self._recovery.out_of_memory(batch, report.images, draining=self._draining)
             return
-        self._backoff.succeeded()
+        if not batch[0].is_probe:
+            self._backoff.succeeded()
         self._tracker.record_batch(len(batch), report.images, report.memory)
         instructions = batch[0].instructions  # they decide how long an answer takes
         kind = (instructions.tasks, instructions.options.num_predict)
@@ -196,6 +197,12 @@ class EngineLoop:
             self._request_restart(RestartReason.IDLE)
 
     # Commands, which other threads put into the inbox.
+
+    def drop_unwanted(self, cancelled: Collection[str] = ()) -> None:
+        """Drop the waiting jobs whose deadline has passed, or whose task id is ``cancelled``."""
+        for job in self._queue.drop_unwanted(cancelled):
+            if process := self._supervisor.ready:
+                process.forget(job)
 
     def recycle(self) -> None:
         """Replace the process for an operator; one that failed is tried again now."""

@@ -29,6 +29,11 @@ STANDBY_SHARE = 1.5
 class LoadFailed(Exception):
     """No process can be started, or none can load the model; the message says why."""
 
+    def __init__(self, message: str, retry_in_s: float = 0.0) -> None:
+        """State the cause, and the fewest seconds until the next try."""
+        super().__init__(message)
+        self.retry_in_s = retry_in_s
+
 
 class ProcessSupervisor:
     """Has one process in service, and at times a standby that loads beside it."""
@@ -103,7 +108,7 @@ class ProcessSupervisor:
         if isinstance(report, BatchReport):
             return report
         if report.state == WorkerState.FAILED:
-            self._load_failed(process, report.reason)
+            self._load_failed(process, report.reason, report.retry_in_s)
         elif process is self._current:
             if report.state == WorkerState.READY:
                 self._loaded(process)
@@ -184,13 +189,13 @@ class ProcessSupervisor:
         log.warning("model process died while loading", details=details, pid=process.pid)
         self.discard(RestartReason.CRASH, details)
 
-    def _load_failed(self, process: ModelProcess, reason: str) -> None:
+    def _load_failed(self, process: ModelProcess, reason: str, retry_in_s: float = 0.0) -> None:
         process.kill()
         if process is self._standby:
             self._standby_failed(reason)
             return
         self._current = None
-        raise LoadFailed(f"The model cannot be loaded: {reason}")
+        raise LoadFailed(f"The model cannot be loaded: {reason}", retry_in_s)
 
     def _standby_failed(self, reason: str) -> None:
         log.warning("standby cannot be loaded; the old process goes on", reason=reason)

@@ -12,14 +12,14 @@ from transformers import AutoProcessor, BlipForConditionalGeneration
 
 from shared.messages import Instructions
 from shared.tasks import CAPTION
-from shared.tasks.caption import Caption
-from workers.model.family import Answer, LoadContext, PerImageModel
+from workers.model.family import Answer, LoadContext
 from workers.runtime import generation
+from workers.runtime.captioning import CaptioningModel, caption_or_none
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.pretrained import Pretrained, pixels
 
-MAX_PREFIX_WORDS = 6
+MAX_PREFIX_WORDS, MAX_PREFIX_CHARACTERS = 6, 200
 _PREFIX = re.compile(
     r"(a|an|the|this|that|there|two|three|photo|photograph|photography|picture|image|close-?up)\b"
     r"[^.?!:;<>{}\[\]\n]*",
@@ -28,7 +28,7 @@ _PREFIX = re.compile(
 _TEXT_INPUTS = ("input_ids", "attention_mask")
 
 
-class Blip(PerImageModel):
+class Blip(CaptioningModel):
     """Captions. A prompt that begins a caption ("a photo of") is continued; others are ignored.
 
     BLIP does not follow instructions, it repeats them.
@@ -50,25 +50,37 @@ class Blip(PerImageModel):
         return pixels(self._processor.image_processor, image)
 
     @torch.inference_mode()
-    def predict_images(
-        self, images: Sequence[torch.Tensor], instructions: Instructions
-    ) -> list[Answer]:
+    def generate(self, images: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
         """Caption each image; all are (3, height, width), float32."""
-        tokenizer = self._processor.tokenizer
-        text = {}
-        if is_prefix(instructions.prompt):
-            text = tokenizer([instructions.prompt.strip()] * len(images), return_tensors="pt")
-            text = {name: text[name].to(self._pretrained.device) for name in _TEXT_INPUTS}
-        generation.seed(instructions.options)
+        options = instructions.options
+        prefix = self._prefix(instructions.prompt)
+        text = {name: prefix[name].repeat(len(images), 1) for name in prefix}
+        given = prefix["input_ids"].shape[1] - 1 if prefix else 1  # without the token that ends it
+        room = generation.positions(self._model) - given
+        generation.seed(options)
         tokens = self._model.generate(
             pixel_values=self._pretrained.batch(list(images)),
             **text,
-            **generation.arguments(instructions.options, self._defaults, tokenizer),
+            **generation.arguments(options, self._defaults, self._decode, room),
         )
-        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [
-            {CAPTION: Caption(text=generation.tidy(text, instructions.options))} for text in texts
+        begun = len(self._decode(tokens[:1, :given])[0])
+        texts = [
+            text[:begun] + generation.cut(text[begun:], options) for text in self._decode(tokens)
         ]
+        return [{CAPTION: caption_or_none(text, keep_opening=bool(prefix))} for text in texts]
+
+    def _prefix(self, prompt: str) -> dict[str, torch.Tensor]:
+        """Return the tokens of a prompt that begins a caption, (1, length); empty: it does not."""
+        if not is_prefix(prompt):
+            return {}
+        tokens = self._processor.tokenizer([prompt.strip()], return_tensors="pt")
+        if tokens["input_ids"].shape[1] > generation.positions(self._model) // 2:
+            return {}
+        return {name: tokens[name].to(self._pretrained.device) for name in _TEXT_INPUTS}
+
+    def _decode(self, tokens: torch.Tensor) -> list[str]:
+        texts: list[str] = self._processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return texts
 
 
 class FusedAttention(nn.Module):
@@ -100,4 +112,5 @@ class FusedAttention(nn.Module):
 def is_prefix(prompt: str) -> bool:
     """Return whether a prompt begins a caption and is not an instruction."""
     prompt = prompt.strip()
-    return len(prompt.split()) <= MAX_PREFIX_WORDS and bool(_PREFIX.fullmatch(prompt))
+    is_short = len(prompt) <= MAX_PREFIX_CHARACTERS and len(prompt.split()) <= MAX_PREFIX_WORDS
+    return is_short and bool(_PREFIX.fullmatch(prompt))

@@ -4,6 +4,7 @@ Its ``parameters`` set how long a load and an image take, and values of the red 
 crashes, hangs or raises.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -17,7 +18,7 @@ from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label
-from shared.tasks.nsfw import Nsfw, NsfwStatus
+from shared.tasks.nsfw import judge
 from shared.units import MEGA
 from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError, PerImageModel
 
@@ -48,6 +49,11 @@ class FakeParameters(FamilyParameters):
     device_fault_on_red: int = -1
     out_of_memory_above: int = Field(0, description="largest batch that fits; 0: any")
     out_of_memory_on_red: int = -1
+    all_red_while: str = Field(
+        "",
+        description="path of a file: while it exists, every image that is predicted, but for the "
+        "first of a process, misbehaves as one of the red that is written in it",
+    )
 
 
 class Fake(PerImageModel):
@@ -82,11 +88,17 @@ class Fake(PerImageModel):
         if 0 < own.out_of_memory_above < len(images):
             raise MemoryError
         for red, _, _ in images:
-            self._misbehave(red)
+            self._misbehave(self._red_of_all() or red)
         self._served += len(images)
         if own.leak_mb:
             self._leaked.append(os.urandom(int(own.leak_mb * MEGA * len(images))))
         return [self._answer(colour, instructions) for colour in images]
+
+    def _red_of_all(self) -> int:
+        if self._served and self._parameters.all_red_while:
+            with contextlib.suppress(FileNotFoundError):
+                return int(Path(self._parameters.all_red_while).read_text())
+        return 0
 
     def _misbehave(self, red: int) -> None:
         own = self._parameters
@@ -105,10 +117,8 @@ class Fake(PerImageModel):
 
     def _answer(self, colour: Colour, instructions: Instructions) -> Answer:
         text = f"rgb {colour[0]} {colour[1]} {colour[2]} {instructions.prompt}".strip()
-        score = colour[0] / 255
-        status = NsfwStatus.UNSAFE if score >= 0.5 else NsfwStatus.SAFE
         return {
             CAPTION: Caption(text=text),
             LABELS: (Label(name=text, confidence=0.5),),
-            NSFW: Nsfw(status=status, score=score, threshold=0.5),
+            NSFW: judge(colour[0] / 255, 0.5),
         }

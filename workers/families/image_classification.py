@@ -1,5 +1,6 @@
 """Any image classifier of transformers, for labels or as an NSFW detector."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -14,18 +15,24 @@ from workers.model.family import Answer, LoadContext, LoadError, PerImageModel
 from workers.runtime.classes import (
     NSFW_CLASSES,
     LabelParameters,
+    NsfwParameters,
     labels_from_classes,
     nsfw_from_classes,
 )
 from workers.runtime.imagenet import ImageNetClass, imagenet_classes
 from workers.runtime.pretrained import Pretrained, PretrainedParameters, pixels
 
+_UNNAMED = re.compile(r"LABEL_\d+")
+"""What transformers calls classes that a checkpoint does not name."""
 
-class ClassifierParameters(PretrainedParameters):
+
+class ClassifierParameters(PretrainedParameters, NsfwParameters):
     """The meaning of a checkpoint's classes."""
 
     labels: LabelParameters = LabelParameters()
-    categories: Mapping[str, tuple[str, ...]] = Field({}, description="class → its categories")
+    categories: Mapping[str, tuple[str, ...]] = Field(
+        {}, description="class → its categories, from specific to general; the first is its kind"
+    )
     nsfw: Mapping[str, str] = Field({}, description="class → Neutral, Drawing, Sexy, Hentai, Porn")
     threshold: float = Field(0.5, ge=0, le=1, description="NSFW scores from here on are unsafe")
 
@@ -43,11 +50,15 @@ class ImageClassification(PerImageModel):
         self._pretrained = Pretrained(context, self._parameters)
         self._image_processor = self._pretrained.processor(AutoImageProcessor)
         self._model = self._pretrained.model(AutoModelForImageClassification)
-        names = self._model.config.id2label
-        self._names = [str(names[index]) for index in range(len(names))]
+        self._names = _class_names(self._model.config.id2label, context)
         self._multi_label = self._model.config.problem_type == "multi_label_classification"
         if NSFW in context.spec.tasks:
             self._check_mapping()
+        if LABELS in context.spec.tasks and all(map(_UNNAMED.fullmatch, self._names)):
+            raise LoadError(
+                f"config.json in {context.folder} does not name the {len(self._names)} classes of "
+                "the model: `id2label` is missing, or has another length."
+            )
         self._classes = _readable_classes(self._names, self._parameters.categories)
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
@@ -69,7 +80,9 @@ class ImageClassification(PerImageModel):
         if LABELS in instructions.tasks:
             answer[LABELS] = labels_from_classes(probabilities, self._classes, own.labels)
         if NSFW in instructions.tasks:  # other rows need no mapping
-            answer[NSFW] = nsfw_from_classes(probabilities, self._names, own.nsfw, own.threshold)
+            answer[NSFW] = nsfw_from_classes(
+                probabilities, self._names, own.nsfw, own.threshold, rescale=own.rescale
+            )
         return answer
 
     def _check_mapping(self) -> None:
@@ -79,6 +92,20 @@ class ImageClassification(PerImageModel):
                 f"`parameters.nsfw` must map each of {sorted(self._names)} to one of "
                 f"{sorted(NSFW_CLASSES)}."
             )
+
+
+def _class_names(id2label: Mapping[int, str], context: LoadContext) -> list[str]:
+    """Return the names of the classes in the order of the model's outputs.
+
+    Raises:
+        LoadError: they are not numbered from 0 without a gap.
+    """
+    if sorted(id2label) != list(range(len(id2label))):
+        raise LoadError(
+            f"config.json in {context.folder} must number the classes in `id2label` from 0 on, "
+            "without a gap."
+        )
+    return [str(id2label[index]) for index in range(len(id2label))]
 
 
 def _readable_classes(

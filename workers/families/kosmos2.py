@@ -11,11 +11,12 @@ from transformers.generation.logits_process import LogitsProcessorList
 
 from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS
-from shared.tasks.caption import Caption
 from shared.tasks.labels import Label
+from shared.text import one_line
 from shared.units import clamp01
-from workers.model.family import Answer, LoadContext, PerImageModel
+from workers.model.family import Answer, LoadContext
 from workers.runtime import generation
+from workers.runtime.captioning import CaptioningModel, caption_or_none
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters, TokenProbabilities
 from workers.runtime.pretrained import Pretrained, pixels
@@ -25,6 +26,9 @@ CAPTION_PROMPT = f"{GROUNDING}An image of"
 LABELS_PROMPT = f"{GROUNDING}Describe this image in detail:"
 """Both are from the model card; the second makes the model name more things."""
 BLANK_SIDE_PX = 32
+MAX_PROMPT_CHARACTERS = 8192
+"""A longer one would take more tokens than the model has positions for."""
+_TEXT_INPUTS = ("input_ids", "attention_mask", "image_embeds_position_mask")
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, as fractions of the image's sides."""
 Entity = tuple[str, tuple[int, int], list[Box]]
@@ -48,7 +52,7 @@ class Kosmos2Parameters(GenerationParameters):
     labels_prompt: str = LABELS_PROMPT
 
 
-class Kosmos2(PerImageModel):
+class Kosmos2(CaptioningModel):
     """Captions and labels. A prompt that begins with ``<grounding>`` is used, others are ignored.
 
     The model does not follow instructions. Labels are the phrases that it grounded in boxes.
@@ -71,44 +75,65 @@ class Kosmos2(PerImageModel):
         return pixels(self._processor.image_processor, image)
 
     @torch.inference_mode()
-    def predict_images(
-        self, images: Sequence[torch.Tensor], instructions: Instructions
-    ) -> list[Answer]:
+    def generate(self, images: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
         """Generate one text per image, (3, height, width), float32; all tasks answer from it."""
-        prompt = pick_prompt(instructions, self._defaults)
-        # The text has placeholders for the image, the same for any: encode it with a blank one.
-        text = self._processor(text=prompt, images=self._blank, return_tensors="pt")
-        inputs = {
-            name: text[name].expand(len(images), -1).to(self._pretrained.device)
-            for name in ("input_ids", "attention_mask", "image_embeds_position_mask")
-        }
+        prompt, inputs = self._prompt(instructions)
+        given = inputs["input_ids"].shape[1]
+        room = generation.positions(self._model) - given
         probabilities = TokenProbabilities()
         generation.seed(instructions.options)
         tokens = self._model.generate(
             pixel_values=self._pretrained.batch(list(images)),
             logits_processor=LogitsProcessorList([probabilities]),
-            **inputs,
-            **generation.arguments(instructions.options, self._defaults, self._processor.tokenizer)
+            **{name: inputs[name].expand(len(images), -1) for name in inputs},
+            **generation.arguments(instructions.options, self._defaults, self._decode, room)
             | {"num_beams": 1},
         )
-        new = tokens[:, inputs["input_ids"].shape[1] :].tolist()
+        new = tokens[:, given:]
         rows = probabilities.rows() or [[] for _ in new]
         return [
             self._answer(row, probabilities_of_row, prompt, instructions)
             for row, probabilities_of_row in zip(new, rows, strict=True)
         ]
 
-    def _answer(
-        self, tokens: list[int], probabilities: list[float], prompt: str, instructions: Instructions
-    ) -> Answer:
+    def _prompt(self, instructions: Instructions) -> tuple[str, dict[str, torch.Tensor]]:
+        """Return the prompt, not the client's if that is too long, and its tokens, (1, length)."""
+        prompt = pick_prompt(instructions, self._defaults)
+        inputs = self._encode(prompt)
+        if inputs["input_ids"].shape[1] > generation.positions(self._model) // 2:
+            prompt = pick_prompt(Instructions(tasks=instructions.tasks), self._defaults)
+            inputs = self._encode(prompt)
+        return prompt, inputs
+
+    def _encode(self, prompt: str) -> dict[str, torch.Tensor]:
+        # The text has placeholders for the image, the same for any: encode it with a blank one.
+        text = self._processor(text=prompt, images=self._blank, return_tensors="pt")
+        return {name: text[name].to(self._pretrained.device) for name in _TEXT_INPUTS}
+
+    def _read(self, tokens: torch.Tensor) -> tuple[str, list[Entity]]:
+        """Return the text of one row of new tokens, (length,), and the phrases grounded in it."""
         raw = self._processor.tokenizer.decode(tokens, skip_special_tokens=True)
         text, entities = self._processor.post_process_generation(raw)
+        return text, entities
+
+    def _decode(self, tokens: torch.Tensor) -> list[str]:
+        return [self._read(row)[0] for row in tokens]
+
+    def _answer(
+        self,
+        tokens: torch.Tensor,
+        probabilities: list[float],
+        prompt: str,
+        instructions: Instructions,
+    ) -> Answer:
+        text, entities = self._read(tokens)
         labels: tuple[Label, ...] = ()
         if LABELS in instructions.tasks:
-            found = labels_from_phrases(entities, self._confidences(tokens, probabilities))
+            confidences = self._confidences(tokens.tolist(), probabilities)
+            found = labels_from_phrases(entities, confidences)
             labels = tuple(x for x in found if x.confidence >= self._defaults.min_confidence)
-        caption = Caption(text=_sentence(generation.tidy(text, instructions.options), prompt))
-        return {CAPTION: caption, LABELS: labels}
+        text = _sentence(generation.cut(text, instructions.options), prompt)
+        return {CAPTION: caption_or_none(text), LABELS: labels}
 
     def _confidences(self, tokens: list[int], probabilities: list[float]) -> list[float]:
         """Return the mean probability of the tokens of each phrase, in order."""
@@ -127,8 +152,9 @@ class Kosmos2(PerImageModel):
 
 def pick_prompt(instructions: Instructions, defaults: Kosmos2Parameters) -> str:
     """Return the client's prompt when the model can use it, else the one for the tasks."""
-    if instructions.prompt.strip().startswith(GROUNDING):
-        return instructions.prompt.strip()
+    prompt = instructions.prompt.strip()
+    if prompt.startswith(GROUNDING) and len(prompt) <= MAX_PROMPT_CHARACTERS:
+        return prompt
     return defaults.caption_prompt if CAPTION in instructions.tasks else defaults.labels_prompt
 
 
@@ -143,7 +169,7 @@ def labels_from_phrases(entities: Iterable[Entity], confidences: Sequence[float]
     """
     labels = []
     for number, (phrase, _, boxes) in enumerate(entities):
-        name = _DETERMINERS.sub("", phrase.strip().strip(".,")).strip().lower()
+        name = _DETERMINERS.sub("", one_line(phrase).strip(" .,")).strip().lower()
         if not name or name in _VAGUE:
             continue
         area = max((_area(box) for box in boxes), default=0.0)

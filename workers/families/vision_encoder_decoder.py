@@ -9,16 +9,16 @@ from transformers import AutoImageProcessor, AutoTokenizer
 
 from shared.messages import Instructions
 from shared.tasks import CAPTION
-from shared.tasks.caption import Caption
-from workers.model.family import Answer, LoadContext, PerImageModel
+from workers.model.family import Answer, LoadContext
 from workers.runtime import generation
 from workers.runtime.beams import SHARED, BeamsShareImages, ImageCache
+from workers.runtime.captioning import CaptioningModel, caption_or_none
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.pretrained import Pretrained, pixels
 
 
-class VisionEncoderDecoder(PerImageModel):
+class VisionEncoderDecoder(CaptioningModel):
     """Captions. Prompts are ignored: the model reads no text."""
 
     CPU_DTYPE: ClassVar[DtypeName] = "int8"
@@ -37,17 +37,19 @@ class VisionEncoderDecoder(PerImageModel):
         return pixels(self._image_processor, image)
 
     @torch.inference_mode()
-    def predict_images(
-        self, images: Sequence[torch.Tensor], instructions: Instructions
-    ) -> list[Answer]:
+    def generate(self, images: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
         """Caption each image; all are (3, height, width), float32."""
-        generation.seed(instructions.options)
+        options = instructions.options
+        generation.seed(options)
+        room = generation.positions(self._model) - 1  # one is for the token that begins a text
         tokens = self._model.generate(
             self._pretrained.batch(list(images)),
             past_key_values=ImageCache(),
-            **generation.arguments(instructions.options, self._defaults, self._tokenizer),
+            **generation.arguments(options, self._defaults, self._decode, room),
         )
-        texts = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [
-            {CAPTION: Caption(text=generation.tidy(text, instructions.options))} for text in texts
-        ]
+        texts = [generation.cut(text, options) for text in self._decode(tokens)]
+        return [{CAPTION: caption_or_none(text)} for text in texts]
+
+    def _decode(self, tokens: torch.Tensor) -> list[str]:
+        texts: list[str] = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return texts

@@ -10,7 +10,8 @@ from shared.tasks.registry import Task
 class LlmDefaults(BaseModel):
     """Defaults of one language model: the ``parameters`` of its row in the catalogue.
 
-    The fields are those of Ollama's ``/api/generate``, but for ``prompts`` and ``threshold``.
+    The fields are those of Ollama's ``/api/generate``, but for ``prompts``, ``threshold`` and
+    ``rescale``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,4 +24,9 @@ class LlmDefaults(BaseModel):
     keep_alive: Any = None
     threshold: float = Field(
         0.5, ge=0, le=1, description="NSFW scores of at least this value are unsafe"
+    )
+    rescale: bool = Field(
+        default=False,
+        description="map NSFW scores so that the threshold becomes 0.75, which PhotoPrism compares "
+        "with",
     )

@@ -9,7 +9,9 @@ from typing import TypeAlias
 import json_repair
 
 from shared.messages import JsonObject
+from shared.text import clean
 from shared.units import clamp01
+from workers.captions.reading import QUOTES
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
@@ -29,8 +31,6 @@ UNIT_INTERVAL_SCHEMA: JsonObject = {"type": "number", "minimum": 0, "maximum": 1
 NAME_KEYS = ("name", "label", "labelname", "tag", "title", "object", "class", "keyword", "text")
 CONFIDENCE_KEYS = ("confidence", "confidencescore", "score", "probability", "certainty", "conf")
 """Keys that models use for a name and a confidence, normalised by :func:`normalise_key`."""
-QUOTES = "\"'\u2018\u2019\u201c\u201d\u00ab\u00bb"
-"""Straight and typographic."""
 
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _THINKING_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
@@ -58,20 +58,13 @@ class UnusableAnswer(Exception):
     """The answer contains nothing that can be used; the message says why."""
 
 
-def printable(text: str) -> str:
-    """Return the text without control characters and lone surrogates, which are not UTF-8."""
-    return "".join(
-        character for character in text if character.isprintable() or character.isspace()
-    )
-
-
 def without_thoughts(text: str) -> str:
     """Return the answer without the thinking before it, and without special tokens.
 
     The opening tag may be missing, where it is part of the model's template, and the closing one,
     where the model ran out of tokens: then there is no answer.
     """
-    text = _SPECIAL_TOKEN.sub("", printable(text[:MAX_THINKING_CHARACTERS]))
+    text = _SPECIAL_TOKEN.sub("", clean(text[:MAX_THINKING_CHARACTERS]))
     text = _THINKING.sub("", text)
     return _THINKING_END.split(text)[-1].strip()[:MAX_ANSWER_CHARACTERS]
 
@@ -169,5 +162,5 @@ def read_name(value: Json) -> str:
     """Return the name of a thing without list markers, quotes and formatting; may be empty."""
     if not isinstance(value, str):
         return ""
-    text = re.sub(r"^\s*(?:[-*•#]+|\d+[.)])\s+", "", printable(value)).replace("_", " ")
+    text = re.sub(r"^\s*(?:[-*•#]+|\d+[.)])\s+", "", clean(value)).replace("_", " ")
     return " ".join(text.strip(" \t\r\n`*.,;:!?()[]{}<>" + QUOTES).split())

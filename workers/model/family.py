@@ -2,7 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,8 +18,40 @@ Answer = Mapping[Task, Any]
 """A model's answers for one image, by task; tasks that were not requested may be included."""
 
 
+MAX_CAUSE_CHARS = 160
+
+
 class LoadError(Exception):
     """The model cannot be loaded; the message tells an operator what to do."""
+
+    def __init__(self, message: str, retry_in_s: float = 0.0) -> None:
+        """State the cause.
+
+        Args:
+            message: whole sentences for an operator.
+            retry_in_s: fewest seconds until the next try, where trying costs others something.
+        """
+        super().__init__(message)
+        self.retry_in_s = retry_in_s
+
+
+class PartDamaged(LoadError):
+    """Something beside the weights is damaged or missing, which may be fetched again."""
+
+    def __init__(self, message: str, files: Iterable[str]) -> None:
+        """State the cause.
+
+        Args:
+            message: whole sentences for an operator.
+            files: names or patterns of the files that the part is made of.
+        """
+        super().__init__(message)
+        self.files = tuple(files)
+
+
+def brief(err: BaseException) -> str:
+    """Return an exception's type and the beginning of its message, in one line."""
+    return f"{type(err).__name__}: {' '.join(str(err).split())}"[:MAX_CAUSE_CHARS].rstrip(".")
 
 
 class LoadContext(NamedTuple):

@@ -13,23 +13,24 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import structlog
-from PIL import Image
 
 from shared.allocator import retain_freed_memory
-from shared.errors import VisionError
+from shared.errors import ModelFailed, VisionError
 from shared.images import decode_rgb
+from shared.images.several import ReadImages, read_each
 from shared.log import configure_logging
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
-from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
+from workers.model.family import LoadError, PartDamaged, PreparedJob, VisionModel, brief, load_model
 from workers.model.protocol import (
     BatchReport,
     Forget,
@@ -40,17 +41,17 @@ from workers.model.protocol import (
     receive_command,
     send,
 )
-from workers.model.weights import ensure_weights
+from workers.model.warm_up import warm_up
+from workers.model.weights import ensure_weights, refetch
 
 log = structlog.get_logger(__name__)
 
-MODEL_FAILED = JobError(error="ModelFailed", message="The model failed on this request.")
+MODEL_FAILED = JobError(error=ModelFailed.__name__, message="The model failed on this request.")
 MAX_REASON_CHARS = 500
 _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
-_WARM_UP_SIDE_PX = 224
 
-Prepared = list[object] | JobError
+Prepared = ReadImages[object] | JobError
 """The model inputs of a job's images, or the reason why there are none."""
 
 
@@ -61,22 +62,18 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
     retain_freed_memory()
     try:
         model = _load(pipe, settings, spec)
-    except Exception as err:  # operators see its text as the reason of the failure
-        log.exception("load failed")
-        reason = str(err) if isinstance(err, LoadError) else f"{type(err).__name__}: {err}"
-        if memory.is_out_of_memory(err):
-            reason = f"not enough memory ({reason})"
-        send(pipe, StateReport(state=WorkerState.FAILED, reason=_one_line(reason)))
+    except Exception as err:  # noqa: BLE001 - operators see its text as the reason
+        send(pipe, _failure(err))
         return
     send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure()))
-    ModelServer(pipe, model).serve()
+    ModelServer(pipe, model, settings.max_megapixels).serve()
 
 
 class ModelServer:
     """Reads commands, prepares jobs while a batch runs, and runs batches."""
 
-    def __init__(self, pipe: Connection, model: VisionModel) -> None:
-        self._pipe, self._model = pipe, model
+    def __init__(self, pipe: Connection, model: VisionModel, max_megapixels: float) -> None:
+        self._pipe, self._model, self._max_megapixels = pipe, model, max_megapixels
         self._prepared: dict[str, Future[Prepared]] = {}
         self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         # One thread, as jobs are needed in the order they arrive; other cores are for the model.
@@ -99,19 +96,24 @@ class ModelServer:
                 os._exit(0)
             match command:
                 case Prepare():
-                    future = self._preparer.submit(prepare, self._model, images)
-                    self._prepared[command.job] = future
+                    self._prepared[command.job] = self._preparer.submit(
+                        prepare, self._model, images, self._max_megapixels
+                    )
                 case Forget():
                     self._prepared.pop(command.job, None)
                 case Run():
                     self._runs.put(command)
 
 
-def prepare(model: VisionModel, images: Sequence[bytes]) -> Prepared:
+def prepare(model: VisionModel, images: Sequence[bytes], max_megapixels: float) -> Prepared:
     """Decode the images of a job and turn them into model inputs."""
+
     # Step 6: decode and prepare.
+    def prepare_one(image: bytes) -> object:
+        return model.prepare(decode_rgb(image, max_megapixels))
+
     try:
-        return [model.prepare(decode_rgb(image)) for image in images]
+        return read_each(prepare_one, images)
     except VisionError as err:
         return JobError(error=type(err).__name__, message=err.message)
     except Exception:
@@ -127,14 +129,16 @@ def run_batch(
     A job that could not be prepared fails alone; when the model raises, all others fail. The report
     has one outcome per job, in order, unless it names a fault of the process.
     """
-    ready = [PreparedJob(job, instructions) for job in jobs if not isinstance(job, JobError)]
+    ready = [job for job in jobs if not isinstance(job, JobError)]
     images = sum(len(job.images) for job in ready)
     started = time.perf_counter()
     results: list[Result | JobError] = []
     fault = ""
     if ready:
         try:
-            results += model.predict(ready, max_images)  # Step 6: predict.
+            prepared = [PreparedJob(job.images, instructions) for job in ready]
+            answered = model.predict(prepared, max_images)  # Step 6: predict.
+            results += [_with_answers(result, instructions) for result in answered]
             if len(results) != len(ready):
                 msg = f"{len(results)} results for {len(ready)} jobs"
                 raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of a model
@@ -142,10 +146,8 @@ def run_batch(
             log.exception("predict failed", images=images)
             fault = _fault(err)
             results = [MODEL_FAILED] * len(ready)
-    answered = iter(results)
-    outcomes = (
-        () if fault else tuple(job if isinstance(job, JobError) else next(answered) for job in jobs)
-    )
+    left = iter(results)
+    outcomes = () if fault else tuple(_outcome(job, left) for job in jobs)
     return BatchReport.model_validate(
         {
             "outcomes": outcomes,
@@ -155,6 +157,23 @@ def run_batch(
             "memory": memory.measure(),
         }
     )
+
+
+def _with_answers(result: Result, instructions: Instructions) -> Result | JobError:
+    """Return a result, or an error if it has no answer to any task: that would be no success."""
+    tasks = instructions.tasks
+    if not tasks or any(result.get(task) is not None for task in tasks):
+        return result
+    message = f"The model found no {' or '.join(tasks)} for this image."
+    return JobError(error=ModelFailed.__name__, message=message)
+
+
+def _outcome(job: Prepared, results: Iterator[Result | JobError]) -> Result | JobError:
+    """Return why a job could not be prepared, or else the next result, for all of its images."""
+    if isinstance(job, JobError):
+        return job
+    result = next(results)
+    return result.with_unreadable(job.unreadable) if isinstance(result, Result) else result
 
 
 def _fault(err: Exception) -> str:
@@ -168,15 +187,59 @@ def _load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
     def report_download(progress: str) -> None:
         send(pipe, StateReport(state=WorkerState.DOWNLOADING, reason=progress))
 
-    folder = ensure_weights(spec, settings.models_dir, report_download) if spec.source else None
+    if not spec.source:
+        return _start(pipe, settings, spec, None)
+    folder = ensure_weights(spec, settings.models_dir, report_download)
+    try:
+        return _start(pipe, settings, spec, folder)
+    except PartDamaged as err:
+        _mend(settings, spec, err, report_download)
+    memory.release()  # of the model that was of no use
+    return _start(pipe, settings, spec, folder)
+
+
+def _mend(
+    settings: Settings, spec: ModelSpec, damage: PartDamaged, report: Callable[[str], None]
+) -> None:
+    """Fetch the files of a damaged part again, once; raise when that changes nothing."""
+    log.warning("a part of the model is damaged", reason=str(damage))
+    try:
+        is_mended = refetch(spec, settings.models_dir, damage.files, report)
+    except LoadError as err:
+        raise LoadError(f"{damage} {err}", err.retry_in_s) from err
+    if not is_mended:
+        raise damage
+
+
+def _start(
+    pipe: Connection, settings: Settings, spec: ModelSpec, folder: Path | None
+) -> VisionModel:
     send(pipe, StateReport(state=WorkerState.LOADING))
     model = load_model(spec, folder, settings.device, settings.torch_threads)
-    # The first call pages weights in and compiles kernels: no request should wait for that.
-    blank = Image.new("RGB", (_WARM_UP_SIDE_PX, _WARM_UP_SIDE_PX), "grey")
-    model.predict(
-        [PreparedJob([model.prepare(blank)], Instructions(tasks=spec.tasks))], max_images=1
-    )
+    warm_up(model, spec, folder)
     return model
+
+
+def _failure(err: Exception) -> StateReport:
+    """Log why loading failed, and return it as the state that operators see."""
+    if isinstance(err, LoadError):  # whoever raised it said all in a sentence
+        reason, retry_in_s = _one_line(str(err)), err.retry_in_s
+        if retry_in_s:
+            minutes = f"{retry_in_s / 60:.0f}"
+            reason += f" The next try is in {minutes} minutes, or when the model is recycled."
+        log.error("load failed", reason=reason, cause=_root_cause(err))
+    else:
+        reason, retry_in_s = _one_line(f"{type(err).__name__}: {err}"), 0.0
+        log.error("load failed", reason=reason, exc_info=err)
+    if memory.is_out_of_memory(err):
+        reason = f"not enough memory ({reason})"
+    return StateReport(state=WorkerState.FAILED, reason=reason, retry_in_s=retry_in_s)
+
+
+def _root_cause(err: BaseException) -> str | None:
+    while err.__cause__:
+        err = err.__cause__
+    return None if isinstance(err, LoadError) else brief(err)
 
 
 def _end_with_parent() -> None:

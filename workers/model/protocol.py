@@ -48,6 +48,7 @@ class StateReport(BaseModel):
     kind: Literal["state"] = "state"
     state: WorkerState
     reason: str = ""
+    retry_in_s: float = Field(0.0, description="fewest seconds until a failed load is tried again")
     memory: Memory = Memory()
 
 

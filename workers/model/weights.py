@@ -1,14 +1,13 @@
-"""Weights on disk: find them, or fetch them from the hub without ever leaving half a model.
+"""Weights on disk: find them, or fetch what is missing or damaged from the hub.
 
-Files are fetched into ``<folder>.partial`` beside the folder, which is renamed when it is complete.
-After an interruption complete files are kept; the hub's client fetches the others from the start.
+Files are fetched into ``<folder>.partial`` beside the folder and verified there. Then they are
+moved into place, so that no file is lost before its replacement is there. After an interruption
+complete files are kept; the hub's client fetches the others from the start.
 """
 
-import json
-import os
 import shutil
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -16,170 +15,164 @@ from typing import Any
 import structlog
 from filelock import FileLock
 
+from shared.families import FAMILIES
 from shared.model_spec import ModelSpec
-from shared.units import MEGA
+from workers.model import hub
+from workers.model.checkpoint import Fault, describe, find_faults, is_weights, wanted_files
 from workers.model.family import LoadError
+from workers.model.hub import HubFile, Progress, Repository
 
 log = structlog.get_logger(__name__)
 
-WEIGHT_PATTERNS = ("model.safetensors", "model-*.safetensors", "pytorch_model*.bin")
-"""Best first. ``.bin`` files are pickles: transformers loads them with ``weights_only``."""
-INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-OTHER_PATTERNS = ("*.json", "*.txt", "*.model", "LICENSE*", "README.md")
-UNFINISHED = "*.incomplete"
-"""Files that the hub's client is fetching; it has them below ``.cache`` in its folder."""
-REPORT_S = 2.0
-"""Interval of progress reports."""
-
-# Plain HTTP only: tests can serve it, and it writes to no place but the folder, while Xet has a
-# cache in the home directory. Set here because huggingface_hub reads it when it is first imported.
-os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+Report = Callable[[str], None]
+"""Gets the progress as text for a person."""
 
 
-def ensure_weights(spec: ModelSpec, models_dir: Path, report: Callable[[str], None]) -> Path:
-    """Return the folder with the model's weights, after fetching them if they are missing.
+def ensure_weights(spec: ModelSpec, models_dir: Path, report: Report) -> Path:
+    """Return the folder with the model's weights, after fetching what is missing or damaged.
 
     Several workers may call this at once: one fetches, the others wait for it.
 
     Args:
         spec: model with a ``source`` on the hub.
         models_dir: parent of the folders of weights; created if it is missing.
-        report: called with the progress as text for a person.
+        report: called with the progress.
 
     Raises:
-        LoadError: the weights cannot be fetched; the message says what to do.
+        LoadError: the weights are not all there and cannot be fetched; the message says what is
+            wrong with them and what to do.
     """
-    import httpx2
-
     folder = models_dir / spec.folder
-    if is_complete(folder):
-        return folder
-    try:
-        models_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(models_dir / f"{spec.folder}.lock"):
-            if not is_complete(folder):
-                _fetch(spec, folder, report)
-    except (OSError, httpx2.HTTPError) as err:
-        raise LoadError(
-            f"Cannot fetch {spec.source} into {folder}: {err}. Check the network and the folder's "
-            f"permissions, or put the files there by hand."
-        ) from err
+    faults = _find_faults(spec, folder)
+    if faults:
+        found = f"{folder} cannot be used: {describe(faults)}. " if any(folder.glob("*")) else ""
+        try:
+            with _alone(spec, folder):
+                faults = _find_faults(spec, folder)  # another worker may have fetched meanwhile
+                if faults:
+                    _mend(spec, folder, faults, report)
+        except LoadError as err:
+            raise LoadError(f"{found}{err}", err.retry_in_s) from err
     return folder
 
 
-def is_complete(folder: Path) -> bool:
-    """Return whether the folder holds a configuration and all weight files."""
-    if not (folder / "config.json").is_file():
-        return False
-    if any((folder / name).is_file() for name in ("model.safetensors", "pytorch_model.bin")):
-        return True
-    return any(_has_shards(folder / name) for name in INDEX_FILES)
+def refetch(spec: ModelSpec, models_dir: Path, files: Sequence[str], report: Report) -> bool:
+    """Fetch those files again that are missing, or are not as on the hub.
+
+    Args:
+        spec: model with a ``source`` on the hub.
+        models_dir: parent of the folders of weights.
+        files: names or patterns of small files; they are hashed.
+        report: called with the progress.
+
+    Returns:
+        Whether anything was fetched.
+
+    Raises:
+        LoadError: a file cannot be fetched.
+    """
+    folder = models_dir / spec.folder
+    with _alone(spec, folder):
+        repository = hub.look_up(spec)
+        names = [
+            name
+            for name in wanted_files(repository.files)
+            if any(fnmatch(name, pattern) for pattern in files)
+            and repository.files[name].difference(folder / name)
+        ]
+        if names:
+            _fetch(spec, folder, repository, names, report)
+    return bool(names)
 
 
-def _has_shards(index: Path) -> bool:
+def _find_faults(spec: ModelSpec, folder: Path) -> list[Fault]:
     try:
-        shards = set(json.loads(index.read_text())["weight_map"].values())
-    except (OSError, ValueError, KeyError):
-        return False
-    return all((index.parent / shard).is_file() for shard in shards)
+        return find_faults(folder, writes_text=FAMILIES[spec.family].writes_text)
+    except OSError as err:
+        raise LoadError(f"{folder} cannot be read: {err}. Check its permissions.") from err
 
 
-def wanted_files(names: Iterable[str]) -> list[str]:
-    """Choose the files of a repository to fetch: text files, and weights in the best format."""
-    names = [name for name in names if "/" not in name]
-    chosen = [name for name in names if any(fnmatch(name, pattern) for pattern in OTHER_PATTERNS)]
-    for pattern in (WEIGHT_PATTERNS[:2], WEIGHT_PATTERNS[2:]):
-        weights = [name for name in names if any(fnmatch(name, p) for p in pattern)]
-        if weights:
-            return sorted(chosen + weights)
-    return sorted(chosen)
+@contextmanager
+def _alone(spec: ModelSpec, folder: Path) -> Iterator[None]:
+    """Keep other workers from fetching into the folder, and turn errors into sentences."""
+    import httpx2
 
-
-def _fetch(spec: ModelSpec, folder: Path, report: Callable[[str], None]) -> None:
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    disable_progress_bars()  # our own reports suit a log, and reach the heartbeat as well
-    source = spec.source or ""
-    partial = folder.with_name(f"{folder.name}.partial")
-    report(f"asking for {source}")
-    # Left by a fetch that was killed. The hub's client never resumes them, as it chooses new names
-    # each time (https://github.com/huggingface/huggingface_hub/issues/4196), and nobody else is
-    # fetching while we hold the lock.
-    for leftover in (partial / ".cache").rglob(UNFINISHED):
-        leftover.unlink()
     try:
-        info = huggingface_hub.HfApi().model_info(
-            source, revision=spec.revision, files_metadata=True
-        )
-        sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-        names = wanted_files(sizes)
-        with _Progress(partial, {name: sizes[name] for name in names}, spec, report):
-            huggingface_hub.snapshot_download(
-                source,
-                revision=info.sha or spec.revision,
-                local_dir=partial,
-                allow_patterns=names,
-                max_workers=4,
-            )
-    except HfHubHTTPError as err:
-        raise LoadError(f"The hub refused {spec.source}: {err}") from err
-    if not is_complete(partial):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{spec.folder}.lock")):
+            yield
+    except (OSError, httpx2.HTTPError) as err:
+        raise LoadError(
+            f"Cannot fetch {spec.source} into {folder}: {str(err).rstrip('.')}. Check the network "
+            "and the folder's permissions, or put the files there by hand."
+        ) from err
+
+
+def _mend(spec: ModelSpec, folder: Path, faults: Sequence[Fault], report: Report) -> None:
+    """Fetch what is missing or damaged."""
+    damaged = [fault for fault in faults if not fault.is_missing]
+    if damaged:
+        log.warning("files of weights are damaged", model=spec.name, files=describe(damaged))
+    report(f"asking for {spec.source}")
+    repository = hub.look_up(spec)
+    names = files_to_fetch(repository.files, folder, faults)
+    if any(is_weights(fault.file) for fault in faults) and not any(map(is_weights, names)):
         raise LoadError(f"{spec.source} holds no weights in a format known here.")
-    shutil.rmtree(partial / ".cache", ignore_errors=True)  # metadata of the hub's client
-    if folder.exists():  # incomplete, or created by a container's mount
-        for path in sorted(partial.iterdir(), key=_is_weights):  # weights last: they complete it
-            path.replace(folder / path.name)
-        partial.rmdir()
-    else:
-        partial.rename(folder)
-    log.info("weights fetched", model=spec.name, folder=str(folder))
+    for name in {fault.file for fault in damaged}.intersection(names):
+        if repository.files[name].is_same(folder / name):
+            raise LoadError(f"It is the same in {spec.source}: choose another source or revision.")
+    if names:
+        _fetch(spec, folder, repository, names, report, attempts=1 if damaged else 2)
+    left = _find_faults(spec, folder)
+    if left:
+        raise LoadError(f"What {spec.source} holds is not enough: {describe(left)}.")
 
 
-def _is_weights(path: Path) -> bool:
-    return any(fnmatch(path.name, pattern) for pattern in WEIGHT_PATTERNS)
+def files_to_fetch(
+    on_hub: Mapping[str, HubFile], folder: Path, faults: Sequence[Fault]
+) -> list[str]:
+    """Choose what mends a folder: its damaged files, and if it is incomplete what it lacks.
+
+    Files that are there are kept. Weights are left out if those in the folder are fine, whatever
+    their format; and so is what the owner of a complete folder removed.
+    """
+    wanted = wanted_files(on_hub)
+    damaged = {fault.file for fault in faults if not fault.is_missing}
+    # A damaged file that the hub does not have is replaced by another format, if by anything.
+    is_incomplete = any(fault.is_missing for fault in faults) or not damaged <= set(wanted)
+    needs_weights = any(is_weights(fault.file) for fault in faults)
+    return [
+        name
+        for name in wanted
+        if name in damaged
+        or (
+            is_incomplete
+            and not (folder / name).exists()
+            and (needs_weights or not is_weights(name))
+        )
+    ]
 
 
-class _Progress:
-    """Reports and logs every :data:`REPORT_S` how much of a download is on disk."""
-
-    def __init__(
-        self,
-        folder: Path,
-        sizes: Mapping[str, int],
-        spec: ModelSpec,
-        report: Callable[[str], None],
-    ) -> None:
-        self._folder, self._sizes, self._spec, self._report = folder, sizes, spec, report
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(REPORT_S):
-            total = sum(self._sizes.values())
-            unfinished = (self._folder / ".cache").rglob(UNFINISHED)
-            files = [*unfinished, *(self._folder / name for name in self._sizes)]
-            # A larger file of an older revision may be there: never report more than 100 %.
-            done = min(sum(map(_size, files)), total)
-            percent = f"{100 * done / total:.0f} % " if total else ""
-            text = f"{percent}({done / MEGA:.0f} of {total / MEGA:.0f} MB) of {self._spec.source}"
-            log.info("downloading", model=self._spec.name, progress=text)
-            self._report(text)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:  # renamed between listing and looking
-        return 0
+def _fetch(
+    spec: ModelSpec,
+    folder: Path,
+    repository: Repository,
+    names: Sequence[str],
+    report: Report,
+    attempts: int = 1,
+) -> None:
+    """Download files, verify them, and move them into the folder."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    hub.clear_unfinished(partial)
+    with Progress(
+        partial, {name: repository.files[name].size or 0 for name in names}, spec, report
+    ):
+        hub.download(repository, names, partial, attempts=attempts)
+    folder.mkdir(exist_ok=True)
+    for name in sorted(names, key=is_weights):  # weights last: they complete it
+        (partial / name).replace(folder / name)
+    shutil.rmtree(partial, ignore_errors=True)  # what is left are notes of the hub's client
+    log.info("weights fetched", model=spec.name, folder=str(folder), files=len(names))
 
 
 def _fetch_ahead(argv: list[str]) -> None:

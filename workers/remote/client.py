@@ -11,7 +11,9 @@ import httpx2
 
 from shared.messages import JsonObject
 from shared.vocabulary import OllamaCall
-from workers.remote.config import ServerConfig
+from workers.remote.config import ServerConfig, full_name
+from workers.remote.errors import ServerDown, ServerError, ServerStalled
+from workers.remote.replies import join, number, parse, split_lines
 
 QUICK_TIMEOUT_S = 5.0
 """For connecting, and for calls that run no model."""
@@ -24,22 +26,6 @@ RUNNER_OPTIONS = (
 
 OnPart = Callable[[JsonObject], Awaitable[None]]
 """Receives a part of a streamed reply."""
-
-
-class ServerError(Exception):
-    """The server answered with an error, or with something unexpected."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.message, self.status = message, status
-
-
-class ServerDown(ServerError):
-    """The server cannot be reached, or closed the connection."""
-
-
-class ServerStalled(ServerError):
-    """The server was silent for too long."""
 
 
 class OllamaClient:
@@ -95,36 +81,33 @@ class OllamaClient:
 
         Raises:
             ServerDown: the connection failed or was closed before the end of the reply.
+            MalformedReply: a part of the reply is not a JSON object.
             ServerError: the server answered with an error.
         """
         parts: list[JsonObject] = []
         with _as_server_errors():
             async with contextlib.AsyncExitStack() as stack:
-                request = self._http.stream("POST", f"/api/{call}", json={**body, "stream": True})
+                request = self._http.stream(
+                    "POST", f"/api/{call}", **_json_body({**body, "stream": True})
+                )
                 reply = await stack.enter_async_context(request)
                 await _check_status(reply)
-                async for line in reply.aiter_lines():
-                    if not line.strip():
-                        continue
-                    part = _parse(line)
+                async for line in split_lines(reply.aiter_bytes()):
+                    part = parse(line)
                     parts.append(part)
                     if on_part:
                         await on_part(part)
                     if part.get("done"):
-                        return _join(parts)
+                        return join(parts)
         raise ServerDown("The connection was closed before the answer was complete.")
 
     async def _request(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
         with _as_server_errors():
             async with asyncio.timeout(QUICK_TIMEOUT_S):
-                reply = await self._http.request(method, path, json=body)
+                content = {} if body is None else _json_body(body)
+                reply = await self._http.request(method, path, **content)
                 await _check_status(reply)
-                return _parse(reply.text)
-
-
-def full_name(model: str) -> str:
-    """Return a model's name with its tag, in lower case: Ollama ignores case."""
-    return (model if ":" in model.rpartition("/")[2] else f"{model}:latest").lower()
+                return parse(reply.text)
 
 
 def entry_name(entry: JsonObject) -> str:
@@ -134,22 +117,19 @@ def entry_name(entry: JsonObject) -> str:
 
 def gpu_share(entry: JsonObject) -> float | None:
     """Return the fraction of a loaded model's memory that is on the GPU; ``None``: unknown."""
-    if not entry.get("size"):
-        return None
-    return float(entry.get("size_vram") or 0) / float(entry["size"])
+    size = number(entry.get("size"))
+    return number(entry.get("size_vram")) / size if size else None
 
 
 def tokens_per_s(reply: Mapping[str, Any]) -> float | None:
     """Return the speed of generation alone; ``None``: it is not in the reply, or that is short."""
-    tokens, nanoseconds = reply.get("eval_count") or 0, reply.get("eval_duration") or 0
-    if tokens < MIN_TOKENS or nanoseconds <= 0:
-        return None
-    return float(tokens) / float(nanoseconds) * 1e9
+    tokens, nanoseconds = number(reply.get("eval_count")), number(reply.get("eval_duration"))
+    return tokens / nanoseconds * 1e9 if tokens >= MIN_TOKENS and nanoseconds > 0 else None
 
 
 def load_seconds(reply: Mapping[str, Any]) -> float:
     """Return how long the model took to load; little where it was loaded already."""
-    return float(reply.get("load_duration") or 0) / 1e9
+    return number(reply.get("load_duration")) / 1e9
 
 
 def load_options(body: JsonObject) -> JsonObject | None:
@@ -184,6 +164,17 @@ def with_images(body: JsonObject, images: Sequence[bytes]) -> JsonObject:
     return {**body, "messages": messages}
 
 
+def _json_body(body: JsonObject) -> dict[str, Any]:
+    """Return a JSON body as arguments for httpx.
+
+    In ASCII, because httpx's own encoder raises an error for half a surrogate pair.
+    """
+    return {
+        "content": json.dumps(body).encode(),
+        "headers": {"Content-Type": "application/json"},
+    }
+
+
 @contextlib.contextmanager
 def _as_server_errors() -> Iterator[None]:
     try:
@@ -203,34 +194,3 @@ async def _check_status(reply: httpx2.Response) -> None:
     except (ValueError, KeyError, TypeError):
         message = text.strip()[:200] or f"HTTP status {reply.status_code}"
     raise ServerError(message, reply.status_code)
-
-
-def _parse(text: str) -> JsonObject:
-    try:
-        value = json.loads(text)
-    except ValueError as err:
-        raise ServerError("The server's answer is not JSON.") from err
-    if not isinstance(value, dict):
-        raise ServerError("The server's answer is not a JSON object.")
-    if "error" in value:
-        raise ServerError(str(value["error"]))
-    return value
-
-
-def _join(parts: list[JsonObject]) -> JsonObject:
-    """Return the last part with the texts of all."""
-    whole = dict(parts[-1])
-    for name in ("response", "thinking"):
-        if any(name in part for part in parts):
-            whole[name] = "".join(part.get(name) or "" for part in parts)
-    messages = [part["message"] for part in parts if isinstance(part.get("message"), dict)]
-    if messages:
-        message: JsonObject = {"role": "assistant"}
-        for part in messages:
-            for name, value in part.items():
-                if isinstance(value, (str, list)) and name in message and name != "role":
-                    message[name] = message[name] + value
-                else:
-                    message[name] = value
-        whole["message"] = message
-    return whole

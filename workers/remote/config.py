@@ -91,6 +91,11 @@ class RemoteParameters(LlmDefaults):
         )
 
 
+def full_name(model: str) -> str:
+    """Return a model's name with its tag, in lower case: Ollama ignores case."""
+    return (model if ":" in model.rpartition("/")[2] else f"{model}:latest").lower()
+
+
 def model_defaults(catalog: Catalog, model: str) -> LlmDefaults:
     """Return the defaults of a model from its own row, else from the row ``ollama``.
 
@@ -99,9 +104,10 @@ def model_defaults(catalog: Catalog, model: str) -> LlmDefaults:
     Raises:
         ValueError: the row's parameters are invalid.
     """
+    wanted = full_name(model)
     for row in catalog.models:
-        is_own_row = row.family == OLLAMA and row.name != OLLAMA
-        if is_own_row and (row.source or "").lower() == model.lower():
+        is_of_ollama = row.family == OLLAMA and row.name != OLLAMA
+        if is_of_ollama and full_name(row.source or "") == wanted:
             return LlmDefaults.model_validate(row.parameters)
     return read_parameters(catalog.get(OLLAMA))
 

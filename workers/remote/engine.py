@@ -123,7 +123,7 @@ class RemoteEngine:
         )
         self._healer = Healer(self._pool, parameters.healing, environment, self._claim)
         router = FailoverRouter(self._pool, self._healer, parameters.stall_s)
-        self._jobs = JobRunner(environment, self._catalog, self._store, router, self._count)
+        self._jobs = JobRunner(self._settings, self._catalog, self._store, router, self._count)
         self._run_in_background(self._pool.poll(self._publish))
         self._run_in_background(self._jobs.drop_cancelled())
         self._started.set()

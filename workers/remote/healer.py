@@ -9,14 +9,9 @@ import structlog
 
 from shared.messages import JsonObject
 from shared.settings import OllamaSettings
-from workers.remote.client import (
-    ServerDown,
-    ServerError,
-    entry_name,
-    load_seconds,
-    tokens_per_s,
-)
+from workers.remote.client import entry_name, load_seconds, tokens_per_s
 from workers.remote.config import HealingOptions
+from workers.remote.errors import ServerDown, ServerError
 from workers.remote.meters import Sample
 from workers.remote.pool import Pool
 from workers.remote.reload import load_times, performs_normally, reload

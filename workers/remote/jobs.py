@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import redis
@@ -10,15 +10,16 @@ import structlog
 
 from shared.catalog import Catalog
 from shared.errors import BadRequest, ModelFailed, VisionError
-from shared.images import for_ollama
+from shared.images.several import read_each
 from shared.messages import JsonObject, OllamaInstructions, Outcome
 from shared.redis.store import Store
-from shared.settings import OllamaSettings
+from shared.settings import Settings
 from shared.vocabulary import OllamaCall
 from workers.engine.job import Dropped, EngineJob, Requeued
 from workers.llm.task_runner import LlmTaskRunner
 from workers.remote.client import with_images
 from workers.remote.config import model_defaults
+from workers.remote.images import prepare_image
 from workers.remote.router import FailoverRouter
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,7 @@ class JobRunner:
 
     def __init__(
         self,
-        environment: OllamaSettings,
+        settings: Settings,
         catalog: Catalog,
         store: Store,
         router: FailoverRouter,
@@ -41,13 +42,14 @@ class JobRunner:
         """Prepare.
 
         Args:
-            environment: the operator's prompts.
+            settings: the operator's prompts, and the size to which images are decoded.
             catalog: has the defaults of models.
             store: has the cancellations, and takes parts of streamed replies.
             router: sends requests to the servers.
             on_answer: called for each answer with its number of images and its seconds.
         """
-        self._environment, self._catalog, self._store = environment, catalog, store
+        self._environment, self._max_megapixels = settings.ollama, settings.max_megapixels
+        self._catalog, self._store = catalog, store
         self._router, self._on_answer = router, on_answer
         self._tasks: dict[asyncio.Task[None], EngineJob] = {}
         self._begun: set[EngineJob] = set()
@@ -126,15 +128,19 @@ class JobRunner:
             raise BadRequest("The job names no model of Ollama.")
         if instructions.call == OllamaCall.SHOW:
             return Outcome(raw=await self._router.show(instructions.model, instructions.body))
-        images = [await asyncio.to_thread(for_ollama, image) for image in job.images]
+        prepare = partial(prepare_image, max_megapixels=self._max_megapixels)
+        read = await asyncio.to_thread(read_each, prepare, job.images)
         started = time.monotonic()
-        run = self._run_tasks if instructions.call == OllamaCall.VISION else self._pass_through
-        outcome = await run(job, instructions, images)
-        self._on_answer(len(images), time.monotonic() - started)
+        if instructions.call == OllamaCall.VISION:
+            outcome = await self._run_tasks(job, instructions, read.images)
+            outcome = Outcome(outcome.result.with_unreadable(read.unreadable))
+        else:  # Ollama's own API knows no request of which a part is answered
+            outcome = await self._pass_through(job, instructions, read.all_images())
+        self._on_answer(len(read.images), time.monotonic() - started)
         return outcome
 
     async def _run_tasks(
-        self, job: EngineJob, instructions: OllamaInstructions, images: list[bytes]
+        self, job: EngineJob, instructions: OllamaInstructions, images: Sequence[bytes]
     ) -> Outcome:
         """Run the vision tasks of a job."""
 
@@ -147,7 +153,7 @@ class JobRunner:
         return Outcome(await runner.run(images))
 
     async def _pass_through(
-        self, job: EngineJob, instructions: OllamaInstructions, images: list[bytes]
+        self, job: EngineJob, instructions: OllamaInstructions, images: Sequence[bytes]
     ) -> Outcome:
         """Pass a request in Ollama's own form on to a server."""
         body = {**with_images(instructions.body, images), "model": instructions.model}

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import structlog
 
 from shared.errors import ModelUnavailable, NotOffered
-from workers.remote.client import ServerError
 from workers.remote.config import HealingOptions, ServerConfig
+from workers.remote.errors import ServerError
 from workers.remote.server import Server
 
 log = structlog.get_logger(__name__)

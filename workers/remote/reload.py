@@ -7,7 +7,8 @@ from typing import TypeVar
 import structlog
 
 from shared.vocabulary import OllamaCall
-from workers.remote.client import ServerError, load_seconds, tokens_per_s
+from workers.remote.client import load_seconds, tokens_per_s
+from workers.remote.errors import ServerError
 from workers.remote.meters import ThroughputMeter
 from workers.remote.pool import Pool
 from workers.remote.server import Server

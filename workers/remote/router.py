@@ -10,14 +10,9 @@ import structlog
 from shared.errors import BadRequest, OllamaFailed
 from shared.messages import JsonObject
 from shared.vocabulary import OllamaCall
-from workers.remote.client import (
-    OnPart,
-    ServerDown,
-    ServerError,
-    ServerStalled,
-    entry_name,
-    full_name,
-)
+from workers.remote.client import OnPart
+from workers.remote.config import full_name
+from workers.remote.errors import MalformedReply, ServerDown, ServerError, ServerStalled
 from workers.remote.healer import Healer
 from workers.remote.pool import Pool
 from workers.remote.server import Server
@@ -30,6 +25,8 @@ STALL_POLL_S = 0.5
 """Shortest time between two checks whether a server has been silent for too long."""
 EXTRA_ATTEMPTS = 2
 """Attempts of one request beyond one on each server."""
+MAX_MALFORMED = 2
+"""Attempts of one request that end with a malformed reply: its words may be what is malformed."""
 FIRST_COOLDOWN_S = 5.0
 """How long a model that has failed on a server is avoided there, if another server has it."""
 
@@ -83,7 +80,8 @@ class FailoverRouter:
         error = ServerError("no server")
         for server in self._pool.servers_with(full_name(model)):
             try:
-                return await server.client.show({**body, "model": server.spelling(model)})
+                named = {**body, "model": server.spelling(full_name(model))}
+                return await server.client.show(named)
             except ServerError as err:
                 error = err
         raise OllamaFailed(f"{model}: {error.message}")
@@ -138,7 +136,9 @@ class FailoverRouter:
             attempts=attempts,
         )
         await self._attribute(server, request.model, err)
-        if request.is_passed_on or attempts >= len(self._pool.servers) + EXTRA_ATTEMPTS:
+        request.malformed += isinstance(err, MalformedReply)
+        is_last = attempts >= len(self._pool.servers) + EXTRA_ATTEMPTS
+        if request.is_passed_on or is_last or request.malformed >= MAX_MALFORMED:
             raise OllamaFailed(f"{request.model} on {server.name}: {err.message}") from err
 
     async def _attribute(self, server: Server, model: str, err: ServerError) -> None:
@@ -147,18 +147,31 @@ class FailoverRouter:
         Raises:
             BadRequest: the request is at fault.
         """
-        if err.status == 400:
-            raise BadRequest(f"Ollama rejects the request: {err.message}") from err
         if err.status == 404:
-            server.installed = [e for e in server.installed if entry_name(e) != model]
-            await self._pool.notify()
+            await self._check_missing(server, model)
         elif isinstance(err, ServerDown) or err.status in (401, 403):
             await self._pool.set_state(server, err.message)
+        elif err.is_about_request:
+            raise BadRequest(f"Ollama rejects the request: {err.message}") from err
         else:
             # Each stall delays a request by that much: the cooldown is at least as long.
             stalled = isinstance(err, ServerStalled)
             first_s = max(FIRST_COOLDOWN_S, self._stall_s) if stalled else FIRST_COOLDOWN_S
             server.begin_cooldown(model, first_s)
+
+    async def _check_missing(self, server: Server, model: str) -> None:
+        """Ask a server that does not find a model whether it has been removed.
+
+        If it is still listed, only this request failed: others must not find it gone.
+        """
+        try:
+            await server.refresh()
+        except ServerError as err:
+            await self._pool.set_state(server, err.message)
+            return
+        if server.has(model):
+            server.begin_cooldown(model, FIRST_COOLDOWN_S)
+        await self._pool.notify()
 
 
 @dataclass
@@ -169,6 +182,8 @@ class _Request:
     body: JsonObject
     on_part: OnPart | None
     tried: list[Server] = field(default_factory=list)
+    malformed: int = 0
+    """Number of attempts that ended with a malformed reply."""
     is_passed_on: bool = False
     """The client has a part of the reply, so that another server cannot start again."""
     heard_at: float = 0.0

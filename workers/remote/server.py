@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from shared.messages import JsonObject
 from shared.redis.ollama import OllamaHost
-from workers.remote.client import OllamaClient, entry_name, full_name, gpu_share, load_options
+from workers.remote.client import OllamaClient, entry_name, gpu_share, load_options
 from workers.remote.config import HealingOptions, ServerConfig
 from workers.remote.meters import ConcurrencyMeter, ThroughputMeter
 
@@ -26,7 +26,7 @@ class _Cooldown(NamedTuple):
 class Server:
     """What this worker knows of one server; used in one event loop.
 
-    Models are named by their full names, as :func:`~workers.remote.client.full_name` returns them.
+    Models are named by their full names, as :func:`~workers.remote.config.full_name` returns them.
     """
 
     def __init__(self, config: ServerConfig, healing: HealingOptions) -> None:
@@ -59,12 +59,9 @@ class Server:
         return any(entry_name(entry) == model for entry in self.installed)
 
     def spelling(self, model: str) -> str:
-        """Return the model's name as this server spells it: some servers tell cases apart.
-
-        A model that is not installed keeps its name.
-        """
-        spellings = (str(entry.get("name")) for entry in self.installed)
-        return next((name for name in spellings if full_name(name) == full_name(model)), model)
+        """Return the model's name as the server lists it: not every server ignores case."""
+        names = (str(entry["name"]) for entry in self.installed if entry_name(entry) == model)
+        return next(names, model)
 
     def gpu_share(self, model: str) -> float | None:
         """Return the fraction of the model's memory on the GPU; ``None``: it is not loaded."""

@@ -9,8 +9,11 @@ MAX_ASPECT_RATIO = 16
 def centre_of_strip(image: Image.Image) -> Image.Image:
     """Return the middle of a very long image, for models that see only the central square.
 
-    Resized to a shorter side of 224, an image of 10 x 1,000,000 pixels would take 15 GB.
+    Resized to a shorter side of 224, an image of 10 x 1,000,000 pixels would take 15 GB. Both ends
+    lose the same number of pixels, so that the centre stays where it is.
     """
-    width, height = (min(side, MAX_ASPECT_RATIO * min(image.size)) for side in image.size)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
+    limit = MAX_ASPECT_RATIO * min(image.size)
+    left, top = (max(side - limit, 0) // 2 for side in image.size)
+    if not (left or top):
+        return image
+    return image.crop((left, top, image.width - left, image.height - top))

@@ -1,16 +1,22 @@
 """Text generation for all caption families: options, seeds, stop words, token probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, StoppingCriteria, StoppingCriteriaList
 
 from shared.messages import Options
+from shared.text import has_words
 from workers.runtime.pretrained import PretrainedParameters
 
 MAX_NEW_TOKENS = 512
 """Largest ``num_predict`` of a request."""
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
+"""Logits stay finite when they are divided by these, also in float16."""
+MIN_SHARE = 1e-6
+"""Of probability: leaves the most probable token."""
+MIN_REPEAT_PENALTY, MAX_REPEAT_PENALTY = 0.01, 100.0
 
 
 class GenerationParameters(PretrainedParameters):
@@ -20,48 +26,103 @@ class GenerationParameters(PretrainedParameters):
     num_beams: int = 1
 
 
-def arguments(options: Options, defaults: GenerationParameters, tokenizer: Any) -> dict[str, Any]:  # noqa: ANN401
+Decode = Callable[[torch.Tensor], Sequence[str]]
+"""Turns new tokens (N, length) into texts."""
+
+
+def positions(model: Any) -> int:  # noqa: ANN401 - transformers' classes are not typed
+    """Return how many tokens a model's text can have."""
+    return int(model.config.get_text_config(decoder=True).max_position_embeddings)
+
+
+def arguments(
+    options: Options, defaults: GenerationParameters, decode: Decode, room: int
+) -> dict[str, Any]:
     """Translate options from Ollama's names to arguments of transformers' ``generate``.
 
-    A temperature above 0 samples, without beams; otherwise decoding is greedy or by beam search.
-    A ``num_predict`` below 1, which is "no limit" for Ollama, means the default.
+    Any value does something: one that is out of range counts as the nearest that is not, as on
+    Ollama's servers. A temperature above 0 samples, without beams; otherwise decoding is greedy or
+    by beam search. A ``num_predict`` below 1, which is "no limit" for Ollama, means the default.
+
+    Args:
+        options: of the request.
+        defaults: of the model.
+        decode: to look for stop words.
+        room: how many new tokens the model has positions for.
     """
-    wanted = options.num_predict or 0
+    wanted = int(options.num_predict or 0)
+    limit = min(wanted, MAX_NEW_TOKENS) if wanted > 0 else defaults.max_new_tokens
     chosen: dict[str, Any] = {
-        "max_new_tokens": min(wanted, MAX_NEW_TOKENS) if wanted > 0 else defaults.max_new_tokens,
+        "max_new_tokens": max(1, min(limit, room)),
         "num_beams": defaults.num_beams,
         "do_sample": False,
     }
-    if options.temperature:
-        chosen |= {"do_sample": True, "temperature": options.temperature, "num_beams": 1}
-        chosen |= {"top_k": options.top_k} if options.top_k else {}
-        chosen |= {"top_p": options.top_p} if options.top_p else {}
-    if options.repeat_penalty:
-        chosen["repetition_penalty"] = options.repeat_penalty
-    if options.stop:
-        chosen |= {"stop_strings": stop_words(options), "tokenizer": tokenizer}
+    if options.samples:
+        chosen |= _sampling(options) | {"do_sample": True, "num_beams": 1}
+    if (options.repeat_penalty or 0) > 0:
+        penalty = _within(options.repeat_penalty, MIN_REPEAT_PENALTY, MAX_REPEAT_PENALTY)
+        chosen["repetition_penalty"] = penalty
+    if options.stop_words:
+        stop = StopWords(decode, options.stop_words)
+        chosen["stopping_criteria"] = StoppingCriteriaList([stop])
     return chosen
+
+
+def _sampling(options: Options) -> dict[str, Any]:
+    chosen: dict[str, Any] = {
+        "temperature": _within(options.temperature, MIN_TEMPERATURE, MAX_TEMPERATURE)
+    }
+    if options.top_k is not None:
+        chosen["top_k"] = max(0, int(options.top_k))
+    shares = {"top_p": options.top_p, "min_p": options.min_p, "typical_p": options.typical_p}
+    given = {name: value for name, value in shares.items() if value is not None}
+    return chosen | {name: _within(value, MIN_SHARE, 1.0) for name, value in given.items()}
+
+
+def _within(value: float | None, least: float, most: float) -> float:
+    return float(min(max(value or 0.0, least), most))
 
 
 def seed(options: Options) -> None:
     """Seed torch's generator with the request's seed, or randomly when it has none."""
-    if options.seed is None:
+    if options.fixed_seed is None:
         torch.seed()
     else:
-        torch.manual_seed(options.seed & 0xFFFF_FFFF_FFFF_FFFF)
+        torch.manual_seed(options.fixed_seed & 0xFFFF_FFFF_FFFF_FFFF)
 
 
-def stop_words(options: Options) -> list[str]:
-    """Return the non-empty stop words."""
-    words = (options.stop,) if isinstance(options.stop, str) else options.stop or ()
-    return [word for word in words if word]
+def cut(text: str, options: Options) -> str:
+    """Cut a generated text at the first of the stop words, but not so that no word is left."""
+    ends = [end for word in options.stop_words if (end := _find(word, text)) >= 0]
+    return text[: min(ends)] if ends else text
 
 
-def tidy(text: str, options: Options) -> str:
-    """Cut a generated text at its first stop word, and collapse white space."""
-    for word in stop_words(options):
-        text = text.partition(word)[0]
-    return " ".join(text.split())
+def _find(word: str, text: str) -> int:
+    """Return where a stop word ends a text; -1: it does not."""
+    position = text.find(word)
+    while position >= 0 and not has_words(text[:position]):
+        position = text.find(word, position + 1)
+    return position
+
+
+class StopWords(StoppingCriteria):
+    """Ends a text once it has a stop word.
+
+    transformers' own criterion raises an error for words that the vocabulary cannot spell, and
+    takes seconds to prepare for long ones.
+    """
+
+    def __init__(self, decode: Decode, words: Sequence[str]) -> None:
+        self._decode, self._words = decode, words
+        self._start: int | None = None
+
+    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return (N,): whether each row of ``input_ids`` (N, length) has a stop word."""
+        if self._start is None:  # the first call comes after the first new token
+            self._start = input_ids.shape[1] - 1
+        texts = self._decode(input_ids[:, self._start :])
+        done = [any(_find(word, text) >= 0 for word in self._words) for text in texts]
+        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
 
 class TokenProbabilities(LogitsProcessor):

@@ -1,5 +1,6 @@
 """Loading for all families of transformers: a checkpoint folder, a device and a dtype."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,9 +8,18 @@ import structlog
 import torch
 import transformers
 from PIL import Image
+from transformers import AutoConfig, PreTrainedTokenizerBase
 from transformers.image_processing_backends import PilBackend
 
-from workers.model.family import FamilyParameters, LoadContext, LoadError
+from workers.model.checkpoint import (
+    CONFIG,
+    IMAGE_PROCESSOR_FILES,
+    TOKENIZER_TEXTS,
+    VOCABULARIES,
+    present_files,
+)
+from workers.model.family import FamilyParameters, LoadContext, LoadError, PartDamaged, brief
+from workers.model.memory import is_out_of_memory
 from workers.runtime.crop import centre_of_strip
 from workers.runtime.device import (
     DtypeName,
@@ -20,6 +30,7 @@ from workers.runtime.device import (
     set_threads,
 )
 from workers.runtime.quantization import quantise
+from workers.runtime.tokenizer_check import check_tokenizer
 
 log = structlog.get_logger(__name__)
 UNUSED_WEIGHTS = ("pooler", "position_ids")
@@ -64,24 +75,26 @@ class Pretrained:
         """Load the model with a class of transformers, ready for inference on the device.
 
         Raises:
-            LoadError: a package or weights are missing.
+            LoadError: a package is missing, or the weights do not fit the configuration.
         """
-        try:
-            model, report = loader.from_pretrained(
-                self.folder,
-                # In its own dtype a file is mapped into memory instead of copied.
-                dtype="auto" if self.dtype == "int8" else self.dtype,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        except ImportError as err:
-            raise LoadError(_missing_package(err)) from err
+        model, report = self._load(
+            loader,
+            self._unfit,
+            # In its own dtype a file is mapped into memory instead of copied.
+            dtype="auto" if self.dtype == "int8" else self.dtype,
+            output_loading_info=True,
+            # Otherwise transformers raises an error that names none of them.
+            ignore_mismatched_sizes=True,
+        )
+        if mismatched := sorted(report["mismatched_keys"]):
+            name, in_file, in_model = mismatched[0]
+            raise self._unfit(f"{name} is {tuple(in_file)} instead of {tuple(in_model)}")
         # transformers initialises missing weights randomly, and only logs a warning:
         # https://github.com/huggingface/transformers/issues/32067
         names = report["missing_keys"]
         missing = sorted(n for n in names if not any(part in n for part in UNUSED_WEIGHTS))
         if missing:
-            raise LoadError(f"The files lack weights: {', '.join(missing[:3])}. Fetch them again.")
+            raise self._unfit(f"they lack {', '.join(missing[:3])}")
         check_materialised(model)
         if self.dtype == "int8":
             quantise(model)
@@ -91,17 +104,43 @@ class Pretrained:
         return model.to(self.device).eval()
 
     def processor(self, loader: Any) -> Any:  # noqa: ANN401
-        """Load a tokenizer or processor with a class of transformers.
+        """Load a tokenizer, an image processor, or both as one, with a class of transformers.
 
         Raises:
             LoadError: a package is missing.
+            PartDamaged: a file is damaged or missing, so that no text can be encoded and decoded.
         """
+        loaded = self._load(loader, self._damaged)
+        tokenizer = getattr(loaded, "tokenizer", loaded)
+        if isinstance(tokenizer, PreTrainedTokenizerBase):
+            config = self._load(AutoConfig, self._unfit)
+            check_tokenizer(tokenizer, config.get_text_config(decoder=True).vocab_size, self.folder)
+        return loaded
+
+    def _load(self, loader: Any, failure: Callable[[str], LoadError], **options: Any) -> Any:  # noqa: ANN401
         try:
-            return loader.from_pretrained(self.folder, local_files_only=True)
-        except (ImportError, ValueError) as err:
-            if isinstance(err, ValueError) and "could be imported" not in str(err):
+            return loader.from_pretrained(self.folder, local_files_only=True, **options)
+        except Exception as err:
+            if is_out_of_memory(err):
                 raise
-            raise LoadError(_missing_package(err)) from err
+            if isinstance(err, ImportError) or "could be imported" in str(err):
+                raise LoadError(_missing_package(err)) from err
+            raise failure(brief(err)) from err
+
+    def _unfit(self, cause: str) -> LoadError:
+        return LoadError(
+            f"The weights and {CONFIG} in {self.folder} do not go together: {cause}. Delete the "
+            "folder to have both fetched again, or put files there that belong together."
+        )
+
+    def _damaged(self, cause: str) -> PartDamaged:
+        files = (*IMAGE_PROCESSOR_FILES, *TOKENIZER_TEXTS, *VOCABULARIES)
+        there = ", ".join(present_files(self.folder, files)) or "none"
+        return PartDamaged(
+            f"The tokenizer or the image processor in {self.folder} cannot be loaded ({cause}). "
+            f"Its files are damaged, or some are missing; there are: {there}.",
+            files,
+        )
 
     def batch(self, pixels: list[torch.Tensor]) -> torch.Tensor:
         """Stack inputs (3, height, width) to (N, 3, height, width), on the device, in its dtype."""

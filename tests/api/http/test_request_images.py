@@ -2,24 +2,38 @@
 
 import base64
 import math
+import re
 from urllib.parse import quote_from_bytes
 
 import pytest
 
 from api.http.client_connection import ClientGone
-from api.http.request_parsing import ParsedRequest, check_input, read_images
+from api.http.request_images import read_images
+from api.http.request_parsing import ParsedRequest, check_input
 from api.schemas import VisionRequest
-from shared.errors import BadRequest, DeadlineExceeded, TooLarge, UndecodableImage
+from shared.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    ImageFetchFailed,
+    TooLarge,
+    UndecodableImage,
+    VisionError,
+)
+from shared.images.several import ReadImages
 from shared.settings import Settings
 from shared.tasks import CAPTION
 from tests.api.http.pictures import BASE64, PNG, picture
 
-SETTINGS = Settings(max_images=3, max_megapixels=1, url_allow=())
+SETTINGS = Settings(max_images=5, max_megapixels=1, url_allow=())
+
+
+def read(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> ReadImages[bytes]:
+    parsed = ParsedRequest(VisionRequest(images=sources, url=url), uploads)
+    return read_images(parsed, SETTINGS, math.inf, client_gone=lambda: False)
 
 
 def images_of(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> list[bytes]:
-    parsed = ParsedRequest(VisionRequest(images=sources, url=url), uploads)
-    return read_images(parsed, SETTINGS, math.inf, client_gone=lambda: False)
+    return list(read(*sources, uploads=uploads, url=url).all_images())
 
 
 def test_the_base64_of_the_sample_differs_between_the_alphabets() -> None:
@@ -91,8 +105,8 @@ def test_without_an_image_the_message_says_how_to_send_one() -> None:
 
 
 def test_more_images_than_allowed_are_too_large_whatever_they_are() -> None:
-    with pytest.raises(TooLarge, match="There are 4 images; the limit is 3"):
-        images_of("http://127.0.0.1:1/", "junk", uploads=(PNG,), url="http://127.0.0.1:1/")
+    with pytest.raises(TooLarge, match="There are 6 images; the limit is 5"):
+        images_of(*["http://127.0.0.1:1/"] * 3, "junk", uploads=(PNG,), url="http://127.0.0.1:1/")
 
 
 def test_an_image_with_too_many_pixels_is_too_large() -> None:
@@ -112,3 +126,37 @@ def test_nothing_is_fetched_for_a_disconnected_client_or_after_the_deadline() ->
         read_images(parsed, SETTINGS, math.inf, client_gone=lambda: True)
     with pytest.raises(DeadlineExceeded):
         read_images(parsed, SETTINGS, deadline=0, client_gone=lambda: False)
+
+
+LARGE = base64.b64encode(picture(side=1001)).decode()
+BAD_IMAGES = [
+    pytest.param("", UndecodableImage, "is empty", id="empty"),
+    pytest.param("data:image/jpeg;base64,", UndecodableImage, "is empty", id="empty-data-url"),
+    pytest.param("AAAA", UndecodableImage, "not an image", id="no-image"),
+    pytest.param(BASE64[:40], UndecodableImage, "header is damaged|not an image", id="cut-off"),
+    pytest.param(LARGE, TooLarge, "1001 x 1001 pixels", id="too-large"),
+    pytest.param("?", BadRequest, "nor valid base64", id="no-base64"),
+    pytest.param("data:,", BadRequest, "not base64", id="data-url"),
+    pytest.param("http://127.0.0.1:1/", ImageFetchFailed, "private address", id="url"),
+]
+
+
+@pytest.mark.parametrize(("bad", "error", "reason"), BAD_IMAGES)
+def test_a_bad_image_among_others_is_left_out_with_the_reason(
+    bad: str, error: type[VisionError], reason: str
+) -> None:
+    found = read(BASE64, bad, BASE64, bad, uploads=(b"",))
+
+    assert found.images == (PNG, PNG)
+    assert list(found.unreadable) == [0, 2, 4]
+    assert re.search(reason, found.unreadable[2])
+    assert type(found.faults[2]) is error
+
+
+@pytest.mark.parametrize(("bad", "error", "reason"), BAD_IMAGES)
+def test_if_no_image_is_left_the_first_fault_is_the_error(
+    bad: str, error: type[VisionError], reason: str
+) -> None:
+    for sources in ((bad,), (bad, bad), (bad, "", "?")):
+        with pytest.raises(error, match=reason):
+            read(*sources)

@@ -46,7 +46,7 @@ def test_without_a_worker_on_this_host_there_is_no_heartbeat(stack: Stack) -> No
 
 def test_a_redis_that_does_not_answer_is_named(stack: Stack) -> None:
     said = check(stack, "fake", VISION_REDIS_URL="redis://127.0.0.1:1/0")
-    assert said.startswith("Redis does not answer")
+    assert said.startswith("Redis cannot be reached")
 
 
 def test_a_model_that_is_not_in_the_catalogue_is_named(stack: Stack) -> None:

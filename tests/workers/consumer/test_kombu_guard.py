@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 import redis
+from kombu import Connection
 from kombu.transport.redis import Channel
 
+from launcher.ports import LOOPBACK, free_port
 from workers.consumer import kombu_guard
 
 CLOSED: Any = SimpleNamespace(connection=SimpleNamespace(client=None))
@@ -24,3 +26,24 @@ def test_the_guard_raises_what_celery_reconnects_after(monkeypatch: pytest.Monke
     kombu_guard.install()
     with pytest.raises(redis.ConnectionError):
         Channel.__dict__["_get_pool"](CLOSED)
+
+
+def test_attempts_to_connect_come_at_short_intervals_however_many_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Channel, "_get_pool", Channel.__dict__["_get_pool"])
+    monkeypatch.setattr(Connection, "ensure_connection", Connection.__dict__["ensure_connection"])
+    kombu_guard.install()
+    pauses: list[float] = []
+
+    def failed(_: Exception, pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 3:
+            raise StopAsyncIteration
+
+    with (
+        Connection(f"redis://{LOOPBACK}:{free_port()}/0") as connection,
+        pytest.raises(StopAsyncIteration),
+    ):
+        connection.ensure_connection(failed)
+    assert pauses == [kombu_guard.RECONNECT_S] * 3

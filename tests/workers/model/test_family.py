@@ -15,16 +15,18 @@ UNSAFE = Nsfw(status=NsfwStatus.UNSAFE, score=0.9, threshold=0.5)
 def answer(
     text: str = "", labels: dict[str, float] | None = None, nsfw: Nsfw | None = None
 ) -> Answer:
-    found = tuple(Label(name=name, confidence=share) for name, share in (labels or {}).items())
+    found = tuple(
+        Label(name=name, confidence=confidence) for name, confidence in (labels or {}).items()
+    )
     given = {CAPTION: Caption(text=text) if text else None, LABELS: found, NSFW: nsfw}
     return {task: payload for task, payload in given.items() if payload is not None}
 
 
-def shares(labels: tuple[Label, ...]) -> list[tuple[str, float]]:
+def confidences(labels: tuple[Label, ...]) -> list[tuple[str, float]]:
     return [(label.name, label.confidence) for label in labels]
 
 
-def test_the_caption_is_the_first_images() -> None:
+def test_the_caption_is_that_of_the_first_image() -> None:
     result = combine([answer("a cat"), answer("a dog")], [CAPTION])
 
     assert result == Result({CAPTION: Caption(text="a cat")})
@@ -39,17 +41,42 @@ def test_labels_of_all_crops_are_one_list_with_the_most_confident_first() -> Non
 
     result = combine(crops, [LABELS])
 
-    assert shares(result[LABELS]) == [("cat", 0.8), ("lamp", 0.7), ("sofa", 0.6)]
+    assert confidences(result[LABELS]) == [("cat", 0.8), ("lamp", 0.7), ("sofa", 0.6)]
 
 
-def test_the_winner_of_a_merge_is_kept_whole() -> None:
+def test_merging_keeps_all_fields_of_the_most_confident_label() -> None:
     weak = Label(name="cat", confidence=0.2, topicality=1, categories=("animal",), priority=1)
     strong = Label(name="Cat", confidence=0.9, topicality=0.5, categories=("pet",), priority=-2)
 
     assert merge_labels([weak, strong]) == (strong,)
 
 
-def test_of_equal_labels_the_first_stays() -> None:
+@pytest.mark.parametrize(
+    ("tabby", "cat", "names"),
+    [(0.8, 0.95, ["tabby cat"]), (0.6, 0.95, ["cat"]), (0.9, 0.3, ["tabby cat"])],
+    ids=["sure", "unsure", "surer"],
+)
+def test_a_category_and_what_is_below_it_are_one_label_of_the_crops(
+    tabby: float, cat: float, names: list[str]
+) -> None:
+    special = Label(name="tabby cat", confidence=tabby, categories=("cat", "animal"))
+    kind = Label(name="cat", confidence=cat, categories=("animal",))
+
+    result = combine([{LABELS: (special,)}, {LABELS: (kind,)}], [LABELS])
+
+    assert [label.name for label in result[LABELS]] == names
+
+
+def test_labels_of_one_image_stay_as_the_model_gave_them() -> None:
+    given = (
+        Label(name="dog", confidence=0.9, categories=("animal",)),
+        Label(name="animal", confidence=0.8),
+    )
+
+    assert combine([{LABELS: given}], [LABELS])[LABELS] == given
+
+
+def test_merging_keeps_the_first_of_equally_confident_labels() -> None:
     centre, left = (Label(name=name, confidence=0.5) for name in ("cat", "CAT"))
 
     assert merge_labels([centre, left]) == (centre,)
@@ -84,21 +111,21 @@ def test_an_image_without_verdict_is_unavailable_and_never_safe() -> None:
 
 
 @pytest.mark.parametrize("task", task_names())
-def test_only_what_was_asked_for_is_in_the_result(task: str) -> None:
-    talkative = answer("a cat", {"cat": 0.9}, SAFE)
+def test_only_requested_tasks_are_in_the_result(task: str) -> None:
+    complete = answer("a cat", {"cat": 0.9}, SAFE)
 
-    result = combine([talkative], [task])
+    result = combine([complete], [task])
 
     assert set(result.model_dump(exclude_none=True)) == {task}
 
 
-def test_everything_at_once() -> None:
+def test_all_tasks_can_be_requested_at_once() -> None:
     result = combine([answer("a cat", {"cat": 0.9}, SAFE)], task_names())
 
     assert result[CAPTION] == Caption(text="a cat")
-    assert shares(result[LABELS]) == [("cat", 0.9)]
+    assert confidences(result[LABELS]) == [("cat", 0.9)]
     assert result[NSFW] == (SAFE,)
 
 
-def test_no_labels_are_an_empty_list_and_not_an_absent_one() -> None:
+def test_no_labels_are_an_empty_list_and_not_absent() -> None:
     assert combine([answer("a cat")], [LABELS])[LABELS] == ()

@@ -1,4 +1,4 @@
-"""Free memory in a container is what its limit leaves, however much the machine has."""
+"""Free memory in a container is bounded by its own limit."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-def test_limit_less_usage_plus_idle_file_cache(tmp_path: Path) -> None:
+def test_free_memory_is_limit_less_usage_plus_inactive_file_cache(tmp_path: Path) -> None:
     write(
         tmp_path,
         memory__max=f"{900 * MEGA}\n",
@@ -24,7 +24,7 @@ def test_limit_less_usage_plus_idle_file_cache(tmp_path: Path) -> None:
     assert container_free(tmp_path) == 500 * MEGA
 
 
-def test_the_older_hierarchy_is_read_too(tmp_path: Path) -> None:
+def test_cgroup_v1_is_read_too(tmp_path: Path) -> None:
     write(
         tmp_path / "memory",
         memory__limit_in_bytes=f"{900 * MEGA}\n",
@@ -34,7 +34,7 @@ def test_the_older_hierarchy_is_read_too(tmp_path: Path) -> None:
     assert container_free(tmp_path) == 0
 
 
-def test_no_limit_leaves_what_the_machine_has(tmp_path: Path) -> None:
+def test_without_a_limit_free_memory_is_unlimited(tmp_path: Path) -> None:
     assert container_free(tmp_path) == sys.maxsize
     write(tmp_path, memory__max="max\n", memory__current="1\n", memory__stat="inactive_file 0\n")
     assert container_free(tmp_path) == sys.maxsize

@@ -1,6 +1,6 @@
-"""What makes models faster must not change what they say."""
+"""Optimisations must not change the answers of models."""
 
-# transformers leaves much of what it offers without types
+# transformers leaves many functions without types
 # mypy: allow-untyped-calls
 
 from pathlib import Path
@@ -18,7 +18,9 @@ from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION
 from tests.stack import TESTS
 from tools.full_checkpoints import never_end
-from tools.tiny_checkpoints import build, shapes
+from tools.tiny_checkpoints import shapes
+from tools.tiny_checkpoints.build import BUILDERS
+from tools.tiny_checkpoints.checkpoint import save
 from workers.families.blip import Blip, FusedAttention
 from workers.families.kosmos2 import Kosmos2
 from workers.families.vision_encoder_decoder import VisionEncoderDecoder
@@ -42,7 +44,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "kosmos2": {"max_new_tokens": 32},
 }
 PICTURES = [shapes.draw(shapes.HELD_OUT_SEED + n).image for n in range(100)]
-TOGETHER = 20
+BATCH = 20
 
 
 def load(family: str, folder: Path | None = None, **parameters: Any) -> Any:
@@ -54,7 +56,7 @@ def load(family: str, folder: Path | None = None, **parameters: Any) -> Any:
 def captions(model: VisionModel, images: list[Image.Image]) -> list[str]:
     instructions = Instructions(tasks=(CAPTION,))
     jobs = [PreparedJob([model.prepare(image)], instructions) for image in images]
-    return [result[CAPTION].text for result in model.predict(jobs, max_images=TOGETHER)]
+    return [result[CAPTION].text for result in model.predict(jobs, max_images=BATCH)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -68,18 +70,18 @@ def test_every_dtype_that_auto_may_choose_gives_the_captions_of_float32(family: 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_auto_is_the_familys_choice_and_rows_may_differ(family: str) -> None:
+def test_auto_is_the_familys_choice_and_rows_may_override_it(family: str) -> None:
     assert load(family)._pretrained.dtype == FAMILIES[family].CPU_DTYPE
     assert load(family, dtype="bfloat16")._pretrained.dtype == "bfloat16"
 
 
-def test_auto_is_a_half_precision_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_half_precision_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     for has_bfloat16, chosen in ((True, "bfloat16"), (False, "float16")):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has_bfloat16: has)
         assert pick_dtype("auto", torch.device("cuda"), "int8") == chosen
 
 
-def test_int8_is_refused_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_is_refused_where_it_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LoadError, match=r"`dtype: int8` .* cannot be had on cuda"):
         pick_dtype("int8", torch.device("cuda"), "int8")
     monkeypatch.setattr(device, "can_quantise", lambda: False)
@@ -89,7 +91,7 @@ def test_int8_is_refused_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_int8_leaves_no_linear_layer_behind(family: str) -> None:
+def test_int8_replaces_all_linear_layers(family: str) -> None:
     kinds = {type(module) for module in load(family, dtype="int8")._model.modules()}
     assert Int8Linear in kinds
     assert not kinds & {nn.Linear, Conv1D}
@@ -116,7 +118,7 @@ def test_images_are_resized_as_the_processor_does(folder: str, size: tuple[int, 
 
 
 @pytest.mark.parametrize("size", [(1_000_000, 10), (2, 3_000_000)])
-def test_a_strip_is_not_blown_up(size: tuple[int, int]) -> None:
+def test_a_very_long_image_is_not_enlarged_as_a_whole(size: tuple[int, int]) -> None:
     strip = Image.new("RGB", size, "red")
     assert load("kosmos2").prepare(strip).shape == (3, 32, 32)
     spec = ModelSpec.model_validate({"name": "m", "family": "efficientnet_lite"})
@@ -124,7 +126,7 @@ def test_a_strip_is_not_blown_up(size: tuple[int, int]) -> None:
 
 
 @torch.inference_mode()
-def test_beams_that_share_an_image_write_what_transformers_own_do() -> None:
+def test_beams_that_share_an_image_give_the_same_captions_as_transformers() -> None:
     model = load("vision_encoder_decoder", dtype="float32")
     own = VisionEncoderDecoderModel.from_pretrained(CHECKPOINTS / "vit-gpt2").eval()
     batch = torch.stack([model.prepare(image) for image in PICTURES[:10]])
@@ -134,7 +136,7 @@ def test_beams_that_share_an_image_write_what_transformers_own_do() -> None:
 
 
 @torch.inference_mode()
-def test_fused_attention_is_blips_attention() -> None:
+def test_fused_attention_equals_blips_attention() -> None:
     blip = BlipForConditionalGeneration.from_pretrained(CHECKPOINTS / "blip").eval()
     attention = blip.vision_model.encoder.layers[0].self_attn
     x = torch.randn(2, 17, 64)
@@ -142,25 +144,25 @@ def test_fused_attention_is_blips_attention() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_models_for_measuring_write_as_long_as_they_may(family: str, tmp_path: Path) -> None:
-    parts = build.BUILDERS[FOLDERS[family]]()
-    never_end(parts)
-    build.save(parts, tmp_path / "m", halve=False)
+def test_full_checkpoints_generate_texts_of_full_length(family: str, tmp_path: Path) -> None:
+    checkpoint = BUILDERS[FOLDERS[family]]()
+    never_end(checkpoint)
+    save(checkpoint, tmp_path / "m", halve=False)
     model = load(family, tmp_path / "m", max_new_tokens=12)
     seen: list[int] = []
     generate = model._model.generate
 
-    def noting(*args: Any, **options: Any) -> Any:
+    def recording(*args: Any, **options: Any) -> Any:
         tokens = generate(*args, **options)
         seen.append(tokens.shape[1] - options.get("input_ids", torch.empty(1, 1)).shape[1])
         return tokens
 
-    model._model.generate = noting
+    model._model.generate = recording
     assert len(captions(model, PICTURES[:3])) == 3
     assert seen == [12]
 
 
-def test_names_of_dtypes_are_torchs() -> None:
+def test_dtypes_have_the_names_of_torch() -> None:
     names: list[DtypeName] = ["float32", "bfloat16", "float16", "int8"]
     found = [device.float_type(name) for name in names]
     assert found == [torch.float32, torch.bfloat16, torch.float16, torch.float32]

@@ -4,9 +4,11 @@ import re
 
 from shared.tasks import CAPTION
 from shared.tasks.caption import Caption
+from workers.captions.openings import without_preamble
+from workers.captions.reading import NoCaption, read_caption, without_quotes
+from workers.captions.refusals import is_refusal
 from workers.llm.lenient_parsing import (
     MAX_DEPTH,
-    QUOTES,
     Json,
     UnusableAnswer,
     first_value,
@@ -25,30 +27,15 @@ STRICTER_PROMPT = (
     "Write exactly one sentence about what can be seen. No introduction, no explanation, no "
     "formatting, no refusal. Do not leave the answer empty."
 )
-MAX_CHARACTERS = 1000
-"""Of a caption; a longer one is cut at a word."""
-
 _KEYS = ("caption", "description", "text", "sentence", "response", "answer", "result", "content")
 """Keys of a caption in JSON that was not asked for, normalised."""
 _HEADING = re.compile(r"^#{1,6}\s.*$", re.MULTILINE)
 _FENCE = re.compile(r"```[a-zA-Z]*\n?")
-_GREETING = r"(?:sure|certainly|of course|absolutely|okay|ok|great)[!,.:]+\s*"
-_SUBJECT = r"(?:caption|description|answer|sentence)"
-_ANNOUNCEMENT = (
-    rf"(?:here\b[^:\n]*\b(?:{_SUBJECT}|image|photo|picture|what)"
-    rf"|(?:the |a |an |your |image |photo |possible |short )*{_SUBJECT})\b[^:\n]{{0,80}}:"
-)
-_PREAMBLE = re.compile(rf"\s*(?:{_GREETING})?(?:{_ANNOUNCEMENT})?\s*", re.IGNORECASE)
 _LIST_MARKER = re.compile(r"\A(?:[#>]+|[-*•+]|\d+[.)])\s+")
 _EMPHASIS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w))")
-_REFUSAL = re.compile(
-    r"(?:i'?\s?a?m (?:very |really )?(?:sorry|unable|not able)|sorry\b"
-    r"|i (?:can'?t|cannot|can not)\b|as an? (?:ai|language model)\b|unfortunately, i\b)",
-    re.IGNORECASE,
-)
 
 
-def read_caption(text: str) -> Caption:
+def read_answer(text: str) -> Caption:
     """Return the caption in an answer, as one line without formatting.
 
     Raises:
@@ -58,13 +45,13 @@ def read_caption(text: str) -> Caption:
     if answer.startswith(("{", "[")):
         answer = _find_text(read_json(answer), MAX_DEPTH)
     answer = _HEADING.sub("", answer).strip() or answer
-    caption = _first_sentence(re.split(r"\n\s*\n", answer))
-    if not re.search(r"\w", caption):
-        raise UnusableAnswer("the model wrote no caption")
-    if _REFUSAL.match(caption.replace("\u2019", "'")):
+    written = _first_sentence(re.split(r"\n\s*\n", answer))
+    try:
+        caption = read_caption(written)
+    except NoCaption as err:
+        raise UnusableAnswer(f"the model {err}") from err
+    if is_refusal(written) or is_refusal(caption):
         raise UnusableAnswer("the model refused to write a caption")
-    if len(caption) > MAX_CHARACTERS:
-        caption = caption[:MAX_CHARACTERS].rpartition(" ")[0] or caption[:MAX_CHARACTERS]
     return Caption(text=caption)
 
 
@@ -93,20 +80,9 @@ def _plain_text(paragraph: str) -> str:
     """
     lines = [line.strip() for line in _EMPHASIS.sub("", paragraph).splitlines()]
     items = [line for line in lines if _LIST_MARKER.match(line)]
-    kept = [
-        _PREAMBLE.sub("", _LIST_MARKER.sub("", line, count=1), count=1) for line in items or lines
-    ]
+    kept = [without_preamble(_LIST_MARKER.sub("", line, count=1)) for line in items or lines]
     kept = [line for line in kept if line and not line.endswith(":")]
-    return _without_quotes(" ".join(" ".join(kept[:1] if items else kept).split()))
-
-
-def _without_quotes(text: str) -> str:
-    """Return a text without the quotes around all of it."""
-    while len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES:
-        if text[0] in text[1:-1]:
-            break  # these quote parts of it: "Stop" is on a sign that says "go"
-        text = text[1:-1].strip()
-    return text
+    return without_quotes(" ".join(" ".join(kept[:1] if items else kept).split()))
 
 
 TASK = LlmTask(
@@ -114,6 +90,6 @@ TASK = LlmTask(
     prompt=PROMPT,
     stricter_prompt=STRICTER_PROMPT,
     images=ImagesPerPrompt.FIRST,
-    read=lambda text, _: read_caption(text),
+    read=lambda text, _: read_answer(text),
     prompt_setting=lambda settings: settings.caption_prompt,
 )

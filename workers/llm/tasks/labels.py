@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from shared.messages import JsonObject
 from shared.tasks import LABELS
 from shared.tasks.labels import Label
+from workers.captions.refusals import is_refusal
 from workers.llm.lenient_parsing import (
     CONFIDENCE_KEYS,
     MAX_DEPTH,
@@ -154,6 +155,8 @@ def _read_label(item: dict[str, Json]) -> Label | None:
     name = read_name(first_value(item, *NAME_KEYS))
     is_short = len(name) <= MAX_NAME_CHARACTERS and len(name.split()) <= MAX_NAME_WORDS
     if name.lower() in _PLACEHOLDERS or not is_short or not re.search(r"[^\W\d_]", name):
+        return None
+    if is_refusal(name):
         return None
     confidence = read_unit_interval(first_value(item, *CONFIDENCE_KEYS))
     confidence = DEFAULT_CONFIDENCE if confidence is None else confidence

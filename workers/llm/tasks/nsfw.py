@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from shared.messages import JsonObject
 from shared.tasks import NSFW
-from shared.tasks.nsfw import Nsfw, NsfwStatus
-from shared.units import clamp01
+from shared.tasks.nsfw import Nsfw, judge
 from workers.llm.lenient_parsing import (
     CONFIDENCE_KEYS,
     MAX_DEPTH,
@@ -60,12 +59,13 @@ _SAFE_WORDS = {
 }  # fmt: skip
 
 
-def read_nsfw(text: str, threshold: float = 0.5) -> Nsfw:
+def read_nsfw(text: str, threshold: float = 0.5, *, rescale: bool = False) -> Nsfw:
     """Return the verdict in an answer; of several, the one with the highest score.
 
     Args:
         text: the answer.
         threshold: scores of at least this value are unsafe.
+        rescale: see :func:`~shared.tasks.nsfw.judge`.
 
     Raises:
         UnusableAnswer: nothing in it says safe or unsafe.
@@ -73,7 +73,8 @@ def read_nsfw(text: str, threshold: float = 0.5) -> Nsfw:
     value = read_json(text)
     words = value if isinstance(value, str) and value else text
     items = list(_objects(value, MAX_DEPTH)) or [{"verdict": words}]
-    verdicts = [verdict for item in items if (verdict := _read_verdict(item, threshold))]
+    found = (_read_verdict(item, threshold, rescale=rescale) for item in items)
+    verdicts = [verdict for verdict in found if verdict]
     if not verdicts:
         raise UnusableAnswer("the model did not say whether the image is safe")
     return max(verdicts, key=lambda verdict: verdict.score or 0.0)
@@ -102,14 +103,12 @@ def _objects(value: Json, max_depth: int) -> Iterator[dict[str, Json]]:
         yield merged
 
 
-def _read_verdict(item: dict[str, Json], threshold: float) -> Nsfw | None:
+def _read_verdict(item: dict[str, Json], threshold: float, *, rescale: bool) -> Nsfw | None:
     classes = {name: read_unit_interval(item.get(name)) for name in _CLASSES}
     found = _score(item, classes, threshold)
     if found is None:
         return None
-    score = clamp01(found)
-    status = NsfwStatus.UNSAFE if score >= threshold else NsfwStatus.SAFE
-    return Nsfw(status=status, score=score, threshold=threshold, **classes)
+    return judge(found, threshold, classes, rescale=rescale)
 
 
 def _score(
@@ -166,6 +165,6 @@ TASK = LlmTask(
     stricter_prompt=STRICTER_PROMPT,
     schema=SCHEMA,
     images=ImagesPerPrompt.EACH,
-    read=lambda text, defaults: read_nsfw(text, defaults.threshold),
+    read=lambda text, defaults: read_nsfw(text, defaults.threshold, rescale=defaults.rescale),
     prompt_setting=lambda settings: settings.nsfw_prompt,
 )

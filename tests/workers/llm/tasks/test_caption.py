@@ -1,9 +1,13 @@
 """How a caption is read from a language model's answer."""
 
+import json
+
 import pytest
 
+from tests.scripts import SCRIPTS
+from tests.workers.captions.examples import read
 from workers.llm.lenient_parsing import UnusableAnswer
-from workers.llm.tasks.caption import MAX_CHARACTERS, read_caption
+from workers.llm.tasks.caption import read_answer
 
 
 @pytest.mark.parametrize(
@@ -31,10 +35,15 @@ from workers.llm.tasks.caption import MAX_CHARACTERS, read_caption
         '{"scene": "A cat sits on a mat."}',
         "<think>A dog?\n\nNo, a cat.</think>\n\nA cat sits on a mat.",
         "A dog? No, a cat.</think>A cat sits on a mat.",
+        "The image shows that a cat sits on a mat.",
+        "**In this picture,** a cat sits on a mat.",
+        "Caption: The image shows that a cat sits on a mat.",
+        "A cat sits on a mat. A cat sits on a mat. A cat sits on a mat. A cat",
+        "A cat sits on a mat. The cat and the " + "cat and the " * 300,
     ],
 )
 def test_a_caption_is_one_plain_sentence(text: str) -> None:
-    assert read_caption(text).text == "A cat sits on a mat."
+    assert read_answer(text).text == "A cat sits on a mat."
 
 
 @pytest.mark.parametrize(
@@ -50,7 +59,7 @@ def test_a_caption_is_one_plain_sentence(text: str) -> None:
     ],
 )
 def test_a_plain_caption_stays_as_it_is(text: str) -> None:
-    assert read_caption(text).text == text
+    assert read_answer(text).text == text
 
 
 @pytest.mark.parametrize(
@@ -67,24 +76,40 @@ def test_a_plain_caption_stays_as_it_is(text: str) -> None:
         "Here is a caption:",
         "I'm sorry, but I can't help.",
         "I\u2019m unable to see it.",
+        "In this image, I cannot see anything.",
         "As an AI, I do not see.",
+        "Es tut mir leid, ich kann keine Caption schreiben.",
+        '{"caption": "Lo siento, no puedo ayudar."}',
+        '"抱歉我无法协助。"',
+        "caption " * 200,
+        '{"caption": null}',
+        '{"caption": "None"}',
     ],
 )
 def test_an_answer_without_a_caption_is_unusable(text: str) -> None:
     with pytest.raises(UnusableAnswer, match="caption"):
-        read_caption(text)
+        read_answer(text)
 
 
 def test_captions_can_be_encoded_as_utf_8() -> None:
-    assert read_caption("A cat \ud800 sits\0.").text == "A cat sits."
-
-
-def test_a_long_caption_is_cut_at_a_word() -> None:
-    text = read_caption("again and " * 500).text
-    assert len(text) <= MAX_CHARACTERS
-    assert text.split()[-1] in ("again", "and")
+    assert read_answer("A cat \ud800 sits\0.").text == "A cat sits."
 
 
 def test_quotes_around_words_in_a_caption_are_kept() -> None:
     text = '"Stop" is on a sign that says "go"'
-    assert read_caption(text).text == text
+    assert read_answer(text).text == text
+
+
+@pytest.mark.parametrize("script", [name for name in SCRIPTS if name not in ("emoji", "flag")])
+def test_captions_in_all_scripts_stay_as_they_are(script: str) -> None:
+    text = SCRIPTS[script]
+    for answer in (text, f'"{text}"', f"**{text}**", f"\u202e{text}\u2069\x00", f"Caption: {text}"):
+        assert read_answer(answer).text == text
+    for ascii_only in (True, False):
+        answer = json.dumps({"caption": text}, ensure_ascii=ascii_only)
+        assert read_answer(answer).text == text
+
+
+@pytest.mark.parametrize("text", [*read("no_refusals.txt"), *read("no_loops.txt")])
+def test_unusual_captions_are_captions(text: str) -> None:
+    assert read_answer(text).text.casefold() in text.casefold()

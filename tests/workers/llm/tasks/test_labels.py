@@ -5,6 +5,7 @@ import json
 import pytest
 
 from shared.tasks.labels import Label
+from tests.scripts import WORDS
 from workers.llm.lenient_parsing import UnusableAnswer
 from workers.llm.tasks.labels import read_labels
 
@@ -174,3 +175,23 @@ def test_prose_with_brackets_and_nonsense_name_no_labels(text: str) -> None:
 def test_an_answer_after_long_thinking_is_read() -> None:
     thinking = "<think>" + "is it a cat? " * 5000 + "</think>"
     assert read_labels(thinking + '{"labels": ["cat"]}')[0].name == "cat"
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_names_in_all_scripts_stay_as_they_are(name: str) -> None:
+    harmful = f"\u202e{name}\u2069\x00"
+    assert named(json.dumps({"labels": [harmful]})) == {name: 0.5}
+    assert named(json.dumps({"labels": [harmful]}, ensure_ascii=False)) == {name: 0.5}
+
+
+def test_half_characters_in_names_crash_nothing() -> None:
+    assert named('{"labels": ["cat\\ud800", "\\ud83d\\ude00 smile", "\\udc00"]}') == {
+        "cat": 0.5,
+        "😀 smile": 0.5,
+    }
+
+
+def test_a_refusal_is_no_label() -> None:
+    assert named('["I cannot see", "cat", "no image provided", "Lo siento"]') == {"cat": 0.5}
+    with pytest.raises(UnusableAnswer):
+        read_labels('["I am unable", "Tut mir leid"]')

@@ -64,6 +64,18 @@ def test_class_scores_are_read_in_any_case(text: str) -> None:
     assert (verdict.porn, verdict.sexy) == (0.8, 0.05)
 
 
+def test_a_verdict_without_classes_has_class_scores_for_clients_that_read_nothing_else() -> None:
+    unsafe, safe = read_nsfw('{"nsfw": true, "nsfw_confidence": 0.9}'), read_nsfw("SFW")
+    assert (unsafe.porn, unsafe.neutral) == (0.9, 0.1)
+    assert (safe.porn, safe.neutral) == (0.0, 1.0)
+
+
+def test_the_scores_can_be_rescaled() -> None:
+    verdict = read_nsfw('{"nsfw": 0.5}', 0.4, rescale=True)
+    assert (verdict.threshold, verdict.porn) == (0.75, verdict.score)
+    assert verdict.score == pytest.approx(0.7917, abs=0.0001)  # 0.75 + 0.25 · 0.1 / 0.6
+
+
 def test_without_other_classes_neutral_is_the_opposite_of_unsafe() -> None:
     assert read_nsfw('{"neutral": 0.9}').score == 0.1
 

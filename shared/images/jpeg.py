@@ -1,0 +1,38 @@
+"""The structure of JPEG files: segments and scans. See ITU-T T.81, annex B."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+SOI = b"\xff\xd8"
+SOS, EOI, COMMENT = 0xDA, 0xD9, 0xFE
+APPLICATION = range(0xE0, 0xF0)
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""A marker beside restarts, which belong to a scan; in a scan, FF 00 is the byte FF."""
+
+
+class Segment(NamedTuple):
+    """One marker segment: ``data[start:end]`` is all of it, ``data[start + 4:end]`` its content."""
+
+    marker: int
+    start: int
+    end: int
+
+
+def segments(data: bytes) -> Iterator[Segment]:
+    """Yield the segments between the start and the end of the image, without pixel data."""
+    end = len(SOI)
+    while found := _NEXT_MARKER.search(data, end):
+        start, marker = found.start(), data[found.start() + 1]
+        if marker == EOI:
+            return
+        end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
+        yield Segment(marker, start, end)
+
+
+def header(data: bytes) -> Iterator[Segment]:
+    """Yield the segments up to the start of the first scan, which is the last of them."""
+    for segment in segments(data):
+        yield segment
+        if segment.marker == SOS:
+            return

@@ -1,0 +1,61 @@
+"""What Redis' errors mean: how to say them, and which of them pass by themselves."""
+
+from collections.abc import Iterator
+
+import redis
+
+_PASSING = frozenset(
+    ("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY",
+     "TRYAGAIN")
+)  # fmt: skip
+"""First words of answers that say in which state Redis is, not what is wrong with the command:
+https://github.com/redis/redis/blob/unstable/src/server.c, ``createSharedObjects``."""
+_OF_PIPELINE = "of pipeline caused error: "
+"""What redis-py puts before the answer to a command of a pipeline, after the command itself."""
+
+
+def describe(error: BaseException) -> str:
+    """Return a sentence that names the cause of an error of Redis, or of a library in front of it.
+
+    A refusal is given in Redis' own words. They never include the command, which redis-py repeats
+    for a command of a pipeline, and which may hold a part of an image.
+    """
+    cause = _redis_error(error)
+    if cause is None or (isinstance(cause, redis.ConnectionError) and not _answer(cause)):
+        return "Redis cannot be reached."
+    if isinstance(cause, redis.TimeoutError):
+        return "Redis does not answer."
+    return f"Redis refuses: {_answer(cause).rstrip('.')}."
+
+
+def passes_by_itself(error: BaseException) -> bool:
+    """Return whether the same call may succeed later: Redis is away, or in a state that ends."""
+    cause = _redis_error(error)
+    if cause is None or isinstance(cause, redis.TimeoutError):
+        return True
+    if isinstance(cause, redis.AuthenticationError):
+        return False
+    if isinstance(cause, redis.ConnectionError):
+        return True
+    return _answer(cause).partition(" ")[0] in _PASSING
+
+
+def _answer(error: redis.RedisError) -> str:
+    """Return what Redis answered, from its first word on; empty if it is redis-py that speaks."""
+    text = str(error).rpartition(_OF_PIPELINE)[2]
+    if error.status_code and not text.startswith(error.status_code):
+        text = f"{error.status_code} {text}"
+    speaks = error.status_code or not isinstance(error, redis.ConnectionError)
+    return text if speaks else ""
+
+
+def _redis_error(error: BaseException) -> redis.RedisError | None:
+    """Return redis-py's own error behind those that Celery and kombu make of it."""
+    return next((one for one in _chain(error) if isinstance(one, redis.RedisError)), None)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    one: BaseException | None = error
+    while one is not None:
+        yield one
+        one = one.__cause__ or one.__context__

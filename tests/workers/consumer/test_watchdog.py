@@ -1,0 +1,64 @@
+"""A worker that holds a task without progress ends, so that it is started again."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.integration.client import post
+from tests.stack import API, Stack, end, running_stack
+from workers.consumer.heartbeat import EXIT_STALLED
+
+WEDGED = """
+import threading
+from workers import __main__
+from workers.consumer import heartbeat, tasks
+heartbeat.HELD_S = 2
+tasks._fetch = lambda *_: threading.Event().wait()
+__main__.main()
+"""
+"""A worker whose task never reaches the engine."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack without workers but those of the tests."""
+    with running_stack(tmp_path_factory.mktemp("watchdog")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> str:
+    return stack.api()
+
+
+@pytest.mark.slow
+def test_a_task_that_is_held_outside_of_the_engine_ends_the_worker_and_is_served_by_the_next(
+    stack: Stack, api: str
+) -> None:
+    wedged = stack.processes.start(
+        "worker-restarting", [sys.executable, "-c", WEDGED, "restarting"]
+    )
+    stack.wait_ready("restarting")
+    with ThreadPoolExecutor(1) as pool:
+        reply = pool.submit(post, f"{api}{API}/caption/restarting", 5)
+        assert wedged.wait(30) == EXIT_STALLED
+        successor = stack.another_worker("restarting")
+        assert reply.result().json()["result"]["caption"]["text"] == "rgb 5 0 0"
+    end(successor)
+    assert "a task is held without progress" in stack.processes.logs("worker-restarting")
+
+
+@pytest.mark.slow
+def test_a_task_that_the_engine_has_is_left_alone_however_long_it_takes(
+    stack: Stack, api: str
+) -> None:
+    patient = WEDGED.replace("HELD_S = 2", "HELD_S = 0.1").replace("tasks._fetch =", "unused =")
+    worker = stack.processes.start("worker-slow", [sys.executable, "-c", patient, "slow"])
+    stack.wait_ready("slow")
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda red: post(f"{api}{API}/caption/slow", red), range(8)))
+    assert [reply.status_code for reply in replies] == [200] * 8
+    assert worker.poll() is None
+    end(worker)

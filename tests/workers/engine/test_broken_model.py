@@ -1,0 +1,163 @@
+"""What the engine does when no process works: it says why, pauses and tries again. Slow: loads."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from shared.errors import ModelFailed, ModelUnavailable
+from shared.model_spec import ModelSpec
+from shared.settings import Settings
+from shared.vocabulary import WorkerState
+from tests.engines import caption, captions, expected, item, running
+from tests.stack import TESTS, wait_for
+from workers.engine import faults
+from workers.engine.local import LocalEngine
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A file that makes a model take every image for one of the red that is written in it."""
+    return tmp_path / "broken"
+
+
+LAST = " 4 times in a row, the last time on a test picture"
+
+
+@pytest.mark.parametrize(
+    ("knob", "reason"),
+    [
+        ("crash_on_red", f"The model process died{LAST}: exit code -11"),
+        ("hang_on_red", f"The model process died{LAST}: no answer in time"),
+        ("device_fault_on_red", f"The model process died{LAST}: the GPU reports an error"),
+        ("out_of_memory_on_red", f"Memory ran out{LAST}"),
+    ],
+    ids=["crash", "hang", "device", "memory"],
+)
+def test_a_model_that_fails_on_everything_refuses_with_the_reason_and_comes_back(
+    knob: str, reason: str, broken: Path
+) -> None:
+    options: Any = {"max_failures": 3, "batch_timeout_s": 1}
+    knobs: Any = {knob: 9, "all_red_while": str(broken)}
+    with running(engine=options, **knobs) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        broken.write_text("9")
+        refused = [engine.submit(item(red)).exception(30) for red in (20, 21, 22)]
+        broken.unlink()
+        assert [type(refused[0]), type(refused[-1])] == [ModelFailed, ModelUnavailable]
+        assert reason in str(refused[-1])
+        assert sum(engine.status.recycles.values()) == 4
+        wait_for("the next try", lambda: engine.status.state.is_up, 20)
+        assert captions(engine, (20, 21, 22)) == expected((20, 21, 22))  # none is in quarantine
+
+
+def test_a_model_that_is_still_broken_after_the_pause_costs_one_process_and_no_request(
+    broken: Path,
+) -> None:
+    with running(crash_on_red=9, all_red_while=str(broken), engine={"max_failures": 1}) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        broken.write_text("9")
+        with pytest.raises(ModelUnavailable):
+            engine.submit(item(1)).result(30)
+        assert engine.status.recycles == {"crash": 2}
+        wait_for("the next probe", lambda: engine.status.recycles == {"crash": 3}, 20)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
+
+
+def test_deadly_images_without_end_are_a_failure_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "LONGEST_ROW", 5)
+    with running(crash_on_red=9, engine={"max_failures": 2}) as engine:
+        refused = [engine.submit(item(9, green=n)).exception(30) for n in range(3)]
+        assert [type(err) for err in refused] == [ModelFailed, ModelFailed, ModelUnavailable]
+        assert "died 5 times in a row: exit code -11" in str(refused[-1])
+        wait_for("the next try", lambda: engine.status.state.is_up, 20)
+        assert caption(engine, 1)
+
+
+def test_a_model_that_failed_stays_failed_whatever_an_operator_wanted_before(broken: Path) -> None:
+    options = {"max_failures": 1}
+    with running(
+        predict_s=0.5, crash_on_red=9, all_red_while=str(broken), engine=options
+    ) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        broken.write_text("9")
+        future = engine.submit(item(9))
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        engine.recycle()
+        with pytest.raises(ModelUnavailable):
+            future.result(30)
+        broken.unlink()
+        wait_for("the next try", lambda: engine.status.state.is_up, 20)
+        assert engine.status.recycles == {"crash": 2}
+
+
+def test_an_operators_recycle_ends_the_pause_of_a_failed_model(
+    monkeypatch: pytest.MonkeyPatch, broken: Path
+) -> None:
+    monkeypatch.setattr(faults, "FIRST_PAUSE_S", 3600.0)
+    with running(crash_on_red=9, all_red_while=str(broken), engine={"max_failures": 1}) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        broken.write_text("9")
+        with pytest.raises(ModelUnavailable):
+            engine.submit(item(9)).result(30)
+        broken.unlink()
+        engine.recycle()
+        wait_for("the next try", lambda: engine.status.state.is_up, 20)
+        assert caption(engine, 1)
+
+
+def test_a_process_that_dies_once_while_loading_costs_no_job(tmp_path: Path) -> None:
+    with running(crash_first_load=str(tmp_path / "crashed")) as engine:
+        assert caption(engine, 1) == "rgb 1 0 0"
+        assert engine.status.recycles == {"crash": 1}
+
+
+def test_a_process_that_dies_again_while_loading_is_a_failure_with_a_reason() -> None:
+    with running(load_s=60) as engine:
+        pids: set[int] = set()
+        for _ in range(2):
+            pid = wait_for("a process", lambda: loading_pid(engine, pids), 20)
+            psutil.Process(pid).kill()
+            pids.add(pid)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
+        assert "the process ended: exit code -9" in engine.status.reason
+
+
+def loading_pid(engine: LocalEngine, but: set[int]) -> int | None:
+    return next(
+        (process.pid for process in engine._loop._supervisor if process.pid not in but), None
+    )
+
+
+def test_a_load_without_enough_memory_says_so() -> None:
+    with running(load_out_of_memory=True) as engine:
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
+        assert "not enough memory" in engine.status.reason
+
+
+def test_a_damaged_file_of_weights_is_a_failed_load_with_the_reason(tmp_path: Path) -> None:
+    shutil.copytree(TESTS / "checkpoints" / "vit-gpt2", tmp_path / "damaged")
+    weights = tmp_path / "damaged" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    row = {"name": "damaged", "family": "vision_encoder_decoder", "source": "none/needed"}
+    settings = Settings(models_dir=tmp_path)
+    engine = LocalEngine(settings, ModelSpec.model_validate(row), lambda _: set())
+    engine.start()
+    try:
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 60)
+        assert "cannot be loaded" in engine.status.reason
+        assert "safetensor" in engine.status.reason.lower()
+    finally:
+        engine.close()
+
+
+def test_a_failed_load_is_told_and_jobs_are_refused_with_the_reason() -> None:
+    with running(load_error="the file is corrupt") as engine:
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
+        assert "the file is corrupt" in engine.status.reason
+        with pytest.raises(ModelUnavailable, match="the file is corrupt"):
+            engine.submit(item(1)).result(30)

@@ -1,0 +1,54 @@
+"""Sizes of models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+WIDTH = 64
+"""Length of a hidden state in the tiny models."""
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """Size of a transformer.
+
+    Attributes:
+        width: Length of a hidden state; feed-forward layers are four times as wide.
+        layers: Number of layers.
+        heads: Number of attention heads per layer.
+
+    """
+
+    width: int
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of a model.
+
+    Attributes:
+        side: Side of the square picture, in pixels.
+        patch: Side of a square patch, in pixels.
+        vision: The transformer that reads the picture.
+        text: The transformer that generates the text.
+        positions: Longest text, in tokens.
+        initial: Standard deviation of the initial weights.
+        pieces: Size of the vocabulary; 0: as small as the words of `shapes` permit.
+
+    """
+
+    side: int
+    patch: int
+    vision: Transformer
+    text: Transformer
+    positions: int
+    initial: float = 0.02
+    pieces: int = 0
+
+
+# Larger pictures or smaller patches make shapes hard to learn; smaller weights stall training.
+TINY = Size(32, 8, Transformer(WIDTH, 3, 4), Transformer(WIDTH, 2, 4), 64, initial=0.08)
+# In Kosmos-2 the picture takes positions of the text. They are sinusoids, so none are stored.
+TINY_KOSMOS_2 = replace(TINY, positions=256)
