@@ -210,4 +210,4 @@ def test_clients_that_keep_a_closed_connection_open_do_not_stop_the_others(base:
     took_s = time.monotonic() - started
     for line in lines:
         line.close()
-    assert took_s < 1
+    assert took_s < 5  # gunicorn would have taken two seconds for each
