@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from shared.redis.connection import connect
 from tests.stack import Stack, end, wait_for
 
 ENDLESS_SCRIPT = "while true do end"
@@ -59,6 +60,7 @@ def busy(stack: Stack) -> Iterator[None]:
         yield
         stack.redis.script_kill()
         runner.join()
+        wait_for("Redis to serve", lambda: not _refuses(stack, "BUSY"), 10)
 
 
 @contextlib.contextmanager
@@ -109,5 +111,6 @@ def _refuses(stack: Stack, word: str) -> bool:
 
 
 def _run_endless_script(url: str) -> None:
-    with contextlib.suppress(redis.RedisError), redis.Redis.from_url(url) as client:
+    # Without retries: a second script would begin when the first one is killed.
+    with contextlib.suppress(redis.RedisError), connect(url) as client:
         client.eval(ENDLESS_SCRIPT, 0)
