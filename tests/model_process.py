@@ -18,7 +18,7 @@ from shared.messages import Instructions
 from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from tests.hub_standin import HubStandIn
-from workers.model import main as model_process
+from workers.model import loading
 from workers.model.family import LoadError, PreparedJob
 from workers.model.weights import ensure_weights
 
@@ -78,9 +78,9 @@ def _start(row: Row, models_dir: Path, image: bytes) -> Outcome:
     worker, process = multiprocessing.Pipe()
     with worker, process:
         try:
-            model = model_process._load(process, settings, spec)
+            model = loading.load(process, settings, spec)
         except Exception as err:  # noqa: BLE001 - as in `main`
-            report = model_process._failure(err)
+            report = loading.failure_report(err)
             return Outcome(report.reason, type(err).__name__, report.retry_in_s)
     job = PreparedJob([model.prepare(decode_rgb(image))], Instructions(tasks=spec.tasks))
     (result,) = model.predict([job], max_images=1)

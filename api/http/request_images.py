@@ -43,10 +43,7 @@ def decode_images(sources: object, settings: Settings) -> ReadImages[bytes]:
 
 
 def read_images(
-    parsed: ParsedRequest,
-    settings: Settings,
-    deadline: float,
-    client_gone: Callable[[], bool],
+    parsed: ParsedRequest, settings: Settings, deadline: float, client_gone: Callable[[], bool]
 ) -> ReadImages[bytes]:
     """Return the encoded images of a request, in order; those given as URLs are fetched.
 
@@ -59,10 +56,8 @@ def read_images(
         client_gone: returns whether the client has closed the connection; called before each fetch.
 
     Raises:
-        ClientGone: the client has closed the connection.
-        DeadlineExceeded: the deadline passed before all images were fetched.
-        BadRequest, TooLarge, UndecodableImage, ImageFetchFailed: no image can be read; this is
-            what is wrong with the first. Or there are too many.
+        ClientGone, DeadlineExceeded: the client or the time is gone before all were fetched.
+        VisionError: there are too many images, or none can be read: the first one's fault.
     """
     sources: list[str | bytes] = [*parsed.uploads, *parsed.body.images]
     if parsed.body.url:

@@ -99,6 +99,7 @@ class EngineLoop:
             return
         self.drop_unwanted()
         most = self._tracker.max_batch
+        # Step 5 of a request's way.
         self._batch = self._recovery.take_probe() or self._queue.take_batch(most)
         if self._batch:
             self._batch_deadline = time.monotonic() + self._batch_timeout_s

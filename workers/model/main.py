@@ -13,10 +13,9 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import structlog
 
@@ -30,7 +29,8 @@ from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
-from workers.model.family import LoadError, PartDamaged, PreparedJob, VisionModel, brief, load_model
+from workers.model.family import PreparedJob, VisionModel
+from workers.model.loading import failure_report, load
 from workers.model.protocol import (
     BatchReport,
     Forget,
@@ -41,13 +41,10 @@ from workers.model.protocol import (
     receive_command,
     send,
 )
-from workers.model.warm_up import warm_up
-from workers.model.weights import ensure_weights, refetch
 
 log = structlog.get_logger(__name__)
 
 MODEL_FAILED = JobError(error=ModelFailed.__name__, message="The model failed on this request.")
-MAX_REASON_CHARS = 500
 _PR_SET_PDEATHSIG = 1
 """From ``<linux/prctl.h>``."""
 
@@ -61,9 +58,9 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
     configure_logging(settings, "model", model=spec.name)
     retain_freed_memory()
     try:
-        model = _load(pipe, settings, spec)
+        model = load(pipe, settings, spec)
     except Exception as err:  # noqa: BLE001 - operators see its text as the reason
-        send(pipe, _failure(err))
+        send(pipe, failure_report(err))
         return
     send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure()))
     ModelServer(pipe, model, settings.max_megapixels).serve()
@@ -183,65 +180,6 @@ def _fault(err: Exception) -> str:
     return "device" if memory.is_device_fault(err) else ""
 
 
-def _load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
-    def report_download(progress: str) -> None:
-        send(pipe, StateReport(state=WorkerState.DOWNLOADING, reason=progress))
-
-    if not spec.source:
-        return _start(pipe, settings, spec, None)
-    folder = ensure_weights(spec, settings.models_dir, report_download)
-    try:
-        return _start(pipe, settings, spec, folder)
-    except PartDamaged as err:
-        _mend(settings, spec, err, report_download)
-    memory.release()  # of the model that was of no use
-    return _start(pipe, settings, spec, folder)
-
-
-def _mend(
-    settings: Settings, spec: ModelSpec, damage: PartDamaged, report: Callable[[str], None]
-) -> None:
-    """Fetch the files of a damaged part again, once; raise when that changes nothing."""
-    log.warning("a part of the model is damaged", reason=str(damage))
-    try:
-        is_mended = refetch(spec, settings.models_dir, damage.files, report)
-    except LoadError as err:
-        raise LoadError(f"{damage} {err}", err.retry_in_s) from err
-    if not is_mended:
-        raise damage
-
-
-def _start(
-    pipe: Connection, settings: Settings, spec: ModelSpec, folder: Path | None
-) -> VisionModel:
-    send(pipe, StateReport(state=WorkerState.LOADING))
-    model = load_model(spec, folder, settings.device, settings.torch_threads)
-    warm_up(model, spec, folder)
-    return model
-
-
-def _failure(err: Exception) -> StateReport:
-    """Log why loading failed, and return it as the state that operators see."""
-    if isinstance(err, LoadError):  # whoever raised it said all in a sentence
-        reason, retry_in_s = _one_line(str(err)), err.retry_in_s
-        if retry_in_s:
-            minutes = f"{retry_in_s / 60:.0f}"
-            reason += f" The next try is in {minutes} minutes, or when the model is recycled."
-        log.error("load failed", reason=reason, cause=_root_cause(err))
-    else:
-        reason, retry_in_s = _one_line(f"{type(err).__name__}: {err}"), 0.0
-        log.error("load failed", reason=reason, exc_info=err)
-    if memory.is_out_of_memory(err):
-        reason = f"not enough memory ({reason})"
-    return StateReport(state=WorkerState.FAILED, reason=reason, retry_in_s=retry_in_s)
-
-
-def _root_cause(err: BaseException) -> str | None:
-    while err.__cause__:
-        err = err.__cause__
-    return None if isinstance(err, LoadError) else brief(err)
-
-
 def _end_with_parent() -> None:
     """Have the kernel kill this process with its parent; ignore Ctrl-C and SIGTERM, the parent's.
 
@@ -250,7 +188,3 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:MAX_REASON_CHARS]

@@ -1,0 +1,89 @@
+"""Loads the model of the model process: weights on disk, damage mended, first call, and reports."""
+
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import structlog
+
+from shared.model_spec import ModelSpec
+from shared.settings import Settings
+from shared.vocabulary import WorkerState
+from workers.model import memory
+from workers.model.family import LoadError, PartDamaged, VisionModel, brief, load_model
+from workers.model.protocol import StateReport, send
+from workers.model.warm_up import warm_up
+from workers.model.weights import ensure_weights, refetch
+
+MAX_REASON_CHARS = 500
+
+log = structlog.get_logger(__name__)
+
+
+def load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
+    """Load a model with its weights, reporting what is done; damaged files are fetched again once.
+
+    Raises:
+        LoadError: with advice; any other exception is a fault of the weights or a bug.
+    """
+
+    def report_download(progress: str) -> None:
+        send(pipe, StateReport(state=WorkerState.DOWNLOADING, reason=progress))
+
+    if not spec.source:
+        return _start(pipe, settings, spec, None)
+    folder = ensure_weights(spec, settings.models_dir, report_download)
+    try:
+        return _start(pipe, settings, spec, folder)
+    except PartDamaged as err:
+        _mend(settings, spec, err, report_download)
+    memory.release()  # of the model that was of no use
+    return _start(pipe, settings, spec, folder)
+
+
+def _mend(
+    settings: Settings, spec: ModelSpec, damage: PartDamaged, report: Callable[[str], None]
+) -> None:
+    """Fetch the files of a damaged part again, once; raise when that changes nothing."""
+    log.warning("a part of the model is damaged", reason=str(damage))
+    try:
+        is_mended = refetch(spec, settings.models_dir, damage.files, report)
+    except LoadError as err:
+        raise LoadError(f"{damage} {err}", err.retry_in_s) from err
+    if not is_mended:
+        raise damage
+
+
+def _start(
+    pipe: Connection, settings: Settings, spec: ModelSpec, folder: Path | None
+) -> VisionModel:
+    send(pipe, StateReport(state=WorkerState.LOADING))
+    model = load_model(spec, folder, settings.device, settings.torch_threads)
+    warm_up(model, spec, folder)
+    return model
+
+
+def failure_report(err: Exception) -> StateReport:
+    """Log why loading failed, and return it as the state that operators see."""
+    if isinstance(err, LoadError):  # whoever raised it said all in a sentence
+        reason, retry_in_s = _one_line(str(err)), err.retry_in_s
+        if retry_in_s:
+            minutes = f"{retry_in_s / 60:.0f}"
+            reason += f" The next try is in {minutes} minutes, or when the model is recycled."
+        log.error("load failed", reason=reason, cause=_root_cause(err))
+    else:
+        reason, retry_in_s = _one_line(f"{type(err).__name__}: {err}"), 0.0
+        log.error("load failed", reason=reason, exc_info=err)
+    if memory.is_out_of_memory(err):
+        reason = f"not enough memory ({reason})"
+    return StateReport(state=WorkerState.FAILED, reason=reason, retry_in_s=retry_in_s)
+
+
+def _root_cause(err: BaseException) -> str | None:
+    while err.__cause__:
+        err = err.__cause__
+    return None if isinstance(err, LoadError) else brief(err)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:MAX_REASON_CHARS]
