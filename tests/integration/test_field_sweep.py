@@ -5,7 +5,7 @@ import http.client
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ import requests
 from tests.api.http.scripts import SCRIPTS
 from tests.conftest import data_url, plain
 from tests.ollama_standin import OllamaStandin
-from tests.stack import API, Stack, running_stack
+from tests.stack import API, Stack
 
 IMAGE = data_url(plain(7)).partition(",")[2]
 HOLE = "the value goes here"
@@ -75,23 +75,8 @@ CASES: list[tuple[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def standin() -> Iterator[OllamaStandin]:
-    with OllamaStandin(("llava:7b",)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, standin: OllamaStandin) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("sweep")
-    with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=standin.url) as running:
-        running.worker("fake")
-        running.worker("ollama")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def base(stack: Stack) -> str:
-    return stack.api(VISION_TIMEOUT="10")
+def base(stack_with_ollama: Stack) -> str:
+    return stack_with_ollama.api(VISION_TIMEOUT="10")
 
 
 def sweep(base: str, model: str, values: Sequence[str]) -> "Counter[int]":

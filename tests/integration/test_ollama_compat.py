@@ -11,27 +11,12 @@ import requests
 from tests.conftest import data_url, plain, shape
 from tests.ollama_standin import OllamaStandin, Spec
 from tests.ollama_standin.http import VERSION
-from tests.stack import API, Stack, running_stack, wait_for
+from tests.stack import API, Stack, wait_for
 
 
 @pytest.fixture(scope="module")
-def standin() -> Iterator[OllamaStandin]:
-    with OllamaStandin(("llava:7b",)) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, standin: OllamaStandin) -> Iterator[Stack]:
-    folder = tmp_path_factory.mktemp("ollama-compat")
-    with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=standin.url) as running:
-        running.worker("ollama")
-        running.worker("fake")
-        yield running
-
-
-@pytest.fixture(scope="module")
-def base(stack: Stack) -> str:
-    return stack.api(VISION_API_KEYS="sesame")
+def base(stack_with_ollama: Stack) -> str:
+    return stack_with_ollama.api(VISION_API_KEYS="sesame")
 
 
 @pytest.fixture
@@ -200,9 +185,9 @@ def test_our_own_model_returns_labels_if_a_format_is_set(
 
 @pytest.mark.slow
 def test_kosmos_2_describes_and_labels_through_ollamas_api(
-    client: ollama_client.Client, stack: Stack
+    client: ollama_client.Client, stack_with_ollama: Stack
 ) -> None:
-    stack.worker("kosmos-2")
+    stack_with_ollama.worker("kosmos-2")
     image = shape("blue", "square")
     words = client.generate("kosmos-2", "Describe it.", images=[image], stream=False)
     assert words.response == "A blue square"
