@@ -33,7 +33,7 @@ def trouble(settings: Settings, model: str) -> str:
     try:
         beats = Store(connect(settings.broker_url)).presence.of(spec).workers
     except redis.RedisError as err:
-        return describe(err)
+        return f"{describe(err).rstrip('.')}: {err}"  # with the cause, such as a certificate
     return _trouble_of(beat for beat in beats if beat.worker.endswith(f"@{socket.gethostname()}"))
 
 
