@@ -26,9 +26,16 @@ def running(
     **parameters: Any,
 ) -> Iterator[LocalEngine]:
     row = {"name": "fake", "family": "fake", "parameters": parameters, "engine": engine or {}}
-    started = LocalEngine(
-        Settings(load_timeout_s=20), ModelSpec.model_validate(row), find_cancelled
-    )
+    with running_row(row, Settings(load_timeout_s=20), find_cancelled) as started:
+        yield started
+
+
+@contextmanager
+def running_row(
+    row: dict[str, Any], settings: Settings, find_cancelled: FindCancelled = lambda _: set()
+) -> Iterator[LocalEngine]:
+    """The engine of any row of a catalogue."""
+    started = LocalEngine(settings, ModelSpec.model_validate(row), find_cancelled)
     started.start()
     try:
         yield started

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
-from tests.engines import caption
+from tests.engines import caption, running_row
 from tests.hub_standin import HubStandIn
 from tests.stack import TESTS, wait_for
-from workers.engine.local import LocalEngine
 from workers.model.hub import DAMAGED_AGAIN_S
 
 pytestmark = pytest.mark.slow
@@ -26,16 +24,11 @@ def test_a_damaged_file_of_weights_is_a_failed_load_with_the_reason(
     weights = tmp_path / "damaged" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100_000])
     row = {"name": "damaged", "family": "vision_encoder_decoder", "source": "none/needed"}
-    settings = Settings(models_dir=tmp_path)
-    engine = LocalEngine(settings, ModelSpec.model_validate(row), lambda _: set())
-    engine.start()
-    try:
+    with running_row(row, Settings(models_dir=tmp_path)) as engine:
         wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 60)
         assert "The model cannot be loaded: " in engine.status.reason
         assert "model.safetensors is cut off: it has 100,000 of " in engine.status.reason
         assert "Cannot fetch none/needed into" in engine.status.reason
-    finally:
-        engine.close()
 
 
 def test_weights_that_arrive_damaged_twice_are_not_fetched_with_every_try(
@@ -46,10 +39,7 @@ def test_weights_that_arrive_damaged_twice_are_not_fetched_with_every_try(
         for name, value in (("HF_ENDPOINT", hub.url), ("NO_PROXY", "127.0.0.1")):
             monkeypatch.setenv(name, value)
         row = {"name": "damaged", "family": "fake", "source": "own/tiny"}
-        settings = Settings(models_dir=tmp_path)
-        engine = LocalEngine(settings, ModelSpec.model_validate(row), lambda _: set())
-        engine.start()
-        try:
+        with running_row(row, Settings(models_dir=tmp_path)) as engine:
             wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 60)
             assert "A file of own/tiny arrives damaged" in engine.status.reason
             assert engine._loop._backoff.retry_at - time.monotonic() > DAMAGED_AGAIN_S - 60
@@ -59,5 +49,3 @@ def test_weights_that_arrive_damaged_twice_are_not_fetched_with_every_try(
             engine.recycle()
             wait_for("the next try", lambda: engine.status.state.is_up, 20)
             assert caption(engine, 1) == "rgb 1 0 0"
-        finally:
-            engine.close()
