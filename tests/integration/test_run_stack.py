@@ -172,3 +172,14 @@ def test_a_port_in_use_is_reported_with_the_setting_to_change(setting: str) -> N
     assert done.returncode == 1
     assert f"port {taken}" in done.stdout
     assert f" {setting}=" in done.stdout
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_killed_supervisord(launch: Launch) -> None:
+    launched = launch()
+    family = launched.family()
+    (supervisord,) = [p for p in family if "supervisor.supervisord" in p.cmdline()]
+    supervisord.kill()
+    wait_for("the end of all processes", lambda: not any(map(alive, family)), 30)
+    assert launched.process.wait(20) == 1
+    assert "The supervisor ended by itself" in launched.log.read_text()

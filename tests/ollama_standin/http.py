@@ -105,6 +105,8 @@ class Handler(BaseHTTPRequestHandler):
         standin = self.standin
         if path == "/api/version":
             return {"version": VERSION}
+        if path in ("/api/tags", "/api/ps") and standin.knobs.lists is not None:
+            return {"models": standin.knobs.lists}
         if path == "/api/tags":
             return {"models": [replies.tag(model) for model in standin.models.values()]}
         if path == "/api/ps":
@@ -148,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     def _send(self, status: int, value: object) -> None:
-        self._send_bytes(status, JSON, json.dumps(value, ensure_ascii=False).encode())
+        self._send_bytes(status, JSON, _encoded(value))
 
     def _send_text(self, status: int, text: str) -> None:
         self._send_bytes(status, "text/plain; charset=utf-8", text.encode())

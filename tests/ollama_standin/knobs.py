@@ -1,6 +1,6 @@
 """What a test can set: speed, slowdowns, failures, and the form of answers."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -77,6 +77,7 @@ class Knobs(BaseModel):
     one_image: bool = Field(
         default=False, description="several images are an error, as with mllama"
     )
+    lists: Any = Field(None, description="what /api/tags and /api/ps have as `models`")
     key: str = Field("", description="bearer key that is required")
 
     empty_next: int = 0

@@ -15,7 +15,7 @@ index of shards instead. ``.bin`` files are pickles: transformers loads them wit
 """
 INDEX = ".index.json"
 WEIGHT_PATTERNS = ("model.safetensors", "model-*.safetensors", "pytorch_model*.bin")
-OTHER_PATTERNS = ("*.json", "*.txt", "*.model", "LICENSE*", "README.md")
+OTHER_PATTERNS = ("*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", "README.md")
 IMAGE_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 TOKENIZER = "tokenizer.json"
 TOKENIZER_TEXTS = (
@@ -24,6 +24,7 @@ TOKENIZER_TEXTS = (
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.json",
+    "chat_template.jinja",  # where transformers 5 writes it
 )
 VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "*.model")
 """Read only where there is no ``tokenizer.json``."""

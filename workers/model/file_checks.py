@@ -110,6 +110,7 @@ def _check_bin(path: Path) -> str:
 _CHECKS: dict[str, Callable[[Path], str]] = {
     ".json": _check_json,
     ".txt": _check_text,
+    ".jinja": _check_text,
     ".safetensors": _check_safetensors,
     ".bin": _check_bin,
 }

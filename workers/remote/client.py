@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx2
+from pydantic_core import to_json
 
 from shared.messages import JsonObject
+from shared.text import well_formed
 from shared.vocabulary import OllamaCall
 from workers.remote.config import ServerConfig, full_name
-from workers.remote.errors import ServerDown, ServerError, ServerStalled
+from workers.remote.errors import MalformedReply, ServerDown, ServerError, ServerStalled
 from workers.remote.replies import join, number, parse, split_lines
 
 QUICK_TIMEOUT_S = 5.0
@@ -48,15 +50,15 @@ class OllamaClient:
 
     async def installed_models(self) -> list[JsonObject]:
         """Return the entries of ``/api/tags``."""
-        return (await self._request("GET", "/api/tags")).get("models") or []
+        return _entries(await self._request("GET", "/api/tags"))
 
     async def loaded_models(self) -> list[JsonObject]:
         """Return the entries of ``/api/ps``."""
-        return (await self._request("GET", "/api/ps")).get("models") or []
+        return _entries(await self._request("GET", "/api/ps"))
 
     async def version(self) -> str:
         """Return the server's version; empty: it has none."""
-        return str((await self._request("GET", "/api/version")).get("version", ""))
+        return well_formed(str((await self._request("GET", "/api/version")).get("version", "")))
 
     async def show(self, body: JsonObject) -> JsonObject:
         """Return the description of a model."""
@@ -162,6 +164,30 @@ def with_images(body: JsonObject, images: Sequence[bytes]) -> JsonObject:
         for message in body["messages"]
     ]
     return {**body, "messages": messages}
+
+
+def _entries(reply: JsonObject) -> list[JsonObject]:
+    """Return the entries of a list of models, without those that name none or cannot be published.
+
+    Raises:
+        MalformedReply: it is no list.
+    """
+    entries = reply.get("models")
+    if entries is None:
+        return []
+    if not isinstance(entries, list):
+        raise MalformedReply("The server's list of models is none.")
+    return [entry for entry in entries if _is_entry(entry)]
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"]:
+        return False
+    try:
+        to_json(entry)
+    except ValueError:  # half a surrogate pair, or nested too deeply
+        return False
+    return True
 
 
 def _json_body(body: JsonObject) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import re
 
+from shared.text import well_formed
+
 _REQUEST_STATUSES = frozenset({400, 405, 413, 414, 415, 422, 431})
 _ABOUT_REQUEST = re.compile(
     # Of Qwen's models: https://github.com/ollama/ollama/issues/11297 and 13113.
@@ -25,6 +27,7 @@ class ServerError(Exception):
     """The server answered with an error, or with something unexpected."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
+        message = well_formed(message)  # it is published, in UTF-8
         super().__init__(message)
         self.message, self.status = message, status
 

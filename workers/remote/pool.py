@@ -48,15 +48,22 @@ class Pool:
     async def _poll_server(self, server: Server, after_each: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await server.refresh()
-                await self.set_state(server, "")
-            except ServerError as err:
-                await self.set_state(server, err.message)
-            except Exception as err:
-                log.exception("unexpected reply of an ollama server", server=server.name)
-                await self.set_state(server, f"unexpected reply: {err!r}")
-            await after_each()
+                await self._refresh(server)
+                await after_each()
+            except Exception:  # else it would end the watch of all servers
+                log.exception("bug in the watch of an ollama server", server=server.name)
             await asyncio.sleep(self._poll_s)
+
+    async def _refresh(self, server: Server) -> None:
+        try:
+            await server.refresh()
+        except ServerError as err:
+            await self.set_state(server, err.message)
+        except Exception as err:
+            log.exception("unexpected reply of an ollama server", server=server.name)
+            await self.set_state(server, f"unexpected reply: {err!r}")
+        else:
+            await self.set_state(server, "")
 
     async def set_state(self, server: Server, error: str) -> None:
         """Record that a server is up, or down with an error."""

@@ -65,6 +65,11 @@ def test_a_damaged_file_is_named_and_no_other(
     assert found == ([] if file in NOT_READ else [file])
 
 
+def test_a_damaged_chat_template_is_named(tmp_path: Path) -> None:
+    folder = write(copy("blip", tmp_path), {"chat_template.jinja": DAMAGES["login-page"](b"")})
+    assert faulty(folder, writes_text=True) == ["chat_template.jinja"]
+
+
 @pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "half"])
 @pytest.mark.parametrize(
     ("name", "file"),

@@ -35,6 +35,7 @@ MIXED = {
     "pytorch_model.bin": b"not wanted",
     "tf_model.h5": b"not wanted",
     "vocab.txt": b"a\ncat\n",
+    "chat_template.jinja": b"{{ messages }}",
     "README.md": b"# Mixed",
     ".gitattributes": b"not wanted",
     "onnx/model.onnx": b"not wanted",

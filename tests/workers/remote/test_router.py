@@ -63,6 +63,30 @@ def test_many_requests_leave_a_server_that_hangs_even_if_the_other_is_never_free
         assert harness.captions(16, clients=8) == texts(16)
 
 
+@pytest.mark.parametrize(
+    "lists",
+    [
+        [1], "none", {"a": 1}, [None, "text", [], {}, {"name": None}, {"name": 7}, {"name": ""}],
+        [{"name": "\ud800"}], [{"name": "odd", "details": {"family": "\udfff"}}],
+        [{"name": "odd", "size": "large", "size_vram": []}],
+    ],
+    ids=["numbers", "text", "object", "no-names", "surrogate", "inner-surrogate", "sizes"],
+)  # fmt: skip
+def test_an_odd_list_of_models_of_one_server_leaves_the_others_watched(
+    stack: Stack, first: OllamaStandin, second: OllamaStandin, lists: object
+) -> None:
+    first.knobs.lists = lists
+    with running_engine(stack, first, second) as harness:
+        harness.wait(second, lambda status: status.models == (MODEL,))
+        assert harness.caption() == "rgb 7 0 0"
+        harness.engine.status.model_dump_json()  # as a heartbeat does
+        first.knobs.lists = None
+        harness.wait(first, lambda status: status.up and status.models == (MODEL,))
+        second.go_down()
+        harness.wait(second, lambda status: not status.up)
+        assert harness.caption() == "rgb 7 0 0"
+
+
 def test_the_cooldown_of_a_model_grows_with_its_failures_up_to_a_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
