@@ -24,7 +24,7 @@ class EngineOptions(BaseModel):
 
     max_batch: int = Field(8, ge=1, description="most images in one batch")
     batch_timeout_s: float | None = Field(
-        None, gt=0, description="seconds a batch may take, instead of VISION_BATCH_TIMEOUT_S"
+        None, gt=0, description="seconds that batches may take, instead of VISION_BATCH_TIMEOUT_S"
     )
     recycle_images: int = Field(
         0, ge=0, description="replace the process after this many images; 0: never"

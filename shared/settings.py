@@ -141,7 +141,8 @@ class Settings(BaseSettings):
     batch_timeout_s: Finite = Field(
         120,
         gt=0,
-        description="maximum seconds for one call of a model, after which its process is killed",
+        description="maximum seconds for a batch while the model's pace is unknown; then it is ten "
+        "times the usual time, at least 30 s or this",
     )
     load_timeout_s: Finite = Field(
         600, gt=0, description="maximum seconds for loading a model, not counting downloads"

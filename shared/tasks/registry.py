@@ -58,6 +58,12 @@ class TaskSpec:
             for position in range(len(payload) + len(reasons))
         )
 
+    def combine_payloads(self, payloads: Sequence[Any]) -> Any:  # noqa: ANN401 - the payload
+        """Combine payloads, each of a single image, as :attr:`combine` does the answers."""
+        if self.for_unreadable is not None:  # one entry per image
+            payloads = [payload and payload[0] for payload in payloads]
+        return self.combine(payloads)
+
     def to_data(self, payload: Any) -> Any:  # noqa: ANN401 - JSON
         """Return a payload as JSON for clients of Ollama's API that request a format."""
         if self.as_data:

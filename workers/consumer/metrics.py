@@ -65,9 +65,7 @@ class WorkerMetrics(Collector):
         yield self._gauge(
             "model_memory_bytes", "Memory of the model process.", MEGA * status.memory_mb
         )
-        yield self._gauge(
-            "batch_limit", "Most images a batch, halved when memory ran out.", status.max_batch
-        )
+        yield self._gauge("batch_limit", "Most images in a batch now.", status.max_batch)
         yield self._gauge("load_seconds", "Seconds the last load of the model took.", status.load_s)
         yield self._counter("loads", "Model processes that were loaded.", status.loads)
         yield self._counter("images", "Images answered.", status.images)

@@ -4,7 +4,7 @@ Pure bookkeeping, no process in sight.
 """
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from workers.engine.job import Dropped, EngineJob
 
@@ -68,9 +68,21 @@ class BatchQueue:
 
     def take_same(self, job: EngineJob) -> list[EngineJob]:
         """Remove and return the jobs that have all images of ``job``, which is not in the queue."""
-        alike = [other for other in self._jobs if other.has_images(job.digests)]
+        alike = self.jobs_with(job)
         self._jobs = [other for other in self._jobs if other not in alike]
         return alike
+
+    def jobs_with(self, job: EngineJob) -> list[EngineJob]:
+        """Return the jobs that have all images of ``job``, which is not in the queue."""
+        return [other for other in self._jobs if other.has_images(job.digests)]
+
+    def replace(
+        self, jobs: Iterable[EngineJob], by: Callable[[EngineJob], list[EngineJob]]
+    ) -> list[EngineJob]:
+        """Put others in the places of some jobs, and return the others."""
+        others = {job: by(job) for job in jobs}
+        self._jobs = [other for job in self._jobs for other in others.get(job, [job])]
+        return [other for each in others.values() for other in each]
 
     def had_by(self, generation: int) -> list[EngineJob]:
         """Return the jobs whose images were sent to the process with number ``generation``."""

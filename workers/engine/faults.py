@@ -7,7 +7,7 @@ from workers.engine.job import EngineJob
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 120.0
 LONGEST_ROW = 50
-"""How many failures in a row, without an answer to a client, mean a broken model even if it answers
+"""How many deaths in a row, without an answer to a client, mean a broken model even if it answers
 probes. High, because each of several deadly images costs one or two."""
 MAX_CONVICTED = 1000
 """How many deadly jobs are remembered; the oldest make room."""
@@ -52,25 +52,26 @@ class FailureBackoff:
         self._pause_s = FIRST_PAUSE_S
         self.retry_at = 0.0
         """When to try again, in ``time.monotonic()``."""
-        self.failures = self._load_deaths = self._memory_shortages = 0
+        self.failures = self._deaths = self._load_deaths = 0
 
     @property
     def exhausted(self) -> bool:
-        """Whether there were so many failures in a row that the model must be broken."""
-        return self.failures >= max(self._most, LONGEST_ROW)
+        """Whether processes died so many times in a row that the model must be broken."""
+        return self._deaths >= max(self._most, LONGEST_ROW)
 
     def succeeded(self) -> None:
         """Begin anew, because a batch of clients' jobs was answered."""
-        self.failures = self._memory_shortages = 0
+        self.failures = self._deaths = 0
         self._pause_s = FIRST_PAUSE_S
 
     def loaded(self) -> None:
         """Forget failed loads; a loaded process may still fail its batches."""
         self._load_deaths, self.retry_at = 0, 0.0
 
-    def record_failure(self) -> bool:
-        """Count a lost process; return whether that makes the model doubtful."""
+    def record_failure(self, *, died: bool = True) -> bool:
+        """Count a process that died or was replaced; return whether the model is doubtful now."""
         self.failures += 1
+        self._deaths += died
         return self.failures % self._most == 0
 
     def record_load_death(self) -> bool:
@@ -78,20 +79,11 @@ class FailureBackoff:
         self._load_deaths += 1
         return self._load_deaths > 1
 
-    def record_out_of_memory(self) -> bool:
-        """Count a batch that ran out of memory.
-
-        Returns:
-            Whether the last batch did too, so that making batches smaller did not help.
-        """
-        self._memory_shortages += 1
-        return self._memory_shortages > 1
-
     def begin_pause(self, at_least_s: float = 0.0) -> float:
         """Begin anew after a pause; return its seconds. The next pause is twice as long."""
         pause_s = max(self._pause_s, at_least_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        self.failures = self._load_deaths = self._memory_shortages = 0
+        self.failures = self._deaths = self._load_deaths = 0
         self.retry_at = time.monotonic() + pause_s
         return pause_s
 

@@ -36,10 +36,19 @@ class EngineJob:
     """Number of the model process that has the images; 0: none."""
     is_probe: bool = False
     """It is the worker's own, made to find out whether the model works."""
+    has_hung: bool = False
+    """It was in a batch that took too long; next time it is a suspect."""
+    part: str = ""
+    """Which part of a divided job it is."""
 
     def __post_init__(self) -> None:
         self.instructions = self.message.instructions
         self.digests = frozenset(hashlib.sha256(image).digest() for image in self.images)
+
+    @property
+    def key(self) -> str:
+        """Name of the job on the pipe, unique in this worker."""
+        return self.task_id + self.part
 
     def has_images(self, digests: frozenset[bytes]) -> bool:
         """Return whether all of some images, at least one, are among the job's."""

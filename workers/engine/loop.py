@@ -19,8 +19,10 @@ from workers.engine.batching import BatchQueue, Linger
 from workers.engine.faults import FailureBackoff
 from workers.engine.inbox import Inbox
 from workers.engine.job import EngineJob, requeue
+from workers.engine.pace import Pace, kind_of
 from workers.engine.process import ModelProcess, ProcessDied
 from workers.engine.recovery import Recovery
+from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
 from workers.engine.supervisor import LoadFailed, ProcessSupervisor
 from workers.engine.wear import RestartReason
@@ -43,18 +45,21 @@ class EngineLoop:
             spec: the model to serve, with its engine options.
         """
         self.spec, self._options = spec, spec.engine
-        self._batch_timeout_s = spec.engine.batch_timeout_s or settings.batch_timeout_s
+        self._pace = Pace(spec.engine.batch_timeout_s or settings.batch_timeout_s)
         self.inbox: Inbox[EngineJob | Callable[[], None]] = Inbox()
         self.on_batch: Callable[[float], None] = lambda _: None
         self.stopping = self._draining = False
-        self._tracker = StatusTracker(spec.engine.max_batch)
+        self._sizer = BatchSizer(spec.engine.max_batch)
+        self._tracker = StatusTracker(self._sizer)
         self._queue = BatchQueue()
         self._linger = Linger()
         self._backoff = FailureBackoff(spec.engine.max_failures)
         self._supervisor = ProcessSupervisor(settings, spec, self._tracker, self._backoff)
-        self._recovery = Recovery(spec, self._queue, self._supervisor, self._tracker, self._backoff)
+        self._recovery = Recovery(
+            spec, self._queue, self._supervisor, self._tracker, self._backoff, self._sizer
+        )
         self._batch: list[EngineJob] = []
-        self._batch_deadline = 0.0
+        self._begun_at = self._batch_deadline = 0.0
 
     @property
     def status(self) -> EngineStatus:
@@ -98,11 +103,14 @@ class EngineLoop:
         if not process or self._linger.remaining(len(self._queue), time.monotonic()):
             return
         self.drop_unwanted()
-        most = self._tracker.max_batch
+        most = self._sizer.most
         # Step 5 of a request's way.
         self._batch = self._recovery.take_probe() or self._queue.take_batch(most)
         if self._batch:
-            self._batch_deadline = time.monotonic() + self._batch_timeout_s
+            images = sum(len(job.images) for job in self._batch)
+            timeout_s = self._pace.timeout_s(kind_of(self._batch[0].instructions), images)
+            self._begun_at = time.monotonic()
+            self._batch_deadline = self._begun_at + timeout_s
             process.run(self._batch, most)
             self._tracker.batch_started()
 
@@ -110,7 +118,7 @@ class EngineLoop:
         process = self._supervisor.ready
         if not process or any(job.suspect for job in self._batch):
             return
-        for job in self._queue.next_jobs(self._tracker.max_batch):
+        for job in self._queue.next_jobs(self._sizer.most):
             process.prepare(job)
 
     # 5: what comes in.
@@ -139,10 +147,9 @@ class EngineLoop:
                 entry()
             elif self._draining:
                 requeue([entry])
-            elif error := self._recovery.refusal(entry):
-                entry.refuse(error)
             else:
-                self._queue.add(entry)
+                for job in self._recovery.admit(entry):
+                    self._queue.add(job)
 
     def _read_report(self, process: ModelProcess) -> None:
         try:
@@ -163,11 +170,12 @@ class EngineLoop:
             return
         if not batch[0].is_probe:
             self._backoff.succeeded()
+        kind = kind_of(batch[0].instructions)
+        self._pace.record(kind, report.images, time.monotonic() - self._begun_at)
+        self._sizer.succeeded(report.images)
         self._tracker.record_batch(len(batch), report.images, report.memory)
-        instructions = batch[0].instructions  # they decide how long an answer takes
-        kind = (instructions.tasks, instructions.options.num_predict)
         process.wear.record(kind, report.images, report.seconds, report.memory)
-        expected = min(self._tracker.max_batch, len(batch) + len(self._queue))
+        expected = min(self._sizer.most, len(batch) + len(self._queue))
         self._linger.start(expected, report.seconds, time.monotonic())
         worn = process.wear.restart_reason()
         if not worn and not self._supervisor.restart_requested:

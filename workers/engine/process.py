@@ -48,6 +48,8 @@ class ModelProcess:
         self.load_s = 0.0
         self.memory = Memory()
         """What it used once the model was loaded."""
+        self.per_image = False
+        """Whether its model answers for each image by itself, so that jobs can be divided."""
         self.wear = WearMonitor(spec.engine)
         self.heard_at = self._started_at = time.monotonic()
         self.pipe, child = _spawn.Pipe()
@@ -74,7 +76,7 @@ class ModelProcess:
         """Send a job's images, unless this process has them already."""
         if job.generation != self.generation:
             job.generation = self.generation
-            self._outbox.put((Prepare(job=job.task_id, images=len(job.images)), job.images))
+            self._outbox.put((Prepare(job=job.key, images=len(job.images)), job.images))
 
     def run(self, jobs: Sequence[EngineJob], max_images: int) -> None:
         """Have the process run a batch, about which it reports once.
@@ -86,7 +88,7 @@ class ModelProcess:
         for job in jobs:
             self.prepare(job)
         run = Run(
-            jobs=tuple(job.task_id for job in jobs),
+            jobs=tuple(job.key for job in jobs),
             instructions=jobs[0].instructions,
             max_images=max_images,
         )
@@ -95,7 +97,7 @@ class ModelProcess:
     def forget(self, job: EngineJob) -> None:
         """Have the process drop a job that it has prepared."""
         if job.generation == self.generation:
-            self._outbox.put((Forget(job=job.task_id), ()))
+            self._outbox.put((Forget(job=job.key), ()))
 
     def receive(self) -> StateReport | BatchReport:
         """Return the next report; call when ``pipe`` is ready.
@@ -111,7 +113,7 @@ class ModelProcess:
             raise ProcessDied(f"exit code {self._process.exitcode}") from err
         if isinstance(report, StateReport) and report.state == WorkerState.READY:
             self.loaded, self.load_s = True, self.heard_at - self._started_at
-            self.memory = report.memory
+            self.memory, self.per_image = report.memory, report.per_image
         return report
 
     def kill(self) -> None:

@@ -6,6 +6,7 @@ a job of the worker's own, with a harmless picture. Only if that fails too, jobs
 
 import io
 import math
+from collections.abc import Iterable
 
 import structlog
 from PIL import Image
@@ -17,6 +18,8 @@ from shared.vocabulary import WorkerState
 from workers.engine.batching import BatchQueue
 from workers.engine.faults import FailureBackoff, Quarantine
 from workers.engine.job import EngineJob, requeue
+from workers.engine.parts import divide
+from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
 from workers.engine.supervisor import ProcessSupervisor
 from workers.engine.wear import RestartReason
@@ -37,18 +40,26 @@ class Recovery:
         supervisor: ProcessSupervisor,
         tracker: StatusTracker,
         backoff: FailureBackoff,
+        sizer: BatchSizer,
     ) -> None:
         """Work on the loop's own parts, in its thread."""
         self._spec, self._queue, self._supervisor = spec, queue, supervisor
-        self._tracker, self._backoff = tracker, backoff
+        self._tracker, self._backoff, self._sizer = tracker, backoff, sizer
         self._quarantine = Quarantine(spec.engine.quarantine_s)
         self._probe_due = False
 
-    def refusal(self, job: EngineJob) -> VisionError | None:
-        """Return why a new job is refused; ``None``: it is not."""
-        if job in self._quarantine:
-            return self._quarantined()
-        return self._unavailable() if self._tracker.state == WorkerState.FAILED else None
+    def admit(self, job: EngineJob) -> list[EngineJob]:
+        """Return what is to be run of a new job; the rest is refused."""
+        if self._tracker.state == WorkerState.FAILED:
+            job.refuse(self._unavailable())
+            return []
+        if job not in self._quarantine:
+            return [job]
+        parts = self._divide(job)
+        for part in parts:
+            if part in self._quarantine:
+                part.refuse(self._quarantined())
+        return [part for part in parts if not part.future.done()]
 
     def take_probe(self) -> list[EngineJob]:
         """Return a probe as a batch, once, if one is due; else no job."""
@@ -56,21 +67,21 @@ class Recovery:
         return [make_probe(self._spec)] if due else []
 
     def out_of_memory(self, batch: list[EngineJob], images: int, *, draining: bool) -> None:
-        """Make batches smaller for good; when that is not enough, replace the process.
+        """Make batches smaller; when they cannot be, replace the process.
 
-        A job that does not fit alone into a fresh process is refused. All others are run again, or
-        requeued while ``draining``.
+        An image that does not fit alone into a fresh process is refused. All others are run again,
+        or requeued while ``draining``.
+
+        Args:
+            batch: the jobs.
+            images: how many images the model got.
+            draining: whether nothing more is run.
         """
-        again, alone = self._backoff.record_out_of_memory(), len(batch) == 1
-        if not alone:  # one image that is too large must not make all batches small
-            self._tracker.max_batch = max(1, min(self._tracker.max_batch, images) // 2)
-        log.warning(
-            "out of memory",
-            images=images,
-            max_batch=self._tracker.max_batch,
-            requests=_requests(batch),
-        )
-        if alone and batch[0].suspect and not batch[0].is_probe:
+        log.warning("out of memory", images=images, requests=_requests(batch))
+        alone = len(batch) == 1
+        divisible = not alone or self._supervisor.per_image
+        smaller = divisible and self._sizer.shrink(images, "memory ran out")
+        if not smaller and alone and batch[0].suspect and not batch[0].is_probe:
             batch[0].refuse(
                 ModelFailed(f"{self._spec.name} has not enough memory for this request.")
             )
@@ -80,11 +91,16 @@ class Recovery:
             return
         for job in batch:
             job.generation = 0  # the process has let go of its images
-            job.suspect = alone
-        self._put_back(batch)
-        if again or alone:
+        if smaller:
+            self._put_back(batch)
+            return
+        parts = [part for job in batch for part in self._divide(job)]
+        for job in parts:
+            job.suspect = True
+        self._put_back(parts)
+        if alone and len(parts) == 1:
             self._supervisor.restart(RestartReason.OUT_OF_MEMORY)
-            self._doubt_model(batch, "Memory ran out")
+            self._doubt_model(batch, "Memory ran out", died=False)
 
     def process_lost(
         self, batch: list[EngineJob], reason: RestartReason, details: str, *, draining: bool
@@ -103,20 +119,43 @@ class Recovery:
             requests=_requests(batch),
         )
         self._supervisor.discard(reason, details)
+        suspects: list[EngineJob] = []
         if len(batch) == 1 and batch[0].suspect and not batch[0].is_probe:
-            self._quarantine.add(batch[0])
-            for job in (*batch, *self._queue.take_same(batch[0])):
-                job.refuse(self._quarantined())
+            self._convict(batch[0])
+        elif reason == RestartReason.HANG and self._is_perhaps_slow(batch):
+            self._put_back(part for job in batch for part in self._divide(job))
         else:
             self._put_back(batch)
-        # Whatever it had may have crashed it, prepared or running; all else the running batch did.
-        crashed = reason == RestartReason.CRASH
-        self._queue.mark_suspects(self._queue.had_by(process.generation) if crashed else batch)
+            suspects = batch
+        if reason == RestartReason.CRASH:  # whatever it had may have, prepared or running
+            suspects = self._queue.had_by(process.generation)
+        self._queue.mark_suspects(self._queue.replace(suspects, self._divide))
         if draining:
             requeue(self._queue.take_all())
             return
         self._tracker.set_state(WorkerState.LOADING, f"replaced after a {reason}")
         self._doubt_model(batch, "The model process died", f": {details}")
+
+    def _convict(self, job: EngineJob) -> None:
+        """Refuse a job that ended a process alone, and whatever has the same images."""
+        self._quarantine.add(job)
+        if self._supervisor.per_image:  # only these images of larger jobs
+            self._queue.replace(self._queue.jobs_with(job), self._divide)
+        for guilty in (job, *self._queue.take_same(job)):
+            guilty.refuse(self._quarantined())
+
+    def _is_perhaps_slow(self, batch: list[EngineJob]) -> bool:
+        """Make batches smaller after the first hang of these jobs; return whether that is done."""
+        images = sum(max(1, len(job.images)) for job in batch)
+        divisible = len(batch) > 1 or self._supervisor.per_image
+        if not divisible or any(job.has_hung for job in batch):
+            return False
+        for job in batch:
+            job.has_hung = True
+        return self._sizer.shrink(images, "the model was too slow")
+
+    def _divide(self, job: EngineJob) -> list[EngineJob]:
+        return divide(job) if self._supervisor.per_image else [job]
 
     def give_up(self, reason: str, at_least_s: float = 0.0) -> None:
         """Refuse jobs with the reason, and try again after a pause that grows."""
@@ -126,18 +165,21 @@ class Recovery:
         for job in self._queue.take_all():
             job.refuse(self._unavailable())
 
-    def _put_back(self, batch: list[EngineJob]) -> None:
+    def _put_back(self, batch: Iterable[EngineJob]) -> None:
         self._queue.put_back(job for job in batch if not job.is_probe)
 
-    def _doubt_model(self, batch: list[EngineJob], what: str, details: str = "") -> None:
+    def _doubt_model(
+        self, batch: list[EngineJob], what: str, details: str = "", *, died: bool = True
+    ) -> None:
         """Count a failure; give up if it shows that the model is broken, or have a probe decide.
 
         Args:
             batch: the jobs that ran.
             what: what happened, as the beginning of a sentence.
             details: end of the sentence.
+            died: whether the process died; it is only replaced where memory ran out.
         """
-        doubtful = self._backoff.record_failure()
+        doubtful = self._backoff.record_failure(died=died)
         probed = bool(batch) and batch[0].is_probe
         broken = probed or self._backoff.exhausted
         if probed:  # what died in a broken model is not proven to be deadly

@@ -9,6 +9,7 @@ from shared.redis.ollama import OllamaHost
 from shared.redis.presence import EngineStatus
 from shared.units import MEGA
 from shared.vocabulary import WorkerState
+from workers.engine.sizing import BatchSizer
 from workers.model.memory import Memory
 
 log = structlog.get_logger(__name__)
@@ -20,8 +21,9 @@ WINDOW_S = 60.0
 class StatusTracker:
     """Updated in the engine's thread; others read :attr:`status`, which is replaced as a whole."""
 
-    def __init__(self, max_batch: int) -> None:
-        self.max_batch = max_batch
+    def __init__(self, sizer: BatchSizer) -> None:
+        """Take the sizes of batches from ``sizer`` whenever they are published."""
+        self._sizer = sizer
         self.memory = Memory()
         self._state, self._reason, self._last_error = WorkerState.LOADING, "", ""
         self._pid, self._load_s, self._loads, self._images = 0, 0.0, 0, 0
@@ -29,7 +31,6 @@ class StatusTracker:
         self._recycles: Counter[str] = Counter()
         self._recent: deque[tuple[float, int]] = deque()
         self._recent_images = 0
-        self._full_batch = max_batch
         self.hosts: tuple[OllamaHost, ...] = ()
         self._busy = False
         self.status = EngineStatus()
@@ -92,9 +93,10 @@ class StatusTracker:
             self._recent_images -= self._recent.popleft()[1]
         self.status = EngineStatus(
             state=self._shown_state(),
-            reason=self._reason,
+            reason=self._reason or (self._sizer.reason if self._sizer.is_reduced else ""),
             model_pid=self._pid,
-            max_batch=self.max_batch,
+            max_batch=self._sizer.most,
+            max_batch_reason=self._sizer.reason,
             images=self._images,
             images_per_s=round(self._recent_images / WINDOW_S, 2),
             batches=dict(sorted(self._batches.items())),
@@ -109,6 +111,6 @@ class StatusTracker:
     def _shown_state(self) -> WorkerState:
         if self._state != WorkerState.READY:
             return self._state
-        if self.max_batch < self._full_batch:
+        if self._sizer.is_reduced:
             return WorkerState.DEGRADED
         return WorkerState.BUSY if self._busy else WorkerState.READY

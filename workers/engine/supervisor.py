@@ -55,6 +55,8 @@ class ProcessSupervisor:
         self._standby: ModelProcess | None = None
         self._unloaded = False
         self._next_recycle_at = 0.0
+        self.per_image = False
+        """Whether the model answers for each image by itself; known once it was loaded."""
         self.restart_requested: RestartReason | None = None
         """Why the process is to be replaced between two batches; ``None``: it is not."""
 
@@ -177,6 +179,7 @@ class ProcessSupervisor:
 
     def _loaded(self, process: ModelProcess) -> None:
         self._backoff.loaded()
+        self.per_image = process.per_image
         self._tracker.loaded(process.pid, process.load_s, process.memory)
         log.info("model ready", pid=process.pid, load_s=round(process.load_s, 2))
         self._tracker.set_state(WorkerState.READY)

@@ -47,7 +47,13 @@ class FakeParameters(FamilyParameters):
     hang_s: float = 3600.0
     raise_on_red: int = -1
     device_fault_on_red: int = -1
+    crash_above: int = Field(0, description="largest batch that does not crash; 0: any")
     out_of_memory_above: int = Field(0, description="largest batch that fits; 0: any")
+    image_mb: float = Field(0.0, description="memory that each image of a batch needs")
+    memory_mb_file: str = Field(
+        "",
+        description="path of a file: while it exists, a batch may need as much as is written in it",
+    )
     out_of_memory_on_red: int = -1
     all_red_while: str = Field(
         "",
@@ -85,8 +91,10 @@ class Fake(PerImageModel):
         """Answer from the colours, after the configured delay."""
         own = self._parameters
         time.sleep((own.predict_s + own.image_s * len(images)) * (1 + own.slower * self._served))
-        if 0 < own.out_of_memory_above < len(images):
+        if 0 < own.out_of_memory_above < len(images) or self._needs_too_much(len(images)):
             raise MemoryError
+        if 0 < own.crash_above < len(images):
+            os.kill(os.getpid(), signal.SIGSEGV)
         for red, _, _ in images:
             self._misbehave(self._red_of_all() or red)
         self._served += len(images)
@@ -94,11 +102,12 @@ class Fake(PerImageModel):
             self._leaked.append(os.urandom(int(own.leak_mb * MEGA * len(images))))
         return [self._answer(colour, instructions) for colour in images]
 
+    def _needs_too_much(self, images: int) -> bool:
+        limit_mb = _number_in(self._parameters.memory_mb_file)
+        return limit_mb is not None and images * self._parameters.image_mb > limit_mb
+
     def _red_of_all(self) -> int:
-        if self._served and self._parameters.all_red_while:
-            with contextlib.suppress(FileNotFoundError):
-                return int(Path(self._parameters.all_red_while).read_text())
-        return 0
+        return int(_number_in(self._parameters.all_red_while) or 0) if self._served else 0
 
     def _misbehave(self, red: int) -> None:
         own = self._parameters
@@ -122,3 +131,10 @@ class Fake(PerImageModel):
             LABELS: (Label(name=text, confidence=0.5),),
             NSFW: judge(colour[0] / 255, 0.5),
         }
+
+
+def _number_in(path: str) -> float | None:
+    """Return the number that is written in a file; ``None``: there is no such file."""
+    with contextlib.suppress(FileNotFoundError):
+        return float(Path(path).read_text()) if path else None
+    return None

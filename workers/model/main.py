@@ -29,7 +29,7 @@ from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
-from workers.model.family import PreparedJob, VisionModel
+from workers.model.family import PerImageModel, PreparedJob, VisionModel
 from workers.model.loading import failure_report, load
 from workers.model.protocol import (
     BatchReport,
@@ -62,7 +62,9 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
     except Exception as err:  # noqa: BLE001 - operators see its text as the reason
         send(pipe, failure_report(err))
         return
-    send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure()))
+    per_image = isinstance(model, PerImageModel)
+    ready = StateReport(state=WorkerState.READY, memory=memory.measure(), per_image=per_image)
+    send(pipe, ready)
     ModelServer(pipe, model, settings.max_megapixels).serve()
 
 

