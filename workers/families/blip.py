@@ -1,5 +1,6 @@
 """BLIP: captions."""
 
+import copy
 import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ from shared.tasks import CAPTION
 from workers.model.family import Answer, LoadContext
 from workers.runtime import generation
 from workers.runtime.captioning import CaptioningModel, caption_or_none
+from workers.runtime.decoding.cache import DecoderCache
+from workers.runtime.decoding.decoder import StaticDecoder
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.pretrained import Pretrained, pixels
@@ -44,6 +47,7 @@ class Blip(CaptioningModel):
         self._model = self._pretrained.model(BlipForConditionalGeneration)
         for layer in self._model.vision_model.encoder.layers:
             layer.self_attn = FusedAttention(layer.self_attn)
+        self._static = self._static_decoder()
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """Return the image as (3, height, width), float32."""
@@ -54,20 +58,39 @@ class Blip(CaptioningModel):
         """Caption each image; all are (3, height, width), float32."""
         options = instructions.options
         prefix = self._prefix(instructions.prompt)
-        text = {name: prefix[name].repeat(len(images), 1) for name in prefix}
         given = prefix["input_ids"].shape[1] - 1 if prefix else 1  # without the token that ends it
         room = generation.positions(self._model) - given
-        generation.seed(options)
-        tokens = self._model.generate(
-            pixel_values=self._pretrained.batch(list(images)),
-            **text,
-            **generation.arguments(options, self._defaults, self._decode, room),
-        )
+        arguments = generation.arguments(options, self._defaults, self._decode, room)
+        pixels = self._pretrained.batch(list(images))
+        if self._static and generation.is_plain(arguments):
+            words = prefix["input_ids"][0, 1:-1].tolist() if prefix else []
+            start = [self._model.config.text_config.bos_token_id, *words]
+            new = self._static.generate(pixels, start, arguments["max_new_tokens"]).tokens
+            tokens = torch.cat((torch.tensor([start]).expand(len(new), -1), new), 1)
+        else:
+            text = {name: prefix[name].repeat(len(images), 1) for name in prefix}
+            generation.seed(options)
+            tokens = self._model.generate(pixel_values=pixels, **text, **arguments)
         begun = len(self._decode(tokens[:1, :given])[0])
         texts = [
             text[:begun] + generation.cut(text[begun:], options) for text in self._decode(tokens)
         ]
         return [{CAPTION: caption_or_none(text, keep_opening=bool(prefix))} for text in texts]
+
+    @property
+    def acceleration(self) -> str:
+        """How plain texts are decoded, for operators."""
+        return self._static.description if self._static else "none"
+
+    def _static_decoder(self) -> StaticDecoder | None:
+        if self._defaults.num_beams > 1:  # each beam would need the image's states
+            return None
+        text = self._model.config.text_config
+        config = copy.deepcopy(self._model.text_decoder.generation_config)
+        # As BLIP's own `generate` says.
+        config.eos_token_id, config.pad_token_id = text.sep_token_id, text.pad_token_id
+        steps = BlipSteps(self._model)
+        return generation.static_decoder(steps, config, self._defaults, self._pretrained, beams=1)
 
     def _prefix(self, prompt: str) -> dict[str, torch.Tensor]:
         """Return the tokens of a prompt that begins a caption, (1, length); empty: it does not."""
@@ -81,6 +104,47 @@ class Blip(CaptioningModel):
     def _decode(self, tokens: torch.Tensor) -> list[str]:
         texts: list[str] = self._processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return texts
+
+
+class BlipSteps:
+    """How BLIP computes: a :class:`~workers.runtime.decoding.decoder.Decoder`."""
+
+    def __init__(self, model: Any) -> None:  # noqa: ANN401 - transformers' classes are not typed
+        self._model = model
+
+    def begin(
+        self, pixels: torch.Tensor, prompt: torch.Tensor, mask: torch.Tensor, cache: DecoderCache
+    ) -> torch.Tensor:
+        """Encode the images and read the beginning of the captions."""
+        states = self._model.vision_model(pixels).last_hidden_state
+        positions = torch.arange(prompt.shape[1], device=prompt.device)
+        return self._decode(prompt, positions, mask, cache, states)
+
+    def step(
+        self, tokens: torch.Tensor, position: torch.Tensor, mask: torch.Tensor, cache: DecoderCache
+    ) -> torch.Tensor:
+        """Read one token more."""
+        # The states are in the cache already; only whether there are some matters.
+        return self._decode(tokens, position, mask, cache, tokens)
+
+    def _decode(
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor,
+        cache: DecoderCache,
+        states: torch.Tensor,
+    ) -> torch.Tensor:
+        logits: torch.Tensor = self._model.text_decoder(
+            input_ids=tokens,
+            position_ids=positions[None],
+            attention_mask=mask,
+            encoder_hidden_states=states,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        return logits[:, -1]
 
 
 class FusedAttention(nn.Module):

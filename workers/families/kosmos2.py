@@ -1,7 +1,7 @@
 """Kosmos-2: captions with grounded phrases, and labels made of these phrases."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +14,7 @@ from shared.tasks import CAPTION, LABELS
 from shared.tasks.labels import Label
 from shared.text import one_line
 from shared.units import clamp01
+from workers.families.kosmos2_steps import Kosmos2Steps
 from workers.model.family import Answer, LoadContext
 from workers.runtime import generation
 from workers.runtime.captioning import CaptioningModel, caption_or_none
@@ -69,6 +70,15 @@ class Kosmos2(CaptioningModel):
         convert = self._processor.tokenizer.convert_tokens_to_ids
         self._phrase_begin, self._phrase_end = convert("<phrase>"), convert("</phrase>")
         self._blank = Image.new("RGB", (BLANK_SIDE_PX, BLANK_SIDE_PX))
+        # The image comes first in each prompt, so its places are the same in all of them.
+        slots = self._encode(CAPTION_PROMPT)["image_embeds_position_mask"][0].nonzero()[:, 0]
+        self._static = generation.static_decoder(
+            Kosmos2Steps(self._model, slots),
+            self._model.text_model.generation_config,
+            self._defaults,
+            self._pretrained,
+            beams=1,
+        )
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """Return the image as (3, height, width), float32."""
@@ -80,21 +90,38 @@ class Kosmos2(CaptioningModel):
         prompt, inputs = self._prompt(instructions)
         given = inputs["input_ids"].shape[1]
         room = generation.positions(self._model) - given
-        probabilities = TokenProbabilities()
-        generation.seed(instructions.options)
-        tokens = self._model.generate(
-            pixel_values=self._pretrained.batch(list(images)),
-            logits_processor=LogitsProcessorList([probabilities]),
-            **{name: inputs[name].expand(len(images), -1) for name in inputs},
-            **generation.arguments(instructions.options, self._defaults, self._decode, room)
-            | {"num_beams": 1},
-        )
-        new = tokens[:, given:]
-        rows = probabilities.rows() or [[] for _ in new]
+        arguments = generation.arguments(instructions.options, self._defaults, self._decode, room)
+        pixels = self._pretrained.batch(list(images))
+        if self._static and generation.is_plain(arguments):
+            tokens = inputs["input_ids"][0].tolist()
+            new, known = self._static.generate(pixels, tokens, arguments["max_new_tokens"])
+            rows = [] if known is None else known.tolist()
+        else:
+            generation.seed(instructions.options)
+            new, rows = self._generate(pixels, inputs, arguments)
         return [
             self._answer(row, probabilities_of_row, prompt, instructions)
             for row, probabilities_of_row in zip(new, rows, strict=True)
         ]
+
+    def _generate(
+        self, pixels: torch.Tensor, inputs: Mapping[str, torch.Tensor], arguments: dict[str, Any]
+    ) -> tuple[torch.Tensor, list[list[float]]]:
+        """Return the new tokens, (N, length), and their probabilities, of transformers' loop."""
+        probabilities = TokenProbabilities()
+        tokens = self._model.generate(
+            pixel_values=pixels,
+            logits_processor=LogitsProcessorList([probabilities]),
+            **{name: inputs[name].expand(len(pixels), -1) for name in inputs},
+            **arguments | {"num_beams": 1},
+        )
+        new = tokens[:, inputs["input_ids"].shape[1] :]
+        return new, probabilities.rows() or [[] for _ in new]
+
+    @property
+    def acceleration(self) -> str:
+        """How plain texts are decoded, for operators."""
+        return self._static.description if self._static else "none"
 
     def _prompt(self, instructions: Instructions) -> tuple[str, dict[str, torch.Tensor]]:
         """Return the prompt, not the client's if that is too long, and its tokens, (1, length)."""

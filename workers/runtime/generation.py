@@ -1,15 +1,25 @@
 """Text generation for all caption families: options, seeds, stop words, token probabilities."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
+import structlog
 import torch
-from transformers import LogitsProcessor, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from shared.messages import Options
 from shared.text import has_words
-from workers.runtime.pretrained import PretrainedParameters
+from workers.runtime.decoding.decoder import Decoder, StaticDecoder, rules_of
+from workers.runtime.device import float_type
+from workers.runtime.graphs import runner_for
+from workers.runtime.pretrained import Pretrained, PretrainedParameters
 
+log = structlog.get_logger(__name__)
 MAX_NEW_TOKENS = 512
 """Largest ``num_predict`` of a request."""
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
@@ -24,8 +34,13 @@ class GenerationParameters(PretrainedParameters):
 
     max_new_tokens: int = 32
     num_beams: int = 1
+    decoding: Literal["auto", "static", "generate"] = "auto"
+    """``static``: in tensors of fixed shape, for requests without sampling, stop words and
+    penalties; ``generate``: transformers' loop, for all; ``auto``: static on CUDA GPUs, where its
+    steps become CUDA graphs."""
 
 
+_PLAIN = {"max_new_tokens", "num_beams", "do_sample"}
 Decode = Callable[[torch.Tensor], Sequence[str]]
 """Turns new tokens (N, length) into texts."""
 
@@ -66,6 +81,38 @@ def arguments(
         stop = StopWords(decode, options.stop_words)
         chosen["stopping_criteria"] = StoppingCriteriaList([stop])
     return chosen
+
+
+def is_plain(arguments: Mapping[str, Any]) -> bool:
+    """Return whether arguments of ``generate`` ask for nothing but the most probable text."""
+    return not arguments["do_sample"] and not arguments.keys() - _PLAIN
+
+
+def static_decoder(
+    decoder: Decoder,
+    config: GenerationConfig,
+    defaults: GenerationParameters,
+    pretrained: Pretrained,
+    beams: int,
+) -> StaticDecoder | None:
+    """Return what generates plain texts of a model; ``None`` if ``generate`` must.
+
+    Args:
+        decoder: the family's.
+        config: what the checkpoint says about texts.
+        defaults: of the model.
+        pretrained: device and dtype.
+        beams: number of texts to choose from.
+    """
+    wanted = defaults.decoding
+    if wanted == "generate" or (wanted == "auto" and pretrained.device.type != "cuda"):
+        return None
+    rules = rules_of(config, beams)
+    if rules is None:
+        log.info("the checkpoint's generation_config.json asks for transformers' own loop")
+        return None
+    runner = runner_for(pretrained.device)
+    return StaticDecoder(decoder, rules, runner, float_type(pretrained.dtype))
 
 
 def _sampling(options: Options) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""A stand-in for CUDA graphs on the CPU: records operations, and repeats them on their memory."""
+
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+VALUE_TO_PYTHON = (torch.ops.aten._local_scalar_dense.default,)
+
+
+class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records each operation of torch, with its arguments and its result."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._calls: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        assert func not in VALUE_TO_PYTHON, "a graph cannot wait for the value of a tensor"
+        result = func(*args, **(kwargs or {}))
+        self._calls.append((func, args, kwargs or {}, result))
+        return result
+
+    def replay(self) -> None:
+        """Repeat all operations; each result goes where it went when it was recorded."""
+        for func, args, kwargs, result in self._calls:
+            if func.is_view:
+                continue  # the same memory still
+            again = pytree.tree_leaves(func(*args, **kwargs))
+            for old, new in zip(pytree.tree_leaves(result), again, strict=True):
+                if isinstance(old, torch.Tensor) and old is not new:
+                    old.copy_(new)
+
+
+class TapeRunner:
+    """Calls a function the first time, records it the second time, and replays it from then on."""
+
+    description = "tape"
+
+    def __init__(self) -> None:
+        self._tapes: dict[Hashable, Tape | None] = {}
+        self.replays = 0
+
+    def run(self, key: Hashable, kernels: Callable[[], None]) -> None:
+        if key not in self._tapes:
+            self._tapes[key] = None
+            kernels()
+        elif tape := self._tapes[key]:
+            tape.replay()
+            self.replays += 1
+        else:
+            with Tape() as tape:
+                kernels()
+            self._tapes[key] = tape
+
+    def stream(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def forget(self) -> None:
+        self._tapes.clear()

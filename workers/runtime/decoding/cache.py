@@ -1,0 +1,143 @@
+"""Keys and values in tensors of fixed shape."""
+
+from typing import Any
+
+import torch
+from transformers import Cache, EncoderDecoderCache
+
+
+class _Layer:
+    """Keys and values of one layer."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+
+class TextCache(Cache):
+    """Keys and values of texts: room for ``length`` tokens of each row, written where it is said.
+
+    The first call that writes allocates.
+    """
+
+    layers: Any  # transformers' type is for layers of its own
+
+    def __init__(self, rows: int, length: int) -> None:
+        """Prepare.
+
+        Args:
+            rows: most rows.
+            length: most tokens of a row.
+        """
+        super().__init__(layers=[])
+        self._rows, self._length = rows, length
+        self.positions = torch.empty(0)
+        """Where the next call writes, one index per token, int64."""
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *args: Any,  # noqa: ANN401 - as transformers calls it
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write keys and values (rows, heads, tokens, width) at ``positions``.
+
+        Returns:
+            All of them, (rows, heads, length, width). What was not written yet must be masked.
+        """
+        del args, kwargs
+        rows, heads, _tokens, width = key_states.shape
+        while len(self.layers) <= layer_idx:
+            layer = _Layer()
+            shape = self._rows, heads, self._length, width
+            layer.keys, layer.values = key_states.new_zeros(shape), value_states.new_zeros(shape)
+            self.layers.append(layer)
+        layer = self.layers[layer_idx]
+        stored = layer.keys[:rows], layer.values[:rows]
+        stored[0].index_copy_(2, self.positions, key_states)
+        stored[1].index_copy_(2, self.positions, value_states)
+        return stored
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Return 0: callers say themselves where their tokens are."""
+        del layer_idx
+        return 0
+
+    def reorder(self, sources: torch.Tensor) -> None:
+        """Give each row the keys and values of another; ``sources`` (rows,), int64."""
+        for layer in self.layers:
+            for stored in (layer.keys[: len(sources)], layer.values[: len(sources)]):
+                stored.copy_(stored.index_select(0, sources))
+
+
+class ImageCache(Cache):
+    """Keys and values of images, which are computed once per batch. The first batch allocates."""
+
+    layers: Any
+
+    def __init__(self, images: int) -> None:
+        """Prepare for ``images`` at most."""
+        super().__init__(layers=[])
+        self._images = images
+        self.used = 0
+        """Number of images of the current batch."""
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store and return (images, heads, patches, width)."""
+        del args, kwargs
+        while len(self.layers) <= layer_idx:
+            self.layers.append(_ImageLayer(self, key_states, value_states, self._images))
+        layer = self.layers[layer_idx]
+        layer.keys.copy_(key_states)
+        layer.values.copy_(value_states)
+        return layer.keys, layer.values
+
+
+class _ImageLayer:
+    """Keys and values of one layer; shows those of the current batch."""
+
+    def __init__(
+        self, cache: ImageCache, keys: torch.Tensor, values: torch.Tensor, images: int
+    ) -> None:
+        self._cache = cache
+        self._keys = keys.new_zeros((images, *keys.shape[1:]))
+        self._values = values.new_zeros((images, *values.shape[1:]))
+
+    @property
+    def keys(self) -> torch.Tensor:
+        return self._keys[: self._cache.used]
+
+    @property
+    def values(self) -> torch.Tensor:
+        return self._values[: self._cache.used]
+
+
+class DecoderCache(EncoderDecoderCache):
+    """What a decoder remembers of texts and images.
+
+    Decoders that read images as part of the text use ``texts`` only.
+    """
+
+    def __init__(self, images: int, beams: int, length: int) -> None:
+        """Prepare.
+
+        Args:
+            images: most images of a batch.
+            beams: rows of text per image.
+            length: most tokens of a row.
+        """
+        self.texts, self.images = TextCache(images * beams, length), ImageCache(images)
+        super().__init__(self.texts, self.images)
+
+    def begin(self, images: int) -> None:
+        """Begin a batch: the next call computes the keys and values of its images."""
+        self.images.used = images
+        self.is_updated = {}
