@@ -6,7 +6,7 @@ RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow test-containers check bench bench-engine bench-recovery bench-ollama soak lock clean
+.PHONY: help run models test test-slow test-containers test-gpu check bench bench-engine bench-gpu bench-recovery bench-ollama soak lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,6 +22,9 @@ test: $(DEV) ## run the tests
 
 test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state, a short soak test
 	@$(BIN)/python -m pytest -m slow $(TESTS)
+
+test-gpu: $(DEV) ## run the tests that need a CUDA GPU
+	@$(BIN)/python -m pytest -m gpu $(TESTS)
 
 test-containers: $(DEV) ## build the images and test the compose stack; COMPOSE_COMMAND sets the compose command
 	@$(BIN)/python -m pytest -m containers $(TESTS)
@@ -48,6 +51,9 @@ bench: $(DEV) ## measure what the stack adds to a model called in-process
 bench-engine: $(DEV) ## compare the stack with bare models of real size, half an hour; MODELS=a,b QUICK=1
 	@$(BIN)/python -m benchmarks.engine $(if $(MODELS),--models $(MODELS)) \
 	  $(if $(QUICK),--quick) $(if $(CHECKPOINTS),--checkpoints $(CHECKPOINTS))
+
+bench-gpu: $(DEV) ## measure models, stack and recovery on one GPU, eight minutes; MODELS=a,b STAGES=bare,stack
+	@$(BIN)/python -m benchmarks.gpu $(if $(MODELS),--models $(MODELS)) $(if $(STAGES),--stages $(STAGES))
 
 bench-recovery: $(DEV) ## measure a recycle under load, and the gain of a second replica
 	@$(BIN)/python -m benchmarks.recovery

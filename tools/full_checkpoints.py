@@ -50,10 +50,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--device", default="cpu", help="where to create it: a GPU is faster")
     arguments = parser.parse_args()
     logging.disable_progress_bar()
     began = time.perf_counter()
-    checkpoint = make(arguments.model)
+    with torch.device(arguments.device):
+        checkpoint = make(arguments.model)
+    model: Any = checkpoint.model
+    model.to("cpu")
     save(checkpoint, arguments.out / arguments.model, halve=False)
     millions = sum(weight.numel() for weight in checkpoint.model.parameters()) / 1e6
     seconds = time.perf_counter() - began
@@ -90,8 +94,9 @@ def never_end(checkpoint: Checkpoint) -> None:
             decoder.embed_tokens.weight[no_words] = 0  # never the largest of the logits
             decoder.layer_norm.weight.neg_()  # of the latest token, the logit is now the smallest
         else:
-            model.generation_config.suppress_tokens = no_words
-            model.generation_config.no_repeat_ngram_size = 1
+            decoder = model.decoder.transformer
+            decoder.wte.weight[no_words] = 0
+            decoder.ln_f.weight.neg_()
 
 
 if __name__ == "__main__":

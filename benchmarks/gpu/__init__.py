@@ -1,0 +1,1 @@
+"""Measures the service on a GPU: `make bench-gpu`."""

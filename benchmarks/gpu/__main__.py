@@ -1,0 +1,86 @@
+"""Measure the service on one GPU: models alone, the whole stack, and recovery.
+
+Works from the checkout alone, without a network: weights are random, of the published size. Each
+stage is a process with a time limit, and each figure is written as soon as it is known, so that a
+run that is cut off still tells something. Figures of one run are comparable; those of runs on
+different machines are not.
+
+    python -m benchmarks.gpu [--stages bare,stack,recovery] [--models kosmos-2,blip,vit-gpt2]
+                             [--out FILE] [--budget-s 460] [--small]
+
+``--small`` uses the tests' tiny checkpoints on whatever device there is, to see that all runs.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.gpu.results import Results, machine_with_gpu
+from benchmarks.gpu.rows import CAPTIONERS, checkpoint_folder
+from shared.settings import ROOT
+
+STAGES = {"bare": 2.0, "stack": 3.0, "recovery": 2.0}
+"""Stages in their order, with their share of the time per model."""
+RESERVE_S = 5.0
+"""Left for the tables."""
+RECOVERY_MODEL = "kosmos-2"
+"""Recovery is measured with this model only, or else with the first."""
+
+
+def main() -> None:
+    """Run the stages and print what they found."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--stages", default=",".join(STAGES), help="separated by commas")
+    parser.add_argument("--models", default=",".join(CAPTIONERS), help="separated by commas")
+    parser.add_argument("--out", type=Path, help="file for the figures, one JSON object per line")
+    parser.add_argument("--budget-s", type=float, default=460, help="most seconds in all")
+    parser.add_argument("--small", action="store_true", help="tiny checkpoints, few clients")
+    options = parser.parse_args()
+    until = time.monotonic() + options.budget_s - RESERVE_S
+    print(f"Begun {machine_with_gpu()}.\n", flush=True)
+    with tempfile.TemporaryDirectory(dir=memory_folder()) as scratch:
+        out = options.out or Path(scratch) / "results.jsonl"
+        out.touch()
+        steps = planned(options.stages.split(","), options.models.split(","))
+        while steps:
+            stage, model = steps[0]
+            shares = sum(STAGES[name] for name, _ in steps)
+            limit_s = (until - time.monotonic()) * STAGES[stage] / shares
+            steps = steps[1:]
+            argv = [
+                *(sys.executable, "-m", f"benchmarks.gpu.{stage}", model),
+                *("--checkpoints", str(checkpoint_folder(Path(scratch), small=options.small))),
+                *("--out", str(out), "--limit-s", f"{limit_s:.0f}"),
+                *(["--small"] if options.small else []),
+            ]
+            try:
+                # The stage keeps to its limit by itself; what hangs is ended a little later.
+                subprocess.run(argv, cwd=ROOT, check=True, timeout=limit_s + RESERVE_S)
+            except subprocess.SubprocessError as err:
+                print(f"{stage} of {model} ended early: {err}", file=sys.stderr, flush=True)
+        print(Results(out).tables())
+    print(f"\nEnded {machine_with_gpu()}.")
+
+
+def planned(stages: list[str], models: list[str]) -> list[tuple[str, str]]:
+    """Return the stages to run, each with its model, in order."""
+    steps = []
+    for stage in stages:
+        for model in models:
+            chosen = RECOVERY_MODEL if RECOVERY_MODEL in models else models[0]
+            if stage != "recovery" or model == chosen:
+                steps.append((stage, model))
+    return steps
+
+
+def memory_folder() -> Path | None:
+    """Return a folder in memory, so that no disk is measured; ``None``: the usual one."""
+    shared_memory = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
+    return shared_memory if shared_memory.is_dir() else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The measured models: rows of models.yaml with short texts, and checkpoints of their size."""
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shared.model_spec import ModelSpec
+from shared.settings import ROOT
+from tests.stack import TESTS
+
+CAPTIONERS = ("kosmos-2", "blip", "vit-gpt2")
+TOKENS = 16
+"""Length of all texts."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a stage is told."""
+
+    model: str
+    checkpoints: Path
+    out: Path
+    limit_s: float
+    small: bool
+
+
+def arguments() -> Arguments:
+    """Parse a stage's command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--checkpoints", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--limit-s", type=float, required=True)
+    parser.add_argument("--small", action="store_true")
+    return Arguments(**vars(parser.parse_args()))
+
+
+def checkpoint_folder(scratch: Path, *, small: bool) -> Path:
+    """Return the folder of all checkpoints."""
+    return TESTS / "checkpoints" if small else scratch
+
+
+def row(name: str, **changes: object) -> dict[str, Any]:
+    """Return a row of models.yaml with a checkpoint of ours and short texts.
+
+    Args:
+        name: of the row.
+        changes: to its parameters.
+    """
+    rows = yaml.safe_load((ROOT / "models.yaml").read_text())["models"]
+    found: dict[str, Any] = next(row for row in rows if row["name"] == name)
+    parameters = {**found.get("parameters", {}), "max_new_tokens": TOKENS, **changes}
+    return {**found, "folder": name, "aliases": [], "parameters": parameters}
+
+
+def spec(name: str, **changes: object) -> ModelSpec:
+    """Return :func:`row` as a row of the catalogue."""
+    return ModelSpec.model_validate(row(name, **changes))
+
+
+def ensure_checkpoint(name: str, folder: Path, device: str) -> Path:
+    """Create a checkpoint with random weights unless it is there; return its folder."""
+    if not (folder / name).exists():
+        argv = [
+            *(sys.executable, "-m", "tools.full_checkpoints"),
+            *("--out", str(folder), "--model", name, "--device", device),
+        ]
+        subprocess.run(argv, cwd=ROOT, check=True, stdout=sys.stderr)
+    return folder / name
