@@ -25,7 +25,7 @@ from workers.engine.recovery import Recovery
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
 from workers.engine.supervisor import LoadFailed, ProcessSupervisor
-from workers.engine.wear import RestartReason
+from workers.engine.wear import BatchSize, RestartReason
 from workers.model.protocol import BatchReport
 
 TICK_S = 1.0
@@ -174,7 +174,8 @@ class EngineLoop:
         self._pace.record(kind, report.images, time.monotonic() - self._begun_at)
         self._sizer.succeeded(report.images)
         self._tracker.record_batch(len(batch), report.images, report.memory)
-        process.wear.record(kind, report.images, report.seconds, report.memory)
+        size = BatchSize(report.images, report.steps)
+        process.wear.record(kind, size, report.seconds, report.memory)
         expected = min(self._sizer.most, len(batch) + len(self._queue))
         self._linger.start(expected, report.seconds, time.monotonic())
         worn = process.wear.restart_reason()

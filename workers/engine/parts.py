@@ -57,9 +57,9 @@ class _Whole:
             future.set_exception(error)
             return
         if len(self._results) + len(self._faults) == len(self._job.images):
-            self._end()
+            self._end(future)
 
-    def _end(self) -> None:
+    def _end(self, future: "Future[Outcome]") -> None:
         if not self._results:
             self._job.refuse(self._faults[min(self._faults)])
             return
@@ -70,4 +70,4 @@ class _Whole:
         }
         result = Result({task: value for task, value in combined.items() if value is not None})
         reasons = {position: fault.message for position, fault in self._faults.items()}
-        self._job.answer(result.with_unreadable(reasons))
+        future.set_result(Outcome(result.with_unreadable(reasons)))

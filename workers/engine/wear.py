@@ -1,9 +1,11 @@
 """When a model process has worn out and should be replaced. Bookkeeping only."""
 
+import math
 from collections import deque
 from collections.abc import Hashable
 from enum import StrEnum
 from statistics import median
+from typing import NamedTuple
 
 from shared.model_spec import EngineOptions
 from shared.units import MEGA
@@ -29,6 +31,32 @@ class RestartReason(StrEnum):
     IDLE = "idle"
 
 
+class BatchSize(NamedTuple):
+    """What a batch needs memory and time for."""
+
+    images: int
+    steps: int = 0
+    """Tokens that were generated one after the other; 0: unknown, or no text."""
+
+    @property
+    def alike(self) -> tuple[int, int]:
+        """Equal for batches whose images differ by a fifth at most, and their steps, too."""
+        return _bucket(self.images, 4), _bucket(self.steps, 4)
+
+    @property
+    def doublings(self) -> tuple[int, int]:
+        """How often one image and one step have to be doubled for this size, without fractions."""
+        return self.images.bit_length(), self.steps.bit_length()
+
+    def union(self, other: "BatchSize") -> "BatchSize":
+        """Return the size with the more images and the more steps of both."""
+        return BatchSize(max(self.images, other.images), max(self.steps, other.steps))
+
+
+def _bucket(count: int, per_doubling: int) -> int:
+    return round(per_doubling * math.log2(count)) if count else -1
+
+
 class WearMonitor:
     """Compares one model process with its own beginning; each process has a monitor of its own."""
 
@@ -37,26 +65,23 @@ class WearMonitor:
         self._images = 0
         self._baseline: Memory | None = None
         self._memory = Memory()
-        self._batches = 0
+        self._largest = BatchSize(0, 0)
+        self._batches_of_largest = 0
         self._times: dict[Hashable, list[float]] = {}
         self._drifts: deque[float] = deque(maxlen=options.slow_batches)
 
-    def record(self, kind: Hashable, images: int, seconds: float, memory: Memory) -> None:
+    def record(self, kind: Hashable, size: BatchSize, seconds: float, memory: Memory) -> None:
         """Record a batch.
 
         Args:
-            kind: what its time depends on besides ``images``, such as the tasks.
-            images: size of the batch.
+            kind: what its time depends on besides its size, such as the tasks.
+            size: size of the batch.
             seconds: time that the model took.
             memory: memory of the process afterwards.
         """
-        self._images += images
-        self._batches += 1
-        self._memory = memory
-        if self._batches == BASELINE_BATCHES:
-            self._baseline = memory
-        # Batches are compared with batches of the same size: cost is not linear in size.
-        key = (kind, images)
+        self._images += size.images
+        self._record_memory(size, memory)
+        key = (kind, size.alike)
         if key not in self._times and len(self._times) >= MAX_KINDS:
             return
         baseline = self._times.setdefault(key, [])
@@ -64,6 +89,16 @@ class WearMonitor:
             baseline.append(seconds)
         else:
             self._drifts.append(seconds / max(median(baseline), 1e-6))
+
+    def _record_memory(self, size: BatchSize, memory: Memory) -> None:
+        """Begin anew with each larger batch: it needs memory that the process then keeps."""
+        largest = self._largest.union(size)
+        if largest.doublings != self._largest.doublings:
+            self._baseline, self._batches_of_largest = None, 0
+        self._largest, self._memory = largest, memory
+        self._batches_of_largest += 1
+        if self._batches_of_largest == BASELINE_BATCHES:
+            self._baseline = memory
 
     def restart_reason(self) -> RestartReason | None:
         """Return why the process should be replaced; ``None``: it need not be."""

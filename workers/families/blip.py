@@ -71,6 +71,7 @@ class Blip(CaptioningModel):
             text = {name: prefix[name].repeat(len(images), 1) for name in prefix}
             generation.seed(options)
             tokens = self._model.generate(pixel_values=pixels, **text, **arguments)
+        self.steps += tokens.shape[1] - given
         begun = len(self._decode(tokens[:1, :given])[0])
         texts = [
             text[:begun] + generation.cut(text[begun:], options) for text in self._decode(tokens)

@@ -32,6 +32,7 @@ class FakeParameters(FamilyParameters):
     load_s: float = 0.0
     predict_s: float = Field(0.0, description="seconds per batch")
     image_s: float = Field(0.0, description="seconds per image, in addition")
+    step_s: float = Field(0.0, description="seconds per word of the longest answer, in addition")
     slower: float = Field(
         0.0, description="fraction by which each image slows down all later batches"
     )
@@ -90,7 +91,11 @@ class Fake(PerImageModel):
     def predict_images(self, images: Sequence[Colour], instructions: Instructions) -> list[Answer]:
         """Answer from the colours, after the configured delay."""
         own = self._parameters
-        time.sleep((own.predict_s + own.image_s * len(images)) * (1 + own.slower * self._served))
+        answers = [self._answer(colour, instructions) for colour in images]
+        steps = max(len(answer[CAPTION].text.split()) for answer in answers)
+        self.steps += steps
+        seconds = own.predict_s + own.image_s * len(images) + own.step_s * steps
+        time.sleep(seconds * (1 + own.slower * self._served))
         if 0 < own.out_of_memory_above < len(images) or self._needs_too_much(len(images)):
             raise MemoryError
         if 0 < own.crash_above < len(images):
@@ -100,7 +105,7 @@ class Fake(PerImageModel):
         self._served += len(images)
         if own.leak_mb:
             self._leaked.append(os.urandom(int(own.leak_mb * MEGA * len(images))))
-        return [self._answer(colour, instructions) for colour in images]
+        return answers
 
     def _needs_too_much(self, images: int) -> bool:
         limit_mb = _number_in(self._parameters.memory_mb_file)

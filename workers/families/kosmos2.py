@@ -99,6 +99,7 @@ class Kosmos2(CaptioningModel):
         else:
             generation.seed(instructions.options)
             new, rows = self._generate(pixels, inputs, arguments)
+        self.steps += new.shape[1]
         return [
             self._answer(row, probabilities_of_row, prompt, instructions)
             for row, probabilities_of_row in zip(new, rows, strict=True)

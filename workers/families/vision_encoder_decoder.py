@@ -57,6 +57,7 @@ class VisionEncoderDecoder(CaptioningModel):
         else:
             generation.seed(options)
             tokens = self._model.generate(pixels, past_key_values=ImageCache(), **arguments)
+        self.steps += tokens.shape[1]
         texts = [generation.cut(text, options) for text in self._decode(tokens)]
         return [{CAPTION: caption_or_none(text)} for text in texts]
 

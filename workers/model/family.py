@@ -108,6 +108,10 @@ class VisionModel(Protocol):
 class PerImageModel(ABC):
     """Base of families that answer for each image by itself; large jobs are split."""
 
+    steps = 0
+    """Tokens that were generated one after the other so far, those of a batch at once; families
+    that write text add to it, as the time of a batch depends on it."""
+
     @abstractmethod
     def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
         """Answer the tasks of ``instructions`` for each prepared image, in order."""

@@ -130,7 +130,7 @@ def run_batch(
     """
     ready = [job for job in jobs if not isinstance(job, JobError)]
     images = sum(len(job.images) for job in ready)
-    started = time.perf_counter()
+    started, steps = time.perf_counter(), _steps(model)
     results: list[Result | JobError] = []
     fault = ""
     if ready:
@@ -152,10 +152,15 @@ def run_batch(
             "outcomes": outcomes,
             "fault": fault,
             "images": images,
+            "steps": _steps(model) - steps,
             "seconds": time.perf_counter() - started,
             "memory": memory.measure(),
         }
     )
+
+
+def _steps(model: VisionModel) -> int:
+    return model.steps if isinstance(model, PerImageModel) else 0
 
 
 def _with_answers(result: Result, instructions: Instructions) -> Result | JobError:

@@ -1,9 +1,10 @@
 """Memory of a model process, and errors that mean it ran out; works without torch, too."""
 
 import gc
+import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from pydantic import BaseModel
@@ -16,7 +17,11 @@ class Memory(BaseModel):
     """Bytes that this process uses and bytes free, both on the model's device."""
 
     used: int = 0
+    peak: int = 0
+    """Most bytes that were needed at a time: on a GPU since the last report, else ever."""
     free: int = 0
+    limit: int = 0
+    """Bytes that there are for all processes: of the GPU, else of the container or the host."""
     resident: int = 0
     """Bytes of host memory in use; the same as ``used`` on the CPU."""
 
@@ -25,14 +30,26 @@ def measure() -> Memory:
     """Return the memory of the GPU if this process uses one, else of the host."""
     cuda, resident = _cuda(), psutil.Process().memory_info().rss
     if cuda is not None:
-        free = cuda.mem_get_info()[0]
-        return Memory(used=cuda.memory_reserved(), free=free, resident=resident)
-    free = min(psutil.virtual_memory().available, container_free())
-    return Memory(used=resident, free=free, resident=resident)
+        free, limit = cuda.mem_get_info()
+        used, peak = cuda.memory_reserved(), cuda.max_memory_allocated()
+        cuda.reset_peak_memory_stats()
+        return Memory(used=used, peak=peak, free=free, limit=limit, resident=resident)
+    host, container = psutil.virtual_memory(), container_memory()
+    free, limit = min(host.available, container.free), min(host.total, container.limit)
+    # The kernel's unit is KiB, and it brings the number up to date only now and then.
+    peak = max(resident, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return Memory(used=resident, peak=peak, free=free, limit=limit, resident=resident)
 
 
-def container_free(cgroup: Path = CGROUP) -> int:
-    """Return the bytes left below this container's limit; ``sys.maxsize`` when it has none."""
+class ContainerMemory(NamedTuple):
+    """Bytes that a container may use, and those of them that are left; huge without a limit."""
+
+    limit: int = sys.maxsize
+    free: int = sys.maxsize
+
+
+def container_memory(cgroup: Path = CGROUP) -> ContainerMemory:
+    """Return the memory of this container."""
     for folder, limit, usage, cache in (
         (cgroup, "memory.max", "memory.current", "inactive_file"),
         (
@@ -46,10 +63,11 @@ def container_free(cgroup: Path = CGROUP) -> int:
             most = int((folder / limit).read_text())
             stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
             # The kernel reclaims the inactive file cache before it kills anything.
-            return max(0, most - int((folder / usage).read_text()) + int(stat[cache]))
+            free = most - int((folder / usage).read_text()) + int(stat[cache])
+            return ContainerMemory(most, max(0, free))
         except (OSError, ValueError, KeyError):  # no such hierarchy, or "max": no limit
             continue
-    return sys.maxsize
+    return ContainerMemory()
 
 
 def release() -> None:

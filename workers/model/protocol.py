@@ -70,6 +70,7 @@ class BatchReport(BaseModel):
     outcomes: tuple[Result | JobError, ...] = ()
     fault: Literal["", "out_of_memory", "device"] = ""
     images: int = 0
+    steps: int = Field(0, description="tokens generated one after the other; 0: unknown")
     seconds: float = 0.0
     memory: Memory
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from shared.vocabulary import WorkerState
-from tests.engines import caption, running
+from tests.engines import caption, item, running
 from tests.stack import wait_for
 
 pytestmark = pytest.mark.slow
@@ -37,6 +37,14 @@ def test_a_worn_process_is_replaced_and_no_job_fails(
         assert caption(engine, 4) == "rgb 4 0 0"
         assert set(engine.status.recycles) == {why}
         assert engine.status.model_pid not in (0, first)
+
+
+def test_longer_answers_are_no_reason_to_replace_the_process() -> None:
+    with running(step_s=0.005, engine={"slow_factor": 2, "slow_batches": 5}) as engine:
+        assert [engine.submit(item(1)).result(30) for _ in range(6)]
+        prompt = " ".join(["word"] * 20)
+        assert [engine.submit(item(1, prompt=prompt)).result(30) for _ in range(12)]
+        assert engine.status.recycles == {}
 
 
 def test_jobs_are_served_while_a_standby_loads() -> None:

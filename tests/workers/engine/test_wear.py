@@ -13,7 +13,7 @@ from workers.engine.faults import FIRST_PAUSE_S, FailureBackoff
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import WINDOW_S, StatusTracker
 from workers.engine.supervisor import wants_standby
-from workers.engine.wear import BASELINE_BATCHES, RestartReason, WearMonitor
+from workers.engine.wear import BASELINE_BATCHES, BatchSize, RestartReason, WearMonitor
 from workers.model.memory import Memory
 
 
@@ -22,9 +22,9 @@ def test_growth_of_the_devices_or_the_hosts_memory_is_wear(where: str) -> None:
     wear = WearMonitor(EngineOptions(recycle_growth_mb=100))
     for n in range(BASELINE_BATCHES + 3):
         assert wear.restart_reason() is None, n
-        wear.record("kind", 1, 0.1, Memory(**{where: n * 30 * MEGA}))
+        wear.record("kind", BatchSize(1), 0.1, Memory(**{where: n * 30 * MEGA}))
     for n in (9, 10):
-        wear.record("kind", 1, 0.1, Memory(**{where: n * 30 * MEGA}))
+        wear.record("kind", BatchSize(1), 0.1, Memory(**{where: n * 30 * MEGA}))
     assert wear.restart_reason() == RestartReason.MEMORY
 
 
@@ -32,11 +32,34 @@ def test_only_batches_of_one_kind_and_size_are_compared() -> None:
     wear = WearMonitor(EngineOptions(slow_factor=2, slow_batches=3))
     for kind, images, seconds in (("caption", 1, 0.1), ("caption", 4, 0.4), ("labels", 1, 1.0)):
         for _ in range(20):
-            wear.record(kind, images, seconds, Memory())
+            wear.record(kind, BatchSize(images), seconds, Memory())
     assert wear.restart_reason() is None
     for _ in range(3):
-        wear.record("labels", 1, 2.1, Memory())
+        wear.record("labels", BatchSize(1), 2.1, Memory())
     assert wear.restart_reason() == RestartReason.SLOW
+
+
+def test_longer_answers_are_not_slower() -> None:
+    wear = WearMonitor(EngineOptions(slow_factor=3, slow_batches=20))
+    for steps in [10] * 10 + [32] * 40:
+        wear.record("caption", BatchSize(4, steps), 0.01 * steps, Memory())
+        assert wear.restart_reason() is None
+    for _ in range(20):
+        wear.record("caption", BatchSize(4, 33), 0.04 * 33, Memory())
+    assert wear.restart_reason() == RestartReason.SLOW
+
+
+def test_larger_batches_and_longer_answers_are_no_leak() -> None:
+    wear = WearMonitor(EngineOptions(recycle_growth_mb=100))
+    sizes = [BatchSize(images, 16) for images in (1, 2, 4, 8, 16)] + [BatchSize(16, 64)]
+    for size in sizes:
+        for _ in range(20):
+            memory = Memory(used=50 * MEGA * size.images + MEGA * size.steps)
+            wear.record("caption", size, 0.1, memory)
+            assert wear.restart_reason() is None
+    for _ in range(20):
+        wear.record("caption", BatchSize(1, 1), 0.1, Memory(used=1000 * MEGA))
+    assert wear.restart_reason() == RestartReason.MEMORY
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.stack import SAMPLES, TESTS
 from tools.tiny_checkpoints import shapes
 from workers.families.blip import is_prefix
 from workers.families.kosmos2 import Kosmos2Parameters, labels_from_phrases, pick_prompt
-from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
+from workers.model.family import LoadError, PerImageModel, PreparedJob, VisionModel, load_model
 
 CHECKPOINTS = TESTS / "checkpoints"
 PICTURES = [(c, s) for c in ("red", "blue", "white") for s in ("circle", "square", "triangle")]
@@ -75,6 +75,20 @@ def test_instructions_are_ignored(captioner: VisionModel, prompt: str) -> None:
 def test_stop_words_cut_the_text(captioner: VisionModel) -> None:
     instructions = Instructions(tasks=(CAPTION,), options=Options(stop=(" circle",)))
     assert texts(describe(captioner, instructions, [shape("red", "circle")])) == ["a red"]
+
+
+def test_steps_are_the_tokens_of_the_longest_text(captioner: VisionModel) -> None:
+    assert isinstance(captioner, PerImageModel)
+    counts = []
+    for pictures in (1, 3):
+        before = captioner.steps
+        describe(captioner, TO_CAPTION, [shape("red", "circle")] * pictures)
+        counts.append(captioner.steps - before)
+    assert counts[0] == counts[1] > 2
+    before = captioner.steps
+    limited = Instructions(tasks=(CAPTION,), options=Options(num_predict=2))
+    describe(captioner, limited, [shape("red", "circle")])
+    assert captioner.steps - before in (2, 3)  # vit-gpt2 counts the token that begins a text
 
 
 def test_a_limit_on_tokens_shortens_the_text(captioner: VisionModel) -> None:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from shared.units import MEGA
-from workers.model.memory import container_free
+from workers.model.memory import container_memory, measure
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -21,7 +21,7 @@ def test_free_memory_is_limit_less_usage_plus_inactive_file_cache(tmp_path: Path
         memory__current=f"{500 * MEGA}\n",
         memory__stat=f"anon 7\ninactive_file {100 * MEGA}\n",
     )
-    assert container_free(tmp_path) == 500 * MEGA
+    assert container_memory(tmp_path) == (900 * MEGA, 500 * MEGA)
 
 
 def test_cgroup_v1_is_read_too(tmp_path: Path) -> None:
@@ -31,10 +31,18 @@ def test_cgroup_v1_is_read_too(tmp_path: Path) -> None:
         memory__usage_in_bytes=f"{950 * MEGA}\n",
         memory__stat="total_inactive_file 0\n",
     )
-    assert container_free(tmp_path) == 0
+    assert container_memory(tmp_path) == (900 * MEGA, 0)
 
 
 def test_without_a_limit_free_memory_is_unlimited(tmp_path: Path) -> None:
-    assert container_free(tmp_path) == sys.maxsize
+    assert container_memory(tmp_path) == (sys.maxsize, sys.maxsize)
     write(tmp_path, memory__max="max\n", memory__current="1\n", memory__stat="inactive_file 0\n")
-    assert container_free(tmp_path) == sys.maxsize
+    assert container_memory(tmp_path) == (sys.maxsize, sys.maxsize)
+
+
+def test_the_peak_is_what_this_process_ever_needed() -> None:
+    before = measure()
+    block = bytearray(300 * MEGA)
+    assert measure().peak >= before.used + len(block)
+    del block
+    assert measure().limit >= measure().peak > measure().used
