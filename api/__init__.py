@@ -3,15 +3,14 @@
 May import ``shared`` only; never ``workers``, torch, transformers or numpy.
 """
 
-import io
 import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import IO, Any
+from typing import Any
 
 import structlog
-from flask import Flask, Request, Response, g, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 from spectree import SpecTree
 from swagger_ui import flask_api_doc
 
@@ -42,20 +41,6 @@ log = structlog.get_logger(__name__)
 _SLASHES = re.compile("//+")
 
 
-class InMemoryRequest(Request):
-    """A request whose uploads stay in memory, so that no photo is written to a disk."""
-
-    def _get_file_stream(
-        self,
-        total_content_length: int | None,
-        content_type: str | None,
-        filename: str | None = None,
-        content_length: int | None = None,
-    ) -> IO[bytes]:
-        del total_content_length, content_type, filename, content_length
-        return io.BytesIO()
-
-
 def create_app(settings: Settings) -> Flask:
     """Return the application.
 
@@ -63,9 +48,7 @@ def create_app(settings: Settings) -> Flask:
         ValueError: a setting or the catalogue is invalid; the message says what to change.
     """
     app = Flask("api", static_folder=None)
-    app.request_class = InMemoryRequest
     app.config["MAX_CONTENT_LENGTH"] = int(settings.max_body_mb * MEGA)
-    app.config["MAX_FORM_MEMORY_SIZE"] = int(settings.max_body_mb * MEGA)
     app.url_map.strict_slashes = False  # PhotoPrism does not follow redirects
     app.url_map.merge_slashes = False
     app.wsgi_app = _merge_slashes(app.wsgi_app)  # type: ignore[method-assign]

@@ -44,7 +44,7 @@ class VisionQuery(BaseModel):
     prompt: Text = Field(
         "",
         description="prompt; ignored by models that do not follow instructions. It may have 8192 "
-        "characters; for models of Ollama there is no limit.",
+        "characters; for models of Ollama 4 MB.",
     )
     url: Text = Field("", description="http(s) URL of an image")
 
@@ -54,7 +54,7 @@ class VisionRequest(VisionQuery):
 
     images: Annotated[
         tuple[str, ...], BeforeValidator(lambda value: () if value is None else value)
-    ] = Field((), description="images as data URLs, bare base64 or http(s) URLs")
+    ] = Field((), fail_fast=True, description="images as data URLs, bare base64 or http(s) URLs")
     options: Annotated[Options, BeforeValidator(lambda value: {} if value is None else value)] = (
         Field(Options(), description="generation options, named as Ollama names them")
     )

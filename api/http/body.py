@@ -2,7 +2,9 @@
 
 import io
 import math
+import re
 import zlib
+from collections.abc import Iterator
 
 from flask import Request, current_app
 
@@ -10,7 +12,7 @@ from api.http import request_id
 from shared.errors import BadRequest, TooLarge, UndecodableImage, UnsupportedEncoding
 from shared.images import check_header
 
-URL_ENCODED = "application/x-www-form-urlencoded"
+_BLOCK = 1 << 16
 _TOO_LARGE = "The request body is too large."
 _DECODED = frozenset({"gzip", "x-gzip", "deflate"})
 _NOT_DECODED = frozenset({"br", "zstd", "compress", "x-compress"})
@@ -18,22 +20,37 @@ _NOT_DECODED = frozenset({"br", "zstd", "compress", "x-compress"})
 _ANY_HEADER, _NO_HEADER = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 """How zlib is told to expect gzip's or its own header, or none, as some clients send "deflate"."""
 
+_JSON = re.compile(rb"(?:\xef\xbb\xbf|\xfe\xff|\xff\xfe)?[\s\0]{0,1000}[{\[]")
+"""How JSON in UTF-8, UTF-16 or UTF-32 begins, if it is an object or an array."""
+
 
 def read_body(request: Request) -> bytes:
-    """Return the body, if it is not too large.
-
-    A body sent in chunks has no declared length by which Flask could have refused it before.
+    """Return the body.
 
     Raises:
-        TooLarge: it is larger than ``VISION_MAX_BODY_MB``.
+        BadRequest, werkzeug.exceptions.RequestEntityTooLarge: as :func:`blocks`.
+    """
+    buffer = io.BytesIO()
+    for block in blocks(request):
+        buffer.write(block)
+    return buffer.getvalue()  # without a copy
+
+
+def blocks(request: Request) -> Iterator[bytes]:
+    """Yield the body as it arrives.
+
+    Raises:
+        BadRequest: it ends before it is complete.
+        werkzeug.exceptions.RequestEntityTooLarge: it is larger than ``VISION_MAX_BODY_MB``.
     """
     request_id.body_is_read()
-    # Not kept, since the request lives as long as the client waits; but a form is read once more.
-    body = request.get_data(cache=request.mimetype == URL_ENCODED)
-    limit = request.max_content_length
-    if request.content_length is None and limit is not None and len(body) >= limit:
-        raise TooLarge(_TOO_LARGE)
-    return body
+    length = request.content_length
+    left = math.inf if length is None else length
+    while left > 0 and (block := request.stream.read(int(min(_BLOCK, left)))):
+        left -= len(block)
+        yield block
+    if 0 < left < math.inf:
+        raise BadRequest("The request's body ends before it is complete.")
 
 
 def decoded(request: Request) -> Request:
@@ -73,6 +90,8 @@ def is_image(request: Request, body: bytes) -> bool:
         return True
     if begins_as_json(body):
         return False
+    if request.mimetype == "application/octet-stream":
+        return True  # a damaged one, if any
     try:
         check_header(body, math.inf)
     except TooLarge:
@@ -84,7 +103,7 @@ def is_image(request: Request, body: bytes) -> bool:
 
 def begins_as_json(body: bytes) -> bool:
     """Return whether a body is presumably meant as JSON, if it is not a form."""
-    return body.lstrip()[:1] in (b"", b"{", b"[")
+    return not body or bool(_JSON.match(body))
 
 
 def _decompress(data: bytes, limit: int | None) -> bytes:

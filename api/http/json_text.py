@@ -1,18 +1,29 @@
 """JSON as clients send it, read so that it can be passed on: finite numbers, whole characters."""
 
+import codecs
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from shared.errors import BadRequest
+from pydantic_core import from_json
 
-_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
-"""An escape with half a character; usually the other half follows."""
+from api.http.json_bounds import check_bounds
+from shared.errors import BadRequest, TooLarge
+from shared.units import MEGA
+
+MAX_NOT_UTF_8 = 16 * MEGA
+"""Bytes of JSON in another encoding, which has to be decoded as a whole."""
+_HALF = re.compile(
+    rb"(?<!\\)((?:\\\\)*+)"  # an even number of backslashes: they stand for themselves
+    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"  # both halves
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""An escape with half a character, or two that are a whole one, which is the second group."""
 
 
 def parse_json(data: bytes, name: str) -> object:
-    """Parse JSON.
+    """Parse JSON, in memory of about its size.
 
     Escapes with half a character (a lone surrogate, as of an emoji that was cut in two) are left
     out, because such text cannot be encoded.
@@ -23,42 +34,54 @@ def parse_json(data: bytes, name: str) -> object:
 
     Raises:
         BadRequest: it is not JSON, or a number is too large to be finite.
+        TooLarge: it has too many parts; :mod:`api.http.json_bounds` has the limits.
     """
-    unlimited: list[str] = []
-
-    def number(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            unlimited.append(text)
-        return value
-
     try:
-        text = data.decode(json.detect_encoding(data))
-        value = json.loads(text, parse_float=number, parse_constant=number)
-        if unlimited:
-            where = next(_paths(value), "a number")
-            raise BadRequest(f"The request is malformed: {where}: not a finite number.")
-        return _whole_characters(value) if _HALF_CHARACTER.search(text) else value
-    except (ValueError, RecursionError) as err:
-        raise BadRequest(f"{name} is not valid JSON.") from err
+        data = _as_utf_8(data, name)
+        data = _whole_characters(data, check_bounds(data, name))
+        value: object = from_json(data, cache_strings="keys")
+    except ValueError as err:
+        raise BadRequest(f"{name} is not valid JSON: {_reason(err)}.") from err
+    for path in _endless_numbers(value):
+        raise BadRequest(f"The request is malformed: {path}: not a finite number.")
+    return value
 
 
-def _paths(value: object, path: str = "") -> Iterator[str]:
+def _as_utf_8(data: bytes, name: str) -> bytes:
+    if data.startswith(codecs.BOM_UTF8):
+        return data[len(codecs.BOM_UTF8) :]
+    encoding = json.detect_encoding(data)
+    if encoding == "utf-8":
+        return data
+    if len(data) > MAX_NOT_UTF_8:
+        raise TooLarge(f"{name} is in {encoding} and has more than {MAX_NOT_UTF_8:,} bytes.")
+    return data.decode(encoding).encode()
+
+
+def _whole_characters(data: bytes, strings: Sequence[slice]) -> bytes:
+    """Return JSON without lone halves of characters, which may be in some of its strings."""
+    if not strings:
+        return data
+    parts: list[bytes | memoryview] = []
+    rest, end = memoryview(data), 0
+    for place in strings:
+        parts += [rest[end : place.start], _HALF.sub(rb"\1\2", data[place])]
+        end = place.stop
+    return b"".join([*parts, rest[end:]])
+
+
+def _reason(err: ValueError) -> str:
+    """Return what the parser says, which has places but nothing that the client sent."""
+    return "it is not text in Unicode" if isinstance(err, UnicodeError) else str(err)
+
+
+def _endless_numbers(value: object, path: str = "") -> Iterator[str]:
     """Yield where the numbers are that are not finite, as ``options.top_p``."""
     if isinstance(value, float) and not math.isfinite(value):
         yield path[1:] or "body"
     elif isinstance(value, dict):
         for name, inner in value.items():
-            yield from _paths(inner, f"{path}.{name[:40]}")
+            yield from _endless_numbers(inner, f"{path}.{name[:40]}")
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _paths(inner, f"{path}.{index}")
-
-
-def _whole_characters(value: object) -> object:
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.loads(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore"))
-    return value
+            yield from _endless_numbers(inner, f"{path}.{index}")

@@ -1,11 +1,9 @@
 """The encoded images of a request: uploaded, in base64, or fetched by URL."""
 
-import base64
-import binascii
-import contextlib
 import time
 from collections.abc import Callable
 
+from api.http.base64_text import decode_image
 from api.http.client_connection import ClientGone
 from api.http.fetch import fetch
 from api.http.fetch_connection import AllowList
@@ -15,10 +13,6 @@ from shared.images import check_header
 from shared.images.several import ReadImages, read_each
 from shared.settings import Settings
 from shared.units import MEGA
-
-_URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
-_WHITESPACE = b" \t\n\r\v\f"
-_ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "="), ("%3d", "="))
 
 
 def decode_images(sources: object, settings: Settings) -> ReadImages[bytes]:
@@ -35,7 +29,7 @@ def decode_images(sources: object, settings: Settings) -> ReadImages[bytes]:
         raise BadRequest("`images` is not a list of base64 strings.")
 
     def read(source: str) -> bytes:
-        image = _decode(source)
+        image = decode_image(source)
         check_header(image, settings.max_megapixels)
         return image
 
@@ -75,7 +69,7 @@ def read_images(
                 raise ClientGone
             image = _fetch(source, settings, left_mb, deadline)
         else:
-            image = _decode(source)
+            image = decode_image(source)
         left_mb -= len(image) / MEGA
         check_header(image, settings.max_megapixels)
         return image
@@ -94,32 +88,3 @@ def _fetch(url: str, settings: Settings, max_mb: float, deadline: float) -> byte
         timeout_s=min(settings.fetch_timeout_s, left_s),
         ca_path=settings.extra_ca_certificates[1],
     )
-
-
-def _decode(source: str) -> bytes:
-    """Decode a data URL or bare base64."""
-    if source[:5].lower() == "data:":
-        meta, comma, payload = source.partition(",")
-        if not comma:
-            raise BadRequest("A data URL has no comma: data:image/jpeg;base64,… is expected.")
-        if not meta.lower().endswith(";base64"):
-            raise BadRequest("A data URL is not base64: data:image/jpeg;base64,… is expected.")
-        if "%" in payload:
-            # Only the characters of base64: unquoting any escape takes a hundred times the memory.
-            for escape, character in _ESCAPES:
-                payload = payload.replace(escape, character)
-        return _decode_base64(payload)
-    return _decode_base64(source)
-
-
-def _decode_base64(text: str) -> bytes:
-    """Decode base64 in either alphabet, with or without padding and line breaks."""
-    with contextlib.suppress(ValueError):
-        return binascii.a2b_base64(text, strict_mode=True)  # the usual form, without a copy of it
-    try:
-        data = text.encode("ascii").translate(_URL_SAFE_TO_STANDARD, _WHITESPACE).rstrip(b"=")
-        return base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
-    except (UnicodeEncodeError, binascii.Error) as err:
-        raise BadRequest(
-            "An image is neither a data URL, nor an http(s) URL, nor valid base64."
-        ) from err

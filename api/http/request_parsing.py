@@ -7,7 +7,9 @@ from flask import Request
 from pydantic import ValidationError
 
 from api.http import request_id
-from api.http.body import URL_ENCODED, begins_as_json, decoded, is_image, read_body
+from api.http.body import begins_as_json, decoded, is_image, read_body
+from api.http.forms import MULTIPART, URL_ENCODED, Form, read_multipart, read_url_encoded
+from api.http.json_bounds import check_text
 from api.http.json_text import parse_json
 from api.schemas import VisionQuery, VisionRequest
 from shared.errors import BadRequest
@@ -16,6 +18,8 @@ from shared.tasks.registry import find_task
 
 FORM_FIELDS = ("id", "model", "version", "prompt", "url")
 JSON_FIELDS = tuple(field.alias or name for name, field in VisionRequest.model_fields.items())
+_TEXTS = [name for name in JSON_FIELDS if name not in ("images", "url")]
+"""Fields that hold no image."""
 
 
 class ParsedRequest(NamedTuple):
@@ -38,20 +42,15 @@ def read_request(request: Request) -> ParsedRequest:
     if request.method in ("GET", "HEAD"):
         return ParsedRequest(_validate(_query(request)), ())
     request = decoded(request)
-    if request.mimetype == "multipart/form-data":
-        return _read_form(request)
+    if request.mimetype == MULTIPART:
+        return _read_form(read_multipart(request))
     body = read_body(request)
     if is_image(request, body):
         return ParsedRequest(_validate(_query(request)), (body,))
     # `curl -d` labels JSON as a form.
-    if request.mimetype == URL_ENCODED and body.lstrip()[:1] != b"{":
-        return _read_form(request)
-    try:
-        fields = parse_json(body, "The body")
-    except BadRequest:
-        if request.mimetype != "application/octet-stream" or begins_as_json(body):
-            raise
-        return ParsedRequest(_validate(_query(request)), (body,))  # a damaged image, presumably
+    if request.mimetype == URL_ENCODED and (not body or not begins_as_json(body)):
+        return _read_form(read_url_encoded(body))
+    fields = parse_json(body, "The body")
     return ParsedRequest(_validate(fields), (), _unknown(fields, JSON_FIELDS))
 
 
@@ -110,15 +109,13 @@ def _query(request: Request) -> dict[str, object]:
     return {name: request.args.get(name) for name in VisionQuery.model_fields}
 
 
-def _read_form(request: Request) -> ParsedRequest:
-    request_id.body_is_read()
-    fields: dict[str, object] = {name: request.form.get(name) for name in FORM_FIELDS}
-    fields["images"] = request.form.getlist("images")
-    if options := request.form.get("options"):
+def _read_form(form: Form) -> ParsedRequest:
+    fields: dict[str, object] = {name: form.texts.get(name) for name in FORM_FIELDS}
+    fields["images"] = form.texts.getlist("images")
+    if options := form.texts.get("options"):
         fields["options"] = parse_json(options.encode(), "The form field `options`")
-    ignored = _unknown({**request.files, **request.form}, (*FORM_FIELDS, "images", "options"))
-    uploads = tuple(f.read() for f in request.files.getlist("images"))
-    return ParsedRequest(_validate(fields), uploads, ignored)
+    ignored = _unknown({**form.files, **form.texts}, (*FORM_FIELDS, "images", "options"))
+    return ParsedRequest(_validate(fields), tuple(form.files.getlist("images")), ignored)
 
 
 def _unknown(fields: object, known: Iterable[str]) -> tuple[str, ...]:
@@ -131,6 +128,7 @@ def _unknown(fields: object, known: Iterable[str]) -> tuple[str, ...]:
 def _validate(fields: object) -> VisionRequest:
     if isinstance(fields, dict):
         request_id.adopt(fields.get("id"))
+        check_text([fields.get(name) for name in _TEXTS])
     try:
         return VisionRequest.model_validate(fields)
     except ValidationError as err:

@@ -15,6 +15,7 @@ from flask import Response, g, request
 from api.dispatch import PublishedJob
 from api.http import request_id
 from api.http.client_connection import has_disconnected
+from api.http.json_bounds import check_text
 from api.http.request_images import decode_images
 from api.http.request_parsing import check_input, read_object, read_options
 from api.ollama_compat import answers
@@ -88,14 +89,18 @@ class OllamaViews:
         if not is_output_format(body.get("format")):
             raise BadRequest("`format` is neither `json` nor a JSON schema.")
         stream = body.get("stream") is not False
-        fields = _without(body, "model", "stream", "images", "messages")
-        if call == OllamaCall.CHAT:
-            chat = read_chat(body.get("messages"))
-            sources: object = chat.images
-            fields["messages"] = chat.messages
-        else:
-            sources = body.get("images")
+        messages, sources = body.pop("messages", None), body.pop("images", None)
+        chat = read_chat(messages) if call == OllamaCall.CHAT else None
+        fields = _without(body, "model", "stream")
+        if chat is not None:
+            sources, fields["messages"] = chat.images, chat.messages
+        check_text(fields)
         images = self._decode(sources).all_images()
+        del (
+            chat,
+            messages,
+            sources,
+        )  # their text takes more memory than all else while the client waits
         common = self._job_fields(assignment)
         self._service.check((assignment,), common["deadline"])
         instructions = OllamaInstructions(call=call, body=fields, stream=stream)
@@ -114,8 +119,10 @@ class OllamaViews:
     ) -> Reply:
         """Have one of our own models answer, and return its result in Ollama's form."""
         is_chat = call == OllamaCall.CHAT
-        prompt, sources = _chat_input(body) if is_chat else (_prompt(body), body.get("images"))
+        prompt, sources = _chat_input(body) if is_chat else _generate_input(body)
+        check_text([prompt, body])
         images = self._decode(sources)
+        del sources  # their text takes more memory than all else while the client waits
         started = time.monotonic()
         needs_image = any(find_task(task).needs_image for task in assignment.tasks)
         has_input = bool(images.images) or (bool(prompt) and not needs_image)
@@ -190,15 +197,18 @@ def _model_name(body: JsonObject) -> str:
 
 
 def _chat_input(body: JsonObject) -> tuple[str, list[Any]]:
-    chat = read_chat(body.get("messages"))
+    """Take prompt and images out of a chat."""
+    body.pop("images", None)
+    chat = read_chat(body.pop("messages", None))
     return chat.prompt, chat.subject
 
 
-def _prompt(body: JsonObject) -> str:
-    prompt = body.get("prompt")
+def _generate_input(body: JsonObject) -> tuple[str, object]:
+    """Take prompt and images out of a request for an answer."""
+    prompt = body.pop("prompt", None)
     if prompt is not None and not isinstance(prompt, str):
         raise BadRequest("`prompt` is not a string.")
-    return prompt or ""
+    return prompt or "", body.pop("images", None)
 
 
 def _without(body: JsonObject, *names: str) -> JsonObject:

@@ -7,13 +7,14 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import flask
 import pytest
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from api import InMemoryRequest
+from api.http import forms
 from api.http.request_parsing import ParsedRequest, read_object, read_request
 from api.schemas import VisionRequest
 from shared.errors import BadRequest, TooLarge, UnsupportedEncoding, VisionError
@@ -26,8 +27,7 @@ FIELDS = {"id": "7", "model": "blip", "images": ["AAAA"]}
 
 def read(body: bytes, kind: str = "application/json", coding: str = "", **more: Any) -> Any:
     app = flask.Flask("test")
-    app.request_class = InMemoryRequest
-    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LIMIT
+    app.config["MAX_CONTENT_LENGTH"] = LIMIT
     headers = {"Content-Encoding": coding} if coding else {}
     with app.test_request_context(
         "/", method="POST", data=body, content_type=kind, headers=headers, **more
@@ -78,7 +78,6 @@ def test_a_form_and_an_image_may_be_compressed(
 def test_ollamas_requests_may_be_compressed() -> None:
     body = gzip.compress(b'{"model": "llava"}')
     app = flask.Flask("test")
-    app.request_class = InMemoryRequest
     headers = {"Content-Encoding": "gzip"}
     with app.test_request_context("/", method="POST", data=body, headers=headers):
         assert read_object(flask.request) == {"model": "llava"}
@@ -151,3 +150,41 @@ def test_a_stream_of_bytes_that_is_neither_is_taken_as_a_damaged_image() -> None
 def test_a_form_is_still_a_form() -> None:
     parsed, _ = read(b"model=blip&url=http%3A%2F%2Fa.example", FORM)
     assert (parsed.body.model, parsed.body.url) == ("blip", "http://a.example")
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/json", FORM, "multipart/form-data"])
+def test_a_body_that_ends_early_is_refused_as_such(kind: str) -> None:
+    environ = {"CONTENT_LENGTH": str(len(PNG) + 1), "wsgi.input_terminated": True}
+    with pytest.raises(BadRequest, match="ends before it is complete"):
+        read(PNG, f"{kind}; boundary=x", environ_overrides=environ)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("multipart/form-data", b"x", "names no boundary"),
+        ("multipart/form-data; boundary=x", b"x", "Invalid form-data"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\na: b\r\n\r\nv\r\n--x--",
+            "Content-Disposition",
+        ),
+    ],
+)
+def test_a_malformed_form_is_refused_as_such(kind: str, body: bytes, words: str) -> None:
+    with pytest.raises(BadRequest, match=f"not valid multipart/form-data: .*{words}"):
+        read(body, kind)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("kind", ["application/octet-stream", "application/json", "text/plain"])
+def test_json_is_read_in_any_encoding_and_under_any_type(encoding: str, kind: str) -> None:
+    assert read(' {"model": "blip"}'.encode(encoding), kind)[0].body.model == "blip"
+
+
+def test_an_url_encoded_form_is_cut_into_pieces_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"prompt": "a+b & 100 % = ü 漢", "images": "AA+/="}
+    for piece in range(3, 12):
+        monkeypatch.setattr(forms, "PIECE", piece)
+        body = read(urlencode(fields).encode(), FORM)[0].body
+        assert (body.prompt, body.images) == (fields["prompt"], (fields["images"],))

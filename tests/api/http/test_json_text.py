@@ -57,8 +57,8 @@ def test_any_other_number_is_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\xed\xa0\x80", b'"\xed\xa0\x80"', b'"\xff"', b'"\xc3"', b"", b"{", b"[" * 99_999]
+    "data", [b"\xed\xa0\x80", b'"\xed\xa0\x80"', b'"\xff"', b'"\xc3"', b"", b"{", b"[" * 9_999]
 )
 def test_what_is_not_json_is_named(data: bytes) -> None:
-    with pytest.raises(BadRequest, match=r"^It is not valid JSON\."):
+    with pytest.raises(BadRequest, match=r"^It is not valid JSON: .+\.$"):
         parse_json(data, "It")

@@ -7,6 +7,7 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 
+from api.http import base64_text
 from api.http.client_connection import ClientGone
 from api.http.request_images import read_images
 from api.http.request_parsing import ParsedRequest, check_input
@@ -40,26 +41,39 @@ def test_the_base64_of_the_sample_differs_between_the_alphabets() -> None:
     assert all(sign in BASE64 for sign in "+/=")
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        pytest.param(f"data:image/png;base64,{BASE64}", id="data-url"),
-        pytest.param(f"data:;base64,{BASE64}", id="data-url-without-type"),
-        pytest.param(f"DATA:image/PNG;BASE64,{BASE64}", id="data-url-in-capitals"),
-        pytest.param(f"data:image/png;name=a.png;charset=utf-8;base64,{BASE64}", id="parameters"),
-        pytest.param(
-            f"data:image/png;base64,{quote_from_bytes(BASE64.encode(), safe='')}",
-            id="base64-and-percent-encoded",
-        ),
-        pytest.param(BASE64, id="bare"),
-        pytest.param(BASE64.rstrip("="), id="without-padding"),
-        pytest.param(base64.urlsafe_b64encode(PNG).decode(), id="url-safe-alphabet"),
-        pytest.param(base64.encodebytes(PNG).decode(), id="line-breaks"),
-        pytest.param(base64.encodebytes(PNG).decode().replace("\n", "\r\n\t"), id="mail-breaks"),
-    ],
-)
+WAYS = [
+    pytest.param(f"data:image/png;base64,{BASE64}", id="data-url"),
+    pytest.param(f"data:;base64,{BASE64}", id="data-url-without-type"),
+    pytest.param(f"DATA:image/PNG;BASE64,{BASE64}", id="data-url-in-capitals"),
+    pytest.param(f"data:image/png;name=a.png;charset=utf-8;base64,{BASE64}", id="parameters"),
+    pytest.param(
+        f"data:image/png;base64,{quote_from_bytes(BASE64.encode(), safe='')}",
+        id="base64-and-percent-encoded",
+    ),
+    pytest.param(BASE64, id="bare"),
+    pytest.param(BASE64.rstrip("="), id="without-padding"),
+    pytest.param(base64.urlsafe_b64encode(PNG).decode(), id="url-safe-alphabet"),
+    pytest.param(base64.encodebytes(PNG).decode(), id="line-breaks"),
+    pytest.param(base64.encodebytes(PNG).decode().replace("\n", "\r\n\t"), id="mail-breaks"),
+]
+
+
+@pytest.mark.parametrize("source", WAYS)
 def test_an_image_may_be_written_in_many_ways(source: str) -> None:
     assert images_of(source) == [PNG]
+
+
+@pytest.mark.parametrize("piece", range(3, 12))
+@pytest.mark.parametrize("source", WAYS)
+def test_it_makes_no_difference_where_the_text_is_cut_into_pieces(
+    monkeypatch: pytest.MonkeyPatch, source: str, piece: int
+) -> None:
+    monkeypatch.setattr(base64_text, "PIECE", piece)
+    assert images_of(source) == [PNG]
+    for end in ("=", "====", "\n", "=\n="):  # however much padding there is
+        assert images_of(source + end) == [PNG]
+    with pytest.raises(BadRequest):
+        images_of(f"{source}===={source}")
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,7 @@ from typing import Any
 
 import flask
 import pytest
-from werkzeug.datastructures import FileStorage
-from werkzeug.test import encode_multipart
 
-from api import InMemoryRequest
 from api.http.request_parsing import ParsedRequest, check_input, read_request
 from api.schemas import VisionRequest
 from shared.errors import BadRequest
@@ -19,7 +16,6 @@ from tests.api.http.pictures import BASE64, PNG
 def read(**request: Any) -> ParsedRequest:
     """Read a request as the routes do."""
     app = flask.Flask("test")
-    app.request_class = InMemoryRequest
     with app.test_request_context("/", **request):
         return read_request(flask.request)
 
@@ -118,13 +114,13 @@ def test_the_message_does_not_repeat_what_the_client_sent() -> None:
         pytest.param(b"{", id="malformed"),
         pytest.param(b"model=blip", id="form-without-type"),
         pytest.param(b'{"id": "\xff"}', id="not-utf-8"),
-        pytest.param(b"[" * 100_000 + b"]" * 100_000, id="deeply-nested-array"),
-        pytest.param(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, id="deeply-nested-object"),
+        pytest.param(b"[" * 10_000 + b"]" * 10_000, id="deeply-nested-array"),
+        pytest.param(b'{"a":' * 10_000 + b"1" + b"}" * 10_000, id="deeply-nested-object"),
         pytest.param(b'{"seed": ' + b"9" * 5000 + b"}", id="endless-number"),
     ],
 )
 def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
-    with pytest.raises(BadRequest, match=r"The body is not valid JSON\."):
+    with pytest.raises(BadRequest, match=r"The body is not valid JSON: "):
         read_json(body)
 
 
@@ -142,20 +138,6 @@ def test_a_form_carries_files_fields_and_options() -> None:
 
     assert parsed.uploads == (PNG, b"two")
     assert parsed.body == VisionRequest(id="7", model="blip", options=Options(temperature=0.5))
-
-
-def test_uploads_are_kept_in_memory_however_large_they_are() -> None:
-    large = bytes(2_000_000)
-    boundary, form = encode_multipart({"images": FileStorage(io.BytesIO(large), "a.png")})
-    kind = f"multipart/form-data; boundary={boundary}"
-    app = flask.Flask("test")
-    app.request_class = InMemoryRequest
-
-    with app.test_request_context("/", method="POST", data=form, content_type=kind):
-        stream = flask.request.files["images"].stream
-
-        assert isinstance(stream, io.BytesIO)
-        assert stream.read() == large
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data", "application/x-www-form-urlencoded"])
@@ -209,7 +191,6 @@ def test_an_image_may_be_the_whole_body() -> None:
 
 def test_the_id_of_a_malformed_request_is_returned_too() -> None:
     app = flask.Flask("test")
-    app.request_class = InMemoryRequest
     body = json.dumps({"id": "kept", "images": 5})
     with app.test_request_context("/", method="POST", data=body):
         with pytest.raises(BadRequest):

@@ -1,0 +1,195 @@
+"""No body costs more than three times its size in memory, or stops the API's other threads."""
+
+import base64
+import math
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import quote
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+
+from api import create_app
+from api.http.json_bounds import MAX_CONTAINERS, MAX_TEXT, MAX_VALUES
+from api.http.request_images import read_images
+from api.http.request_parsing import read_request
+from shared.settings import Settings
+from shared.units import MEGA
+from tests.api.http.cost import Cost, cost_of
+from tests.api.http.pictures import PNG
+
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=x"
+JSON = "application/json"
+PART = b'--x\r\nContent-Disposition: form-data; name="images"'
+END = b"\r\n--x--\r\n"
+DOORS = (
+    "/api/v1/vision/caption",
+    pytest.param("/api/generate", marks=pytest.mark.slow),
+    pytest.param("/api/chat", marks=pytest.mark.slow),
+)
+SIZE = 10 * MEGA
+CONSTANT = 64 * MEGA
+"""Bytes that a small body may cost beside: it may have as many values as are allowed."""
+LOCK_S = 0.1
+"""The longest that others wait; at 60 MB twice as long, because the parser alone takes a tenth of a
+second for a string of that size if it has escapes."""
+
+
+def filled(template: bytes, filling: bytes, size: int) -> bytes:
+    """Return a body of about a size: a template whose ``*`` is replaced by many copies."""
+    return template.replace(b"*", filling * (size // len(filling)))
+
+
+def nested(opening: bytes, closing: bytes, size: int) -> bytes:
+    times = size // len(opening + closing)
+    return opening * times + b"1" + closing * times
+
+
+def members(size: int) -> bytes:
+    return b"{" + b",".join(b'"k%d":1' % number for number in range(size // 14)) + b"}"
+
+
+class Hostile(NamedTuple):
+    """A body that is small to send and large to parse."""
+
+    make: Callable[[int], bytes]
+    """Returns it, of about a number of bytes."""
+    kind: str = JSON
+
+
+def hostile(template: bytes, filling: bytes, kind: str = JSON) -> Hostile:
+    return Hostile(lambda size: filled(template, filling, size), kind)
+
+
+HOSTILE = {
+    "ones": hostile(b'{"images":[*1]}', b"1,"),
+    "objects": hostile(b'{"images":[*1]}', b"{},"),
+    "arrays": hostile(b'{"options":{"stop":[*1]}}', b"[],"),
+    "strings": hostile(b'{"images":[*""]}', b'"",'),
+    "messages": hostile(b'{"messages":[*{}]}', b'{"role":"user"},'),
+    "keys": Hostile(members),
+    "options": Hostile(lambda size: b'{"options":%s}' % members(size)),
+    "schema": Hostile(lambda size: b'{"schema":%s}' % members(size)),
+    "deep-objects": Hostile(lambda size: nested(b'{"options":', b"}", size)),
+    "deep-format": Hostile(lambda size: b'{"format":%s}' % nested(b'{"a":', b"}", size)),
+    "deep-arrays": Hostile(lambda size: nested(b"[", b"]", size)),
+    "open-arrays": hostile(b"*", b"["),
+    "integer": hostile(b'{"options":{"seed":*}}', b"9"),
+    "escapes": hostile(b'{"prompt":"*"}', rb"\n"),
+    "quotes": hostile(b'{"prompt":"*"}', rb"\""),
+    "backslashes": hostile(b'{"prompt":"*"}', b"\\"),
+    "halves": hostile(b'{"prompt":"*"}', rb"\ud83d"),
+    "prompt": hostile(b'{"model":"opennsfw","prompt":"*"}', b"a"),
+    "emoji": hostile(b'{"images":["*\xf0\x9f\x98\x80"]}', b"a"),
+    "escaped-emoji": hostile(rb'{"images":["*\ud83d\ude00"]}', b"a"),
+    "utf-16": Hostile(lambda size: ('{"prompt":"' + "漢" * (size // 2) + '"}').encode("utf-16")),
+    "url-encoded-fields": hostile(b"*", b"a=1&", kind=FORM),
+    "url-encoded-escapes": hostile(b"images=*", b"%41", kind=FORM),
+    "url-encoded-emoji": hostile(b"images=*\xf0\x9f\x98\x80", b"a", kind=FORM),
+    "parts": hostile(b"*--x--\r\n", PART + b"\r\n\r\nv\r\n", kind=MULTIPART),
+    "headers": hostile(PART + b"*\r\n\r\nv" + END, b"\r\na:b", kind=MULTIPART),
+    "part-name": hostile(PART[:-1] + b'*"\r\n\r\nv' + END, b"a", kind=MULTIPART),
+    "no-boundary": hostile(b"*", b"a", kind=MULTIPART),
+    "part-emoji": hostile(PART + b"\r\n\r\n*\xf0\x9f\x98\x80" + END, b"a", kind=MULTIPART),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def client() -> FlaskClient:
+    return create_app(Settings(redis_url="redis://127.0.0.1:1/0")).test_client()
+
+
+def check_cost(call: Callable[[], object], size: int) -> None:
+    """Measure up to three times: other processes may slow one down at any time."""
+    costs: list[Cost] = []
+    longest_s = LOCK_S * max(1, 2 * size / (60 * MEGA))
+    while len(costs) < 3 and (not costs or costs[-1].lock_s > longest_s):
+        costs.append(cost_of(call))
+    assert costs[-1].memory < 3 * size + CONSTANT
+    assert costs[-1].lock_s < longest_s
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("door", DOORS)
+def test_a_hostile_body_is_refused_before_it_costs_much(
+    client: FlaskClient, door: str, name: str
+) -> None:
+    body, kind = HOSTILE[name].make(SIZE), HOSTILE[name].kind
+    replies = []
+    check_cost(lambda: replies.append(client.post(door, data=body, content_type=kind)), len(body))
+    for reply in replies:
+        assert reply.status_code in (400, 413)
+        assert "\n" not in reply.get_json()["error"]
+
+
+ALLOWED = {
+    "ones": b'{"context":[%s]}' % b",".join([b"1"] * (MAX_VALUES - 2)),
+    "strings": b'{"context":[%s]}' % b",".join([b'"ab"'] * (MAX_VALUES - 2)),
+    "objects": b'{"schema":[%s]}' % b",".join([b'{"a":1}'] * (MAX_CONTAINERS - 2)),
+    "keys": members(MAX_VALUES * 14),
+    "options": b'{"options":%s}' % members(MAX_VALUES * 14 - 28),
+    "stop": b'{"options":{"stop":[%s]}}' % b",".join([b'"a"'] * (MAX_VALUES - 3)),
+    "text": b'{"prompt":"%s"}' % ("漢" * (MAX_TEXT // 3)).encode(),
+    "halves": rb'{"prompt":"%s"}' % (rb"\ud83d" * (MAX_TEXT // 6)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_the_most_that_is_allowed_costs_little(name: str) -> None:
+    body = ALLOWED[name]
+    assert read(body, JSON) == ()
+    check_cost(lambda: read(body, JSON), len(body))
+
+
+def image(size: int) -> bytes:
+    """Return an image of about a size."""
+    return PNG + os.urandom(size - len(PNG))
+
+
+def in_base64(size: int) -> bytes:
+    return base64.b64encode(image(size * 3 // 4))
+
+
+def in_json(size: int, template: bytes = b'{"images":["%s"]}') -> bytes:
+    return template % in_base64(size)
+
+
+def in_lines(size: int) -> bytes:
+    return base64.encodebytes(image(size * 7 // 10)).replace(b"\n", rb"\r\n")
+
+
+HONEST: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "base64": (JSON, in_json),
+    "two": (JSON, lambda size: b'{"images":["%s","%s"]}' % ((in_base64(size // 2),) * 2)),
+    "emoji": (JSON, lambda size: in_json(size, '{"prompt":"😀","images":["%s"]}'.encode())),
+    "half": (JSON, lambda size: in_json(size, rb'{"prompt":"\ud83d","images":["%s"]}')),
+    "data-url": (JSON, lambda size: in_json(size, b'{"images":["data:image/png;base64,%s"]}')),
+    "php": (JSON, lambda size: in_json(size).replace(b"/", rb"\/")),
+    "dot-net": (JSON, lambda size: in_json(size * 9 // 10).replace(b"+", rb"\u002B")),
+    "line-breaks": (JSON, lambda size: b'{"images":["%s"]}' % in_lines(size)),
+    "url-encoded": (FORM, lambda size: b"images=" + quote(in_base64(size * 9 // 10)).encode()),
+    "field": (MULTIPART, lambda size: PART + b"\r\n\r\n" + in_base64(size) + END),
+    "file": (MULTIPART, lambda size: PART + b'; filename="a"\r\n\r\n' + image(size) + END),
+    "image": ("image/png", image),
+}
+
+
+@pytest.mark.parametrize("size", [SIZE, pytest.param(60 * MEGA, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", HONEST)
+def test_large_images_are_read_at_three_times_their_size(name: str, size: int) -> None:
+    kind, make = HONEST[name]
+    body = make(size)
+    assert all(image.startswith(PNG) for image in read(body, kind))
+    check_cost(lambda: read(body, kind), len(body))
+
+
+def read(body: bytes, kind: str) -> tuple[bytes, ...]:
+    """Read a request and its images as the vision routes do."""
+    app = flask.Flask("test")
+    app.config["MAX_CONTENT_LENGTH"] = 64 * MEGA
+    with app.test_request_context("/", method="POST", data=body, content_type=kind):
+        parsed = read_request(flask.request)
+        return read_images(parsed, Settings(), math.inf, lambda: False).images
