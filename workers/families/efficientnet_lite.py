@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS
 from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError, PerImageModel
-from workers.runtime.classes import LabelParameters, caption_from_labels, labels_from_classes
+from workers.runtime.classes import Labeller, LabelParameters, caption_from_labels
 from workers.runtime.crop import centre_of_strip
 from workers.runtime.device import check_materialised, float_type, pick_device, set_threads
 from workers.runtime.imagenet import imagenet_classes
@@ -56,7 +56,7 @@ class EfficientNetLite(PerImageModel):
     def __init__(self, context: LoadContext) -> None:
         """Load the weights from the installed package."""
         own = EfficientNetLiteParameters.model_validate(context.spec.parameters)
-        self._rules = own.labels
+        self._labeller = Labeller(imagenet_classes(), own.labels)
         set_threads(context, default=1)  # 40 ms per image; a second thread saves only 13 ms
         self._device = pick_device(context.device)
         self._dtype = float_type(own.dtype)
@@ -89,7 +89,7 @@ class EfficientNetLite(PerImageModel):
         logits = self._model(torch.stack(list(images)).to(self._device, self._dtype))
         answers: list[Answer] = []
         for row in logits.float().softmax(-1).tolist():
-            labels = labels_from_classes(row, imagenet_classes(), self._rules)
+            labels = self._labeller.labels(row)
             answers.append({LABELS: labels, CAPTION: caption_from_labels(labels)})
         return answers
 

@@ -14,9 +14,9 @@ from shared.tasks.registry import Task
 from workers.model.family import Answer, LoadContext, LoadError, PerImageModel
 from workers.runtime.classes import (
     NSFW_CLASSES,
+    Labeller,
     LabelParameters,
     NsfwParameters,
-    labels_from_classes,
     nsfw_from_classes,
 )
 from workers.runtime.imagenet import ImageNetClass, imagenet_classes
@@ -59,7 +59,8 @@ class ImageClassification(PerImageModel):
                 f"config.json in {context.folder} does not name the {len(self._names)} classes of "
                 "the model: `id2label` is missing, or has another length."
             )
-        self._classes = _readable_classes(self._names, self._parameters.categories)
+        classes = _readable_classes(self._names, self._parameters.categories)
+        self._labeller = Labeller(classes, self._parameters.labels)
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """Return the image as (3, height, width), float32."""
@@ -78,7 +79,7 @@ class ImageClassification(PerImageModel):
         own = self._parameters
         answer: dict[Task, object] = {}
         if LABELS in instructions.tasks:
-            answer[LABELS] = labels_from_classes(probabilities, self._classes, own.labels)
+            answer[LABELS] = self._labeller.labels(probabilities)
         if NSFW in instructions.tasks:  # other rows need no mapping
             answer[NSFW] = nsfw_from_classes(
                 probabilities, self._names, own.nsfw, own.threshold, rescale=own.rescale

@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from shared.tasks.caption import Caption
@@ -12,6 +12,7 @@ from shared.tasks.nsfw import Nsfw, judge
 from shared.units import UnitInterval, clamp01
 from workers.model.family import FamilyParameters
 from workers.runtime.categories import GROUPS, THEMES
+from workers.runtime.category_sums import Category, Hierarchy
 from workers.runtime.imagenet import ImageNetClass
 
 SAFE_CLASSES = frozenset({"Neutral", "Drawing"})
@@ -54,69 +55,48 @@ class LabelParameters(FamilyParameters):
         return self.theme_confidence if category in THEMES else self.category_confidence
 
 
-class _Category(NamedTuple):
-    name: str
-    above: tuple[str, ...]
-    total: float
-    """Sum of the probabilities of its classes."""
-
-
-def labels_from_classes(
-    probabilities: Sequence[float], classes: Sequence[ImageNetClass], rules: LabelParameters
-) -> tuple[Label, ...]:
-    """Choose labels from the probabilities of all classes, most confident first.
+class Labeller:
+    """Chooses labels from the probabilities of all classes.
 
     The probability of one object is spread over similar classes (tiger cat, Egyptian cat, tabby
     cat). What they have in common is the label then, and not each of them; neither are a category
-    and what is below it both labels. Topicality is the confidence relative to that of the best
-    label.
+    and what is below it both labels.
     """
-    categories = _sum_up(probabilities, classes)
-    found: dict[str, Label] = {}
-    # Ascending: of classes with the same name the most probable one stays.
-    for probability, row in sorted(
-        zip(probabilities, classes, strict=True), key=lambda pair: pair[0]
-    ):
-        if probability >= rules.min_confidence:
-            _add(found, _class_or_kind(probability, row, categories, rules))
-    for category in categories.values():
-        if category.total >= rules.least_sum(category.name) or _key(category.name) in found:
-            _roll_up(found, category, rules)
-    chosen = sorted(found.values(), key=lambda label: -label.confidence)[: rules.most_labels]
-    top = chosen[0].confidence if chosen else 1.0
-    return tuple(
-        label.model_copy(update={"topicality": clamp01(label.confidence / top)}) for label in chosen
-    )
 
+    def __init__(self, classes: Sequence[ImageNetClass], rules: LabelParameters) -> None:
+        """Prepare for classes in the order of the model's outputs."""
+        self._classes, self._rules, self._hierarchy = classes, rules, Hierarchy(classes)
+        self._least = np.array([rules.least_sum(name) for name in self._hierarchy.names])
 
-def _sum_up(
-    probabilities: Sequence[float], classes: Sequence[ImageNetClass]
-) -> dict[str, _Category]:
-    """Return each category by its name; most specific first."""
-    sums: dict[str, float] = defaultdict(float)
-    above: dict[str, tuple[str, ...]] = {}
-    # Descending: where classes disagree on what is above a category, the most probable one counts.
-    for probability, row in sorted(
-        zip(probabilities, classes, strict=True), key=lambda pair: -pair[0]
-    ):
-        for depth, name in enumerate(row.categories):
-            sums[name] += probability
-            if name not in above:
-                above[name] = row.categories[depth + 1 :]
-    for probability, row in zip(probabilities, classes, strict=True):
-        # The class "elephant" is one of the category "elephant", beside "African elephant".
-        if row.name in above and row.name not in row.categories:
-            sums[row.name] += probability
-    return {
-        name: _Category(name, above[name], sums[name])
-        for name in sorted(above, key=lambda name: -len(above[name]))
-    }
+    def labels(self, probabilities: Sequence[float]) -> tuple[Label, ...]:
+        """Return the labels for the probabilities of all classes, most confident first.
+
+        Topicality is the confidence relative to that of the best label.
+        """
+        rules, values = self._rules, np.array(probabilities)
+        sums = self._hierarchy.sums(values)
+        found: dict[str, Label] = {}
+        probable = np.flatnonzero(values >= rules.min_confidence)
+        # Ascending: of classes with the same name the most probable one stays.
+        for index in probable[values[probable].argsort(kind="stable")]:
+            row = self._classes[index]
+            _add(found, _class_or_kind(float(values[index]), row, sums, rules))
+        named = [label.name for label in found.values() if label.name in sums]
+        for category in sums.specific_first(self._least, named):
+            if category.total >= rules.least_sum(category.name) or _key(category.name) in found:
+                _roll_up(found, category, rules)
+        chosen = sorted(found.values(), key=lambda label: -label.confidence)[: rules.most_labels]
+        top = chosen[0].confidence if chosen else 1.0
+        return tuple(
+            label.model_copy(update={"topicality": clamp01(label.confidence / top)})
+            for label in chosen
+        )
 
 
 def _class_or_kind(
     probability: float,
     row: ImageNetClass,
-    categories: Mapping[str, _Category],
+    categories: Mapping[str, Category],
     rules: LabelParameters,
 ) -> Label:
     """Return the label of a class; that of its kind if it is a special one and not certain."""
@@ -133,7 +113,7 @@ def _class_or_kind(
     )
 
 
-def _roll_up(found: dict[str, Label], category: _Category, rules: LabelParameters) -> None:
+def _roll_up(found: dict[str, Label], category: Category, rules: LabelParameters) -> None:
     """Leave either the category or the labels below it, whichever says more.
 
     Below it stands what is more probable than not, and what is nearly all of the category: one
@@ -152,7 +132,7 @@ def _roll_up(found: dict[str, Label], category: _Category, rules: LabelParameter
     _add(found, _label(category))
 
 
-def _label(category: _Category) -> Label:
+def _label(category: Category) -> Label:
     return Label(name=category.name, confidence=clamp01(category.total), categories=category.above)
 
 

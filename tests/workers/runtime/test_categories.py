@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workers.runtime.categories import GROUPS, THEMES
-from workers.runtime.classes import LabelParameters, labels_from_classes
+from workers.runtime.classes import Labeller, LabelParameters
 from workers.runtime.imagenet import imagenet_classes
 
 
@@ -25,13 +25,13 @@ def test_no_label_says_what_another_says(things: int, evenness: float) -> None:
     for index, row in enumerate(classes):
         for name in row.categories:
             members[name].append(index)
-    seen = set()
+    labeller, seen = Labeller(classes, LabelParameters()), set()
     for _ in range(60):
         probabilities = 0.1 * rng.dirichlet(np.ones(len(classes)))
         for name in rng.choice(list(members), things, replace=False):
             spread = rng.dirichlet(np.full(len(members[name]), evenness))
             probabilities[members[name]] += 0.9 / things * spread
-        found = labels_from_classes(probabilities.tolist(), classes, LabelParameters())
+        found = labeller.labels(probabilities.tolist())
 
         names = {label.name for label in found}
         assert len(names) == len(found) <= 5

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.tasks.labels import Label
-from workers.runtime.classes import LabelParameters, caption_from_labels, labels_from_classes
+from workers.runtime.classes import Labeller, LabelParameters, caption_from_labels
 from workers.runtime.imagenet import ImageNetClass
 
 
@@ -30,10 +30,8 @@ LAMP, HOOK = kind("lamp"), kind("hook")
 def labels(
     probabilities: dict[ImageNetClass, float], rules: LabelParameters | None = None
 ) -> list[Label]:
-    chosen = labels_from_classes(
-        list(probabilities.values()), list(probabilities), rules or LabelParameters()
-    )
-    return list(chosen)
+    labeller = Labeller(list(probabilities), rules or LabelParameters())
+    return list(labeller.labels(list(probabilities.values())))
 
 
 def confidences(found: list[Label]) -> dict[str, float]:
