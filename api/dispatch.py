@@ -2,8 +2,8 @@
 
 The API has the request, its images and its deadline, so the API repeats a job whose worker died,
 and nothing in Redis needs to survive a restart. Each second it checks whether the task is lost
-(:mod:`api.lost_tasks`). A lost task is published again under a new id. The old id is cancelled,
-so that a worker that was only suspended does not run the job as well.
+(:mod:`api.lost_tasks`). A lost task is published again under a new id; the old id is cancelled, as
+its worker may only be suspended.
 """
 
 import contextlib
@@ -58,18 +58,19 @@ class PublishedJob:
         images: Sequence[bytes],
         presence: Callable[[ModelSpec], Presence],
     ) -> None:
-        """Prepare to publish a job.
+        """Prepare.
 
         Args:
             app: the Celery application.
             store: where the images go.
             spec: the model that is to answer.
             job: the job; its ``images`` are the keys under which to store the images.
-            images: the encoded images, in the order of their keys.
+            images: encoded, in the order of their keys.
             presence: returns which workers serve a model.
         """
         self._app, self._store, self._spec, self._presence = app, store, spec, presence
         self._job, self._images, self._deadline = job, images, job.deadline
+        self.size = sum(map(len, images))  # in Redis; who knows its message's size adds it
         self.on_lost: Callable[[], None] = lambda: None
         """Called for each lost task of this job."""
         self._resends = 0
@@ -181,9 +182,8 @@ class PublishedJob:
         self._cancel(task.result)
         clean_up(task.watch.delete_message)
         if self._resends > MAX_RESENDS:
-            raise ModelFailed(
-                f"{self._spec.name}: {self._resends} workers died while they had this request."
-            )
+            name, deaths = self._spec.name, self._resends
+            raise ModelFailed(f"{name}: {deaths} workers died while they had this request.")
         self.publish()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ be reached, does not answer or refuses; here they all become :class:`BrokerUnava
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -14,9 +15,9 @@ import kombu.exceptions
 import redis
 import structlog
 
-from shared.errors import BrokerUnavailable
+from shared.errors import BrokerUnavailable, Overloaded
 from shared.redis.deadline import redis_within
-from shared.redis.faults import describe, passes_by_itself
+from shared.redis.faults import describe, is_full, passes_by_itself
 
 T = TypeVar("T")
 
@@ -25,6 +26,11 @@ log = structlog.get_logger(__name__)
 RETRY_FOR_S = 30.0
 """How long a request waits at most for a Redis that does not serve. A restart and a failover take
 less, and PhotoPrism does not repeat a request after 503, so waiting is better than failing fast."""
+FULL_S = 10.0
+"""How long requests wait at most for a Redis that is full, since the first of them found it so. It
+may stay full for as long as they hold what it is full of, so those that come later do not wait."""
+FULL_AGAIN_S = 10.0
+"""After this time without such an answer, Redis counts as full anew."""
 BRIEF_RETRY_S = 4.0
 """The same for requests that no model answers, such as the list of models."""
 RETRY_PAUSE_S = 0.2
@@ -67,6 +73,7 @@ def retry_while_unreachable(call: Callable[[], T], until: float | None = None) -
             for :data:`BRIEF_RETRY_S`.
 
     Raises:
+        Overloaded: Redis is full, and has been for :data:`FULL_S`.
         BrokerUnavailable: Redis has not served for all that time, or refuses for good.
     """
     now = time.time()
@@ -76,10 +83,30 @@ def retry_while_unreachable(call: Callable[[], T], until: float | None = None) -
             with redis_call(until - time.time()):
                 return call()
         except BrokerUnavailable as err:
-            lasting = err.__cause__ is not None and not passes_by_itself(err.__cause__)
-            if lasting or time.time() + RETRY_PAUSE_S >= until:
+            cause = err.__cause__ or err
+            if is_full(cause) and time.time() + RETRY_PAUSE_S >= min(until, _fullness.ends_at()):
+                raise Overloaded(err.message) from cause
+            if not passes_by_itself(cause) or time.time() + RETRY_PAUSE_S >= until:
                 raise
             time.sleep(RETRY_PAUSE_S)
+
+
+class _Fullness:
+    """Since when Redis has been full, as far as the requests of this process have seen."""
+
+    def __init__(self) -> None:
+        self._since = self._seen_at = -math.inf
+
+    def ends_at(self) -> float:
+        """Record that Redis is full; return until when that is waited out, since the epoch."""
+        now = time.time()
+        if now - self._seen_at > FULL_AGAIN_S:
+            self._since = now
+        self._seen_at = now
+        return self._since + FULL_S
+
+
+_fullness = _Fullness()
 
 
 def clean_up(call: Callable[[], object]) -> None:

@@ -12,6 +12,7 @@ from celery import Celery
 from api.commands import CommandSender
 from api.dispatch import PublishedJob
 from api.limits.admission import check_queue, check_served
+from api.limits.memory import room_for
 from api.metrics import Metrics
 from api.redis_retry import retry_while_unreachable
 from shared.catalog import Assignment, Catalog
@@ -26,6 +27,10 @@ from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tasks.registry import task_names
 from shared.vocabulary import OperatorCommand
+
+MESSAGE_COPIES = 3
+"""How much of Redis' memory a message takes, as a multiple of its JSON: in base64, and twice while
+it is delivered."""
 
 
 class VisionService:
@@ -133,8 +138,8 @@ class VisionService:
                 # Step 2 ends here: one job per model.
                 job = self.new_job(template, assignment, images.images)
                 cleanup.callback(job.close)
-                job.publish()
                 jobs.append(job)
+            self.publish(jobs, template.deadline)
             for job in jobs:
                 answers |= job.wait(client_gone).result.root
         result = Result({task: answers[task] for task in task_names() if task in answers})
@@ -163,19 +168,32 @@ class VisionService:
         if not FAMILIES[spec.family].chats:
             changes |= {"system": "", "output_schema": None}
         job = template.model_copy(update=changes)
-        _check_depth(job)
+        message_bytes = MESSAGE_COPIES * _json_bytes(job)
         published = PublishedJob(self._app, self.store, spec, job, images, self.presence)
+        published.size += message_bytes
         published.on_lost = partial(self.metrics.count_lost_task, spec)
         return published
 
+    def publish(self, jobs: Sequence[PublishedJob], deadline: float) -> None:
+        """Store the images of all jobs of a request and publish their messages, or nothing at all.
 
-def _check_depth(job: Job) -> None:
-    """Raise an error if a field that is passed on as it came cannot be written as JSON again.
+        Raises:
+            TooLarge: Redis never has so much room.
+            Overloaded: Redis has no room now.
+            BrokerUnavailable: Redis does not serve, and has not for as long as one may wait.
+        """
+        with room_for(self.store.memory, sum(job.size for job in jobs), deadline):
+            for job in jobs:
+                job.publish()
+
+
+def _json_bytes(job: Job) -> int:
+    """Return the size of a job's message.
 
     Raises:
-        BadRequest: it is nested too deeply.
+        BadRequest: a field that is passed on as it came is nested too deeply for JSON.
     """
     try:
-        job.model_dump_json()
+        return len(job.model_dump_json())
     except ValueError as err:  # pydantic's limit is about 250 levels
         raise BadRequest("A field of the request is nested too deeply.") from err

@@ -26,14 +26,14 @@ def read_only(stack: Stack) -> Iterator[None]:
 @contextlib.contextmanager
 def full(stack: Stack) -> Iterator[None]:
     """OOM: its memory is over its limit."""
-    with _configured(stack, "maxmemory", "1"):
+    with configured(stack, "maxmemory", "1"):
         yield
 
 
 @contextlib.contextmanager
 def without_replicas(stack: Stack) -> Iterator[None]:
     """NOREPLICAS: it has fewer replicas than it must have for a write."""
-    with _configured(stack, "min-replicas-to-write", "1"):
+    with configured(stack, "min-replicas-to-write", "1"):
         yield
 
 
@@ -42,8 +42,8 @@ def unable_to_save(stack: Stack) -> Iterator[None]:
     """MISCONF: its last snapshot failed, here because a folder has the name of its file."""
     (stack.processes.folder / "taken.rdb").mkdir(exist_ok=True)
     with (
-        _configured(stack, "dbfilename", "taken.rdb"),
-        _configured(stack, "save", "3600 1"),
+        configured(stack, "dbfilename", "taken.rdb"),
+        configured(stack, "save", "3600 1"),
     ):
         stack.redis.bgsave()
         wait_for("the failed snapshot", lambda: _info(stack, "rdb_last_bgsave_status") == "err", 10)
@@ -53,7 +53,7 @@ def unable_to_save(stack: Stack) -> Iterator[None]:
 @contextlib.contextmanager
 def busy(stack: Stack) -> Iterator[None]:
     """BUSY: a script runs for longer than it may."""
-    with _configured(stack, "lua-time-limit", "50"):
+    with configured(stack, "lua-time-limit", "50"):
         runner = threading.Thread(target=partial(_run_endless_script, stack.redis_url))
         runner.start()
         wait_for("a busy Redis", partial(_refuses, stack, "BUSY"), 10)
@@ -91,7 +91,8 @@ FAULTS: dict[str, Callable[[Stack], contextlib.AbstractContextManager[None]]] = 
 
 
 @contextlib.contextmanager
-def _configured(stack: Stack, name: str, value: str) -> Iterator[None]:
+def configured(stack: Stack, name: str, value: str) -> Iterator[None]:
+    """With another value of one of its settings."""
     before: Any = stack.redis.config_get(name)[name]
     stack.redis.config_set(name, value)
     yield

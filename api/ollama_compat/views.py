@@ -166,7 +166,7 @@ class OllamaViews:
     ) -> PublishedJob:
         published = self._service.new_job(job, assignment, images)
         resources.callback(published.close)
-        published.publish()
+        self._service.publish([published], job.deadline)
         return published
 
     def _decode(self, sources: object) -> ReadImages[bytes]:

@@ -40,6 +40,12 @@ def passes_by_itself(error: BaseException) -> bool:
     return _answer(cause).partition(" ")[0] in _PASSING
 
 
+def is_full(error: BaseException) -> bool:
+    """Return whether Redis refuses to write because it is full."""
+    cause = _redis_error(error)
+    return cause is not None and _answer(cause).partition(" ")[0] == "OOM"
+
+
 def _answer(error: redis.RedisError) -> str:
     """Return what Redis answered, from its first word on; empty if it is redis-py that speaks."""
     text = str(error).rpartition(_OF_PIPELINE)[2]

@@ -6,6 +6,7 @@ from shared.redis.cancellations import Cancellations
 from shared.redis.claims import Claims
 from shared.redis.images import Images
 from shared.redis.leases import Leases
+from shared.redis.memory import Memory
 from shared.redis.ollama import OllamaSnapshots
 from shared.redis.parts import ReplyParts
 from shared.redis.presence import Presences
@@ -16,6 +17,7 @@ class Store:
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
+        self.memory = Memory(client)
         self.images = Images(client)
         self.presence = Presences(client)
         self.leases = Leases(client)
