@@ -105,8 +105,8 @@ def _start_request() -> None:
 
 
 def _check_key(settings: Settings) -> None:
-    if request.path.startswith("/api/"):
-        check_key(request, settings.api_keys)
+    if settings.api_keys and request.path.startswith("/api/"):
+        check_key(request, (*settings.api_keys, *settings.operator_keys))
 
 
 def _log_request(response: Response) -> Response:

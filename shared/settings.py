@@ -5,7 +5,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +119,12 @@ class Settings(BaseSettings):
         description="API keys; if there are any, each request to a route below `/api/` must carry "
         "one of them",
     )
+    operator_keys: Words = Field(
+        (),
+        description="keys for the commands `recycle` and `unload`, which are API keys too; if "
+        "there are none, any API key will do, and without API keys the commands are taken from "
+        "this machine only",
+    )
     cors_origins: Words = Field(
         (),
         description="origins of web pages that may use the API, in addition to those on localhost; "
@@ -163,18 +169,20 @@ class Settings(BaseSettings):
         description="`json` for one JSON object per line, `console` for lines that people read",
     )
 
-    @field_validator("models", "url_allow", "api_keys", "cors_origins", mode="before")
+    @field_validator(
+        "models", "url_allow", "api_keys", "operator_keys", "cors_origins", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return _words(value)
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "operator_keys", mode="before")
     @classmethod
-    def _not_open_by_mistake(cls, value: object) -> object:
+    def _not_open_by_mistake(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str) and value and not _words(value):
             msg = (
-                "VISION_API_KEYS names no key, and the API would be open to everyone. Write keys "
-                "into it, separated by commas, or leave it unset."
+                f"VISION_{str(info.field_name).upper()} names no key, and the API would be open to "
+                "everyone. Write keys into it, separated by commas, or leave it unset."
             )
             raise ValueError(msg)
         return value

@@ -10,20 +10,23 @@ from flask import Request
 from shared.errors import Unauthorized
 
 
-def check_key(request: Request, keys: Sequence[str]) -> None:
-    """Raise an error unless the request carries one of the keys; without keys, accept any request.
+def check_key(request: Request, keys: Sequence[str], what: str = "API key") -> None:
+    """Raise an error unless the request carries one of the keys.
+
+    Args:
+        request: the request.
+        keys: the keys.
+        what: what they are, for the message.
 
     Raises:
         Unauthorized: the request has no key, or a wrong one.
     """
-    if not keys:
-        return
     given = _credentials(request.headers.get("Authorization", ""))
     # Each is compared with each, in constant time, so that the time taken reveals nothing.
     matches = [hmac.compare_digest(word, key.encode()) for word in given for key in keys]
     if not any(matches):
         raise Unauthorized(
-            "A valid API key is needed: send it as `Authorization: Bearer <key>`, or as the user "
+            f"A valid {what} is needed: send it as `Authorization: Bearer <key>`, or as the user "
             "name or the password of HTTP Basic."
         )
 

@@ -10,7 +10,7 @@ of an origin that is not allowed cannot read what is answered.
 import re
 from collections.abc import Iterable
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 
 from shared.errors import Refused
 
@@ -94,8 +94,13 @@ class CorsPolicy:
         """Return the origin of the page that sends a request; empty: none, or our own."""
         origin = request.headers.get("Origin", "")
         is_covered = request.path == "/" or request.path.startswith("/api/")
-        is_own = origin in (f"http://{request.host}", f"https://{request.host}")
-        return origin if is_covered and not is_own else ""
+        return origin if is_covered and not is_own_origin(request) else ""
+
+
+def is_own_origin(sent: Request) -> bool:
+    """Return whether a request comes from a page of this service, or from no page."""
+    origin = sent.headers.get("Origin", "")
+    return origin in ("", f"http://{sent.host}", f"https://{sent.host}")
 
 
 def _as_regex(pattern: str) -> str:

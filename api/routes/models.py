@@ -1,9 +1,10 @@
 """The list of models with the workers that serve them, and the operators' commands."""
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from spectree import Response as Documented
 from spectree import SpecTree
 
+from api.http.operators import check_operator
 from api.redis_retry import BRIEF_RETRY_S, redis_call
 from api.routes.vision import BASE
 from api.schemas import CommandReply, ErrorReply, ModelEntry, ModelsReply
@@ -33,7 +34,8 @@ def model_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
     @routes.post(f"/models/<model>/<any({','.join(OperatorCommand)}):command>")
     @openapi.validate(
         resp=Documented(
-            HTTP_200=CommandReply, **{f"HTTP_{code}": ErrorReply for code in (401, 404, 429, 503)}
+            HTTP_200=CommandReply,
+            **{f"HTTP_{code}": ErrorReply for code in (401, 403, 404, 429, 503)},
         ),
         skip_validation=True,
         tags=["operation"],
@@ -43,6 +45,7 @@ def model_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
 
         Meanwhile no request fails: requests wait for the new process.
         """
+        check_operator(request, service.settings)
         workers = service.send_command(service.catalog.get(model), OperatorCommand(command))
         reply = CommandReply(model=model, command=OperatorCommand(command), workers=workers)
         return Response(reply.model_dump_json(), mimetype="application/json")

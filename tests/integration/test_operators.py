@@ -91,3 +91,29 @@ def test_if_api_keys_are_set_requests_need_one_of_them(stack: Stack) -> None:
     assert post(path, auth=("anybody", "first-key")).status_code == 200
     assert requests.post(f"{guarded}{API}/models/fake/recycle", timeout=10).status_code == 401
     assert requests.get(f"{guarded}/livez", timeout=10).status_code == 200
+
+
+def test_a_service_without_keys_says_so_once_when_it_starts(stack: Stack) -> None:
+    warning = "no API key is set: whoever reaches the port may use the service"
+    before = stack.processes.logs("api").count(warning)
+    stack.api(VISION_API_KEYS="sesame")
+    assert stack.processes.logs("api").count(warning) == before
+    stack.api()
+    assert stack.processes.logs("api").count(warning) == before + 1
+
+
+def test_an_operator_key_gives_commands_and_an_api_key_does_not(stack: Stack) -> None:
+    stack.worker("fake")
+    guarded = stack.api(VISION_API_KEYS="user", VISION_OPERATOR_KEYS="boss")
+    path = f"{guarded}{API}/models/fake/recycle"
+    replies = {key: requests.post(path, auth=(key, ""), timeout=30) for key in ("user", "boss")}
+    assert {key: reply.status_code for key, reply in replies.items()} == {"user": 401, "boss": 200}
+    assert replies["boss"].json()["workers"]
+
+
+def test_a_form_on_a_page_of_another_site_recycles_nothing(stack: Stack, base: str) -> None:
+    form = {"Origin": "https://evil.example", "Content-Type": "application/x-www-form-urlencoded"}
+    before = worker_of(base, "fake")["recycles"]
+    reply = requests.post(f"{base}/models/fake/recycle", headers=form, timeout=10)
+    assert reply.status_code == 403
+    assert worker_of(base, "fake")["recycles"] == before

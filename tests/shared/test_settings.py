@@ -107,12 +107,13 @@ def test_a_bad_value_is_refused_and_its_setting_named(
 
 
 @pytest.mark.parametrize("value", [",", " ", " , ,", "\t"])
+@pytest.mark.parametrize("name", ["VISION_API_KEYS", "VISION_OPERATOR_KEYS"])
 def test_a_list_of_keys_without_a_key_does_not_open_the_api(
-    monkeypatch: pytest.MonkeyPatch, value: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    monkeypatch.setenv("VISION_API_KEYS", value)
+    monkeypatch.setenv(name, value)
 
-    with pytest.raises(ValidationError, match="names no key, and the API would be open"):
+    with pytest.raises(ValidationError, match=f"{name} names no key, and the API would be open"):
         Settings()
 
 
