@@ -75,6 +75,7 @@ class PublishedJob:
         """Called for each lost task of this job."""
         self._resends = 0
         self._task: _Task | None = None
+        self._task_id = ""
         self._unsure: list[str] = []
         """Ids under which publishing failed; Redis may carry that out when it answers again."""
 
@@ -103,6 +104,7 @@ class PublishedJob:
             headers={ENQUEUED_AT: now},
         )
         self._unsure.remove(task_id)
+        self._task_id = task_id
         watch = TaskWatch(result.id, self._spec, self._store.leases, self._presence)
         self._task = _Task(result, watch)
 
@@ -193,7 +195,7 @@ class PublishedJob:
                 self._cancel(self._task.result)
             self._cancel_unsure()
             # Step 9 ends here: nothing of the request stays in Redis.
-            clean_up(partial(self._store.images.delete, self._job.images))
+            clean_up(partial(self._store.delete_request, self._job.images, self._task_id))
 
     def _cancel_unsure(self) -> None:
         while self._unsure:

@@ -1,4 +1,4 @@
-"""Detects lost tasks: neither on their queue nor held by a worker with a heartbeat."""
+"""Detects lost tasks: neither on their queue nor held by a worker that is alive."""
 
 import time
 from collections.abc import Callable
@@ -13,13 +13,14 @@ from shared.redis.presence import Presence
 FIRST_CHECK_S = 1.0
 """How long after it was queued a task is not checked yet."""
 LOST_UNSEEN_S = 3.0
-"""How long a task may be neither queued nor held before it counts as lost: longer than a lease."""
+"""How long a task may be neither queued nor held before it counts as lost: longer than it takes a
+worker to write the lease of a message that it has received."""
 LOST_SEEN_S = 1.0
 """The same for a task that a worker held before: its lease has just expired."""
 
 
 class TaskLost(Exception):
-    """The task is neither on its queue nor held by a worker with a heartbeat."""
+    """The task is neither on its queue nor held by a worker that is alive."""
 
 
 class TaskWatch:

@@ -32,8 +32,3 @@ class Images:
         """Return the images, or ``None`` when their request has ended and they are deleted."""
         images: list[Any] = self._redis.mget(list(keys)) if keys else []
         return None if None in images else images
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Delete the images of an answered request."""
-        if keys:
-            self._redis.delete(*keys)

@@ -6,7 +6,11 @@ from typing import NamedTuple
 
 import redis
 
-LEASE_TTL_S = 3
+STALL_S = 10
+"""How long a worker may stand still and keep its tasks; its watchdog ends it after as long."""
+LEASE_TTL_S = STALL_S + 2
+"""Of a lease, and of the mark of its holder, which heartbeats renew each second. Their end is what
+shows that a worker was killed."""
 REQUEUE_S = 2.0
 """How long Celery may take to put a task back on the queue."""
 REQUEUED_TTL_S = 10
@@ -14,13 +18,13 @@ REQUEUED_TTL_S = 10
 ENQUEUED_AT = "enq"
 """Message header: when the API published the task, in seconds since the epoch."""
 
-# KEYS: lease, queue. Returns the lease, whether its holder has a heartbeat, the queue's length and
-# its oldest message. O(1): the oldest message is at the end of the list.
+# KEYS: lease, queue. Returns the lease, whether its holder is alive, the queue's length and its
+# oldest message. O(1): the oldest message is at the end of the list.
 _LOCATE = """
 local lease = redis.call('GET', KEYS[1]) or ''
 local worker = string.match(lease, '^[^|]*')
 local alive = 0
-if lease ~= '' then alive = redis.call('EXISTS', 'vision:worker:' .. worker) end
+if lease ~= '' then alive = redis.call('EXISTS', 'vision:alive:' .. worker) end
 return {lease, alive, redis.call('LLEN', KEYS[2]), redis.call('LINDEX', KEYS[2], -1) or ''}
 """
 
@@ -36,6 +40,11 @@ class TaskLocation(NamedTuple):
     """When it was last put on the queue, in seconds since the epoch."""
 
 
+def lease_key(task_id: str) -> str:
+    """Return the key of a task's lease."""
+    return f"vision:lease:{task_id}"
+
+
 def write_lease(client: "redis.Redis", worker: str, task_id: str, tag: str) -> None:
     """Record that ``worker`` holds the task.
 
@@ -45,7 +54,7 @@ def write_lease(client: "redis.Redis", worker: str, task_id: str, tag: str) -> N
         task_id: Celery's id of the task.
         tag: the message's delivery tag, under which the broker keeps it until it is acknowledged.
     """
-    client.set(f"vision:lease:{task_id}", f"{worker}|{tag}", ex=LEASE_TTL_S)
+    client.set(lease_key(task_id), f"{worker}|{tag}", ex=LEASE_TTL_S)
 
 
 class Leases:
@@ -65,7 +74,7 @@ class Leases:
     def requeue(self, task_id: str) -> None:
         """Replace the lease of a task that is put back on the queue, behind all waiting tasks."""
         back_at = time.time() + REQUEUE_S
-        self._redis.set(f"vision:lease:{task_id}", f"|{back_at}", ex=REQUEUED_TTL_S)
+        self._redis.set(lease_key(task_id), f"|{back_at}", ex=REQUEUED_TTL_S)
 
     def locate(self, task_id: str, queue: str, enqueued_at: float) -> TaskLocation:
         """Find a published task: held by a worker, perhaps still queued, or lost.
@@ -79,7 +88,7 @@ class Leases:
             queue: key of its queue.
             enqueued_at: when it was published, in seconds since the epoch.
         """
-        lease, alive, queued, oldest = self._locate(keys=[f"vision:lease:{task_id}", queue])
+        lease, alive, queued, oldest = self._locate(keys=[lease_key(task_id), queue])
         holder, _, tag = lease.decode().partition("|")
         if lease and not holder:
             enqueued_at, tag = float(tag), ""
@@ -95,7 +104,7 @@ class Leases:
     def forget(self, task_id: str, tag: str) -> None:
         """Remove a dead worker's unacknowledged message, so that it is not delivered again."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.delete(f"vision:lease:{task_id}")
+            pipe.delete(lease_key(task_id))
             if tag:
                 pipe.hdel("unacked", tag)
                 pipe.zrem("unacked_index", tag)

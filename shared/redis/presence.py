@@ -7,7 +7,7 @@ import redis
 from pydantic import BaseModel, Field
 
 from shared.model_spec import ModelSpec
-from shared.redis.leases import write_lease
+from shared.redis.leases import LEASE_TTL_S, write_lease
 from shared.redis.ollama import OllamaHost
 from shared.vocabulary import WorkerState
 
@@ -56,6 +56,8 @@ class Presences:
     """Heartbeats of workers.
 
     ``vision:worker:<worker>`` is a :class:`WorkerStatus` as JSON, for :data:`HEARTBEAT_TTL_S`;
+    ``vision:alive:<worker>`` lives for :data:`LEASE_TTL_S`, so that a worker that stands still for
+    a moment keeps its tasks;
     ``vision:workers:<model>`` is the set of all workers that sent a heartbeat for the model;
     ``vision:seen:<model>`` exists while the last heartbeat is recent.
     """
@@ -68,14 +70,18 @@ class Presences:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.sadd(f"vision:workers:{status.model}", status.worker)
             pipe.set(f"vision:seen:{status.model}", 1, ex=seen_s)
+            pipe.set(f"vision:alive:{status.worker}", 1, ex=LEASE_TTL_S)
             pipe.set(f"vision:worker:{status.worker}", status.model_dump_json(), ex=HEARTBEAT_TTL_S)
             for task_id, tag in leases:
                 write_lease(pipe, status.worker, task_id, tag)
             pipe.execute()
 
     def leave(self, worker: str, model: str) -> None:
-        """Remove a worker that stops; ``seen`` stays, as another may be starting."""
-        self._redis.delete(f"vision:worker:{worker}")
+        """Remove a worker that stops; ``seen`` stays, as another may be starting.
+
+        Tasks that it still holds are lost at once.
+        """
+        self._redis.delete(f"vision:worker:{worker}", f"vision:alive:{worker}")
         self._redis.srem(f"vision:workers:{model}", worker)
 
     def of(self, spec: ModelSpec) -> Presence:

@@ -1,11 +1,13 @@
 """Everything that API and workers exchange through Redis beside the queue."""
 
+from collections.abc import Sequence
+
 import redis
 
 from shared.redis.cancellations import Cancellations
 from shared.redis.claims import Claims
 from shared.redis.images import Images
-from shared.redis.leases import Leases
+from shared.redis.leases import Leases, lease_key
 from shared.redis.memory import Memory
 from shared.redis.ollama import OllamaSnapshots
 from shared.redis.parts import ReplyParts
@@ -25,6 +27,15 @@ class Store:
         self.parts = ReplyParts(client)
         self.ollama = OllamaSnapshots(client)
         self.claims = Claims(client)
+
+    def delete_request(self, images: Sequence[str], task_id: str) -> None:
+        """Delete the images of a request that is answered, and the lease of its task.
+
+        Args:
+            images: their keys.
+            task_id: Celery's id of the task.
+        """
+        self._redis.delete(*images, lease_key(task_id))
 
     def ping(self) -> None:
         """Check that Redis answers.

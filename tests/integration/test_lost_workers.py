@@ -3,6 +3,7 @@
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psutil
 import pytest
@@ -49,6 +50,35 @@ def test_requests_of_a_lost_worker_are_answered_by_another(
         first.send_signal(signal.SIGCONT)
     end(first)
     end(second)
+
+
+def leases_of(stack: Stack, model: str) -> int:
+    keys: Any = stack.redis.keys("vision:lease:*")
+    leases: Any = stack.redis.mget(keys) if keys else []
+    return sum(bool(lease and lease.startswith(model.encode())) for lease in leases)
+
+
+@pytest.mark.slow
+def test_a_worker_that_stands_still_for_a_moment_keeps_its_requests(
+    stack: Stack, base: str
+) -> None:
+    worker = stack.another_worker("leisurely")
+    stack.wait_ready("leisurely")
+    before = stack.processes.logs("api").count("task lost")
+    with ThreadPoolExecutor(4) as pool:
+        path = f"{base}/caption/leisurely"
+        replies = [pool.submit(post, path, n, id=f"still-{n}") for n in range(50, 54)]
+        wait_for("the leases", lambda: leases_of(stack, "leisurely") == 4, 5)
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(8)  # longer than a heartbeat lives, and shorter than the watchdog allows
+        worker.send_signal(signal.SIGCONT)
+        texts = [reply.result().json()["result"]["caption"]["text"] for reply in replies]
+    assert texts == [f"rgb {n} 0 0" for n in range(50, 54)]
+    assert [job_statuses(stack, "leisurely", f'still-{n}"') for n in range(50, 54)] == [
+        ["done"]
+    ] * 4
+    assert stack.processes.logs("api").count("task lost") == before
+    end(worker)
 
 
 def test_a_killed_worker_leaves_no_model_process(stack: Stack) -> None:

@@ -25,7 +25,7 @@ def leftovers(stack: Stack) -> list[str]:
     """The keys in Redis that belong to requests: images, results, leases, queues, messages."""
     found: list[Any] = stack.redis.keys("*")
     keys = [key.decode() for key in found]
-    lasting = ("vision:worker", "vision:seen:", "_kombu.", "vision:cancelled:")
+    lasting = ("vision:worker", "vision:alive:", "vision:seen:", "_kombu.", "vision:cancelled:")
     return [key for key in keys if not key.startswith(lasting)]
 
 
@@ -38,8 +38,7 @@ def is_queued_or_held(stack: Stack, model: str, request_id: str) -> bool:
 
 def test_nothing_of_a_request_is_left_in_redis(stack: Stack, base: str) -> None:
     assert post(f"{base}/caption/fake").status_code == 200
-    # Leases expire by themselves within seconds.
-    wait_for("clean Redis", lambda: None if leftovers(stack) else True, 6)
+    wait_for("clean Redis", lambda: not leftovers(stack), 3)
 
 
 def test_options_that_only_ollama_knows_are_not_put_on_our_own_queues(

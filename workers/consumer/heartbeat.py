@@ -12,7 +12,9 @@ from celery.worker import state as celery_state
 from celery.worker.request import Request
 
 from shared.model_spec import ModelSpec
+from shared.redis.deadline import redis_within
 from shared.redis.faults import describe
+from shared.redis.leases import STALL_S
 from shared.redis.presence import EngineStatus, WorkerStatus
 from shared.redis.store import Store
 
@@ -21,13 +23,15 @@ log = structlog.get_logger(__name__)
 INTERVAL_S = 1.0
 POLL_S = 0.1
 """How often the model is checked for having come up or gone down."""
-STALLED_S = 10.0
+STALLED_S = STALL_S
 """How long messages may wait while threads are free and nothing is received. After that, Celery has
 lost its connection without noticing, as is known to happen after reconnects to Redis:
 https://github.com/celery/celery/issues/8030, https://github.com/celery/celery/issues/10205."""
 HELD_S = 30.0
 """How long a running task may be outside of the engine, while Redis takes heartbeats. There it only
 fetches images and stores its result; whatever keeps it there keeps its slot for ever."""
+SIGN_OFF_S = 1.0
+"""How long a stalled worker waits for Redis before it exits."""
 EXIT_STALLED = 70
 """``EX_SOFTWARE`` of ``<sysexits.h>``."""
 
@@ -156,7 +160,7 @@ class Heartbeat:
             return
         self._stalled_since = self._stalled_since or now
         if now - self._stalled_since > STALLED_S:
-            _exit("messages wait but none is received")
+            self._exit("messages wait but none is received")
 
     def _watch_tasks(self) -> None:
         """Exit when a running task is neither in the engine nor comes to its end."""
@@ -165,7 +169,17 @@ class Heartbeat:
         outside = running - self.in_engine
         self._outside_since = {task: self._outside_since.get(task, now) for task in outside}
         if any(now - since > HELD_S for since in self._outside_since.values()):
-            _exit("a task is held without progress")
+            self._exit("a task is held without progress")
+
+    def _exit(self, why: str) -> None:
+        """End this process; the model process dies with us, and supervision starts us again."""
+        log.critical("stalled; exiting", reason=why)
+        try:
+            with redis_within(SIGN_OFF_S):  # so that others get its tasks at once
+                self._store.presence.leave(self._worker, self._spec.name)
+        except redis.RedisError as err:
+            log.warning("could not sign off", error=describe(err))
+        os._exit(EXIT_STALLED)
 
     def _current(self, held: int) -> WorkerStatus:
         return WorkerStatus(
@@ -176,12 +190,6 @@ class Heartbeat:
             started_at=self._started_at,
             **self._status().model_dump(),
         )
-
-
-def _exit(why: str) -> None:
-    """End this process; the model process dies with us, and supervision starts us again."""
-    log.critical("stalled; exiting", reason=why)
-    os._exit(EXIT_STALLED)
 
 
 def delivery_tag(request: Request) -> str:

@@ -3,10 +3,9 @@
 Pure bookkeeping, no process in sight.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from workers.engine.job import Dropped, EngineJob
+from workers.engine.job import EngineJob, drop
 
 SHARE = 0.05
 """How long to linger, as a share of the time that the last batch took."""
@@ -107,11 +106,9 @@ class BatchQueue:
         Args:
             cancelled: task ids that are cancelled. Those whose deadline has passed need no mention.
         """
-        now = time.time()
-        unwanted = [x for x in self._jobs if x.message.deadline <= now or x.task_id in cancelled]
+        unwanted = [job for job in self._jobs if job.is_unwanted or job.task_id in cancelled]
         self._jobs = [job for job in self._jobs if job not in unwanted]
-        for job in unwanted:
-            job.future.set_exception(Dropped())
+        drop(unwanted)
         return unwanted
 
 

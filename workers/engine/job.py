@@ -1,6 +1,7 @@
 """A job inside a worker: its message, its images, and the future of its outcome."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ FindCancelled = Callable[[Sequence[str]], Iterable[str]]
 
 
 class Dropped(Exception):
-    """Nobody waits for the job any more; it was not run."""
+    """Nobody waits for the job any more; it was not run, or not to its end."""
 
 
 class Requeued(Exception):
@@ -38,6 +39,8 @@ class EngineJob:
     """It is the worker's own, made to find out whether the model works."""
     has_hung: bool = False
     """It was in a batch that took too long; next time it is a suspect."""
+    is_cancelled: bool = False
+    """Nobody waits for it, although its deadline has not passed."""
     part: str = ""
     """Which part of a divided job it is."""
 
@@ -49,6 +52,11 @@ class EngineJob:
     def key(self) -> str:
         """Name of the job on the pipe, unique in this worker."""
         return self.task_id + self.part
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.is_cancelled or self.message.deadline <= time.time()
 
     def has_images(self, digests: frozenset[bytes]) -> bool:
         """Return whether all of some images, at least one, are among the job's."""
@@ -66,6 +74,12 @@ class EngineJob:
         kind = getattr(errors, outcome.error, ModelFailed)
         is_ours = isinstance(kind, type) and issubclass(kind, VisionError)
         self.refuse((kind if is_ours else ModelFailed)(outcome.message))
+
+
+def drop(jobs: Iterable[EngineJob]) -> None:
+    """Tell the tasks of some jobs that nobody waits for them."""
+    for job in jobs:
+        job.future.set_exception(Dropped())
 
 
 def requeue(jobs: Iterable[EngineJob]) -> None:

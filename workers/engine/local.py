@@ -15,7 +15,7 @@ from workers.engine.job import Dropped, EngineJob, FindCancelled, requeue
 from workers.engine.loop import EngineLoop
 
 CANCELLED_POLL_S = 0.5
-"""How often it is asked which of the waiting jobs have been cancelled."""
+"""How often it is asked which of the jobs have been cancelled."""
 
 log = structlog.get_logger(__name__)
 
@@ -102,11 +102,11 @@ class LocalEngine:
         self._closed.set()  # its thread may be waiting for Redis, and is not waited for
 
     def _drop_cancelled(self) -> None:
-        """Have the loop drop waiting jobs that have been cancelled, until the engine is closed."""
+        """Have the loop drop jobs that have been cancelled, until the engine is closed."""
         while not self._closed.wait(CANCELLED_POLL_S):
             try:
-                waiting = self._loop.waiting_task_ids()
-                cancelled = set(self._find_cancelled(waiting)) if waiting else set()
+                present = self._loop.task_ids()
+                cancelled = set(self._find_cancelled(present)) if present else set()
             except Exception:  # the thread must outlive any bug, and the bug must be seen
                 log.exception("bug in the look-up of cancelled jobs")
                 continue

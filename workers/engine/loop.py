@@ -18,7 +18,7 @@ from shared.vocabulary import WorkerState
 from workers.engine.batching import BatchQueue, Linger
 from workers.engine.faults import FailureBackoff
 from workers.engine.inbox import Inbox
-from workers.engine.job import EngineJob, requeue
+from workers.engine.job import EngineJob, drop, requeue
 from workers.engine.pace import Pace, kind_of
 from workers.engine.process import ModelProcess, ProcessDied
 from workers.engine.recovery import Recovery
@@ -66,9 +66,9 @@ class EngineLoop:
         """What the engine does and has done."""
         return self._tracker.status
 
-    def waiting_task_ids(self) -> list[str]:
-        """Return the task ids of the jobs that wait for a batch; any thread may ask."""
-        return self._queue.task_ids()
+    def task_ids(self) -> list[str]:
+        """Return the task ids of the jobs that wait or run; any thread may ask."""
+        return [*self._queue.task_ids(), *(job.task_id for job in self._batch)]
 
     def run(self) -> None:
         """Work until :meth:`stop` and the end of the running batch; then requeue what is left."""
@@ -201,15 +201,37 @@ class EngineLoop:
         self._supervisor.check_load_timeout()
         if self._batch and now > self._batch_deadline:
             self._process_lost(RestartReason.HANG, "no answer in time")
+        self._cut_unwanted_batch()
         keep_alive_s, busy = self._options.keep_alive_s, self._batch or len(self._queue)
         process = self._supervisor.ready
         if process and keep_alive_s and not busy and now - process.heard_at > keep_alive_s:
             self._request_restart(RestartReason.IDLE)
 
+    def _cut_unwanted_batch(self) -> None:
+        """End a batch that nobody waits for, once it has run for as long as a load takes.
+
+        It may end in a moment or go on for minutes. Nobody knows, so a replacement is worth its
+        price once that has been paid in vain: then never more than twice the least is paid.
+        """
+        process, batch = self._supervisor.ready, self._batch
+        if not process or not batch or not all(job.is_unwanted for job in batch):
+            return
+        if time.monotonic() - self._begun_at > process.load_s:
+            log.warning("batch cut, as nobody waits for it", jobs=len(batch))
+            self._batch = []
+            self._tracker.batch_ended()
+            drop(batch)
+            self._supervisor.restart(RestartReason.CANCELLED)
+
     # Commands, which other threads put into the inbox.
 
     def drop_unwanted(self, cancelled: Collection[str] = ()) -> None:
-        """Drop the waiting jobs whose deadline has passed, or whose task id is ``cancelled``."""
+        """Drop the waiting jobs whose deadline has passed, or whose task id is ``cancelled``.
+
+        A running one cannot be dropped by itself; it is noted that nobody waits for it.
+        """
+        for job in self._batch:
+            job.is_cancelled |= job.task_id in cancelled
         for job in self._queue.drop_unwanted(cancelled):
             if process := self._supervisor.ready:
                 process.forget(job)

@@ -29,6 +29,7 @@ class RestartReason(StrEnum):
     HANG = "hang"
     DEVICE = "device"
     IDLE = "idle"
+    CANCELLED = "cancelled"
 
 
 class BatchSize(NamedTuple):

@@ -115,6 +115,36 @@ def test_a_job_that_is_cancelled_while_it_waits_is_dropped_before_its_batch() ->
         assert text_of(first)
 
 
+def test_a_running_batch_that_nobody_waits_for_is_cut() -> None:
+    cancelled: set[str] = set()
+    with running(lambda _: cancelled, hang_on_red=9) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        unwanted, late = item(9), item(9, deadline_s=3)
+        for job in (unwanted, late):
+            dropped = engine.submit(job)
+            wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+            cancelled.add(unwanted.task_id)
+            assert type(dropped.exception(20)) is Dropped
+        assert caption(engine, 1)
+        assert engine.status.recycles == {"cancelled": 2}
+
+
+def test_a_running_batch_goes_on_while_somebody_waits_for_one_of_its_jobs() -> None:
+    cancelled: set[str] = set()
+    with running(lambda _: cancelled, predict_s=2) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        first, unwanted = engine.submit(item(0)), item(1)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        engine.submit(unwanted)
+        other = engine.submit(item(2))
+        assert text_of(first)
+        wait_for("the next batch", lambda: engine.status.batches == {1: 1}, 10)
+        cancelled.add(unwanted.task_id)
+        assert text_of(other) == "rgb 2 0 0"
+        assert engine.status.batches == {1: 1, 2: 1}
+        assert engine.status.recycles == {}
+
+
 def test_answers_and_batches_do_not_wait_for_a_silent_redis() -> None:
     silent, over = threading.Event(), threading.Event()
     asked: list[str] = []
