@@ -3,11 +3,8 @@
 May import ``shared`` only; never ``workers``, torch, transformers or numpy.
 """
 
-import re
 import time
-from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import structlog
 from flask import Flask, Response, g, jsonify, request
@@ -15,12 +12,13 @@ from spectree import SpecTree
 from swagger_ui import flask_api_doc
 
 from api.http import request_id
-from api.http.auth import check_key
+from api.http.auth import check_access
+from api.http.client_connection import ARRIVED, REFUSAL
 from api.http.cors import CorsPolicy
 from api.http.error_handlers import register_error_handlers
 from api.http.fetch_connection import AllowList, check_ca_certificates
 from api.http.openapi import add_image_body
-from api.limits.slots import RequestSlots
+from api.limits.waiting_room import WaitingRoom
 from api.metrics import Metrics, QueueCollector
 from api.routes.health import health_routes
 from api.routes.metrics import metrics_routes
@@ -38,7 +36,8 @@ from shared.settings import Settings
 from shared.units import MEGA
 
 log = structlog.get_logger(__name__)
-_SLASHES = re.compile("//+")
+WAITING_ROOM = "vision-waiting-room"
+"""Where the application keeps the waiting room that its server uses."""
 
 
 def create_app(settings: Settings) -> Flask:
@@ -51,7 +50,6 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = int(settings.max_body_mb * MEGA)
     app.url_map.strict_slashes = False  # PhotoPrism does not follow redirects
     app.url_map.merge_slashes = False
-    app.wsgi_app = _merge_slashes(app.wsgi_app)  # type: ignore[method-assign]
 
     catalog = Catalog.load(settings.catalog, passes_on=settings.ollama.enabled)
     # These raise an error for an unknown model and for an invalid entry.
@@ -66,12 +64,12 @@ def create_app(settings: Settings) -> Flask:
     metrics = Metrics(catalog, settings.request_slots, queues)
     celery = make_celery(settings, worker=False)
     service = VisionService(settings, catalog, celery, store, metrics)
-    slots = RequestSlots(settings.request_slots, metrics.in_flight)
+    app.extensions[WAITING_ROOM] = WaitingRoom(settings, metrics.in_flight)
     register_error_handlers(app, BASE)
     openapi = SpecTree("flask", title="Vision Workers", version="1", mode="strict")
     app.register_blueprint(model_routes(service, openapi))
-    app.register_blueprint(vision_routes(service, slots, openapi))
-    app.register_blueprint(ollama_routes(service, slots, openapi))
+    app.register_blueprint(vision_routes(service, openapi))
+    app.register_blueprint(ollama_routes(service, openapi))
     app.register_blueprint(health_routes(service, openapi))
     app.register_blueprint(metrics_routes(metrics, openapi))
     _register_openapi(app, openapi)
@@ -93,7 +91,8 @@ def _register_openapi(app: Flask, openapi: SpecTree) -> None:
 def _register_hooks(app: Flask, settings: Settings, metrics: Metrics) -> None:
     app.before_request(_start_request)
     CorsPolicy(settings.cors_origins, BASE).register(app)
-    app.before_request(partial(_check_key, settings))
+    app.before_request(lambda: check_access(request, settings))
+    app.before_request(_refuse)
     app.after_request(_log_request)
     app.after_request(partial(_count_request, metrics))
     app.after_request(request_id.add_header)
@@ -101,12 +100,19 @@ def _register_hooks(app: Flask, settings: Settings, metrics: Metrics) -> None:
 
 def _start_request() -> None:
     request_id.assign()
-    g.started = time.perf_counter()
+    now = time.time()
+    g.arrived = request.environ.get(ARRIVED, now)
+    g.started = time.perf_counter() - (now - g.arrived)
 
 
-def _check_key(settings: Settings) -> None:
-    if settings.api_keys and request.path.startswith("/api/"):
-        check_key(request, (*settings.api_keys, *settings.operator_keys))
+def _refuse() -> None:
+    """Raise the error for which the server has not read the request.
+
+    Raises:
+        Exception: there is one.
+    """
+    if REFUSAL in request.environ:
+        raise request.environ[REFUSAL]
 
 
 def _log_request(response: Response) -> Response:
@@ -135,13 +141,3 @@ def _count_request(metrics: Metrics, response: Response) -> Response:
         seconds = time.perf_counter() - g.started
         metrics.count_request(g.get("plan", ()), response.status_code, seconds)
     return response
-
-
-def _merge_slashes(wsgi_app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """Treat ``//`` in a path as ``/``: clients whose base URI ends with a slash send it."""
-
-    def middleware(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401
-        environ["PATH_INFO"] = _SLASHES.sub("/", environ.get("PATH_INFO", ""))
-        return wsgi_app(environ, start_response)
-
-    return middleware

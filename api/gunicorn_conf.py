@@ -31,9 +31,7 @@ class _Logger(Logger):  # type: ignore[misc]  # gunicorn is not typed
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host  # IPv6 needs brackets
 bind = f"{_host}:{_settings.port}"
 workers = _settings.api_processes
-worker_class = "api.gunicorn_worker.LingeringWorker"
-threads = _settings.threads
-keepalive = 75
+worker_class = "api.front.worker.FrontWorker"
 graceful_timeout = _settings.stop_grace_s
 accesslog = None  # the application logs each request, with its id and model
 loglevel = "warning"

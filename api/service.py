@@ -63,10 +63,15 @@ class VisionService:
             check_served(spec, presence)
             check_queue(spec, presence)
 
-    def deadline(self, plan: Sequence[Assignment]) -> float:
-        """Return when a request that starts now must be answered, in seconds since the epoch."""
+    def deadline(self, plan: Sequence[Assignment], arrived: float) -> float:
+        """Return when a request must be answered, in seconds since the epoch.
+
+        Args:
+            plan: models and their tasks.
+            arrived: when its first byte came, likewise.
+        """
         limits = [spec.limits.timeout_s for spec, _ in plan]
-        return time.time() + min(limit or self.settings.timeout for limit in limits)
+        return arrived + min(limit or self.settings.timeout for limit in limits)
 
     def presence(self, spec: ModelSpec) -> Presence:
         """Return which workers serve the model now.

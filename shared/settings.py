@@ -1,5 +1,6 @@
 """The environment, read in one place. Variables begin with ``VISION_`` or ``OLLAMA_``."""
 
+import math
 import os
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
 SPARE_THREADS = 8
-"""HTTP threads beyond the request slots, so that health routes answer under full load."""
+"""HTTP threads for requests that take no slot, such as those of operators and monitoring."""
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 """The variables that name CA certificates to Python's HTTP clients, and to OpenSSL."""
 
@@ -98,7 +99,27 @@ class Settings(BaseSettings):
     request_slots: int = Field(
         40,
         ge=1,
-        description="requests that one API process handles at once; any more are refused with 429",
+        description="requests that one API process handles at once; any more wait",
+    )
+    slot_wait_s: Finite = Field(
+        30, ge=0, description="maximum seconds that a request waits for a slot; then it gets 429"
+    )
+    body_timeout_s: Finite = Field(
+        60, gt=0, description="maximum seconds for receiving the body of a request"
+    )
+    body_budget_mb: Finite = Field(
+        256,
+        gt=0,
+        description="maximum size of the bodies of all requests under way in MB; more requests "
+        "wait as for a slot",
+    )
+    trusted_proxies: Words = Field(
+        (),
+        description="addresses or CIDR networks of proxies whose `X-Forwarded-For` names the "
+        "client",
+    )
+    max_connections: int = Field(
+        1000, ge=1, description="maximum number of connections to one API process"
     )
     api_processes: int = Field(1, ge=1, description="number of gunicorn processes of the API")
     max_body_mb: Finite = Field(64, gt=0, description="maximum size of a request body in MB")
@@ -170,7 +191,13 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "models", "url_allow", "api_keys", "operator_keys", "cors_origins", mode="before"
+        "models",
+        "url_allow",
+        "api_keys",
+        "operator_keys",
+        "cors_origins",
+        "trusted_proxies",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -226,8 +253,8 @@ class Settings(BaseSettings):
 
     @property
     def threads(self) -> int:
-        """HTTP threads of one API process."""
-        return self.request_slots + SPARE_THREADS
+        """HTTP threads for requests in slots; some are for clients that have no request yet."""
+        return self.request_slots + math.ceil(self.request_slots / 8)
 
 
 @lru_cache(maxsize=1)

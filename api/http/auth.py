@@ -8,6 +8,17 @@ from collections.abc import Sequence
 from flask import Request
 
 from shared.errors import Unauthorized
+from shared.settings import Settings
+
+
+def check_access(request: Request, settings: Settings) -> None:
+    """Raise an error unless the request may use its route; without keys everyone may.
+
+    Raises:
+        Unauthorized: the request has no key, or a wrong one.
+    """
+    if settings.api_keys and request.path.startswith("/api/"):
+        check_key(request, (*settings.api_keys, *settings.operator_keys))
 
 
 def check_key(request: Request, keys: Sequence[str], what: str = "API key") -> None:

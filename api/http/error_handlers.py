@@ -1,22 +1,15 @@
 """Turns every error into an HTTP reply."""
 
 from functools import partial
-from http import HTTPStatus
 
 import structlog
 from flask import Flask, Response, g, request
-from gunicorn.http.errors import ParseException
-from werkzeug.exceptions import (
-    ClientDisconnected,
-    HTTPException,
-    NotFound,
-    RequestEntityTooLarge,
-)
+from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 
 from api.http import request_id
 from api.http.client_connection import ClientGone
 from api.schemas import ErrorReply
-from shared.errors import Overloaded, Unauthorized, VisionError
+from shared.errors import Unauthorized, VisionError
 from shared.tasks.registry import task_names
 
 log = structlog.get_logger(__name__)
@@ -42,8 +35,6 @@ def register_error_handlers(app: Flask, base: str) -> None:
     app.register_error_handler(VisionError, _vision_error)
     app.register_error_handler(HTTPException, partial(_http_error, base))
     app.register_error_handler(ClientGone, _client_gone)
-    app.register_error_handler(ClientDisconnected, _incomplete_body)
-    app.register_error_handler(ParseException, _malformed_chunks)
     app.register_error_handler(Exception, _unexpected_error)
 
 
@@ -57,8 +48,7 @@ def _reply(code: int, message: str, retry_after_s: int | None = None) -> Respons
 
 
 def _vision_error(err: VisionError) -> Response:
-    if not isinstance(err, Overloaded):  # then no thread is to wait for a body
-        request_id.find()
+    request_id.find()
     response = _reply(err.status, err.message, err.retry_after_s)
     if isinstance(err, Unauthorized):
         response.headers["WWW-Authenticate"] = 'Basic realm="Vision Workers"'
@@ -94,18 +84,6 @@ def _no_route(base: str) -> str:
         f"There is no such route. Below {base} there is one route per task ({tasks}), optionally "
         "followed by /<model> or /<model>/<version>, and the route /models."
     )
-
-
-def _incomplete_body(err: ClientDisconnected) -> Response:
-    # Werkzeug raises the same for a client that closed the connection and for one that sends
-    # nothing; only in the latter case the time-out of `limit_stalls` is the cause.
-    if isinstance(err.__context__, TimeoutError):
-        return _reply(HTTPStatus.REQUEST_TIMEOUT, "The request's body did not arrive.")
-    return _reply(HTTPStatus.BAD_REQUEST, "The request's body ends before it is complete.")
-
-
-def _malformed_chunks(_: ParseException) -> Response:
-    return _reply(HTTPStatus.BAD_REQUEST, "The request's body is not in valid chunks.")
 
 
 def _unexpected_error(err: Exception) -> Response:

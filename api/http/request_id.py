@@ -13,14 +13,12 @@ import structlog
 from flask import Request, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from api.http.client_connection import limit_body_time
+from api.http.client_connection import IS_UNREAD
 from api.schemas import ID_PATTERN
 
 HEADER = "X-Request-ID"
 MAX_BODY_BYTES = 256 * 1024
 """Bodies of refused requests are read for their ``id`` up to this size: a thumbnail in base64."""
-BODY_TIME_S = 1.0
-"""How long such a body may take to arrive: whoever sent it may have no key."""
 
 
 def assign() -> None:
@@ -54,16 +52,12 @@ def body_is_read() -> None:
 
 
 def find() -> None:
-    """Adopt the ``id`` in the body of a request that is refused before its body was read.
-
-    The body must be small and arrive soon.
-    """
-    if "body_is_read" in g:
+    """Adopt the ``id`` in the small body of a request that is refused before that was looked at."""
+    if "body_is_read" in g or IS_UNREAD in request.environ:
         return
     body_is_read()
     if 0 < (request.content_length or 0) <= MAX_BODY_BYTES:
-        with limit_body_time(request.environ, BODY_TIME_S):
-            adopt(_id_in_body(request))
+        adopt(_id_in_body(request))
 
 
 def _id_in_body(request: Request) -> object:

@@ -159,7 +159,10 @@ class OllamaViews:
         return answers.result_as_text(result, structured=bool(body.get("format")))
 
     def _job_fields(self, assignment: Assignment) -> dict[str, Any]:
-        return {"request_id": g.request_id, "deadline": self._service.deadline((assignment,))}
+        return {
+            "request_id": g.request_id,
+            "deadline": self._service.deadline((assignment,), g.arrived),
+        }
 
     def _publish(
         self, assignment: Assignment, job: Job, images: Sequence[bytes], resources: ExitStack

@@ -6,12 +6,10 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from spectree import Response as Documented
 from spectree import SpecTree
 
-from api.http.client_connection import limit_stalls
-from api.limits.slots import RequestSlots
 from api.ollama_compat.streaming import NDJSON
 from api.ollama_compat.views import OllamaViews, Reply
 from api.schemas import ErrorReply, OllamaReply, OllamaRequest
@@ -23,7 +21,7 @@ ANSWER_ERRORS = (400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 502, 503, 504
 MANAGEMENT = ("pull", "push", "create", "copy", "delete")
 
 
-def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree) -> Blueprint:
+def ollama_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
     """Return ``/``, ``/api/{generate,chat,show,tags,ps,version}``, and the refused routes."""
     routes = Blueprint("ollama", __name__)
     views = OllamaViews(service)
@@ -36,7 +34,7 @@ def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
     @answers
     def generate() -> Any:  # noqa: ANN401 - as Flask accepts it
         """Answer a prompt with images; our own models caption or, with `format`, label them."""
-        return _in_slot(slots, partial(views.answer, OllamaCall.GENERATE))
+        return _stream(partial(views.answer, OllamaCall.GENERATE))
 
     @routes.post("/api/chat")
     @answers
@@ -45,13 +43,13 @@ def ollama_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
 
         Without images there, they use those of the latest message that has any.
         """
-        return _in_slot(slots, partial(views.answer, OllamaCall.CHAT))
+        return _stream(partial(views.answer, OllamaCall.CHAT))
 
     @routes.post("/api/show")
     @answers
     def show() -> Any:  # noqa: ANN401 - as Flask accepts it
         """Return the details of a model."""
-        return _in_slot(slots, views.show)
+        return _stream(views.show)
 
     _add_lists(routes, views, documented)
     return routes
@@ -100,11 +98,9 @@ def _greet() -> Response:
     return Response("Ollama is running", mimetype="text/plain")
 
 
-def _in_slot(slots: RequestSlots, view: Callable[[ExitStack], Reply]) -> Any:  # noqa: ANN401 - as Flask accepts it
-    """Run a view in a request slot, which a streamed reply holds until it is closed."""
+def _stream(view: Callable[[ExitStack], Reply]) -> Any:  # noqa: ANN401 - as Flask accepts it
+    """Run a view; what it opens, a streamed reply holds until it is closed."""
     with ExitStack() as resources:
-        resources.enter_context(slots.hold())
-        limit_stalls(request.environ)
         reply = view(resources)
         if isinstance(reply, Response):
             return reply

@@ -8,10 +8,9 @@ from spectree import Response as Documented
 from spectree import SpecTree
 
 from api.http import request_id
-from api.http.client_connection import has_disconnected, limit_stalls
+from api.http.client_connection import has_disconnected
 from api.http.request_images import read_images
 from api.http.request_parsing import check_input, read_request
-from api.limits.slots import RequestSlots
 from api.schemas import (
     ErrorReply,
     ModelEcho,
@@ -37,7 +36,7 @@ has a limit of its own."""
 _AFTER_TASK = ("", "/<model>", "/<model>/<version>")
 
 
-def vision_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree) -> Blueprint:
+def vision_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
     """Return the routes ``/api/v1/vision[/<task>[/<model>[/<version>]]]``."""
     routes = Blueprint("vision", __name__, url_prefix=BASE)
 
@@ -47,9 +46,8 @@ def vision_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
         Without a task in the path, every task that the model offers is done; without a model, each
         task by its default model. The reply holds only the results of these tasks.
         """
-        # Step 1: take a request slot, read the request, choose the models, read the images.
-        with slots.hold():
-            return _answer(service, task, model, version)
+        # Step 1: read the request, choose the models, read the images.
+        return _answer(service, task, model, version)
 
     view_post = openapi.validate(
         json=VisionRequest,
@@ -75,7 +73,6 @@ def vision_routes(service: VisionService, slots: RequestSlots, openapi: SpecTree
 
 
 def _answer(service: VisionService, task: str, model: str, version: str) -> Response:
-    limit_stalls(request.environ)
     parsed = read_request(request)
     body = parsed.body
     tasks = (find_task(task).name,) if task else base_tasks()
@@ -88,7 +85,10 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     g.tasks = ",".join(name for assignment in plan for name in assignment.tasks)
     _check_prompt(plan, body.prompt)
     # Step 2 starts here, so that no image is fetched for a request that cannot be answered now.
-    deadline, client_gone = service.deadline(plan), partial(has_disconnected, request.environ)
+    deadline, client_gone = (
+        service.deadline(plan, g.arrived),
+        partial(has_disconnected, request.environ),
+    )
     service.check(plan, deadline)
     images = read_images(parsed, service.settings, deadline, client_gone)
     names = [name for assignment in plan for name in assignment.tasks]

@@ -1,6 +1,6 @@
 """What the API knows of the insides of spectree, swagger-ui-py and requests-hardened.
 
-What it knows of gunicorn, Werkzeug and urllib3 is seen elsewhere:
+What it knows of gunicorn, uvicorn, Werkzeug and urllib3 is seen elsewhere:
 ``test_versions.py`` says where.
 """
 

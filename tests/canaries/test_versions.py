@@ -27,6 +27,8 @@ _QUEUE, _HTTP, _MODELS, _PROCESSES = (
 )
 _FETCH = "tests/api/http/test_fetch.py"
 _DTYPES = "tests/workers/runtime/test_dtypes.py"
+_SLOW = "tests/integration/test_slow_clients.py"
+_REFUSED = "tests/integration/test_refused_bodies.py"
 _API = "tests/integration/test_api_process.py"
 _REDIS = "tests/api/test_redis_retry.py"
 _RESULTS = "tests/workers/consumer/test_results.py"
@@ -107,21 +109,35 @@ RELIANCES = (
     Reliance(
         "gunicorn",
         "27.0.1",
-        "api/http/client_connection.py takes the client's socket from `gunicorn.socket`; "
-        "api/gunicorn_conf.py extends its Logger; api/gunicorn_worker.py extends ThreadWorker and "
-        "looks into a request's body reader",
-        (
-            _API,
-            "tests/integration/test_refused_bodies.py",
-            "tests/integration/test_queue.py",
-            "tests/integration/test_logs.py",
-        ),
+        "api/gunicorn_conf.py extends its Logger; api/front/worker.py takes the sockets of its "
+        "listeners, and the pid of the process that must outlive it",
+        (_API, "tests/integration/test_run_stack.py", "tests/integration/test_logs.py"),
+    ),
+    Reliance(
+        "uvicorn",
+        "0.54.0",
+        "api/front/connection.py extends HttpToolsProtocol and knows its state and its cycle's; "
+        "api/front/exchange.py replaces a cycle's transport, and sets how its reply is framed",
+        (_API, _SLOW, _REFUSED, "tests/integration/test_disconnects.py"),
+    ),
+    Reliance(
+        "uvicorn-worker",
+        "0.4.0",
+        "api/front/worker.py replaces UvicornWorker._serve and _install_sigquit_handler",
+        (_API, "tests/integration/test_run_stack.py"),
+    ),
+    Reliance(
+        "httptools",
+        "0.9.0",
+        "api/front/connection.py takes the offset out of HttpParserUpgrade, and relies on the "
+        "parser to wrap what is raised in its callbacks",
+        (_SLOW, "tests/integration/test_http.py"),
     ),
     Reliance(
         "Werkzeug",
         "3.1.9",
-        "api/__init__.py overrides Request._get_file_stream; api/http/error_handlers.py looks for "
-        "the time-out behind ClientDisconnected; a body in chunks is cut at the limit",
+        "api/__init__.py overrides Request._get_file_stream; api/http/body.py relies on it to read "
+        "forms by `read` alone",
         (_API, "tests/api/http/test_request_parsing.py"),
     ),
     Reliance(

@@ -16,8 +16,8 @@ from tests.stack import API, Stack, running_stack
 
 SHORT_STALL_AND_BUG = """
 from api import service
-from api.http import client_connection
-client_connection.STALL_S = 0.3
+from api.front import body
+body.STALL_S = 0.3
 service.VisionService.check = None  # calling it is the bug
 """
 HEAVY = re.compile(r"/site-packages/(torch|transformers|numpy|onnxruntime)\b")
@@ -50,7 +50,7 @@ def test_malformed_chunks_are_400(api: str, path: str, kind: str, body: bytes) -
     with socket.create_connection((site.hostname, site.port), 10) as line:
         line.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + body)
         reply = b"".join(iter(lambda: line.recv(65536), b"")).decode()
-    assert reply.startswith("HTTP/1.1 400 BAD REQUEST\r\n")
+    assert reply.startswith("HTTP/1.1 400 Bad Request\r\n")
     assert json.loads(reply.partition("\r\n\r\n")[2])["code"] == 400
 
 
@@ -75,7 +75,7 @@ def half_sent(base: str, path: str, kind: str, *headers: str) -> str:
 )
 def test_a_body_that_stops_half_way_is_408(odd: tuple[Stack, str], kind: str, header: str) -> None:
     head, _, body = half_sent(odd[1], "/caption/fake", kind, header).partition("\r\n\r\n")
-    assert head.splitlines()[0] == "HTTP/1.1 408 REQUEST TIMEOUT"
+    assert head.splitlines()[0] == "HTTP/1.1 408 Request Timeout"
     assert json.loads(body)["error"] == "The request's body did not arrive."
 
 

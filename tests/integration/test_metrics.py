@@ -26,7 +26,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def base(watched: Stack) -> str:
-    return watched.api(VISION_API_PROCESSES="2", VISION_REQUEST_SLOTS="1")
+    return watched.api(VISION_API_PROCESSES="2", VISION_REQUEST_SLOTS="1", VISION_SLOT_WAIT_S="0")
 
 
 def post(base: str, model: str) -> int:

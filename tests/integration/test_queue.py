@@ -107,7 +107,7 @@ def test_a_queue_at_its_limit_is_429_with_retry_after(stack: Stack, base: str) -
 
 def test_full_slots_are_429_while_health_routes_still_answer(stack: Stack) -> None:
     stack.worker("slow")
-    small = stack.api(VISION_REQUEST_SLOTS="2")
+    small = stack.api(VISION_REQUEST_SLOTS="2", VISION_SLOT_WAIT_S="0")
     with ThreadPoolExecutor(12) as pool:
         replies = [pool.submit(post, f"{small}{API}/caption/slow") for _ in range(12)]
         wait_for("a full API", lambda: any(r.done() for r in replies), 10)

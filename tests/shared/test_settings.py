@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from shared.settings import CA_VARIABLES, ROOT, SPARE_THREADS, Settings, get_settings
+from shared.settings import CA_VARIABLES, ROOT, Settings, get_settings
 
 
 @pytest.fixture(autouse=True)
@@ -154,8 +154,11 @@ def test_the_broker_is_the_configured_redis(monkeypatch: pytest.MonkeyPatch) -> 
     assert Settings().broker_url == "redis://nas:6379/3"
 
 
-def test_there_are_threads_left_when_all_request_slots_are_taken() -> None:
-    assert Settings(request_slots=3).threads == 3 + SPARE_THREADS
+@pytest.mark.parametrize(("slots", "threads"), [(1, 2), (8, 9), (40, 45)])
+def test_there_are_threads_for_new_clients_when_all_request_slots_are_taken(
+    slots: int, threads: int
+) -> None:
+    assert Settings(request_slots=slots).threads == threads
 
 
 def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,180 @@
+"""Answers requests: waits for their bodies in the event loop, and has Flask answer in threads."""
+
+import asyncio
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+
+from api.front.body import read_body
+from api.front.crowd import client_of
+from api.front.environ import Environ, make_environ, set_body
+from api.front.exchange import Exchange
+from api.front.messages import error_body
+from api.front.received import ReceivedBody
+from api.front.triage import Needs, triage
+from api.front.wsgi import WsgiCall
+from api.http.client_connection import ARRIVED, CLIENT, IS_UNREAD, REFUSAL, ClientGone
+from api.http.request_id import MAX_BODY_BYTES
+from api.limits.waiting_room import Place, WaitingRoom
+from shared.errors import Overloaded, VisionError
+from shared.settings import SPARE_THREADS, Settings
+from shared.units import MEGA
+
+log = structlog.get_logger(__name__)
+
+SMALL_BODY_S = 1.0
+"""How long a small body may take that is read only for its ``id``: its sender may have no key."""
+CHUNKED_BYTES = MEGA
+"""What a body of unknown length is taken for before it has come."""
+
+MAX_IN_SPARE = 8 * SPARE_THREADS
+"""Requests that have or await one of the threads that are not for request slots."""
+_FIRST = asyncio.FIRST_COMPLETED
+
+
+class Front:
+    """The ASGI application around the Flask application."""
+
+    def __init__(self, app: Flask, settings: Settings, room: WaitingRoom) -> None:
+        self._app, self._settings, self._room = app, settings, room
+        self._max_bytes = int(settings.max_body_mb * MEGA)
+        self._slots = ThreadPoolExecutor(settings.threads, "request")
+        self._spare = ThreadPoolExecutor(SPARE_THREADS, "spare")
+        self._in_spare = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as ASGI has it
+        """Answer a request."""
+        del receive, send  # the exchange has both
+        exchange: Exchange = scope["state"]["exchange"]
+        environ = make_environ(scope)
+        environ[CLIENT], environ[ARRIVED] = exchange, exchange.arrived
+        needs, refusal = triage(self._app, self._settings, environ)
+        try:
+            if needs is Needs.SLOT:
+                await self._answer_in_slot(exchange, environ)
+            elif needs is Needs.THREAD and self._in_spare < MAX_IN_SPARE:
+                await self._answer_in_spare_thread(exchange, environ)
+            else:
+                busy = Overloaded("Too many requests are under way here. Try again soon.")
+                refusal = refusal or (busy if needs is Needs.THREAD else None)
+                await self._answer_here(exchange, environ, refusal)
+        except Exception:
+            log.exception("unexpected error in front of Flask")
+            await _send_error(exchange)
+
+    async def _answer_in_slot(self, exchange: Exchange, environ: Environ) -> None:
+        """Wait for a place, read the body, and have the application answer."""
+        size = exchange.length if exchange.has_length else CHUNKED_BYTES
+        if "HTTP_CONTENT_ENCODING" in environ:
+            size = self._max_bytes  # so large it may become
+        place = self._room.enter(client_of(environ["REMOTE_ADDR"]), size)
+        try:
+            await self._wait_for(place, exchange)
+            set_body(environ, await self._read(exchange, place))
+            await self._reply(exchange, environ, self._slots, place=place)
+        except (VisionError, HTTPException, ClientGone) as refusal:
+            self._room.leave(place)
+            await self._answer_here(exchange, environ, refusal)
+        finally:
+            self._room.leave(place)
+
+    async def _answer_in_spare_thread(self, exchange: Exchange, environ: Environ) -> None:
+        self._in_spare += 1
+        try:
+            await self._read_small(exchange, environ)
+            await self._reply(exchange, environ, self._spare)
+        finally:
+            self._in_spare -= 1
+
+    async def _answer_here(
+        self, exchange: Exchange, environ: Environ, refusal: Exception | None
+    ) -> None:
+        """Have the application refuse the request, or answer it without waiting."""
+        if refusal is not None:
+            environ[REFUSAL] = refusal
+        await self._read_small(exchange, environ)
+        await self._reply(exchange, environ, None)
+
+    async def _wait_for(self, place: Place, exchange: Exchange) -> None:
+        """Wait until a place is granted.
+
+        Raises:
+            ClientGone: the client has closed the connection.
+            Overloaded: it was not granted in time, or others need it more.
+        """
+        if not place.granted.done():
+            wait_s = min(self._settings.slot_wait_s, self._left_s(exchange))
+            await asyncio.wait({place.granted, exchange.gone}, timeout=wait_s, return_when=_FIRST)
+            if exchange.is_gone:
+                raise ClientGone
+        if not place.granted.done():
+            raise self._room.refusal()
+        place.granted.result()
+
+    async def _read(self, exchange: Exchange, place: Place) -> ReceivedBody:
+        within_s = min(self._settings.body_timeout_s, self._left_s(exchange))
+        grow = partial(self._grow, place)
+        return await read_body(exchange, within_s, self._max_bytes, grow)
+
+    def _grow(self, place: Place, size: int) -> None:
+        if size > place.size:
+            self._room.grow(place, size + CHUNKED_BYTES)
+
+    def _left_s(self, exchange: Exchange) -> float:
+        return max(0.0, exchange.arrived + self._settings.timeout - time.time())
+
+    async def _read_small(self, exchange: Exchange, environ: Environ) -> None:
+        """Read the body of a request that needs none, for the ``id`` in it."""
+        if not exchange.has_length or exchange.length > MAX_BODY_BYTES:
+            environ[IS_UNREAD] = True
+        elif exchange.length:
+            try:
+                set_body(environ, await read_body(exchange, SMALL_BODY_S, MAX_BODY_BYTES, _ignore))
+            except (HTTPException, ClientGone):
+                environ[IS_UNREAD] = True
+                exchange.close_after_reply()
+
+    async def _reply(
+        self,
+        exchange: Exchange,
+        environ: Environ,
+        threads: Executor | None,
+        *,
+        place: Place | None = None,
+    ) -> None:
+        """Have the application answer, and send its reply as fast as the client reads it."""
+        call = WsgiCall(self._app, environ, threads)
+        try:
+            part = await call.step()
+            if call.is_done and place:
+                self._room.leave(place)  # a client that is slow to read holds no place
+            await exchange.send_head(call.status, call.headers, has_length=call.has_length)
+            while not call.is_done and not exchange.is_lost:
+                await exchange.send_part(part, more=True)
+                part = await call.step()
+            if call.is_done:
+                await exchange.send_part(part, more=False)
+        finally:
+            await call.close()
+
+
+async def _send_error(exchange: Exchange) -> None:
+    """Answer when neither Flask nor what is around it could."""
+    if exchange.has_started:
+        exchange.abort()
+        return
+    body = error_body(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. See the service's log.")
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    exchange.close_after_reply()
+    await exchange.send_head(HTTPStatus.INTERNAL_SERVER_ERROR, headers, has_length=True)
+    await exchange.send_part(body, more=False)
+
+
+def _ignore(_: int) -> None:
+    pass

@@ -1,0 +1,263 @@
+"""A client's connection: uvicorn's, with limits to what a client may hold, and for how long.
+
+uvicorn has a limit of time for idle connections only. What is added here, and checked about once a
+second by :meth:`Connection.check`, holds for whatever a client does: send nothing, half a header,
+a body that nobody reads any more, or not read its reply.
+
+A request may be answered before its body was read: the key is wrong, the body too large. The rest
+is then discarded as it comes, within limits, and the connection is kept. If it has to be closed,
+only the sending side is, as RFC 9112, section 9.6, says: a connection closed with data unread is
+reset, and the reset makes the client's kernel discard the reply.
+"""
+
+import select
+import time
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from api.front.crowd import surplus_of
+from api.front.exchange import LINGER_BYTES, Exchange
+from api.front.messages import error_message
+from shared.settings import get_settings
+
+IDLE_S = 75.0
+"""How long a connection is kept without a request, as nginx's ``keepalive_timeout``."""
+HEADER_S = 10.0
+"""How long the header of a request may take, from its first byte on."""
+SEND_S = 30.0
+"""How long data may wait for the client to read without a moment in which all was read."""
+LINGER_S = 30.0
+"""How long the rest of a refused body is discarded, as nginx's ``lingering_time``."""
+BRIEF_LINGER_S = 2.0
+"""The same where it is unlikely that more comes, or the process has to end."""
+MAX_URL, MAX_HEADER, MAX_FIELDS = 8 * 1024, 64 * 1024, 100
+"""Bytes of a request's URL, of the whole header, and the number of its fields."""
+
+
+class Connection(HttpToolsProtocol):
+    """One connection; everything runs in the event loop's thread."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the base class
+        super().__init__(*args, **kwargs)
+        self.gone = self.loop.create_future()
+        """Has a result when the client has closed its side."""
+        self.arrived = 0.0
+        """When the first byte of the latest request came, in seconds since the epoch."""
+        self.since = self.loop.time()
+        """When it last began to wait for the client."""
+        self._until = 0.0  # when the client must have gone on, unless a request is under way
+        self._unsent_since: float | None = None
+        self._in_header = self._in_message = self._is_lingering = self._is_stopping = False
+        self.is_malformed = False
+        """Whether what has come is not HTTP."""
+        self._header_bytes = self._discarded = 0
+        self._refusal: tuple[HTTPStatus, str] | None = None
+
+    # What is added.
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way."""
+        cycle: RequestResponseCycle | None = self.cycle  # there is none at first
+        return cycle is not None and not cycle.response_complete
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no part of a request has come."""
+        return not (self.is_busy or self._in_message)
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end."""
+        return self.client[0] if self.client else ""
+
+    def check(self) -> None:
+        """End the connection if the client takes too long; to be called about once a second."""
+        now = self.loop.time()
+        if not self.transport.get_write_buffer_size():
+            self._unsent_since = None
+        elif self._unsent_since is None:
+            self._unsent_since = now
+        elif now - self._unsent_since > SEND_S:
+            self.transport.abort()
+            return
+        if self.is_busy:
+            # While reading is paused, the end of what the client sends would not be seen.
+            if self.flow.read_paused and self._has_closed():
+                self._note_end()
+        elif now >= self._until:
+            if self._in_header and not self._is_lingering:
+                late = "The request's header did not arrive."
+                self.transport.write(error_message(HTTPStatus.REQUEST_TIMEOUT, late))
+                self.end(brief=True)
+            else:
+                self.transport.close()
+
+    def end(self, *, brief: bool = False) -> None:
+        """Close the connection, at once if nothing of a request is on its way any more."""
+        if not self._in_message or self.gone.done():
+            self.transport.close()
+            return
+        self._is_lingering = True
+        self._wait(BRIEF_LINGER_S if brief or self._is_stopping else LINGER_S)
+        self.flow.resume_reading()
+        self.transport.write_eof()
+
+    def _wait(self, seconds: float) -> None:
+        self.since = self.loop.time()
+        self._until = self.since + seconds
+
+    def _has_closed(self) -> bool:
+        poller = select.poll()
+        poller.register(self.transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(poller.poll(0))
+
+    def _note_end(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+        if self.is_busy:
+            self.cycle.keep_alive = False
+            self.cycle.message_event.set()
+
+    def _discard(self, count: int) -> None:
+        self._discarded += count
+        if self._discarded > LINGER_BYTES:
+            self.transport.abort()
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        """Answer what is no request, or answer nothing if another one is under way."""
+        self.is_malformed = True
+        if self.is_busy:
+            self.cycle.keep_alive = False
+            self.cycle.message_event.set()
+            return
+        if not self._is_lingering and not self.transport.is_closing():
+            self.transport.write(error_message(status, message))
+            self.end()
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """Parse the header again without its wish for another protocol, which is not granted.
+
+        The parser expects no body after such a wish, and Java's client sends both.
+        """
+        fields = [field for field in self.headers if field[0] != b"upgrade"]
+        lines = [
+            b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url),
+            *(b"%s: %s" % field for field in fields),
+        ]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as the base class
+        """Begin, and end another connection if there are too many."""
+        super().connection_made(transport)
+        self._wait(IDLE_S)
+        if len(self.connections) > get_settings().max_connections:
+            (surplus_of(self.connections) or self).transport.abort()  # type: ignore[arg-type]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        super().connection_lost(exc)
+        self._note_end()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio looks at the result
+        """Keep the sending side for a reply that is under way."""
+        self._note_end()
+        return self.is_busy
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, or discard it."""
+        if self._is_lingering or self.is_malformed:
+            self._discard(len(data))
+            return
+        self._unset_keepalive_if_required()
+        was_in_header = self._in_header
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(*(self._refusal or (HTTPStatus.BAD_REQUEST, "This is not HTTP/1.1.")))
+        if was_in_header and self._in_header:
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADER:
+                self._refuse(*_HEADER_TOO_LARGE)
+
+    # What the parser calls. What is raised here, the parser raises as an error of its own.
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self.arrived = time.time()
+        self._in_header = self._in_message = True
+        self._header_bytes = self._discarded = 0
+        self._wait(HEADER_S)
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the URL."""
+        super().on_url(url)
+        if len(self.url) > MAX_URL:
+            self._fail(HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the header."""
+        super().on_header(name, value)
+        if len(self.headers) > MAX_FIELDS:
+            self._fail(*_HEADER_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        """Have the request answered."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                self._fail(HTTPStatus.METHOD_NOT_ALLOWED, "This is not a proxy.")
+            return
+        if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADER:
+            self._fail(*_HEADER_TOO_LARGE)
+        self._in_header = False
+        super().on_headers_complete()
+        self.scope["state"]["exchange"] = Exchange(self, self.cycle)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, or discard it if the reply has been sent."""
+        if self.cycle.response_complete:
+            self._discard(len(body))
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that the request is complete."""
+        if self.parser.should_upgrade():
+            return
+        self._in_message = False
+        self._wait(IDLE_S)
+        super().on_message_complete()
+
+    def _fail(self, status: HTTPStatus, message: str) -> None:
+        self._refusal = status, message
+        raise ValueError(message)
+
+    # What the server and the cycle of a request call.
+
+    def on_response_complete(self) -> None:
+        """Begin the next request, or wait for it."""
+        if self._is_lingering:
+            return
+        self._wait(LINGER_S if self._in_message else IDLE_S)
+        super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """Close the connection, or have its reply be the last one."""
+        self._is_stopping = True
+        super().shutdown()
+
+
+_HEADER_TOO_LARGE = (
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "The request's header is too large.",
+)

@@ -1,0 +1,36 @@
+"""Which connection has to go when there are too many."""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from api.front.connection import Connection
+
+
+def client_of(address: str) -> str:
+    """Return whom an address stands for; those of an IPv6 network of 64 bits are one client."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # a proxy may send anything, and a socket of Unix has no address
+        return address
+    if parsed.version == 4:
+        return address
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def surplus_of(connections: "Collection[Connection]") -> "Connection | None":
+    """Return the connection that is missed least; ``None``: a request is under way on each.
+
+    It belongs to the client that has most of them. An idle one is preferred, then the oldest.
+    """
+    free = [connection for connection in connections if not connection.is_busy]
+    count = Counter(client_of(connection.peer) for connection in free)
+    return max(
+        free,
+        key=lambda one: (count[client_of(one.peer)], one.is_idle, -one.since),
+        default=None,
+    )

@@ -1,0 +1,56 @@
+"""Decides by its header what a request needs before Flask can answer it."""
+
+from enum import Enum
+from typing import NamedTuple
+
+from flask import Flask, Request
+from werkzeug.exceptions import HTTPException
+
+from api.front.environ import Environ
+from api.http.auth import check_access
+from shared.errors import TooLarge, Unauthorized, VisionError
+from shared.settings import Settings
+from shared.units import MEGA
+
+IN_SLOT = frozenset({"vision.post", "vision.get", "ollama.generate", "ollama.chat", "ollama.show"})
+"""Endpoints that run a model, or decode what a client sends."""
+WITHOUT_WAITING = frozenset({"health.livez"})
+"""Endpoints that neither wait for anything nor take time."""
+
+
+class Needs(Enum):
+    """What a request needs."""
+
+    NOTHING = "nothing"
+    """It is answered in the event loop, because it is refused, or asks for a sign of life."""
+    THREAD = "thread"
+    """It may wait for Redis."""
+    SLOT = "slot"
+    """It is read as a whole, and runs a model."""
+
+
+class Triage(NamedTuple):
+    """What a request needs, and how it is refused, unless Flask finds that out by itself."""
+
+    needs: Needs
+    refusal: VisionError | None = None
+
+
+def triage(app: Flask, settings: Settings, environ: Environ) -> Triage:
+    """Return what a request needs."""
+    request = Request(environ)
+    try:
+        endpoint, _ = app.url_map.bind_to_environ(environ).match()
+    except HTTPException:
+        return Triage(Needs.NOTHING)
+    if endpoint in WITHOUT_WAITING or request.method == "OPTIONS":
+        return Triage(Needs.NOTHING)
+    try:
+        check_access(request, settings)
+    except Unauthorized:
+        return Triage(Needs.NOTHING)
+    if endpoint not in IN_SLOT:
+        return Triage(Needs.THREAD)
+    if (request.content_length or 0) > settings.max_body_mb * MEGA:
+        return Triage(Needs.NOTHING, TooLarge("The request body is too large."))
+    return Triage(Needs.SLOT)

@@ -1,0 +1,83 @@
+"""A client that closes its connection ends its request, however it closes it."""
+
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.integration.client import posting
+from tests.raw_http import caption_request, connect, read_to_end
+from tests.stack import API, Stack, running_stack, wait_for
+
+NEXT = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n" * 100
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack for these tests alone, because they leave messages on its queues."""
+    with running_stack(tmp_path_factory.mktemp("left")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> str:
+    return stack.api()
+
+
+def close(line: socket.socket) -> None:
+    line.close()
+
+
+def close_sending_side(line: socket.socket) -> None:
+    line.shutdown(socket.SHUT_WR)
+
+
+def reset(line: socket.socket) -> None:
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    line.close()
+
+
+def send_more_and_close(line: socket.socket) -> None:
+    line.sendall(NEXT)
+    line.close()
+
+
+def events_of(stack: Stack, request_id: str) -> list[str]:
+    return [line for line in stack.processes.logs("api").splitlines() if request_id in line]
+
+
+@pytest.mark.parametrize("leave", [close, close_sending_side, reset, send_more_and_close])
+def test_a_request_ends_with_its_connection(
+    stack: Stack, api: str, leave: Callable[[socket.socket], None]
+) -> None:
+    request_id = f"left-by-{leave.__name__}"
+    stack.redis.set("vision:seen:unserved", 1, ex=60)  # so that the request waits for a worker
+    with connect(api) as line:
+        line.sendall(caption_request(f"{API}/caption/unserved", f"X-Request-ID: {request_id}"))
+        queue = stack.catalog.get("unserved").queue
+        wait_for("it to queue", lambda: stack.redis.llen(queue), 10)
+        leave(line)
+        wait_for("its end", lambda: events_of(stack, request_id), 10)
+    assert '"status": 499' in events_of(stack, request_id)[-1]
+    stack.redis.delete(queue)
+
+
+def test_a_request_that_waits_for_a_slot_ends_with_its_connection(stack: Stack) -> None:
+    stack.worker("brief")
+    base = stack.api(VISION_REQUEST_SLOTS="1")
+    with posting(f"{base}{API}/caption/brief") as replies, connect(base) as line:
+        wait_for("the lease", lambda: stack.redis.keys("vision:lease:*"), 10)
+        line.sendall(caption_request(f"{API}/caption/brief", "X-Request-ID: left-waiting"))
+        line.close()
+        wait_for("its end", lambda: events_of(stack, "left-waiting"), 10)
+        assert not replies
+    assert '"status": 499' in events_of(stack, "left-waiting")[-1]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_client_that_sends_no_more_still_gets_a_quick_reply(api: str, version: str) -> None:
+    with connect(api) as line:
+        line.sendall(f"GET /livez HTTP/{version}\r\nHost: x\r\n\r\n".encode())
+        line.shutdown(socket.SHUT_WR)
+        assert b'"ok"' in read_to_end(line)

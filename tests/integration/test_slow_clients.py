@@ -1,0 +1,131 @@
+"""Clients that send slowly or nothing, or do not read: others are answered as if there were none.
+
+In each test clients hold as many connections as stopped the API before there was an event loop in
+front of its threads.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.raw_http import caption, caption_request, connect, crowd, read_to_end, seconds
+from tests.raw_http import slowest_sign_of_life as slowest
+from tests.stack import API, Stack, wait_for
+
+HALF_A_HEADER = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-"
+HALF_A_BODY = caption_request(f"{API}/caption/fake")[:-20]
+LARGE_FILE = b"GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+LIVEZ_S, INNOCENT_S = 1.0, 5.0
+"""Generous for a busy machine. Before, these took 6 to 60 s."""
+SHORT_LIMITS = """
+from api.front import body, connection
+connection.HEADER_S = connection.SEND_S = body.STALL_S = 1.0
+connection.IDLE_S = 3.0
+"""
+
+
+@pytest.fixture(scope="module")
+def base(stack: Stack) -> str:
+    stack.worker("fake")
+    return stack.api()
+
+
+@pytest.fixture(scope="module")
+def strict(stack: Stack) -> str:
+    """An API that gives clients little time."""
+    return stack.api(before=SHORT_LIMITS, VISION_BODY_TIMEOUT_S="2")
+
+
+@contextmanager
+def trickling(lines: list[socket.socket]) -> Iterator[None]:
+    """Send a byte of each body from time to time."""
+    done = threading.Event()
+
+    def send() -> None:
+        while not done.wait(0.5):
+            for line in lines:
+                line.sendall(b"a")
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def assert_others_are_served(base: str) -> None:
+    assert slowest(base) < LIVEZ_S
+    assert seconds(lambda: caption(base)) < INNOCENT_S
+
+
+@pytest.mark.parametrize("count", [48, 100])
+def test_half_sent_headers(base: str, count: int) -> None:
+    with crowd(base, count, HALF_A_HEADER):
+        assert_others_are_served(base)
+
+
+def test_silent_connections(base: str) -> None:
+    with crowd(base, 300, b""):
+        assert_others_are_served(base)
+
+
+def test_clients_that_do_not_read_a_large_file(base: str) -> None:
+    with crowd(base, 100, LARGE_FILE * 8, buffer=4096):
+        assert_others_are_served(base)
+
+
+def test_clients_of_http_1_0_that_keep_their_socket_open(base: str) -> None:
+    with crowd(base, 60, b"GET /livez HTTP/1.0\r\n\r\n"):
+        assert_others_are_served(base)
+
+
+def test_half_sent_bodies_leave_signs_of_life_alone(base: str) -> None:
+    with crowd(base, 100, HALF_A_BODY):
+        assert slowest(base) < LIVEZ_S
+
+
+def test_half_sent_bodies_hold_slots_for_a_short_time_only(strict: str) -> None:
+    with crowd(strict, 100, HALF_A_BODY) as lines:
+        assert seconds(lambda: caption(strict)) < 15
+        assert b"408" in read_to_end(lines[0])[:20]
+
+
+def test_trickling_bodies_hold_slots_for_a_short_time_only(strict: str) -> None:
+    with crowd(strict, 60, HALF_A_BODY) as lines, trickling(lines):
+        assert seconds(lambda: caption(strict)) < 15
+        assert b"408" in read_to_end(lines[0])[:20]
+
+
+def test_half_a_header_is_answered_408_as_json(strict: str) -> None:
+    with connect(strict) as line:
+        line.sendall(HALF_A_HEADER)
+        head, _, body = read_to_end(line).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert b'"code":408' in body
+
+
+def test_a_header_that_trickles_is_answered_408(strict: str) -> None:
+    with connect(strict) as line:
+        line.sendall(HALF_A_HEADER)
+        with trickling([line]):
+            assert read_to_end(line).startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_idle_connection_is_closed(strict: str) -> None:
+    with connect(strict) as line:
+        assert read_to_end(line) == b""
+
+
+def test_a_client_that_does_not_read_is_cut_off(stack: Stack, strict: str) -> None:
+    (server,) = psutil.Process(stack.api_process.pid).children()
+    with connect(strict, buffer=4096) as line:
+        line.sendall(LARGE_FILE * 8)
+        ours = line.getsockname()
+        wait_for("the reply to begin", lambda: line.recv(1, socket.MSG_PEEK), 10)
+        wait_for("the end", lambda: all(c.raddr != ours for c in server.net_connections()), 20)
