@@ -16,7 +16,7 @@ from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
 
 from tests.stack import TESTS
-from workers.model import memory
+from workers.model import device_errors
 from workers.runtime import pretrained
 from workers.runtime.beams import SHARED, BeamsShareImages, ImageCache
 
@@ -49,6 +49,6 @@ def test_generate_asks_our_method_to_repeat_its_inputs_and_beams_share_an_image(
 
 def test_torch_calls_its_errors_by_the_names_that_are_looked_for() -> None:
     """By name, because the worker must tell them without importing torch."""
-    assert memory.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    assert memory.is_device_fault(torch.AcceleratorError("CUDA error: an illegal access"))
+    assert device_errors.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert device_errors.is_device_fault(torch.AcceleratorError("CUDA error: an illegal access"))
     assert torch.AcceleratorError.__name__ == "AcceleratorError"

@@ -10,6 +10,7 @@ from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
+from workers.model.device_errors import is_out_of_memory
 from workers.model.family import LoadError, PartDamaged, VisionModel, brief, load_model
 from workers.model.protocol import StateReport, send
 from workers.model.warm_up import warm_up
@@ -74,7 +75,7 @@ def failure_report(err: Exception) -> StateReport:
     else:
         reason, retry_in_s = _one_line(f"{type(err).__name__}: {err}"), 0.0
         log.error("load failed", reason=reason, exc_info=err)
-    if memory.is_out_of_memory(err):
+    if is_out_of_memory(err):
         reason = f"not enough memory ({reason})"
     return StateReport(state=WorkerState.FAILED, reason=reason, retry_in_s=retry_in_s)
 

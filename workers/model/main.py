@@ -27,6 +27,7 @@ from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
+from workers.model.device_errors import is_device_fault, is_out_of_memory
 from workers.model.family import PerImageModel, PreparedJob, VisionModel
 from workers.model.loading import failure_report, load
 from workers.model.protocol import (
@@ -143,6 +144,8 @@ def run_batch(
             log.exception("predict failed", images=images)
             fault = _fault(err)
             results = [MODEL_FAILED] * len(ready)
+    if fault == "out_of_memory":
+        memory.release()  # only here: the exception's traceback kept the failed batch alive
     left = iter(results)
     outcomes = () if fault else tuple(_outcome(job, left) for job in jobs)
     return BatchReport.model_validate(
@@ -179,7 +182,6 @@ def _outcome(job: Prepared, results: Iterator[Result | JobError]) -> Result | Jo
 
 
 def _fault(err: Exception) -> str:
-    if memory.is_out_of_memory(err):
-        memory.release()
+    if is_out_of_memory(err):
         return "out_of_memory"
-    return "device" if memory.is_device_fault(err) else ""
+    return "device" if is_device_fault(err) else ""

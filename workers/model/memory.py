@@ -1,4 +1,4 @@
-"""Memory of a model process, and errors that mean it ran out; works without torch, too."""
+"""Memory of a model process, on the current device of torch; works without torch, too."""
 
 import gc
 import resource
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import psutil
 from pydantic import BaseModel
 
+MIB = 2**20
 CGROUP = Path("/sys/fs/cgroup")
 """Where the kernel shows a container its own limits: of cgroup v2 here, of v1 below ``memory``."""
 
@@ -78,14 +79,13 @@ def release() -> None:
         cuda.empty_cache()
 
 
-def is_out_of_memory(err: BaseException) -> bool:
-    """Return whether an error means that memory ran out."""
-    return isinstance(err, MemoryError) or type(err).__name__ == "OutOfMemoryError"
-
-
-def is_device_fault(err: BaseException) -> bool:
-    """Return whether an error leaves the GPU unusable for this process (a "sticky" CUDA error)."""
-    return type(err).__name__ == "AcceleratorError" or "CUDA error" in str(err)
+def gpu_free() -> int | None:
+    """Return the bytes that are free on the GPU; ``None``: this process uses none, or it fails."""
+    cuda = _cuda()
+    try:
+        return None if cuda is None else int(cuda.mem_get_info()[0])
+    except RuntimeError:
+        return None
 
 
 def _cuda() -> Any:  # noqa: ANN401 - torch.cuda, or None

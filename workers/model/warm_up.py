@@ -9,8 +9,8 @@ from shared.families import FAMILIES
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION
-from workers.model import memory
 from workers.model.checkpoint import SETTINGS, TOKENIZER_TEXTS, absent_files, present_files
+from workers.model.device_errors import is_device_fault, is_out_of_memory
 from workers.model.family import LoadError, PartDamaged, PreparedJob, VisionModel, brief
 
 SIDE_PX = 224
@@ -62,7 +62,7 @@ def _answer(
     except LoadError:
         raise
     except Exception as err:
-        if memory.is_out_of_memory(err) or memory.is_device_fault(err) or folder is None:
+        if is_out_of_memory(err) or is_device_fault(err) or folder is None:
             raise
         absent = absent_files(folder)
         raise PartDamaged(

@@ -14,6 +14,8 @@ _CPU = torch.device("cpu")
 def pick_device(name: str) -> torch.device:
     """Return the device called ``name``; ``auto`` is the accelerator, else the CPU.
 
+    A GPU becomes torch's current one in this thread, on which memory is measured.
+
     Raises:
         LoadError: the device does not exist here.
     """
@@ -23,6 +25,8 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
     except (RuntimeError, AssertionError) as err:
         raise LoadError(f"VISION_DEVICE={name} cannot be used here: {err}") from err
     return device
@@ -33,16 +37,18 @@ def pick_dtype(
 ) -> DtypeName:
     """Return the dtype of a model.
 
-    ``auto`` is bfloat16 on CUDA GPUs that support it, and float16 on others. On the CPU it is
-    ``on_cpu``, which was fastest when measured, if the processor supports it. Otherwise it is
-    float32.
+    ``auto`` is bfloat16 on the current CUDA GPU if it computes in it, and float16 if it only
+    emulates it. On the CPU it is ``on_cpu``, which was fastest when measured, if the processor
+    supports it. Otherwise it is float32.
 
     Raises:
         LoadError: int8 is requested but not available.
     """
     if name == "auto":
         if device.type == "cuda":
-            return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+            return (
+                "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+            )
         possible = device.type == "cpu" and (on_cpu != "int8" or can_quantise())
         return on_cpu if possible else "float32"
     if name == "int8" and (device.type != "cpu" or not can_quantise()):

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import structlog
 import torch
 
+from workers.model.device_errors import is_out_of_memory
 from workers.model.family import brief
-from workers.model.memory import is_out_of_memory
 
 log = structlog.get_logger(__name__)
 

@@ -18,8 +18,8 @@ from workers.model.checkpoint import (
     VOCABULARIES,
     present_files,
 )
+from workers.model.device_errors import is_out_of_memory
 from workers.model.family import FamilyParameters, LoadContext, LoadError, PartDamaged, brief
-from workers.model.memory import is_out_of_memory
 from workers.runtime.crop import centre_of_strip
 from workers.runtime.device import (
     DtypeName,

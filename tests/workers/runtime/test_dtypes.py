@@ -75,12 +75,6 @@ def test_auto_is_the_familys_choice_and_rows_may_override_it(family: str) -> Non
     assert load(family, dtype="bfloat16")._pretrained.dtype == "bfloat16"
 
 
-def test_auto_is_half_precision_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    for has_bfloat16, chosen in ((True, "bfloat16"), (False, "float16")):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has_bfloat16: has)
-        assert pick_dtype("auto", torch.device("cuda"), "int8") == chosen
-
-
 def test_int8_is_refused_where_it_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LoadError, match=r"`dtype: int8` .* cannot be had on cuda"):
         pick_dtype("int8", torch.device("cuda"), "int8")
