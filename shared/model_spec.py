@@ -2,7 +2,14 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    model_validator,
+)
 
 from shared.families import FAMILIES, OLLAMA
 from shared.tasks.registry import Task
@@ -22,7 +29,15 @@ class EngineOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_batch: int = Field(8, ge=1, description="most images in one batch")
+    max_batch: PositiveInt | Literal["auto"] = Field(
+        "auto",
+        description="most images in one batch; `auto`: `cpu_batch` on a CPU, and on an accelerator "
+        "what is measured to be best",
+    )
+    cpu_batch: int = Field(8, ge=1, description="most images in one batch on a CPU")
+    batch_target_s: float = Field(
+        1, gt=0, description="with `auto`, seconds that a batch may take on an accelerator"
+    )
     batch_timeout_s: float | None = Field(
         None, gt=0, description="seconds that batches may take, instead of VISION_BATCH_TIMEOUT_S"
     )
@@ -60,14 +75,6 @@ class EngineOptions(BaseModel):
         validation_alias=AliasChoices("quarantine_s", "poison_s"),
         description="how long an image that ended the process is refused; formerly `poison_s`",
     )
-
-    @property
-    def concurrency(self) -> int:
-        """Tasks that a worker takes at once: a running batch and the next one.
-
-        More would keep tasks from other workers (measured).
-        """
-        return 2 * self.max_batch
 
 
 class ModelSpec(BaseModel):

@@ -94,7 +94,7 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
         spec,
         name,
         lambda: engine.status,
-        engine.concurrency,
+        lambda: engine.concurrency,
         settings.restart_grace_s,
     )
     metrics = WorkerMetrics(spec.name, lambda: engine.status)

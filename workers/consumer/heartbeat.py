@@ -45,7 +45,7 @@ class Heartbeat:
         spec: ModelSpec,
         worker: str,
         status: Callable[[], EngineStatus],
-        concurrency: int,
+        concurrency: Callable[[], int],
         seen_s: int,
     ) -> None:
         """Prepare.
@@ -55,7 +55,7 @@ class Heartbeat:
             spec: the model served.
             worker: unique name of this worker.
             status: returns the engine's status.
-            concurrency: how many tasks this worker holds at most.
+            concurrency: returns how many tasks this worker holds at most now.
             seen_s: how many seconds the API may wait for another worker after this one stops.
         """
         self._store, self._spec, self._worker = store, spec, worker
@@ -106,6 +106,7 @@ class Heartbeat:
                 held = [(request.id, delivery_tag(request)) for request in _reserved()]
                 self._store.presence.beat(self._current(len(held)), held, self._seen_s)
                 if not self._draining:
+                    self._match_prefetch()
                     self._match_consumer()
                     self._watch(len(held))
                     self._watch_tasks()
@@ -140,6 +141,21 @@ class Heartbeat:
             change = control.add_consumer if wanted else control.cancel_consumer
             change(queue, destination=[self._worker], reply=False)
 
+    def _match_prefetch(self) -> None:
+        """Have Celery hold as many tasks as the engine wants, whose batches may grow and shrink.
+
+        It does what Celery's remote control ``pool_grow`` does, which cannot name a number.
+        """
+        consumer, wanted = self._consumer, self._concurrency()
+        if consumer is None or consumer.qos is None or consumer.pool.limit == wanted:
+            return
+        more = wanted - consumer.pool.limit
+        consumer.pool.limit = consumer.initial_prefetch_count = wanted
+        if more > 0:
+            consumer.qos.increment_eventually(more)
+        else:
+            consumer.qos.decrement_eventually(-more)
+
     def _consumes(self) -> bool:
         """Return whether Celery takes messages off the queue now, and does not just reconnect."""
         consumer = self._consumer and self._consumer.task_consumer
@@ -151,7 +167,7 @@ class Heartbeat:
         stalled = (
             self._consumer is not None
             and self._status().state.is_up
-            and held < self._concurrency
+            and held < self._concurrency()
             and now - self._received_at > INTERVAL_S
             and self._store.presence.of(self._spec).queued > 0
         )

@@ -7,6 +7,7 @@ anybody is told that the task is over. ``tests/workers/consumer/test_results.py`
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -20,10 +21,13 @@ from celery.concurrency.thread import TaskPool
 
 from shared.celery_app import MAX_DEADLINE_S
 from shared.redis.faults import describe, passes_by_itself
+from workers.engine.climbing import MOST
 
 log = structlog.get_logger(__name__)
 
 RETRY_PAUSE_S = 0.2
+MOST_TASKS = 2 * MOST
+"""Tasks of the largest batch that finds its size by itself, and of the next one."""
 
 
 def have_tasks_end(app: Celery) -> None:
@@ -62,7 +66,16 @@ class PatientBackend(RedisBackend):
 
 
 class EndingPool(TaskPool):
-    """Threads that report the end of each task to Celery, even of one that raised unexpectedly."""
+    """Threads that report the end of each task to Celery, even of one that raised unexpectedly.
+
+    Their number follows ``limit``, which may grow while the worker runs: a thread is only started
+    when all others are busy.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Celery's signature
+        """Have room for as many threads as there will ever be."""
+        super().__init__(*args, **kwargs)
+        self.executor = ThreadPoolExecutor(max(self.limit, MOST_TASKS))
 
     def on_apply(self, target: Callable[..., Any], *args: Any, **more: Any) -> Any:  # noqa: ANN401
         """Run ``target`` in a thread."""

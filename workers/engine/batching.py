@@ -5,6 +5,7 @@ Pure bookkeeping, no process in sight.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from shared.messages import Instructions
 from workers.engine.job import EngineJob, drop
 
 SHARE = 0.05
@@ -46,6 +47,10 @@ class BatchQueue:
         None while a suspect waits: nothing else may be in the process while that is.
         """
         return [] if any(job.suspect for job in self._jobs) else _fill(self._jobs, images)
+
+    def next_instructions(self) -> Instructions | None:
+        """Return the instructions of the next batch, unless that is a suspect; ``None``: none."""
+        return next((job.instructions for job in self._jobs if not job.suspect), None)
 
     def take_batch(self, images: int) -> list[EngineJob]:
         """Remove and return a batch: the first job and others of equal instructions, in order.

@@ -21,7 +21,7 @@ class Engine(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """How many jobs to hold at once: those that run, and those to follow."""
+        """How many jobs to hold at once: those that run, and those to follow; it may change."""
 
     @property
     def status(self) -> EngineStatus:

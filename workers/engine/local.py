@@ -55,8 +55,8 @@ class LocalEngine:
 
     @property
     def concurrency(self) -> int:
-        """How many jobs to hold at once."""
-        return self._loop.spec.engine.concurrency
+        """How many jobs to hold at once; follows the size of batches."""
+        return self._loop.concurrency
 
     @property
     def status(self) -> EngineStatus:

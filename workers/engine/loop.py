@@ -49,7 +49,7 @@ class EngineLoop:
         self.inbox: Inbox[EngineJob | Callable[[], None]] = Inbox()
         self.on_batch: Callable[[float], None] = lambda _: None
         self.stopping = self._draining = False
-        self._sizer = BatchSizer(spec.engine.max_batch)
+        self._sizer = BatchSizer(spec.engine)
         self._tracker = StatusTracker(self._sizer)
         self._queue = BatchQueue()
         self._linger = Linger()
@@ -60,6 +60,14 @@ class EngineLoop:
         )
         self._batch: list[EngineJob] = []
         self._begun_at = self._batch_deadline = 0.0
+
+    @property
+    def concurrency(self) -> int:
+        """How many jobs a worker takes at once: a running batch and the next one.
+
+        More would keep jobs from other workers (measured).
+        """
+        return 2 * self._sizer.most
 
     @property
     def status(self) -> EngineStatus:
@@ -103,6 +111,8 @@ class EngineLoop:
         if not process or self._linger.remaining(len(self._queue), time.monotonic()):
             return
         self.drop_unwanted()
+        if instructions := self._queue.next_instructions():
+            self._sizer.turn_to(kind_of(instructions), on_accelerator=process.facts.on_accelerator)
         most = self._sizer.most
         # Step 5 of a request's way.
         self._batch = self._recovery.take_probe() or self._queue.take_batch(most)
@@ -172,7 +182,7 @@ class EngineLoop:
             self._backoff.succeeded()
         kind = kind_of(batch[0].instructions)
         self._pace.record(kind, report.images, time.monotonic() - self._begun_at)
-        self._sizer.succeeded(report.images)
+        self._sizer.succeeded(report.images, report.seconds, report.memory)
         self._tracker.record_batch(len(batch), report.images, report.memory)
         size = BatchSize(report.images, report.steps)
         process.wear.record(kind, size, report.seconds, report.memory)

@@ -18,6 +18,7 @@ from workers.model.memory import Memory
 from workers.model.protocol import (
     BatchReport,
     Forget,
+    ModelFacts,
     Prepare,
     Run,
     StateReport,
@@ -46,8 +47,8 @@ class ModelProcess:
         self.load_s = 0.0
         self.memory = Memory()
         """What it used once the model was loaded."""
-        self.per_image = False
-        """Whether its model answers for each image by itself, so that jobs can be divided."""
+        self.facts = ModelFacts()
+        """Known once it is loaded."""
         self.wear = WearMonitor(spec.engine)
         self.heard_at = self._started_at = time.monotonic()
         self._child = fork_server.start(f"{MODEL_PROCESS}:main")
@@ -104,7 +105,7 @@ class ModelProcess:
             raise ProcessDied(_describe(self._child.exit_code)) from err
         if isinstance(report, StateReport) and report.state == WorkerState.READY:
             self.loaded, self.load_s = True, self.heard_at - self._started_at
-            self.memory, self.per_image = report.memory, report.per_image
+            self.memory, self.facts = report.memory, report.facts
         return report
 
     def kill(self) -> None:

@@ -79,7 +79,7 @@ class Recovery:
         """
         log.warning("out of memory", images=images, requests=_requests(batch))
         alone = len(batch) == 1
-        divisible = not alone or self._supervisor.per_image
+        divisible = not alone or self._supervisor.facts.per_image
         smaller = divisible and self._sizer.shrink(images, "memory ran out")
         if not smaller and alone and batch[0].suspect and not batch[0].is_probe:
             batch[0].refuse(
@@ -139,7 +139,7 @@ class Recovery:
     def _convict(self, job: EngineJob) -> None:
         """Refuse a job that ended a process alone, and whatever has the same images."""
         self._quarantine.add(job)
-        if self._supervisor.per_image:  # only these images of larger jobs
+        if self._supervisor.facts.per_image:  # only these images of larger jobs
             self._queue.replace(self._queue.jobs_with(job), self._divide)
         for guilty in (job, *self._queue.take_same(job)):
             guilty.refuse(self._quarantined())
@@ -147,7 +147,7 @@ class Recovery:
     def _is_perhaps_slow(self, batch: list[EngineJob]) -> bool:
         """Make batches smaller after the first hang of these jobs; return whether that is done."""
         images = sum(max(1, len(job.images)) for job in batch)
-        divisible = len(batch) > 1 or self._supervisor.per_image
+        divisible = len(batch) > 1 or self._supervisor.facts.per_image
         if not divisible or any(job.has_hung for job in batch):
             return False
         for job in batch:
@@ -155,7 +155,7 @@ class Recovery:
         return self._sizer.shrink(images, "the model was too slow")
 
     def _divide(self, job: EngineJob) -> list[EngineJob]:
-        return divide(job) if self._supervisor.per_image else [job]
+        return divide(job) if self._supervisor.facts.per_image else [job]
 
     def give_up(self, reason: str, at_least_s: float = 0.0) -> None:
         """Refuse jobs with the reason, and try again after a pause that grows."""

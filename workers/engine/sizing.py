@@ -1,35 +1,68 @@
-"""How many images a batch may have: fewer after a failure that smaller batches avoid, then more."""
+"""How many images a batch may have: as configured, or as is best for the device.
+
+After a failure that smaller batches avoid they are halved, and doubled again later.
+"""
 
 import time
 
 import structlog
 
-log = structlog.get_logger(__name__)
+from shared.model_spec import EngineOptions
+from workers.engine.climbing import Climb
+from workers.engine.pace import MAX_KINDS, Kind
+from workers.model.memory import Memory
 
 FIRST_PAUSE_S = 15.0
 """How long batches stay small after they were halved. In vain, a larger one costs its own time."""
 LONGEST_PAUSE_S = 600.0
 
+log = structlog.get_logger(__name__)
+
 
 class BatchSizer:
-    """Halves batches at once, and doubles them again one step after the other."""
+    """Knows the size for the kind of batch that comes next, and learns from each batch."""
 
-    def __init__(self, full: int) -> None:
-        """Begin with batches of ``full`` images, which is also the most."""
-        self._full = self.most = full
+    def __init__(self, options: EngineOptions) -> None:
+        """Begin with the configured size, or with that for CPUs if it is ``auto``."""
+        self._options = options
+        self._climbs: dict[Kind, Climb] = {}
+        self._climb: Climb | None = None
+        self._limit: int | None = None
         self._cause = ""
         self._pause_s = FIRST_PAUSE_S
         self._grow_at = 0.0
 
     @property
+    def most(self) -> int:
+        """Most images in a batch of the present kind."""
+        return self._full if self._limit is None else min(self._limit, self._full)
+
+    @property
     def is_reduced(self) -> bool:
         """Whether a failure made batches smaller than they should be."""
-        return bool(self._cause)
+        return self._limit is not None
 
     @property
     def reason(self) -> str:
         """Why batches are as large as they are, for a person."""
-        return self._cause or "as configured"
+        if self._cause:
+            return self._cause
+        if self._options.max_batch != "auto":
+            return "max_batch of the row"
+        return self._climb.reason if self._climb else "cpu_batch of the row"
+
+    def turn_to(self, kind: Kind, *, on_accelerator: bool) -> None:
+        """Have the next batches be of this kind.
+
+        Args:
+            kind: of batches; each has a size of its own.
+            on_accelerator: whether the size is to be found; on a CPU ``auto`` means a fixed one.
+        """
+        self._climb = None
+        if self._options.max_batch == "auto" and on_accelerator:
+            if kind not in self._climbs and len(self._climbs) >= MAX_KINDS:
+                del self._climbs[next(iter(self._climbs))]
+            self._climb = self._climbs.setdefault(kind, Climb(self._options.batch_target_s))
 
     def shrink(self, images: int, cause: str) -> bool:
         """Halve batches because one of ``images`` images failed; return whether that is possible.
@@ -41,21 +74,43 @@ class BatchSizer:
         tried = min(self.most, images)
         if tried <= 1:
             return False
+        cause = f"{cause} with {tried} images in a batch"
+        if self._climb and tried > self._climb.tried:  # it was an attempt, and nothing is lost
+            self._climb.step_back(tried // 2, cause)
+            return True
         if self.is_reduced:  # growing again was in vain
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        self.most, self._cause = tried // 2, f"{cause} with {tried} images in a batch"
+        self._limit, self._cause = tried // 2, cause
         self._grow_at = time.monotonic() + self._pause_s
         log.warning("smaller batches", max_batch=self.most, reason=self._cause)
         return True
 
-    def succeeded(self, images: int) -> None:
-        """Double batches again after a pause, once a batch as large as they may be succeeded."""
-        if not self.is_reduced or images < self.most or time.monotonic() < self._grow_at:
-            return
-        if self.most == self._full:
-            self._cause, self._pause_s = "", FIRST_PAUSE_S
+    def succeeded(self, images: int, seconds: float, memory: Memory) -> None:
+        """Learn from a batch of the present kind that was answered.
+
+        Args:
+            images: its size.
+            seconds: how long the model took.
+            memory: memory of the process during the batch and afterwards.
+        """
+        if self._limit is None:
+            if self._climb:
+                self._climb.record(images, seconds, memory)
+        elif images >= self.most and time.monotonic() >= self._grow_at:
+            self._double_again(self._limit)
+
+    def _double_again(self, limit: int) -> None:
+        """Double batches after a pause, once one as large as they may be has succeeded."""
+        if limit >= self._full:
+            self._limit, self._cause, self._pause_s = None, "", FIRST_PAUSE_S
             log.info("batches are as large again as before", max_batch=self.most)
             return
-        self.most = min(2 * self.most, self._full)
+        self._limit = min(2 * limit, self._full)
         self._grow_at = time.monotonic() + self._pause_s
         log.info("larger batches", max_batch=self.most)
+
+    @property
+    def _full(self) -> int:
+        if self._options.max_batch != "auto":
+            return self._options.max_batch
+        return self._climb.most if self._climb else self._options.cpu_batch

@@ -17,7 +17,7 @@ from workers.engine.process import ModelProcess, ProcessDied
 from workers.engine.status import StatusTracker
 from workers.engine.wear import RestartReason
 from workers.model.memory import Memory
-from workers.model.protocol import BatchReport
+from workers.model.protocol import BatchReport, ModelFacts
 
 log = structlog.get_logger(__name__)
 
@@ -57,8 +57,8 @@ class ProcessSupervisor:
         self._standby: ModelProcess | None = None
         self._unloaded = False
         self._next_recycle_at = 0.0
-        self.per_image = False
-        """Whether the model answers for each image by itself; known once it was loaded."""
+        self.facts = ModelFacts()
+        """Of the model, once it was loaded."""
         self.restart_requested: RestartReason | None = None
         """Why the process is to be replaced between two batches; ``None``: it is not."""
 
@@ -185,7 +185,7 @@ class ProcessSupervisor:
 
     def _loaded(self, process: ModelProcess) -> None:
         self._backoff.loaded()
-        self.per_image = process.per_image
+        self.facts = process.facts
         self._tracker.loaded(process.pid, process.load_s, process.memory)
         log.info("model ready", pid=process.pid, load_s=round(process.load_s, 2))
         self._tracker.set_state(WorkerState.READY)

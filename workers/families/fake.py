@@ -32,6 +32,7 @@ class FakeParameters(FamilyParameters):
     load_s: float = 0.0
     predict_s: float = Field(0.0, description="seconds per batch")
     image_s: float = Field(0.0, description="seconds per image, in addition")
+    accelerator: str = Field("", description="name of the device that it pretends to be on")
     step_s: float = Field(0.0, description="seconds per word of the longest answer, in addition")
     slower: float = Field(
         0.0, description="fraction by which each image slows down all later batches"
@@ -69,6 +70,7 @@ class Fake(PerImageModel):
     def __init__(self, context: LoadContext) -> None:
         """Load for ``load_s``, or fail as the parameters say."""
         self._parameters = FakeParameters.model_validate(context.spec.parameters)
+        self.accelerator = self._parameters.accelerator
         self._leaked: list[bytes] = []
         self._served = 0
         time.sleep(self._parameters.load_s)

@@ -112,6 +112,17 @@ class PerImageModel(ABC):
     """Tokens that were generated one after the other so far, those of a batch at once; families
     that write text add to it, as the time of a batch depends on it."""
 
+    accelerator = ""
+    """Name of the device if only the family knows it; empty: torch's GPU if it is in use."""
+
+    @property
+    def acceleration(self) -> str:
+        """How the model is accelerated beyond its device, or why not, for people; empty: it isn't.
+
+        It may change with the first batches.
+        """
+        return ""
+
     @abstractmethod
     def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
         """Answer the tasks of ``instructions`` for each prepared image, in order."""

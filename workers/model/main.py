@@ -34,6 +34,7 @@ from workers.model.protocol import (
     BatchReport,
     Forget,
     JobError,
+    ModelFacts,
     Prepare,
     Run,
     StateReport,
@@ -61,9 +62,7 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
     except Exception as err:  # noqa: BLE001 - operators see its text as the reason
         send(pipe, failure_report(err))
         return
-    per_image = isinstance(model, PerImageModel)
-    ready = StateReport(state=WorkerState.READY, memory=memory.measure(), per_image=per_image)
-    send(pipe, ready)
+    send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure(), facts=_facts(model)))
     ModelServer(pipe, model, settings.max_megapixels).serve()
 
 
@@ -155,8 +154,19 @@ def run_batch(
             "images": images,
             "steps": _steps(model) - steps,
             "seconds": time.perf_counter() - started,
+            "acceleration": model.acceleration if isinstance(model, PerImageModel) else "",
             "memory": memory.measure(),
         }
+    )
+
+
+def _facts(model: VisionModel) -> ModelFacts:
+    named = model.accelerator if isinstance(model, PerImageModel) else ""
+    accelerator = named or memory.accelerator()
+    return ModelFacts(
+        per_image=isinstance(model, PerImageModel),
+        device=accelerator or "CPU",
+        on_accelerator=bool(accelerator),
     )
 
 

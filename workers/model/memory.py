@@ -71,6 +71,17 @@ def container_memory(cgroup: Path = CGROUP) -> ContainerMemory:
     return ContainerMemory()
 
 
+def accelerator() -> str:
+    """Return the name of the GPU that this process uses; empty: none."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return ""
+    for kind in (torch.cuda, torch.xpu):
+        if kind.is_available() and kind.is_initialized():
+            return str(kind.get_device_name())
+    return ""
+
+
 def release() -> None:
     """Release all memory that can be released, after it ran out."""
     gc.collect()

@@ -42,6 +42,14 @@ class Forget(BaseModel):
     job: str
 
 
+class ModelFacts(BaseModel):
+    """What is known of a model once it is ready."""
+
+    per_image: bool = Field(default=False, description="it answers for each image by itself")
+    device: str = Field("", description="name of its device, for people")
+    on_accelerator: bool = Field(default=False, description="its device is no CPU")
+
+
 class StateReport(BaseModel):
     """State of a process that loads its model."""
 
@@ -50,10 +58,7 @@ class StateReport(BaseModel):
     reason: str = ""
     retry_in_s: float = Field(0.0, description="fewest seconds until a failed load is tried again")
     memory: Memory = Memory()
-    per_image: bool = Field(
-        default=False,
-        description="the model answers for each image by itself; known once it is ready",
-    )
+    facts: ModelFacts = ModelFacts()
 
 
 class JobError(BaseModel):
@@ -72,6 +77,7 @@ class BatchReport(BaseModel):
     images: int = 0
     steps: int = Field(0, description="tokens generated one after the other; 0: unknown")
     seconds: float = 0.0
+    acceleration: str = Field("", description="how the model is accelerated, or why not")
     memory: Memory
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from shared.catalog import Catalog
 from shared.messages import Outcome
-from shared.model_spec import ModelSpec
+from shared.model_spec import EngineOptions, ModelSpec
 from shared.redis.presence import EngineStatus
 from shared.redis.store import Store
 from shared.settings import Settings
@@ -47,7 +47,7 @@ class RemoteEngine:
         self._configs = self._parameters.servers(settings.ollama)
         self.on_batch: Callable[[float], None] = lambda _: None
         """Called in the engine's thread with the seconds that each answer took."""
-        self._tracker = StatusTracker(BatchSizer(1))
+        self._tracker = StatusTracker(BatchSizer(EngineOptions(max_batch=1)))
         self._tracker.set_state(WorkerState.LOADING)
         self._background: set[asyncio.Future[None]] = set()
         self._started = threading.Event()

@@ -6,6 +6,7 @@ import pytest
 
 from shared.errors import ModelFailed, ModelUnavailable
 from shared.messages import Instructions, Options, Outcome, Result
+from shared.model_spec import EngineOptions
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label
@@ -13,6 +14,7 @@ from tests.engines import item
 from workers.engine.pace import FACTOR, FLOOR_S, Pace, kind_of
 from workers.engine.parts import divide
 from workers.engine.sizing import FIRST_PAUSE_S, BatchSizer
+from workers.model.memory import Memory
 
 CAPTIONS = kind_of(Instructions(tasks=(CAPTION,)))
 LONG = kind_of(Instructions(tasks=(CAPTION,), options=Options(num_predict=512)))
@@ -56,7 +58,7 @@ def test_a_single_slow_batch_changes_little() -> None:
 
 
 def test_batches_are_halved_until_one_image_is_left() -> None:
-    sizer = BatchSizer(8)
+    sizer = BatchSizer(EngineOptions(max_batch=8))
     assert [(sizer.shrink(8, "memory ran out"), sizer.most) for _ in range(4)] == [
         (True, 4),
         (True, 2),
@@ -67,25 +69,25 @@ def test_batches_are_halved_until_one_image_is_left() -> None:
 
 
 def test_batches_grow_again_after_pauses_that_get_longer_in_vain(clock: list[float]) -> None:
-    sizer = BatchSizer(8)
+    sizer = BatchSizer(EngineOptions(max_batch=8))
     sizer.shrink(8, "memory ran out")
-    sizer.succeeded(4)
+    sizer.succeeded(4, 0.1, Memory())
     assert sizer.most == 4
     clock[0] += FIRST_PAUSE_S
-    sizer.succeeded(3)  # not as large as it might have been
+    sizer.succeeded(3, 0.1, Memory())  # not as large as it might have been
     assert sizer.most == 4
-    sizer.succeeded(4)
+    sizer.succeeded(4, 0.1, Memory())
     assert sizer.most == 8
     sizer.shrink(8, "memory ran out")
     clock[0] += FIRST_PAUSE_S
-    sizer.succeeded(4)
+    sizer.succeeded(4, 0.1, Memory())
     assert sizer.most == 4
     clock[0] += FIRST_PAUSE_S
-    sizer.succeeded(4)
+    sizer.succeeded(4, 0.1, Memory())
     assert (sizer.most, sizer.is_reduced) == (8, True)
     clock[0] += 2 * FIRST_PAUSE_S
-    sizer.succeeded(8)
-    assert (sizer.most, sizer.is_reduced, sizer.reason) == (8, False, "as configured")
+    sizer.succeeded(8, 0.1, Memory())
+    assert (sizer.most, sizer.is_reduced, sizer.reason) == (8, False, "max_batch of the row")
 
 
 # Divided jobs

@@ -92,7 +92,7 @@ def test_a_pause_is_as_long_as_the_failure_asks_for_and_the_next_one_is_not() ->
 def test_the_rate_falls_when_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    seen = StatusTracker(BatchSizer(8))
+    seen = StatusTracker(BatchSizer(EngineOptions()))
     seen.record_batch(1, 6, Memory())
     assert seen.status.images_per_s == pytest.approx(6 / WINDOW_S)
     now += WINDOW_S + 1
