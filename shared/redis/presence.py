@@ -25,7 +25,24 @@ class EngineStatus(BaseModel):
     images: int = 0
     images_per_s: float = Field(0.0, description="over the last minute")
     batches: dict[int, int] = Field({}, description="number of batches by number of jobs in them")
+    device: str = Field("", description="name of the model's device; empty: not known yet")
+    acceleration: str = Field(
+        "", description="how the model is accelerated on its device, or why not"
+    )
+    utilisation: float = Field(0.0, description="share of the last minute that the model computed")
+    queue_ms: float = Field(0.0, description="mean wait of a job in the engine, last minute")
+    prepare_ms: float = Field(0.0, description="mean time to prepare one image, last minute")
+    predict_ms: float = Field(0.0, description="mean time of a job's batch, last minute")
+    job_seconds: dict[str, float] = Field(
+        {}, description="seconds that all jobs spent in the engine, by phase"
+    )
     memory_mb: int = Field(0, description="of the model process: on its GPU, or resident")
+    memory_peak_mb: int = Field(
+        0, description="most that it needed at a time: during the last batch on a GPU, else ever"
+    )
+    memory_limit_mb: int = Field(
+        0, description="memory that there is for it and others: of the GPU, container or host"
+    )
     load_s: float = Field(0.0, description="seconds the last load took")
     loads: int = Field(0, description="model processes that were loaded")
     recycles: dict[str, int] = Field({}, description="replaced model processes by reason")

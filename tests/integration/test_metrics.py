@@ -181,6 +181,12 @@ def test_a_worker_exports_its_metrics_on_its_own_port(watched: Stack, base: str)
     assert total(worker, "vision_worker_batch_jobs_bucket", le="1.0", **me) == 3
     assert total(worker, "vision_worker_batch_seconds_count", **me) == 3
     assert total(worker, "vision_worker_model_memory_bytes", **me) > 10e6
+    assert total(worker, "vision_worker_model_memory_peak_bytes", **me) > 10e6
+    assert total(worker, "vision_worker_model_memory_limit_bytes", **me) > 10e6
+    assert total(worker, "vision_worker_device_info", device="CPU", **me) == 1
+    assert total(worker, "vision_worker_job_seconds_total", phase="prepare", **me) > 0
+    assert total(worker, "vision_worker_prepare_seconds", **me) > 0
+    assert 0 <= total(worker, "vision_worker_utilisation", **me) < 1
     assert total(worker, "vision_worker_load_seconds", **me) > 0
     assert total(worker, "vision_worker_loads_total", **me) == 1
     assert total(worker, "vision_worker_state", **me) == 1

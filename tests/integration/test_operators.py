@@ -39,7 +39,24 @@ def test_the_list_of_models_has_what_each_worker_does(base: str) -> None:
     assert worker["batches"]["1"] >= 3
     assert worker["memory_mb"] > 10
     assert worker["load_s"] > 0
-    assert worker["max_batch"] == 8
+    assert (worker["max_batch"], worker["max_batch_reason"]) == (8, "cpu_batch of the row")
+
+
+def test_the_list_of_models_says_where_they_run_and_where_the_time_goes(base: str) -> None:
+    assert post(f"{base}/caption/fake").status_code == 200
+
+    def figures() -> dict[str, Any] | None:
+        worker = worker_of(base, "fake")
+        return worker if worker["predict_ms"] else None
+
+    worker = wait_for("the figures", figures, 5)
+    assert worker["device"] == "CPU"
+    assert worker["acceleration"] == ""
+    assert 0 < worker["memory_mb"] <= worker["memory_peak_mb"] < worker["memory_limit_mb"]
+    assert 0 < worker["utilisation"] < 1
+    assert 0 < worker["prepare_ms"] < 1000
+    assert worker["queue_ms"] >= 0
+    assert set(worker["job_seconds"]) == {"queue", "prepare", "predict"}
 
 
 def test_recycle_replaces_the_process_and_requests_go_on(base: str) -> None:

@@ -20,6 +20,7 @@ from shared.redis.ollama import OllamaHost
 from shared.redis.presence import EngineStatus
 from shared.units import MEGA
 from shared.vocabulary import WorkerState
+from workers.engine.times import JobTimes
 from workers.engine.wear import RestartReason
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,24 @@ class WorkerMetrics(Collector):
         yield self._gauge(
             "model_memory_bytes", "Memory of the model process.", MEGA * status.memory_mb
         )
+        yield self._gauge(
+            "model_memory_peak_bytes",
+            "Most memory that it needed at a time: in the last batch on a GPU, else ever.",
+            MEGA * status.memory_peak_mb,
+        )
+        yield self._gauge(
+            "model_memory_limit_bytes",
+            "Memory that there is for it and others.",
+            MEGA * status.memory_limit_mb,
+        )
+        yield self._gauge(
+            "utilisation", "Share of the last minute that the model computed.", status.utilisation
+        )
+        yield self._gauge(
+            "prepare_seconds", "Mean time to prepare one image.", status.prepare_ms / 1000
+        )
+        yield self._device(status)
+        yield self._job_seconds(status)
         yield self._gauge("batch_limit", "Most images in a batch now.", status.max_batch)
         yield self._gauge("load_seconds", "Seconds the last load of the model took.", status.load_s)
         yield self._counter("loads", "Model processes that were loaded.", status.loads)
@@ -89,6 +108,20 @@ class WorkerMetrics(Collector):
         family = GaugeMetricFamily("vision_worker_state", what, labels=["model", "state"])
         for state in WorkerState:
             family.add_metric([self._model, state], state == status.state)
+        return family
+
+    def _device(self, status: EngineStatus) -> Metric:
+        what = "1, labelled with the model's device, and how the model is accelerated on it."
+        labels = ["model", "device", "acceleration"]
+        family = GaugeMetricFamily("vision_worker_device_info", what, labels=labels)
+        family.add_metric([self._model, status.device, status.acceleration], 1)
+        return family
+
+    def _job_seconds(self, status: EngineStatus) -> Metric:
+        what = "Seconds that jobs spent in the engine, by phase."
+        family = CounterMetricFamily("vision_worker_job_seconds", what, labels=["model", "phase"])
+        for phase in JobTimes._fields:
+            family.add_metric([self._model, phase], status.job_seconds.get(phase, 0.0))
         return family
 
     def _recycles(self, status: EngineStatus) -> Metric:

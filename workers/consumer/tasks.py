@@ -67,7 +67,7 @@ def run_job(
     with structlog.contextvars.bound_contextvars(
         request_id=job.request_id, task_id=task.request.id
     ):
-        status = "failed"
+        status, engine_job = "failed", None
         try:
             engine_job = _fetch(str(task.request.id), job, store)
             in_engine.add(engine_job.task_id)
@@ -89,7 +89,13 @@ def run_job(
         finally:
             in_engine.discard(str(task.request.id))
             ms = round((time.perf_counter() - started) * 1000, 1)
-            log.info("job", tasks=",".join(job.tasks), status=status, ms=ms)
+            phases = _phases(engine_job) if engine_job and status == "done" else {}
+            log.info("job", tasks=",".join(job.tasks), status=status, ms=ms, **phases)
+
+
+def _phases(job: EngineJob) -> dict[str, float]:
+    """Return where a job's time in the engine went, in milliseconds, as fields of the log."""
+    return {f"{name}_ms": round(1000 * s, 1) for name, s in job.times._asdict().items()}
 
 
 def _requeue(task_id: str, store: Store) -> None:

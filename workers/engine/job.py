@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from shared import errors
 from shared.errors import ModelFailed, VisionError
 from shared.messages import Job, Outcome, Result
+from workers.engine.times import NO_TIME, JobTimes
 from workers.model.protocol import JobError
 
 FindCancelled = Callable[[Sequence[str]], Iterable[str]]
@@ -41,6 +42,10 @@ class EngineJob:
     """It was in a batch that took too long; next time it is a suspect."""
     is_cancelled: bool = False
     """Nobody waits for it, although its deadline has not passed."""
+    accepted_at: float = field(default_factory=time.monotonic)
+    """When the engine got it, in ``time.monotonic()``."""
+    times: JobTimes = NO_TIME
+    """Where its time went; known once it is answered."""
     part: str = ""
     """Which part of a divided job it is."""
 

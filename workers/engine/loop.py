@@ -25,6 +25,7 @@ from workers.engine.recovery import Recovery
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
 from workers.engine.supervisor import LoadFailed, ProcessSupervisor
+from workers.engine.times import JobTimes
 from workers.engine.wear import BatchSize, RestartReason
 from workers.model.protocol import BatchReport
 
@@ -183,7 +184,12 @@ class EngineLoop:
         kind = kind_of(batch[0].instructions)
         self._pace.record(kind, report.images, time.monotonic() - self._begun_at)
         self._sizer.succeeded(report.images, report.seconds, report.memory)
-        self._tracker.record_batch(len(batch), report.images, report.memory)
+        for job, prepare_s in zip(batch, report.prepare_s, strict=True):
+            whole_s = time.monotonic() - job.accepted_at
+            job.times = JobTimes.split(whole_s, prepare_s, report.seconds)
+        self._tracker.memory, self._tracker.acceleration = report.memory, report.acceleration
+        times = [job.times for job in batch]
+        self._tracker.record_batch(report.images, report.seconds, times)
         size = BatchSize(report.images, report.steps)
         process.wear.record(kind, size, report.seconds, report.memory)
         expected = min(self._sizer.most, len(batch) + len(self._queue))

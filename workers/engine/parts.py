@@ -29,7 +29,12 @@ def divide(job: EngineJob) -> list[EngineJob]:
     parts = []
     for position, image in enumerate(job.images):
         part = EngineJob(
-            job.task_id, job.message, [image], part=f"/{position}", has_hung=job.has_hung
+            job.task_id,
+            job.message,
+            [image],
+            accepted_at=job.accepted_at,
+            part=f"/{position}",
+            has_hung=job.has_hung,
         )
         part.future.add_done_callback(partial(whole.part_done, position))
         parts.append(part)

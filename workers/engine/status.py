@@ -1,7 +1,7 @@
 """What an engine is doing and has done, for heartbeats and metrics."""
 
-import time
-from collections import Counter, deque
+from collections import Counter
+from collections.abc import Sequence
 
 import structlog
 
@@ -10,12 +10,10 @@ from shared.redis.presence import EngineStatus
 from shared.units import MEGA
 from shared.vocabulary import WorkerState
 from workers.engine.sizing import BatchSizer
+from workers.engine.times import JobTimes, RecentBatches
 from workers.model.memory import Memory
 
 log = structlog.get_logger(__name__)
-
-WINDOW_S = 60.0
-"""Span over which the rate is taken."""
 
 
 class StatusTracker:
@@ -29,8 +27,9 @@ class StatusTracker:
         self._pid, self._load_s, self._loads, self._images = 0, 0.0, 0, 0
         self._batches: Counter[int] = Counter()
         self._recycles: Counter[str] = Counter()
-        self._recent: deque[tuple[float, int]] = deque()
-        self._recent_images = 0
+        self._recent = RecentBatches()
+        self._job_seconds = dict.fromkeys(JobTimes._fields, 0.0)
+        self._device = self.acceleration = ""
         self.hosts: tuple[OllamaHost, ...] = ()
         self._busy = False
         self.status = EngineStatus()
@@ -49,9 +48,9 @@ class StatusTracker:
             self._last_error = reason
         self.publish()
 
-    def loaded(self, pid: int, seconds: float, memory: Memory) -> None:
-        """Record that a process has loaded the model."""
-        self._pid, self._load_s, self.memory = pid, seconds, memory
+    def loaded(self, pid: int, seconds: float, memory: Memory, device: str) -> None:
+        """Record that a process has loaded the model on a device."""
+        self._pid, self._load_s, self.memory, self._device = pid, seconds, memory, device
         self._loads += 1
         self.publish()
 
@@ -64,13 +63,19 @@ class StatusTracker:
         """Record that no batch runs."""
         self._busy = False
 
-    def record_batch(self, jobs: int, images: int, memory: Memory) -> None:
-        """Record a batch of ``jobs`` jobs with ``images`` images that was answered."""
-        self._batches[jobs] += 1
+    def record_batch(self, images: int, seconds: float, times: Sequence[JobTimes]) -> None:
+        """Record a batch that was answered.
+
+        Args:
+            images: its size.
+            seconds: how long the model ran.
+            times: of each of its jobs.
+        """
+        self._batches[len(times)] += 1
         self._images += images
-        self.memory = memory
-        self._recent.append((time.monotonic(), images))
-        self._recent_images += images
+        self._recent.add(images, seconds, times)
+        for phase, whole in zip(JobTimes._fields, zip(*times, strict=True), strict=True):
+            self._job_seconds[phase] += sum(whole)
         self.publish()
 
     def record_restart(self, reason: str, details: str = "") -> None:
@@ -82,15 +87,14 @@ class StatusTracker:
         self.publish()
 
     def tick(self) -> None:
-        """Let the rate fall while nothing happens; call about once a second."""
-        if self._recent and self._recent[0][0] < time.monotonic() - WINDOW_S:
+        """Let the rates fall while nothing happens; call about once a second."""
+        if self._recent.forget_old():
             self.publish()
 
     def publish(self) -> None:
         """Make the numbers visible to other threads."""
-        horizon = time.monotonic() - WINDOW_S
-        while self._recent and self._recent[0][0] < horizon:
-            self._recent_images -= self._recent.popleft()[1]
+        self._recent.forget_old()
+        times, running = self._recent.job_times, bool(self._pid)
         self.status = EngineStatus(
             state=self._shown_state(),
             reason=self._reason or (self._sizer.reason if self._sizer.is_reduced else ""),
@@ -98,9 +102,18 @@ class StatusTracker:
             max_batch=self._sizer.most,
             max_batch_reason=self._sizer.reason,
             images=self._images,
-            images_per_s=round(self._recent_images / WINDOW_S, 2),
+            images_per_s=round(self._recent.images_per_s, 2),
             batches=dict(sorted(self._batches.items())),
-            memory_mb=round(self.memory.used / MEGA) if self._pid else 0,
+            device=self._device,
+            acceleration=self.acceleration,
+            utilisation=round(self._recent.utilisation, 3),
+            queue_ms=_ms(times.queue),
+            prepare_ms=_ms(self._recent.prepare_s),
+            predict_ms=_ms(times.predict),
+            job_seconds={phase: round(s, 3) for phase, s in self._job_seconds.items()},
+            memory_mb=round(self.memory.used / MEGA) if running else 0,
+            memory_peak_mb=round(self.memory.peak / MEGA) if running else 0,
+            memory_limit_mb=round(self.memory.limit / MEGA) if running else 0,
             load_s=round(self._load_s, 2),
             loads=self._loads,
             recycles=dict(self._recycles),
@@ -114,3 +127,7 @@ class StatusTracker:
         if self._sizer.is_reduced:
             return WorkerState.DEGRADED
         return WorkerState.BUSY if self._busy else WorkerState.READY
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 1)

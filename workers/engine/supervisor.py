@@ -186,8 +186,9 @@ class ProcessSupervisor:
     def _loaded(self, process: ModelProcess) -> None:
         self._backoff.loaded()
         self.facts = process.facts
-        self._tracker.loaded(process.pid, process.load_s, process.memory)
-        log.info("model ready", pid=process.pid, load_s=round(process.load_s, 2))
+        device = process.facts.device
+        self._tracker.loaded(process.pid, process.load_s, process.memory, device)
+        log.info("model ready", pid=process.pid, load_s=round(process.load_s, 2), device=device)
         self._tracker.set_state(WorkerState.READY)
 
     def _died_while_loading(self, process: ModelProcess, details: str) -> None:

@@ -71,7 +71,7 @@ class ModelServer:
 
     def __init__(self, pipe: Connection, model: VisionModel, max_megapixels: float) -> None:
         self._pipe, self._model, self._max_megapixels = pipe, model, max_megapixels
-        self._prepared: dict[str, Future[Prepared]] = {}
+        self._prepared: dict[str, Future[tuple[Prepared, float]]] = {}
         self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         # One thread, as jobs are needed in the order they arrive; other cores are for the model.
         self._preparer = ThreadPoolExecutor(1, thread_name_prefix="prepare")
@@ -82,7 +82,9 @@ class ModelServer:
         while True:
             run = self._runs.get()
             jobs = [self._prepared.pop(job).result() for job in run.jobs]
-            report = run_batch(self._model, jobs, run.instructions, run.max_images)
+            inputs = [prepared for prepared, _ in jobs]
+            report = run_batch(self._model, inputs, run.instructions, run.max_images)
+            report.prepare_s = tuple(seconds for _, seconds in jobs)
             send(self._pipe, report)
 
     def _read(self) -> None:
@@ -94,12 +96,20 @@ class ModelServer:
             match command:
                 case Prepare():
                     self._prepared[command.job] = self._preparer.submit(
-                        prepare, self._model, images, self._max_megapixels
+                        _timed_prepare, self._model, images, self._max_megapixels
                     )
                 case Forget():
                     self._prepared.pop(command.job, None)
                 case Run():
                     self._runs.put(command)
+
+
+def _timed_prepare(
+    model: VisionModel, images: Sequence[bytes], max_megapixels: float
+) -> tuple[Prepared, float]:
+    """Return the result of :func:`prepare`, and the seconds that it took."""
+    began = time.perf_counter()
+    return prepare(model, images, max_megapixels), time.perf_counter() - began
 
 
 def prepare(model: VisionModel, images: Sequence[bytes], max_megapixels: float) -> Prepared:

@@ -77,6 +77,9 @@ class BatchReport(BaseModel):
     images: int = 0
     steps: int = Field(0, description="tokens generated one after the other; 0: unknown")
     seconds: float = 0.0
+    prepare_s: tuple[float, ...] = Field(
+        (), description="seconds that it took to prepare the images, by job"
+    )
     acceleration: str = Field("", description="how the model is accelerated, or why not")
     memory: Memory
 

@@ -18,6 +18,7 @@ from shared.vocabulary import WorkerState
 from workers.engine.job import EngineJob, Requeued
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
+from workers.engine.times import JobTimes
 from workers.remote.config import read_parameters
 from workers.remote.healer import Healer
 from workers.remote.jobs import JobRunner
@@ -143,7 +144,7 @@ class RemoteEngine:
         task.add_done_callback(self._background.discard)
 
     def _count(self, images: int, seconds: float) -> None:
-        self._tracker.record_batch(1, images, self._tracker.memory)
+        self._tracker.record_batch(images, seconds, [JobTimes.split(seconds, 0.0, seconds)])
         self.on_batch(seconds)
 
     async def _publish(self) -> None:

@@ -11,8 +11,9 @@ from tests.engines import item
 from workers.engine.batching import BatchQueue
 from workers.engine.faults import FIRST_PAUSE_S, FailureBackoff
 from workers.engine.sizing import BatchSizer
-from workers.engine.status import WINDOW_S, StatusTracker
+from workers.engine.status import StatusTracker
 from workers.engine.supervisor import wants_standby
+from workers.engine.times import NO_TIME, WINDOW_S
 from workers.engine.wear import BASELINE_BATCHES, BatchSize, RestartReason, WearMonitor
 from workers.model.memory import Memory
 
@@ -93,7 +94,7 @@ def test_the_rate_falls_when_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     seen = StatusTracker(BatchSizer(EngineOptions()))
-    seen.record_batch(1, 6, Memory())
+    seen.record_batch(6, 1.0, [NO_TIME])
     assert seen.status.images_per_s == pytest.approx(6 / WINDOW_S)
     now += WINDOW_S + 1
     seen.tick()
