@@ -1,10 +1,12 @@
-"""Measure what a recycle costs under load, and what a second replica adds.
+"""Measure what a recycle costs under load, how soon models restart, and what a replica adds.
 
-The model only sleeps, so that two cores are enough; everything else is real. Prints Markdown for
-``docs/benchmarks.md``.
+Under load the model only sleeps, so that two cores are enough; everything else is real. Prints
+Markdown for ``docs/benchmarks.md``. An argument names a folder with checkpoints of full size, whose
+restarts are measured too.
 """
 
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -18,6 +20,7 @@ import requests
 import yaml
 
 from benchmarks.measuring import PHOTO, Client, machine, print_row
+from benchmarks.restarts import restart_table
 from shared.catalog import Catalog
 from shared.tasks import CAPTION
 from tests.conftest import data_url
@@ -50,8 +53,9 @@ Done = dict[str, tuple[int, float]]
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print all tables."""
     print(f"`make bench-recovery`, {machine()}.\n", flush=True)
+    restart_table(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
     with tempfile.TemporaryDirectory() as folder:
         catalog = Path(folder) / "models.yaml"
         rows = [{"name": name, "family": "fake", **row} for name, row in ROWS.items()]

@@ -3,18 +3,23 @@
 Importing torch and transformers takes seconds, which each model process would need again. The fork
 server only imports: it holds no weights and has neither threads nor a CUDA context, which do not
 survive a fork. ``workers/engine/children.py`` starts it and sends it requests.
+
+Where the imports use a GPU all the same, as torch does to count them if the vendor's library for
+that is missing, each process begins with a fresh interpreter instead, and imports everything.
 """
 
 import gc
 import importlib
 import os
+import pickle
 import select
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 
@@ -71,6 +76,9 @@ class ForkServer:
 
     def __init__(self, control: socket.socket, settings: Settings, spec: ModelSpec) -> None:
         self._control, self._settings, self._spec = control, settings, spec
+        self._can_fork = can_fork()
+        if not self._can_fork:
+            log.warning("imports use the GPU already, so each process imports everything anew")
         self._reports: dict[int, Connection] = {}
         """Where the end of each running process is reported, by process id."""
         self._wake, wake = os.pipe()
@@ -118,13 +126,26 @@ class ForkServer:
             self._control.close()
             for report in self._reports.values():
                 report.close()
-            module, _, function = target.partition(":")
-            getattr(importlib.import_module(module), function)(pipe, self._settings, self._spec)
+            if not self._can_fork:
+                self._execute(target, pipe)
+            _call(target, pipe, self._settings, self._spec)
             code = 0
         except Exception:
             log.exception("process failed")
         finally:
             os._exit(code)
+
+    def _execute(self, target: str, pipe: Connection) -> NoReturn:
+        """Replace this process by a fresh interpreter that calls the target."""
+        arguments = os.memfd_create("arguments", 0)
+        os.write(arguments, pickle.dumps((self._settings, self._spec)))
+        os.lseek(arguments, 0, os.SEEK_SET)
+        os.set_inheritable(pipe.fileno(), True)  # noqa: FBT003 - its only parameter
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; import workers.model.fork_server as server; "
+            f"server.begin({target!r}, {pipe.fileno()}, {arguments})"
+        )
+        os.execv(sys.executable, [sys.executable, "-c", code])  # noqa: S606 - our own program
 
     def _report_ends(self) -> None:
         for pid in list(self._reports):
@@ -132,6 +153,28 @@ class ForkServer:
             if ended:
                 with self._reports.pop(pid) as report:
                     _send(report, os.waitstatus_to_exitcode(status))
+
+
+def can_fork() -> bool:
+    """Return whether a GPU can be used in a process that is forked from this one."""
+    pid = os.fork()
+    if pid == 0:
+        torch: Any = sys.modules.get("torch")
+        is_bad = torch and any(api._is_in_bad_fork() for api in (torch.cuda, torch.xpu))  # noqa: SLF001
+        os._exit(bool(is_bad))
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def begin(target: str, pipe: int, arguments: int) -> None:
+    """Call the target in a fresh interpreter; both numbers are file descriptors."""
+    with open(arguments, "rb") as file:
+        settings, spec = pickle.load(file)  # noqa: S301 - written by the fork server
+    _call(target, Connection(pipe), settings, spec)
+
+
+def _call(target: str, pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
+    module, _, function = target.partition(":")
+    getattr(importlib.import_module(module), function)(pipe, settings, spec)
 
 
 def _send(report: Connection, number: int) -> None:

@@ -15,23 +15,24 @@ from shared.families import FAMILIES
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from tests.engines import caption, item, running, running_row, text_of
+from tests.poisoned_fork_server import serve_after_using_a_gpu
 from tests.stack import ROOT, wait_for
 from workers.engine.children import ForkServer
 from workers.engine.local import LocalEngine
+from workers.model import fork_server as fork_server_module
 
 CHECKPOINTS = ROOT / "tests" / "checkpoints"
 REAL = {"name": "vit-gpt2", "family": "vision_encoder_decoder", "source": "local/tiny"}
 LOOK_AROUND = """
 import json, os, sys
-from workers.model.fork_server import preload
+from workers.model.fork_server import can_fork, preload
 preload(tuple(json.loads(sys.argv[1])))
 torch = sys.modules.get("torch")
-open_files = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
 print(json.dumps({
     "threads": len(os.listdir("/proc/self/task")),
     "torch": torch is not None,
     "cuda": torch is not None and torch.cuda.is_initialized(),
-    "gpus": [name for name in open_files if name.startswith(("/dev/nvidia", "/dev/dri"))],
+    "can fork": can_fork(),
     "blas": os.environ.get("OPENBLAS_NUM_THREADS"),
 }))
 """
@@ -45,7 +46,7 @@ def test_what_is_imported_ahead_may_be_forked(*, torch: bool) -> None:
     modules = sorted({module for name in families for module in FAMILIES[name].preload})
     command = [sys.executable, "-c", LOOK_AROUND, json.dumps(["workers.model.main", *modules])]
     output = subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout
-    expected = {"threads": 1, "torch": torch, "cuda": False, "gpus": [], "blas": None}
+    expected = {"threads": 1, "torch": torch, "cuda": False, "can fork": True, "blas": None}
     assert json.loads(output) == expected
 
 
@@ -75,12 +76,27 @@ def test_models_of_torch_are_forked_one_after_the_other_and_answer_right() -> No
             texts.append(caption(engine, 255))
             before, server = model(engine), fork_server(engine)
             assert before.ppid() == server.pid
-            assert not any("/dev/nvidia" in file.path for file in server.open_files())
             before.kill()
             wait_for("another process", lambda p=before.pid: engine.status.model_pid not in (0, p))  # type: ignore[misc]
             wait_for("the model", lambda: engine.status.state == WorkerState.READY)
             assert fork_server(engine) == server
     assert texts == ["a red square"] * 3
+
+
+def test_where_imports_use_a_gpu_each_process_imports_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server_module, "serve", serve_after_using_a_gpu)
+    with running() as engine:
+        for red in (1, 2):
+            assert caption(engine, red) == f"rgb {red} 0 0"
+            before = model(engine)
+            assert before.ppid() == fork_server(engine).pid
+            assert "workers.model.fork_server" in " ".join(before.cmdline())
+            before.kill()
+            wait_for("another process", lambda p=before.pid: engine.status.model_pid not in (0, p))  # type: ignore[misc]
+        last = model(engine)
+        fork_server(engine).kill()
+        wait_for("its end", lambda: not last.is_running())
+        assert caption(engine, 3) == "rgb 3 0 0"
 
 
 def test_when_the_fork_server_dies_no_job_is_lost() -> None:
