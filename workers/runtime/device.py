@@ -1,9 +1,10 @@
 """Choose a device and a dtype, and check loaded weights."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
+from workers.model import memory
 from workers.model.family import LoadContext, LoadError
 from workers.runtime.quantization import can_quantise
 
@@ -70,6 +71,23 @@ def set_threads(context: LoadContext, default: int = 0) -> None:
     threads = context.torch_threads or default
     if threads:
         torch.set_num_threads(threads)
+
+
+def move(model: Any, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ANN401
+    """Move a model of transformers to a device, and only there to its dtype, tensor by tensor.
+
+    On the way there, its weights are never in the host's memory twice, and a GPU converts them
+    faster than a CPU. What the model wants to have in float32 becomes or stays that.
+    """
+    precise = set(model._keep_in_fp32_modules_strict or ())  # noqa: SLF001
+    if dtype == torch.float16:
+        precise |= set(model._keep_in_fp32_modules or ())  # noqa: SLF001
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        moved = tensor.data.to(device)
+        if moved.is_floating_point():
+            moved = moved.to(dtype if precise.isdisjoint(name.split(".")) else torch.float32)
+        tensor.data = moved
+    memory.release()  # what the largest of them needed to be converted
 
 
 def check_materialised(model: torch.nn.Module) -> None:

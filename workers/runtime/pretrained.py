@@ -25,6 +25,7 @@ from workers.runtime.device import (
     DtypeName,
     check_materialised,
     float_type,
+    move,
     pick_device,
     pick_dtype,
     set_threads,
@@ -81,7 +82,7 @@ class Pretrained:
             loader,
             self._unfit,
             # In its own dtype a file is mapped into memory instead of copied.
-            dtype="auto" if self.dtype == "int8" else self.dtype,
+            dtype=self.dtype if self._computes_from_file else "auto",
             output_loading_info=True,
             # Otherwise transformers raises an error that names none of them.
             ignore_mismatched_sizes=True,
@@ -101,7 +102,14 @@ class Pretrained:
             for weight in model.parameters():
                 # A copy, so that the file can be unmapped.
                 weight.data = weight.data.float().clone()
-        return model.to(self.device).eval()
+        elif not self._computes_from_file:
+            move(model, self.device, float_type(self.dtype))
+        return model.eval()
+
+    @property
+    def _computes_from_file(self) -> bool:
+        """Whether weights stay as transformers loads them, on the CPU."""
+        return self.device.type == "cpu" and self.dtype != "int8"
 
     def processor(self, loader: Any) -> Any:  # noqa: ANN401
         """Load a tokenizer, an image processor, or both as one, with a class of transformers.

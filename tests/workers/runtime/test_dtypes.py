@@ -84,6 +84,36 @@ def test_int8_is_refused_where_it_is_not_available(monkeypatch: pytest.MonkeyPat
         pick_dtype("int8", CPU, "int8")
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_converted_on_their_device_are_those_that_transformers_converts(
+    family: str, dtype: DtypeName
+) -> None:
+    right = load(family, dtype=dtype)._model.state_dict(keep_vars=True)
+    model = load(family, dtype="float32")._model
+    weights = {weight.data_ptr() for weight in model.parameters()}
+    device.move(model, CPU, device.float_type(dtype))
+    found = model.state_dict(keep_vars=True)
+    assert found.keys() == right.keys()
+    assert all(found[name].dtype == right[name].dtype for name in right)
+    assert all(torch.equal(found[name], right[name]) for name in right)
+    tied = {weight.data_ptr() for weight in model.parameters()}
+    assert len(tied) == len(weights)
+    buffers = dict(model.named_buffers())
+    for name, buffer in load(family, dtype=dtype)._model.named_buffers():
+        assert buffer.dtype == buffers[name].dtype
+        torch.testing.assert_close(buffer, buffers[name])
+
+
+def test_what_a_model_wants_in_float32_stays_so() -> None:
+    model: Any = nn.ModuleDict({"head": nn.Linear(2, 2), "layer_norm": nn.LayerNorm(2)})
+    model._keep_in_fp32_modules, model._keep_in_fp32_modules_strict = {"layer_norm"}, set()
+    for dtype, kept in ((torch.bfloat16, torch.bfloat16), (torch.float16, torch.float32)):
+        device.move(model, CPU, dtype)
+        assert model["head"].weight.dtype == dtype
+        assert model["layer_norm"].weight.dtype == kept
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_int8_replaces_all_linear_layers(family: str) -> None:
     kinds = {type(module) for module in load(family, dtype="int8")._model.modules()}
