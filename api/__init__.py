@@ -8,7 +8,6 @@ from functools import partial
 
 import structlog
 from flask import Flask, Response, g, jsonify, request
-from spectree import SpecTree
 from swagger_ui import flask_api_doc
 
 from api.http import request_id
@@ -17,7 +16,7 @@ from api.http.client_connection import ARRIVED, REFUSAL
 from api.http.cors import CorsPolicy
 from api.http.error_handlers import register_error_handlers
 from api.http.fetch_connection import AllowList, check_ca_certificates
-from api.http.openapi import add_image_body
+from api.http.openapi import make_document
 from api.limits.waiting_room import WaitingRoom
 from api.metrics import Metrics, QueueCollector
 from api.routes.health import health_routes
@@ -66,22 +65,21 @@ def create_app(settings: Settings) -> Flask:
     service = VisionService(settings, catalog, celery, store, metrics)
     app.extensions[WAITING_ROOM] = WaitingRoom(settings, metrics.in_flight)
     register_error_handlers(app, BASE)
-    openapi = SpecTree("flask", title="Vision Workers", version="1", mode="strict")
-    app.register_blueprint(model_routes(service, openapi))
-    app.register_blueprint(vision_routes(service, openapi))
-    app.register_blueprint(ollama_routes(service, openapi))
-    app.register_blueprint(health_routes(service, openapi))
-    app.register_blueprint(metrics_routes(metrics, openapi))
-    _register_openapi(app, openapi)
+    app.register_blueprint(model_routes(service))
+    app.register_blueprint(vision_routes(service))
+    app.register_blueprint(ollama_routes(service))
+    app.register_blueprint(health_routes(service))
+    app.register_blueprint(metrics_routes(metrics))
+    _register_openapi(app, settings)
     _register_hooks(app, settings, metrics)
     return app
 
 
-def _register_openapi(app: Flask, openapi: SpecTree) -> None:
-    openapi.app = app
+def _register_openapi(app: Flask, settings: Settings) -> None:
+    made = make_document(app, settings.max_images)
 
     def document() -> Response:
-        return jsonify(add_image_body(openapi.spec))
+        return jsonify(made)
 
     app.add_url_rule("/openapi.json", view_func=document)
     app.add_url_rule("/docs/openapi.json", view_func=document)  # where the page looks

@@ -1,8 +1,17 @@
 """Request and reply bodies: they validate, and are documented in the OpenAPI document."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    JsonValue,
+)
+from pydantic_core import CoreSchema
 
 from shared.messages import Options, Result
 from shared.redis.presence import WorkerStatus
@@ -19,20 +28,33 @@ def _encodable(text: str) -> str:
     return text
 
 
-Text = Annotated[
-    str,
-    BeforeValidator(lambda value: "" if value is None else value),
-    AfterValidator(_encodable),
-]
-"""A string; ``null`` counts as absent, because PhotoPrism's client sends it."""
-ID_PATTERN = r"^[\x21-\x7e]{1,128}$"
-RequestId = Annotated[Text, Field(max_length=128, pattern=f"{ID_PATTERN}|^$")]
+class _OrNull:
+    """Says in a schema that ``null`` is valid, too: it counts as absent."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "null"}]}
+
+
 MAX_NAME = 256
-Name = Annotated[Text, Field(max_length=MAX_NAME)]
+ID_PATTERN = r"^[\x21-\x7e]{1,128}$"
+_text = (
+    AfterValidator(_encodable),
+    BeforeValidator(lambda value: "" if value is None else value),
+    _OrNull(),
+)
+"""``null`` counts as absent, because PhotoPrism's client sends it."""
+Text = Annotated[str, *_text]
+Name = Annotated[str, Field(max_length=MAX_NAME), *_text]
+RequestId = Annotated[str, Field(max_length=128, pattern=r"^[\x21-\x7e]*$"), *_text]
+IMAGE: dict[str, JsonValue] = {"format": "image", "minLength": 1}
+ImageText = Annotated[str, Field(json_schema_extra=IMAGE)]
+"""An image as data URL, bare base64 or http(s) URL."""
 
 
 class VisionQuery(BaseModel):
-    """A request in the query string: one image by its URL."""
+    """The fields beside an image that is the whole body."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -46,18 +68,39 @@ class VisionQuery(BaseModel):
         description="prompt; ignored by models that do not follow instructions. It may have 8192 "
         "characters; for models of Ollama 4 MB.",
     )
-    url: Text = Field("", description="http(s) URL of an image")
+
+
+class UrlQuery(VisionQuery):
+    """A request in the query string: one image by its URL."""
+
+    url: ImageText = Field(description="http(s) URL of an image")
+
+
+def _with_an_image(schema: dict[str, Any]) -> None:
+    """Say that a request has an image."""
+    images = {"type": "array", "minItems": 1}
+    schema["anyOf"] = [
+        {"required": ["images"], "properties": {"images": images}},
+        {"required": ["url"], "properties": {"url": {"type": "string", "minLength": 1}}},
+    ]
 
 
 class VisionRequest(VisionQuery):
     """A request as JSON. Fields that no model understands are accepted and ignored."""
 
-    images: Annotated[
-        tuple[str, ...], BeforeValidator(lambda value: () if value is None else value)
-    ] = Field((), fail_fast=True, description="images as data URLs, bare base64 or http(s) URLs")
-    options: Annotated[Options, BeforeValidator(lambda value: {} if value is None else value)] = (
-        Field(Options(), description="generation options, named as Ollama names them")
+    model_config = ConfigDict(json_schema_extra=_with_an_image)
+
+    url: Text = Field(
+        "", description="http(s) URL of one more image", json_schema_extra={"format": "image"}
     )
+    images: Annotated[
+        tuple[ImageText, ...],
+        BeforeValidator(lambda value: () if value is None else value),
+        _OrNull(),
+    ] = Field((), fail_fast=True, description="images as data URLs, bare base64 or http(s) URLs")
+    options: Annotated[
+        Options, BeforeValidator(lambda value: {} if value is None else value), _OrNull()
+    ] = Field(Options(), description="generation options, named as Ollama names them")
     system: Any = Field(None, description="system prompt, for Ollama's models")
     format: Any = Field(None, description="`json` or a JSON schema, for Ollama's models")
     schema_: Any = Field(None, alias="schema", description="JSON schema, for Ollama's models")
@@ -104,18 +147,43 @@ def chat_fields(system: object, output_format: object) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-class OllamaRequest(BaseModel):
-    """A request in Ollama's form; fields not listed here are passed on to Ollama unchanged."""
+class ShowRequest(BaseModel):
+    """A request for the details of a model, in Ollama's form."""
 
     model_config = ConfigDict(extra="allow")
 
-    model: str
-    prompt: str = ""
-    messages: tuple[dict[str, Any], ...] = ()
-    images: tuple[str, ...] = Field((), description="images in base64")
-    format: Any = Field(None, description="`json` or a JSON schema")
-    stream: bool = True
-    options: dict[str, Any] = {}
+    model: str = Field(min_length=1, max_length=MAX_NAME)
+
+
+class OllamaRequest(ShowRequest):
+    """A request in Ollama's form; fields that are not listed are passed on to Ollama unchanged."""
+
+    format: Literal["", "json"] | dict[str, Any] | None = Field(
+        None, description="`json` or a JSON schema"
+    )
+    stream: bool | None = True
+    options: Options | None = None
+
+
+class GenerateRequest(OllamaRequest):
+    """A request for an answer to a prompt."""
+
+    prompt: str | None = ""
+    images: tuple[ImageText, ...] | None = Field((), description="images in base64")
+
+
+class ChatMessage(BaseModel):
+    """A message of a chat."""
+
+    model_config = ConfigDict(extra="allow")
+
+    images: tuple[ImageText, ...] | None = Field((), description="images in base64")
+
+
+class ChatRequest(OllamaRequest):
+    """A request for the next message of a chat."""
+
+    messages: tuple[ChatMessage, ...] | None = ()
 
 
 class OllamaReply(BaseModel):
@@ -125,17 +193,25 @@ class OllamaReply(BaseModel):
 
 
 class UploadForm(BaseModel):
-    """A request as ``multipart/form-data``, convenient with curl."""
+    """A request as a form, convenient with curl."""
 
-    images: list[Annotated[str, Field(json_schema_extra={"format": "binary"})]] = Field(
+    model_config = ConfigDict(json_schema_extra=_with_an_image)
+
+    images: list[Annotated[str, Field(json_schema_extra={**IMAGE, "format": "binary"})]] = Field(
         [], description="image files, or images as in JSON; the field may be repeated"
     )
-    id: Text = ""
-    model: Text = ""
-    version: Text = ""
-    prompt: Text = ""
-    url: Text = Field("", description="http(s) URL of another image")
-    options: Text = Field("", description="generation options as a JSON object")
+    id: str = Field("", max_length=128, pattern=r"^[\x21-\x7e]*$")
+    model: str = Field("", max_length=MAX_NAME)
+    version: str = Field("", max_length=MAX_NAME)
+    prompt: str = ""
+    url: str = Field(
+        "", description="http(s) URL of another image", json_schema_extra={"format": "image"}
+    )
+    options: str = Field(
+        "",
+        description="generation options as a JSON object",
+        json_schema_extra={"format": "json-object"},
+    )
 
 
 class ModelEcho(BaseModel):

@@ -1,20 +1,187 @@
-"""What spectree cannot express in the OpenAPI document."""
+"""Makes the OpenAPI document from what views say of themselves.
 
-from typing import Any
+:func:`operation` notes it at a view, in terms of pydantic's classes; :func:`make_document` writes
+the document for all routes of an application.
+"""
 
-IMAGE_TYPES = ("image/*", "application/octet-stream")
-IMAGE_BODY = {"schema": {"type": "string", "format": "binary"}}
-BODY_DESCRIPTION = "Fields are in the body, or in the query where the body is an image."
+import re
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeVar
+
+from flask import Flask
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from werkzeug.routing import Rule
+
+from api.schemas import ErrorReply
+
+JsonSchema = dict[str, Any]
+Content = Mapping[str, type[BaseModel] | JsonSchema]
+"""Media types with what a body of each is: a class, or a JSON schema."""
+View = TypeVar("View", bound=Callable[..., Any])
+
+JSON, TEXT = "application/json", "text/plain"
+STRING: JsonSchema = {"type": "string"}
+BYTES: JsonSchema = {"type": "string", "format": "binary"}
+METHODS = ("get", "post", "delete")
+RETRIED = (429, 503)
+"""Statuses of replies with ``Retry-After``."""
+_REFERENCE = "#/components/schemas/{model}"
+_ARGUMENT = re.compile(r"<(?:[^<>]*:)?(\w+)>")
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key"},
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "an API key as the user name or the password",
+    },
+}
 
 
-def add_image_body(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the other kinds of request body that the vision routes accept: a bare image.
+class Operation(NamedTuple):
+    """What a view does, beside its name and its docstring."""
 
-    The vision routes are the only ones that accept forms, and are recognized by that.
+    tag: str
+    reply: Content
+    """The body of a reply with status 200; none: it is always refused."""
+    errors: tuple[int, ...]
+    query: type[BaseModel] | None
+    body: Content
+    words: Mapping[str, Iterable[str]]
+    """What an argument in the path may be, where it may not be anything."""
+
+    @property
+    def models(self) -> set[tuple[type[BaseModel], Any]]:
+        """The classes, and whether they are read or written."""
+        found: set[tuple[type[BaseModel], Any]] = set()
+        for mode, content in (("validation", self.body), ("serialization", self.reply)):
+            found |= {(kind, mode) for kind in content.values() if isinstance(kind, type)}
+        return found
+
+
+def operation(
+    tag: str,
+    *,
+    reply: Content | None = None,
+    errors: Iterable[int] = (),
+    query: type[BaseModel] | None = None,
+    body: Content | None = None,
+    words: Mapping[str, Iterable[str]] | None = None,
+) -> Callable[[View], View]:
+    """Return a decorator that notes at a view what it does; see :class:`Operation`."""
+    noted = Operation(tag, reply or {}, tuple(errors), query, body or {}, words or {})
+
+    def note(view: View) -> View:
+        view.operation = noted  # type: ignore[attr-defined]
+        return view
+
+    return note
+
+
+def make_document(app: Flask, max_images: int) -> JsonSchema:
+    """Return the OpenAPI document of an application.
+
+    Args:
+        app: the application.
+        max_images: how many images a request may have.
     """
-    for operations in document["paths"].values():
-        body = operations.get("post", {}).get("requestBody", {})
-        if "multipart/form-data" in body.get("content", ()):
-            body["content"] |= dict.fromkeys(IMAGE_TYPES, IMAGE_BODY)
-            body["description"] = BODY_DESCRIPTION
-    return document
+    rules = [(rule, *_noted(app, rule)) for rule in app.url_map.iter_rules()]
+    noted = [(rule, view, note) for rule, view, note in rules if note is not None]
+    models = {(ErrorReply, "serialization")}.union(*(note.models for _, _, note in noted))
+    ordered: Any = sorted(models, key=lambda model: (model[0].__name__, model[1]))
+    references, definitions = models_json_schema(ordered, ref_template=_REFERENCE)
+    schemas = definitions.get("$defs", {})
+    for schema in schemas.values():
+        _limit_images(schema, max_images)
+    paths: dict[str, JsonSchema] = {}
+    for rule, view, note in sorted(noted, key=lambda row: row[0].rule):
+        described = _described(rule, view, note, references)
+        path = paths.setdefault(_ARGUMENT.sub(r"{\1}", rule.rule), {})
+        for method in METHODS:
+            if method.upper() in (rule.methods or ()):
+                path[method] = {**described, "operationId": f"{method}_{_identifier(rule)}"}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Vision Workers", "version": "1"},
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": _KEYS},
+    }
+
+
+def _limit_images(schema: JsonSchema, count: int) -> None:
+    images = schema.get("properties", {}).get("images", {})
+    for option in images.get("anyOf", [images]):
+        if option.get("type") == "array":
+            option["maxItems"] = count
+
+
+def _noted(app: Flask, rule: Rule) -> tuple[Any, Operation | None]:
+    view = app.view_functions[rule.endpoint]
+    return view, getattr(view, "operation", None)
+
+
+def _identifier(rule: Rule) -> str:
+    return re.sub(r"\W+", "_", _ARGUMENT.sub(r"\1", rule.rule)).strip("_") or "root"
+
+
+def _described(rule: Rule, view: Any, note: Operation, references: Any) -> JsonSchema:  # noqa: ANN401
+    summary, _, description = (view.__doc__ or "").strip().partition("\n")
+    described: JsonSchema = {
+        "tags": [note.tag],
+        "summary": summary,
+        "description": " ".join(description.split()),
+        "parameters": [
+            *(_in_path(name, note.words.get(name)) for name in _ARGUMENT.findall(rule.rule)),
+            *_in_query(note.query),
+        ],
+        "responses": {},
+    }
+    if note.body:
+        content = _content(note.body, "validation", references)
+        described["requestBody"] = {"required": True, "content": content}
+    if note.reply:
+        content = _content(note.reply, "serialization", references)
+        described["responses"]["200"] = {"description": "OK", "content": content}
+    for status in sorted(note.errors):
+        described["responses"][str(status)] = _error(status, references)
+    if 401 in note.errors:
+        described["security"] = [{}, *({name: []} for name in _KEYS)]
+    return described
+
+
+def _content(content: Content, mode: str, references: Any) -> JsonSchema:  # noqa: ANN401
+    return {
+        media: {"schema": references[kind, mode] if isinstance(kind, type) else kind}
+        for media, kind in content.items()
+    }
+
+
+def _error(status: int, references: Any) -> JsonSchema:  # noqa: ANN401 - pydantic's mapping
+    described: JsonSchema = {"description": HTTPStatus(status).phrase}
+    if status != HTTPStatus.REQUEST_URI_TOO_LONG:  # which the server answers by itself
+        described["content"] = _content({JSON: ErrorReply}, "serialization", references)
+    if status in RETRIED:
+        described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return described
+
+
+def _in_path(name: str, words: Iterable[str] | None) -> JsonSchema:
+    schema = {**STRING, "enum": list(words)} if words else {**STRING, "minLength": 1}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _in_query(query: type[BaseModel] | None) -> list[JsonSchema]:
+    if query is None:
+        return []
+    schema = query.model_json_schema()
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "description": property_.pop("description", ""),
+            "schema": property_.get("anyOf", [property_])[0],  # there is no `null` in a query
+        }
+        for name, property_ in schema["properties"].items()
+    ]

@@ -11,7 +11,7 @@ from api.http.body import begins_as_json, decoded, is_image, read_body
 from api.http.forms import MULTIPART, URL_ENCODED, Form, read_multipart, read_url_encoded
 from api.http.json_bounds import check_text
 from api.http.json_text import parse_json
-from api.schemas import VisionQuery, VisionRequest
+from api.schemas import UrlQuery, VisionRequest
 from shared.errors import BadRequest
 from shared.messages import JsonObject, Options
 from shared.tasks.registry import find_task
@@ -39,14 +39,15 @@ def read_request(request: Request) -> ParsedRequest:
         TooLarge: the body is too large.
         UnsupportedEncoding: the body is compressed in a way that is not understood.
     """
+    query = _validate(_query(request))
     if request.method in ("GET", "HEAD"):
-        return ParsedRequest(_validate(_query(request)), ())
+        return ParsedRequest(query, ())
     request = decoded(request)
     if request.mimetype == MULTIPART:
         return _read_form(read_multipart(request))
     body = read_body(request)
     if is_image(request, body):
-        return ParsedRequest(_validate(_query(request)), (body,))
+        return ParsedRequest(query, (body,))
     # `curl -d` labels JSON as a form.
     if request.mimetype == URL_ENCODED and (not body or not begins_as_json(body)):
         return _read_form(read_url_encoded(body))
@@ -106,10 +107,13 @@ def check_input(
 
 
 def _query(request: Request) -> dict[str, object]:
-    return {name: request.args.get(name) for name in VisionQuery.model_fields}
+    return {name: request.args.get(name) for name in UrlQuery.model_fields}
 
 
 def _read_form(form: Form) -> ParsedRequest:
+    for name in (*FORM_FIELDS, "options"):
+        if len(form.texts.getlist(name)) > 1:
+            raise BadRequest(f"The request is malformed: {name}: the form has several.")
     fields: dict[str, object] = {name: form.texts.get(name) for name in FORM_FIELDS}
     fields["images"] = form.texts.getlist("images")
     if options := form.texts.get("options"):

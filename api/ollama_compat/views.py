@@ -50,6 +50,7 @@ class OllamaViews:
         spec = self._catalog.find(_model_name(body), "")
         assignment = Assignment(spec, ())
         g.models, g.plan = spec.name, (assignment,)
+        _check_fields(body)
         if spec.family == OLLAMA:
             return self._pass_on(call, body, assignment, resources)
         assignment = answers.assignment_for(spec, body.get("format"))
@@ -86,8 +87,6 @@ class OllamaViews:
         self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
     ) -> Reply:
         """Pass a request on to Ollama, and Ollama's reply back to the client as it arrives."""
-        if not is_output_format(body.get("format")):
-            raise BadRequest("`format` is neither `json` nor a JSON schema.")
         stream = body.get("stream") is not False
         messages, sources = body.pop("messages", None), body.pop("images", None)
         chat = read_chat(messages) if call == OllamaCall.CHAT else None
@@ -197,6 +196,15 @@ def _model_name(body: JsonObject) -> str:
     if len(name) > MAX_NAME:
         raise BadRequest(f"`model` has more than {MAX_NAME} characters.")
     return name
+
+
+def _check_fields(body: JsonObject) -> None:
+    """Raise an error if a field has a value that Ollama would refuse, whichever model is asked."""
+    read_options(body.get("options"))
+    if not is_output_format(body.get("format")):
+        raise BadRequest("`format` is neither `json` nor a JSON schema.")
+    if not isinstance(body.get("stream"), bool | None):
+        raise BadRequest("`stream` is neither true nor false.")
 
 
 def _chat_input(body: JsonObject) -> tuple[str, list[Any]]:

@@ -1,32 +1,25 @@
 """Liveness of this process, and readiness of what it needs."""
 
 from flask import Blueprint, Response
-from spectree import Response as Documented
-from spectree import SpecTree
 
+from api.http.openapi import JSON, operation
 from api.redis_retry import BRIEF_RETRY_S, redis_call
-from api.schemas import ErrorReply, HealthReply
+from api.schemas import HealthReply
 from api.service import VisionService
 
 
-def health_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
+def health_routes(service: VisionService) -> Blueprint:
     """Return the routes ``/livez`` and ``/readyz``."""
     routes = Blueprint("health", __name__)
 
     @routes.get("/livez")
-    @openapi.validate(
-        resp=Documented(HTTP_200=HealthReply), skip_validation=True, tags=["operation"]
-    )
+    @operation("operation", reply={JSON: HealthReply})
     def livez() -> Response:
         """Return 200 while this process answers."""
         return _ok(HealthReply())
 
     @routes.get("/readyz")
-    @openapi.validate(
-        resp=Documented(HTTP_200=HealthReply, HTTP_503=ErrorReply),
-        skip_validation=True,
-        tags=["operation"],
-    )
+    @operation("operation", reply={JSON: HealthReply}, errors=[503])
     def readyz() -> Response:
         """Return 200 while requests can be queued, because Redis answers.
 

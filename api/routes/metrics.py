@@ -1,17 +1,17 @@
 """The route that Prometheus scrapes."""
 
 from flask import Blueprint, Response, request
-from spectree import SpecTree
 
+from api.http.openapi import STRING, TEXT, operation
 from api.metrics import Metrics
 
 
-def metrics_routes(metrics: Metrics, openapi: SpecTree) -> Blueprint:
+def metrics_routes(metrics: Metrics) -> Blueprint:
     """Return the route ``/metrics``."""
     routes = Blueprint("metrics", __name__)
 
     @routes.get("/metrics")
-    @openapi.validate(skip_validation=True, tags=["operation"])
+    @operation("operation", reply={TEXT: STRING, "application/openmetrics-text": STRING})
     def scrape() -> Response:
         """Return metrics of requests, queues and workers for Prometheus, as text."""
         body, content_type = metrics.exposition(request.headers.get("Accept", ""))

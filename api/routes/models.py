@@ -1,13 +1,12 @@
 """The list of models with the workers that serve them, and the operators' commands."""
 
 from flask import Blueprint, Response, request
-from spectree import Response as Documented
-from spectree import SpecTree
 
+from api.http.openapi import JSON, operation
 from api.http.operators import check_operator
 from api.redis_retry import BRIEF_RETRY_S, redis_call
 from api.routes.vision import BASE
-from api.schemas import CommandReply, ErrorReply, ModelEntry, ModelsReply
+from api.schemas import CommandReply, ModelEntry, ModelsReply
 from api.service import VisionService
 from shared.errors import NotOffered
 from shared.model_spec import ModelSpec
@@ -15,16 +14,12 @@ from shared.tasks.registry import Task
 from shared.vocabulary import OperatorCommand
 
 
-def model_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
+def model_routes(service: VisionService) -> Blueprint:
     """Return the routes ``/api/v1/vision/models[/<model>/<command>]``."""
     routes = Blueprint("models", __name__, url_prefix=BASE)
 
     @routes.get("/models")
-    @openapi.validate(
-        resp=Documented(HTTP_200=ModelsReply, HTTP_401=ErrorReply, HTTP_503=ErrorReply),
-        skip_validation=True,
-        tags=["operation"],
-    )
+    @operation("operation", reply={JSON: ModelsReply}, errors=[401, 503])
     def models() -> Response:
         """List the models with their tasks, and the workers that serve them now."""
         with redis_call(BRIEF_RETRY_S):
@@ -32,13 +27,11 @@ def model_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
         return Response(ModelsReply(models=entries).model_dump_json(), mimetype="application/json")
 
     @routes.post(f"/models/<model>/<any({','.join(OperatorCommand)}):command>")
-    @openapi.validate(
-        resp=Documented(
-            HTTP_200=CommandReply,
-            **{f"HTTP_{code}": ErrorReply for code in (401, 403, 404, 429, 503)},
-        ),
-        skip_validation=True,
-        tags=["operation"],
+    @operation(
+        "operation",
+        reply={JSON: CommandReply},
+        errors=[401, 403, 404, 429, 503],
+        words={"command": OperatorCommand},
     )
     def command(model: str, command: str) -> Response:
         """Have all workers of a model replace its process, or end it until the next request.

@@ -3,16 +3,13 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from http import HTTPStatus
-from typing import Any
 
 from flask import Blueprint, Response
-from spectree import Response as Documented
-from spectree import SpecTree
 
+from api.http.openapi import JSON, STRING, TEXT, Content, operation
 from api.ollama_compat.streaming import NDJSON
 from api.ollama_compat.views import OllamaViews, Reply
-from api.schemas import ErrorReply, OllamaReply, OllamaRequest
+from api.schemas import ChatRequest, GenerateRequest, OllamaReply, ShowRequest
 from api.service import VisionService
 from shared.errors import Refused
 from shared.vocabulary import OllamaCall
@@ -21,24 +18,24 @@ ANSWER_ERRORS = (400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 502, 503, 504
 MANAGEMENT = ("pull", "push", "create", "copy", "delete")
 
 
-def ollama_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
+def ollama_routes(service: VisionService) -> Blueprint:
     """Return ``/``, ``/api/{generate,chat,show,tags,ps,version}``, and the refused routes."""
     routes = Blueprint("ollama", __name__)
     views = OllamaViews(service)
-    documented = partial(openapi.validate, skip_validation=True, tags=["ollama"])
-    answers = documented(json=OllamaRequest, resp=_replies(*ANSWER_ERRORS))
+    streamed: Content = {JSON: OllamaReply, NDJSON: STRING}
+    documented = partial(operation, "ollama", errors=ANSWER_ERRORS)
 
-    routes.get("/")(openapi.validate(skip_validation=True, tags=["ollama"])(_greet))
+    routes.get("/")(_greet)
 
     @routes.post("/api/generate")
-    @answers
-    def generate() -> Any:  # noqa: ANN401 - as Flask accepts it
+    @documented(body={JSON: GenerateRequest}, reply=streamed)
+    def generate() -> Response:
         """Answer a prompt with images; our own models caption or, with `format`, label them."""
         return _stream(partial(views.answer, OllamaCall.GENERATE))
 
     @routes.post("/api/chat")
-    @answers
-    def chat() -> Any:  # noqa: ANN401 - as Flask accepts it
+    @documented(body={JSON: ChatRequest}, reply=streamed)
+    def chat() -> Response:
         """Answer a chat; our own models use the text since the latest answer, and its images.
 
         Without images there, they use those of the latest message that has any.
@@ -46,20 +43,18 @@ def ollama_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
         return _stream(partial(views.answer, OllamaCall.CHAT))
 
     @routes.post("/api/show")
-    @answers
-    def show() -> Any:  # noqa: ANN401 - as Flask accepts it
+    @documented(body={JSON: ShowRequest}, reply={JSON: OllamaReply})
+    def show() -> Response:
         """Return the details of a model."""
         return _stream(views.show)
 
-    _add_lists(routes, views, documented)
+    _add_lists(routes, views)
     return routes
 
 
-def _add_lists(
-    routes: Blueprint, views: OllamaViews, documented: Callable[..., Callable[..., Any]]
-) -> None:
+def _add_lists(routes: Blueprint, views: OllamaViews) -> None:
     """Add the routes that run no model, and those that are refused."""
-    lists = documented(resp=_replies(401, 403, 503))
+    lists = operation("ollama", reply={JSON: OllamaReply}, errors=[401, 403, 503])
 
     @routes.get("/api/tags")
     @lists
@@ -80,7 +75,7 @@ def _add_lists(
         return views.version()
 
     @routes.route(f"/api/<any({','.join(MANAGEMENT)}):what>", methods=["POST", "DELETE"])
-    @documented(resp=Documented(HTTP_401=ErrorReply, HTTP_403=ErrorReply))
+    @operation("ollama", errors=[401, 403, 404], words={"what": MANAGEMENT})
     def manage(what: str) -> Response:
         """Refuse to manage models."""
         raise Refused(
@@ -89,21 +84,17 @@ def _add_lists(
         )
 
 
-def _replies(*errors: int) -> Documented:
-    return Documented(HTTP_200=OllamaReply, **{f"HTTP_{code}": ErrorReply for code in errors})
-
-
+@operation("ollama", reply={TEXT: STRING}, errors=[403])
 def _greet() -> Response:
     """Answer as an Ollama server does; its command line client checks that with HEAD."""
     return Response("Ollama is running", mimetype="text/plain")
 
 
-def _stream(view: Callable[[ExitStack], Reply]) -> Any:  # noqa: ANN401 - as Flask accepts it
+def _stream(view: Callable[[ExitStack], Reply]) -> Response:
     """Run a view; what it opens, a streamed reply holds until it is closed."""
     with ExitStack() as resources:
         reply = view(resources)
         if isinstance(reply, Response):
             return reply
         reply.hold(resources.pop_all())
-        # Not as a Response: SpecTree would read that to its end before it is sent.
-        return reply, HTTPStatus.OK, {"Content-Type": NDJSON}
+        return Response(reply, mimetype=NDJSON)

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from functools import partial
 
 from flask import Blueprint, Response, g, request
-from spectree import Response as Documented
-from spectree import SpecTree
 
 from api.http import request_id
 from api.http.client_connection import has_disconnected
+from api.http.forms import MULTIPART, URL_ENCODED
+from api.http.openapi import BYTES, JSON, Content, operation
 from api.http.request_images import read_images
 from api.http.request_parsing import check_input, read_request
 from api.schemas import (
-    ErrorReply,
     ModelEcho,
     UploadForm,
+    UrlQuery,
     VisionQuery,
     VisionReply,
     VisionRequest,
@@ -27,8 +27,13 @@ from shared.messages import Job, OllamaInstructions, Result
 from shared.tasks.registry import base_tasks, find_task, path_words
 
 BASE = "/api/v1/vision"
-DOCUMENTED = {
-    f"HTTP_{code}": ErrorReply for code in (400, 401, 404, 405, 413, 422, 429, 500, 502, 503, 504)
+ERRORS = (400, 401, 404, 413, 414, 422, 429, 500, 502, 503, 504)
+BODIES: Content = {
+    JSON: VisionRequest,
+    MULTIPART: UploadForm,
+    URL_ENCODED: UploadForm,
+    "image/*": BYTES,
+    "application/octet-stream": BYTES,
 }
 MAX_PROMPT = 8192
 """Characters of a prompt for our own models, whose prompts are short; a language model's server
@@ -36,39 +41,41 @@ has a limit of its own."""
 _AFTER_TASK = ("", "/<model>", "/<model>/<version>")
 
 
-def vision_routes(service: VisionService, openapi: SpecTree) -> Blueprint:
+def vision_routes(service: VisionService) -> Blueprint:
     """Return the routes ``/api/v1/vision[/<task>[/<model>[/<version>]]]``."""
     routes = Blueprint("vision", __name__, url_prefix=BASE)
 
     def vision(task: str = "", model: str = "", version: str = "") -> Response:
-        """Return captions, labels and NSFW scores for a photo.
+        # Step 1: read the request, choose the models, read the images.
+        return _answer(service, task, model, version)
+
+    documented = partial(
+        operation, "vision", reply={JSON: VisionReply}, words={"task": path_words()}
+    )
+
+    @documented(errors=ERRORS, query=UrlQuery)
+    def get(**path: str) -> Response:
+        """Return captions, labels and NSFW scores for a photo at a URL.
 
         Without a task in the path, every task that the model offers is done; without a model, each
         task by its default model. The reply holds only the results of these tasks.
         """
-        # Step 1: read the request, choose the models, read the images.
-        return _answer(service, task, model, version)
+        return vision(**path)
 
-    view_post = openapi.validate(
-        json=VisionRequest,
-        form=UploadForm,
-        query=VisionQuery,  # where the body is an image, which api/http/openapi.py adds
-        resp=Documented(
-            HTTP_200=VisionReply, HTTP_408=ErrorReply, HTTP_415=ErrorReply, **DOCUMENTED
-        ),
-        skip_validation=True,  # read_request names the fault in one sentence, and accepts more
-        tags=["vision"],
-    )(vision)
-    view_get = openapi.validate(
-        query=VisionQuery,
-        resp=Documented(HTTP_200=VisionReply, **DOCUMENTED),
-        skip_validation=True,
-        tags=["vision"],
-    )(vision)
+    @documented(errors=(*ERRORS, 408, 415), query=VisionQuery, body=BODIES)
+    def post(**path: str) -> Response:
+        """Return captions, labels and NSFW scores for a photo.
+
+        Without a task in the path, every task that the model offers is done; without a model, each
+        task by its default model. The reply holds only the results of these tasks. Fields are in
+        the body, or in the query where the body is an image.
+        """
+        return vision(**path)
+
     words = ",".join(path_words())
     for rule in ("", *(f"/<any({words}):task>{rest}" for rest in _AFTER_TASK)):
-        routes.add_url_rule(rule, "post", view_post, methods=["POST"])
-        routes.add_url_rule(rule, "get", view_get, methods=["GET"])
+        routes.add_url_rule(rule, "post", post, methods=["POST"])
+        routes.add_url_rule(rule, "get", get, methods=["GET"])
     return routes
 
 

@@ -1,4 +1,4 @@
-"""What the API knows of the insides of spectree, swagger-ui-py and requests-hardened.
+"""What the API knows of the insides of swagger-ui-py and requests-hardened.
 
 What it knows of gunicorn, uvicorn, Werkzeug and urllib3 is seen elsewhere:
 ``test_versions.py`` says where.
@@ -6,75 +6,13 @@ What it knows of gunicorn, uvicorn, Werkzeug and urllib3 is seen elsewhere:
 
 import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 import requests
-from flask import Flask, Response, request
-from pydantic import BaseModel
-from spectree import Response as Documented
-from spectree import SpecTree
 
 from api import create_app
 from api.http.fetch_connection import AllowList, AllowListAdapter, Connection
 from shared.settings import Settings
-
-
-class Numbered(BaseModel):
-    number: int
-
-
-@pytest.fixture
-def read() -> list[int]:
-    """What was taken out of a stream, and before it is closed, what spectree took."""
-    return []
-
-
-@pytest.fixture
-def app(read: list[int]) -> Flask:
-    app, spec = Flask("canary"), SpecTree("flask", mode="strict")
-
-    def numbers() -> Iterator[bytes]:
-        for number in range(3):
-            read.append(number)
-            yield b"%d\n" % number
-
-    @app.post("/checked")
-    @spec.validate(json=Numbered, resp=Documented(HTTP_200=Numbered), skip_validation=True)
-    def checked() -> Response:
-        return Response(request.get_data(), mimetype="text/plain")
-
-    @app.get("/response")
-    @spec.validate(skip_validation=True)
-    def response() -> Response:
-        return Response(numbers())
-
-    @app.get("/bare")
-    @spec.validate(skip_validation=True)
-    def bare() -> tuple[Iterator[bytes], int, dict[str, str]]:
-        return numbers(), 200, {"Content-Type": "application/x-ndjson"}
-
-    return app
-
-
-def test_spectree_leaves_a_request_alone_that_it_is_told_not_to_validate(app: Flask) -> None:
-    reply = app.test_client().post("/checked", data=b"no JSON", content_type="application/json")
-    assert (reply.status_code, reply.data) == (200, b"no JSON")
-
-
-def test_spectree_leaves_a_stream_alone_that_is_no_response_yet(
-    app: Flask, read: list[int]
-) -> None:
-    with app.test_client().get("/bare", buffered=False) as reply:
-        assert read in ([], [0])  # the test client looks for the first part
-        assert reply.mimetype == "application/x-ndjson"
-        assert reply.data == b"0\n1\n2\n"
-
-
-def test_spectree_still_reads_a_response_to_its_end(app: Flask, read: list[int]) -> None:
-    """When this fails, views of streams may return responses (``api/routes/ollama.py``)."""
-    with app.test_client().get("/response", buffered=False):
-        assert read == [0, 1, 2]
 
 
 def test_the_page_of_swagger_ui_does_without_the_editor_that_the_image_leaves_out() -> None:

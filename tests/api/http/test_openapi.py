@@ -20,29 +20,39 @@ def test_the_document_has_every_route_and_each_kind_of_body(client: FlaskClient)
     assert {"/livez", "/readyz", "/api/v1/vision", "/api/v1/vision/models"} <= set(paths)
     operation = paths["/api/v1/vision/{task}/{model}/{version}"]["post"]
     assert set(operation["requestBody"]["content"]) == {
-        "application/json", "multipart/form-data", "image/*", "application/octet-stream",
+        "application/json", "multipart/form-data", "application/x-www-form-urlencoded", "image/*",
+        "application/octet-stream",
     }  # fmt: skip
     assert set(operation["responses"]) == {
-        "200", "400", "401", "404", "405", "408", "413", "415", "422", "429", "500", "502", "503",
+        "200", "400", "401", "404", "408", "413", "414", "415", "422", "429", "500", "502", "503",
         "504",
     }  # fmt: skip
-    assert set(paths["/api/generate"]["post"]["responses"]) == {
+    generate = paths["/api/generate"]["post"]["responses"]
+    assert set(generate) == {
         "200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "502", "503",
         "504",
     }  # fmt: skip
-    assert set(paths["/api/tags"]["get"]["responses"]) >= {"200", "401", "403", "503"}
+    assert set(generate["200"]["content"]) == {"application/json", "application/x-ndjson"}
+    assert set(paths["/api/tags"]["get"]["responses"]) == {"200", "401", "403", "503"}
 
 
 def test_the_form_has_each_field_that_is_read(client: FlaskClient) -> None:
     schemas = client.get("/openapi.json").get_json()["components"]["schemas"]
-    (form,) = [schema for name, schema in schemas.items() if name.startswith("UploadForm")]
-    assert set(form["properties"]) == {*FORM_FIELDS, "images", "options"}
+    assert set(schemas["UploadForm"]["properties"]) == {*FORM_FIELDS, "images", "options"}
+
+
+@pytest.mark.parametrize("name", ["VisionRequest", "UploadForm", "GenerateRequest", "ChatMessage"])
+def test_the_document_says_how_many_images_are_allowed(name: str) -> None:
+    settings = Settings(redis_url="redis://127.0.0.1:1/0", max_images=3)
+    document = create_app(settings).test_client().get("/openapi.json").get_json()
+    images = document["components"]["schemas"][name]["properties"]["images"]
+    assert images.get("anyOf", [images])[0]["maxItems"] == 3
 
 
 def test_fields_beside_an_image_as_body_are_documented_as_query(client: FlaskClient) -> None:
     operation = client.get("/openapi.json").get_json()["paths"]["/api/v1/vision"]["post"]
     assert {parameter["name"] for parameter in operation["parameters"]} == {
-        "id", "url", "model", "version", "prompt",
+        "id", "model", "version", "prompt",
     }  # fmt: skip
 
 
