@@ -38,6 +38,8 @@ class _OrNull:
 
 
 MAX_NAME = 256
+IMAGE: dict[str, JsonValue] = {"format": "image"}
+"""What a schema has for an image as data URL, bare base64 or http(s) URL."""
 ID_PATTERN = r"^[\x21-\x7e]{1,128}$"
 _text = (
     AfterValidator(_encodable),
@@ -47,10 +49,8 @@ _text = (
 """``null`` counts as absent, because PhotoPrism's client sends it."""
 Text = Annotated[str, *_text]
 Name = Annotated[str, Field(max_length=MAX_NAME), *_text]
-RequestId = Annotated[str, Field(max_length=128, pattern=r"^[\x21-\x7e]*$"), *_text]
-IMAGE: dict[str, JsonValue] = {"format": "image", "minLength": 1}
 ImageText = Annotated[str, Field(json_schema_extra=IMAGE)]
-"""An image as data URL, bare base64 or http(s) URL."""
+RequestId = Annotated[str, Field(max_length=128, pattern=r"^[\x21-\x7e]*$"), *_text]
 
 
 class VisionQuery(BaseModel):
@@ -73,7 +73,9 @@ class VisionQuery(BaseModel):
 class UrlQuery(VisionQuery):
     """A request in the query string: one image by its URL."""
 
-    url: ImageText = Field(description="http(s) URL of an image")
+    url: str = Field(
+        description="http(s) URL of an image", json_schema_extra={**IMAGE, "minLength": 1}
+    )
 
 
 def _with_an_image(schema: dict[str, Any]) -> None:
@@ -90,9 +92,7 @@ class VisionRequest(VisionQuery):
 
     model_config = ConfigDict(json_schema_extra=_with_an_image)
 
-    url: Text = Field(
-        "", description="http(s) URL of one more image", json_schema_extra={"format": "image"}
-    )
+    url: Text = Field("", description="http(s) URL of one more image", json_schema_extra=IMAGE)
     images: Annotated[
         tuple[ImageText, ...],
         BeforeValidator(lambda value: () if value is None else value),
@@ -197,16 +197,14 @@ class UploadForm(BaseModel):
 
     model_config = ConfigDict(json_schema_extra=_with_an_image)
 
-    images: list[Annotated[str, Field(json_schema_extra={**IMAGE, "format": "binary"})]] = Field(
+    images: list[Annotated[str, Field(json_schema_extra={"format": "binary"})]] = Field(
         [], description="image files, or images as in JSON; the field may be repeated"
     )
     id: str = Field("", max_length=128, pattern=r"^[\x21-\x7e]*$")
     model: str = Field("", max_length=MAX_NAME)
     version: str = Field("", max_length=MAX_NAME)
     prompt: str = ""
-    url: str = Field(
-        "", description="http(s) URL of another image", json_schema_extra={"format": "image"}
-    )
+    url: str = Field("", description="http(s) URL of another image", json_schema_extra=IMAGE)
     options: str = Field(
         "",
         description="generation options as a JSON object",
