@@ -84,7 +84,7 @@ def bare(
 ) -> Callable[[int], None]:
     """Load a model into this process; return a function that runs a batch of photos.
 
-    It includes all of a model process' work, from the encoded photos to the results.
+    It includes all of a worker's work on them, from the encoded photos to the results.
     """
     retain_freed_memory()
     model = load_model(spec, folder, "cpu", torch_threads)
@@ -93,7 +93,7 @@ def bare(
     def call(photos: int = 1) -> None:
         run_batch(
             model,
-            [prepare(model, [photo], MEGAPIXELS) for _ in range(photos)],
+            [prepare(model, [model.preparation.run(photo, MEGAPIXELS)]) for _ in range(photos)],
             instructions,
             photos,
         )

@@ -1,6 +1,7 @@
 """Settings of glibc's allocator: whether freed memory returns to the system.
 
-The API returns it, a model process retains it. C libraries without ``mallopt`` are left alone.
+The API returns it, a model process retains it, a preparing process does both in turn. C libraries
+without ``mallopt`` are left alone.
 """
 
 import ctypes
@@ -33,6 +34,13 @@ def retain_freed_memory() -> None:
     """
     _mallopt(_M_MMAP_THRESHOLD, 64 * MIB)
     _mallopt(_M_TRIM_THRESHOLD, 512 * MIB)
+
+
+def give_back_freed_memory() -> None:
+    """Return to the system what this process has freed; takes milliseconds, or more for much."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _mallopt(option: int, value: int) -> None:

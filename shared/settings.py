@@ -165,6 +165,18 @@ class Settings(BaseSettings):
     stop_grace_s: int = Field(
         25, ge=0, description="seconds that requests in progress have to finish when the API stops"
     )
+    decode_processes: int = Field(
+        0,
+        ge=0,
+        description="processes of a worker that decode images; 0 chooses by the number of cores, "
+        "from 2 to 4",
+    )
+    decode_timeout_s: Finite = Field(
+        10,
+        gt=0,
+        description="maximum seconds for decoding one image, after which the process that decodes "
+        "it is ended; an image for which that happens twice is refused",
+    )
     batch_timeout_s: Finite = Field(
         120,
         gt=0,

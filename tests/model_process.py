@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from shared.images import decode_rgb
 from shared.messages import Instructions
 from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from tests.hub_standin import HubStandIn
+from tests.inputs import prepared
 from workers.model import loading
 from workers.model.family import LoadError, PreparedJob
 from workers.model.weights import ensure_weights
@@ -82,7 +82,7 @@ def _start(row: Row, models_dir: Path, image: bytes) -> Outcome:
         except Exception as err:  # noqa: BLE001 - as in `main`
             report = loading.failure_report(err)
             return Outcome(report.reason, type(err).__name__, report.retry_in_s)
-    job = PreparedJob([model.prepare(decode_rgb(image))], Instructions(tasks=spec.tasks))
+    job = PreparedJob([prepared(model, image)], Instructions(tasks=spec.tasks))
     (result,) = model.predict([job], max_images=1)
     payload = next(iter(result.root.values()))
     return Outcome((getattr(payload, "text", None) or payload[0].name).lower())

@@ -1,5 +1,6 @@
 """A model alone: images per second by batch size, with CUDA graphs and with transformers' loop."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -11,7 +12,6 @@ import transformers  # noqa: TID253
 from benchmarks.gpu.results import Results
 from benchmarks.gpu.rows import Arguments, arguments, ensure_checkpoint, spec
 from benchmarks.measuring import PHOTO, seconds
-from shared.images import decode_rgb
 from shared.messages import Instructions
 from shared.tasks import CAPTION
 from workers.model.family import PreparedJob, load_model
@@ -37,7 +37,8 @@ def main() -> None:
         ways[decoding] = model
         dtype = getattr(getattr(model, "_pretrained", None), "dtype", "?")
         results.add("bare", given.model, f"load {decoding}", load_s=load_s, dtype=dtype, **versions)
-    image = ways["auto"].prepare(decode_rgb(PHOTO.read_bytes()))
+    auto = ways["auto"]
+    image = auto.prepare(auto.preparation.run(PHOTO.read_bytes(), math.inf))
     for size in SMALL_SIZES if given.small else SIZES:
         if time.monotonic() > until:
             break

@@ -16,15 +16,17 @@ from PIL import Image
 
 from shared.errors import UndecodableImage
 from shared.images.opening import decoder_errors, open_image
-from shared.images.orientation import transposition_of
+from shared.images.orientation import SWAPPING, transposition_of
 from shared.images.pixels_only import pixels_only
-from shared.images.reduction import check_scans, fit_within
+from shared.images.reduction import REDUCIBLE, check_scans, fit_within, reduce_to
 from shared.images.tones import to_rgb
 
 JPEG_QUALITY = 92
 _reduced_decoding = threading.Lock()
 """Images over the limit are decoded one at a time: each may need ``reduction.MAX_DECODER_MB``."""
 T = TypeVar("T")
+Needed = Callable[[tuple[int, int]], tuple[int, int]]
+"""From an upright image's size (width, height), returns the size that is enough of it."""
 
 
 def check_header(data: bytes, max_megapixels: float) -> tuple[int, int]:
@@ -39,18 +41,26 @@ def check_header(data: bytes, max_megapixels: float) -> tuple[int, int]:
     return _read_in_two_ways(partial(_size, max_megapixels), data)
 
 
-def decode_rgb(data: bytes, max_megapixels: float = math.inf) -> Image.Image:
+def decode_rgb(
+    data: bytes, max_megapixels: float = math.inf, needed: Needed | None = None
+) -> Image.Image:
     """Decode any image, or the first frame of several, to upright 8-bit RGB.
 
     EXIF orientation is applied, transparent pixels are blended with white, and deeper greys are
     scaled to 8 bits. An image of more than ``max_megapixels`` is decoded at a reduced size. Damaged
     metadata is ignored.
 
+    Args:
+        data: the file.
+        max_megapixels: the limit for decoded images.
+        needed: says how large the image must be at least; a decoder that can make it smaller than
+            it is, but not smaller than that, does.
+
     Raises:
         UndecodableImage: truncated or damaged.
         TooLarge: too many pixels.
     """
-    return _read_in_two_ways(partial(_decode, max_megapixels), data)
+    return _read_in_two_ways(partial(_decode, max_megapixels, needed), data)
 
 
 def for_ollama(data: bytes, max_megapixels: float = math.inf) -> bytes:
@@ -90,10 +100,14 @@ def _size(max_megapixels: float, data: bytes) -> tuple[int, int]:
         return size
 
 
-def _decode(max_megapixels: float, data: bytes) -> Image.Image:
+def _decode(max_megapixels: float, needed: Needed | None, data: bytes) -> Image.Image:
     with open_image(data) as image, decoder_errors("The image cannot be decoded"):
         check_scans(image, data)
         is_reduced = fit_within(max_megapixels, image, data)
+        if needed and not is_reduced and image.format in REDUCIBLE:
+            lies = transposition_of(image) in SWAPPING
+            width, height = needed(image.size[::-1] if lies else image.size)
+            reduce_to((height, width) if lies else (width, height), image, data)
         with _reduced_decoding if is_reduced else nullcontext():
             image.load()
         transposition = transposition_of(image)

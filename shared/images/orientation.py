@@ -12,6 +12,8 @@ _TRANSPOSITIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 """The transposition that makes an image upright, by EXIF orientation."""
+SWAPPING = frozenset(_TRANSPOSITIONS[orientation] for orientation in (5, 6, 7, 8))
+"""The transpositions that exchange width and height."""
 
 
 def transposition_of(image: Image.Image) -> Image.Transpose | None:

@@ -1,4 +1,6 @@
-"""Decodes images that are over the limit at a reduced size, where that takes bounded memory.
+"""Decodes images at a reduced size: those over the limit, where that takes bounded memory.
+
+Also those within it of which a model sees far less.
 
 Measured with Pillow 13 and OpenJPEG 2.5: the growth of a process from header to decoded picture,
 beside the file itself, and how long that took on one core. "Flat" are four areas of one colour,
@@ -35,6 +37,8 @@ SHORT_SIDE_PX = 1024
 MAX_SCANS = 64
 """Of a JPEG. Encoders write 10, or 24 for CMYK. Each costs a pass over all pixels, even an empty
 one, so that a small file could keep the decoder busy for minutes."""
+REDUCIBLE = ("JPEG", "JPEG2000")
+"""Formats whose decoders can make an image smaller than it is."""
 _JPEG_SCALES = (2, 4, 8)
 _REDUCIBLE_JPEGS = {0xC0, 0xC1, 0xC2}
 """Frames whose decoder can scale: baseline, extended, progressive; not lossless ones."""
@@ -71,6 +75,26 @@ def fit_within(max_megapixels: float, image: ImageFile.ImageFile, data: bytes) -
             "JPEG or smaller, or raise VISION_MAX_MEGAPIXELS."
         )
     return True
+
+
+def reduce_to(needed: tuple[int, int], image: ImageFile.ImageFile, data: bytes) -> None:
+    """Have an image decoded at a reduced size that is not less than needed, where that can be.
+
+    Args:
+        needed: least width and height of the decoded image, as it lies in the file.
+        image: opened, but not yet decoded, and within the limit.
+        data: the file.
+    """
+    most = min(image.size[0] / needed[0], image.size[1] / needed[1])
+    if most < _JPEG_SCALES[0]:
+        return
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        if {segment.marker for segment in jpeg.header(data)} & _REDUCIBLE_JPEGS:
+            image.draft(None, needed)
+    elif isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
+        scales = [scale for scale in _jpeg2000_scales(data) if scale <= most]
+        if scales:
+            _set_jpeg2000_scale(image, max(scales))
 
 
 def check_scans(image: ImageFile.ImageFile, data: bytes) -> None:
@@ -121,6 +145,10 @@ def _reduce_jpeg2000(
 ) -> None:
     scales = _jpeg2000_scales(data)
     scale = _scale(image.size, scales, min(limit, MAX_DECODER_MB * MEGA / _JPEG2000_BYTES), problem)
+    _set_jpeg2000_scale(image, scale)
+
+
+def _set_jpeg2000_scale(image: Jpeg2KImagePlugin.Jpeg2KImageFile, scale: int) -> None:
     image.reduce = scale.bit_length() - 1
     width, height = image.size
     # Pillow rounds to the nearest size where OpenJPEG rounds up, and then refuses the result.

@@ -9,6 +9,7 @@ import torch
 from shared.messages import Instructions, Options
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION
+from tests.inputs import prepared
 from tests.stack import TESTS
 from tools.tiny_checkpoints import shapes
 from workers.model.family import PreparedJob, VisionModel, load_model
@@ -38,7 +39,7 @@ def captions(model: VisionModel, batch: int, **options: Any) -> list[str]:
     texts: list[str] = []
     for start in range(0, len(PICTURES), batch):
         some = PICTURES[start : start + batch]
-        jobs = [PreparedJob([model.prepare(picture)], instructions) for picture in some]
+        jobs = [PreparedJob([prepared(model, picture)], instructions) for picture in some]
         texts += [result[CAPTION].text for result in model.predict(jobs, max_images=batch)]
     return texts
 

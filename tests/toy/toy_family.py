@@ -7,16 +7,20 @@ from PIL import Image
 from shared.messages import Result
 from tests.toy.toy_task import COMPARE, Comparison
 from workers.model.family import LoadContext, PreparedJob
+from workers.preparing.pixels import squash
+from workers.preparing.preparation import Prepared
 
 
 class Toy:
     """Answers whether the images of a job have the same colour."""
 
+    preparation = squash((1, 1), Image.Resampling.BICUBIC)
+
     def __init__(self, context: LoadContext) -> None:
         del context
 
-    def prepare(self, image: Image.Image) -> bytes:
-        return image.resize((1, 1)).tobytes()
+    def prepare(self, image: Prepared) -> bytes:
+        return image.content
 
     def predict(self, jobs: Sequence[PreparedJob], max_images: int) -> list[Result]:
         del max_images

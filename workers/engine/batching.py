@@ -42,33 +42,41 @@ class BatchQueue:
         return jobs
 
     def next_jobs(self, images: int) -> list[EngineJob]:
-        """Return the jobs that will probably be run next: about ``images``, at least one job.
-
-        None while a suspect waits: nothing else may be in the process while that is.
-        """
-        return [] if any(job.suspect for job in self._jobs) else _fill(self._jobs, images)
+        """Return the jobs that will probably be run next: about ``images``, at least one job."""
+        return _fill(self._jobs, images)
 
     def next_instructions(self) -> Instructions | None:
         """Return the instructions of the next batch, unless that is a suspect; ``None``: none."""
-        return next((job.instructions for job in self._jobs if not job.suspect), None)
+        return next((job.instructions for job in self._candidates() if not job.suspect), None)
 
-    def take_batch(self, images: int) -> list[EngineJob]:
-        """Remove and return a batch: the first job and others of equal instructions, in order.
+    def next_batch(self, images: int) -> list[EngineJob]:
+        """Return a batch: the first job and others of equal instructions, in order.
 
-        It takes whatever has come while the model was busy, up to ``images``. A job is never split
-        between batches, so a batch of one job may have more. Every second batch is a suspect, if
-        there is one.
+        It has whatever has come while the model was busy, up to ``images``, but none that a batch
+        has waited for and that is still not prepared. A job is never split between batches, so a
+        batch of one job may have more. Every second batch is a suspect, if there is one.
         """
-        suspects = [job for job in self._jobs if job.suspect]
-        others = [job for job in self._jobs if not job.suspect]
+        jobs = self._candidates()
+        suspects = [job for job in jobs if job.suspect]
+        others = [job for job in jobs if not job.suspect]
         if suspects and (self._suspect_is_next or not others):
-            batch = suspects[:1]
-        else:
-            alike = [job for job in others if job.instructions == others[0].instructions]
-            batch = alike[:1] if alike and alike[0].instructions.is_seeded else _fill(alike, images)
-        self._suspect_is_next = bool(batch) and not batch[0].suspect
+            return suspects[:1]
+        alike = [job for job in others if job.instructions == others[0].instructions]
+        return alike[:1] if alike and alike[0].instructions.is_seeded else _fill(alike, images)
+
+    def _candidates(self) -> list[EngineJob]:
+        return [job for job in self._jobs if job.is_prepared or not job.is_late]
+
+    def take(self, batch: Sequence[EngineJob]) -> None:
+        """Remove the jobs of a batch that begins."""
+        self._suspect_is_next = not batch[0].suspect
         self._jobs = [job for job in self._jobs if job not in batch]
-        return batch
+
+    def take_unreadable(self) -> list[EngineJob]:
+        """Remove and return the jobs that are known to have no readable image."""
+        unreadable = [job for job in self._jobs if job.is_prepared and job.fault]
+        self._jobs = [job for job in self._jobs if job not in unreadable]
+        return unreadable
 
     def take_same(self, job: EngineJob) -> list[EngineJob]:
         """Remove and return the jobs that have all images of ``job``, which is not in the queue."""
@@ -87,10 +95,6 @@ class BatchQueue:
         others = {job: by(job) for job in jobs}
         self._jobs = [other for job in self._jobs for other in others.get(job, [job])]
         return [other for each in others.values() for other in each]
-
-    def had_by(self, generation: int) -> list[EngineJob]:
-        """Return the jobs whose images were sent to the process with number ``generation``."""
-        return [job for job in self._jobs if job.generation == generation]
 
     def mark_suspects(self, jobs: Iterable[EngineJob]) -> None:
         """Mark the jobs that may have ended a process.

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 from shared import errors
 from shared.errors import ModelFailed, VisionError
+from shared.images.several import ReadImages, read_each
 from shared.messages import Job, Outcome, Result
 from workers.engine.times import NO_TIME, JobTimes
 from workers.model.protocol import JobError
+from workers.preparing.preparation import Preparation, Prepared
 
 FindCancelled = Callable[[Sequence[str]], Iterable[str]]
 """Returns those of some task ids that nobody waits for any more; may block on Redis."""
@@ -35,7 +37,13 @@ class EngineJob:
     suspect: bool = False
     """A model process died while it had this job: run it alone, so that it takes none along."""
     generation: int = 0
-    """Number of the model process that has the images; 0: none."""
+    """Number of the model process that has the prepared images; 0: none."""
+    preparation: Preparation | None = None
+    """How the images are prepared; ``None``: nobody has begun to."""
+    prepared: "list[Future[Prepared]]" = field(default_factory=list)
+    """The images as the model gets them, in order."""
+    is_late: bool = False
+    """A batch has waited for it once; no other does before it is prepared."""
     is_probe: bool = False
     """It is the worker's own, made to find out whether the model works."""
     has_hung: bool = False
@@ -52,6 +60,43 @@ class EngineJob:
     def __post_init__(self) -> None:
         self.instructions = self.message.instructions
         self.digests = frozenset(hashlib.sha256(image).digest() for image in self.images)
+        self._inputs: ReadImages[Prepared] | None = None
+        self.future.add_done_callback(lambda _: self.release())
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether each image is ready, or found to be unreadable."""
+        return self.preparation is not None and all(image.done() for image in self.prepared)
+
+    def inputs(self) -> ReadImages[Prepared]:
+        """Return the prepared images; only for a job that :attr:`is_prepared`.
+
+        Raises:
+            VisionError: the first fault, if no image can be read.
+        """
+        if self._inputs is None:
+            self._inputs = read_each(lambda image: image.result(), self.prepared)
+        return self._inputs
+
+    @property
+    def prepare_s(self) -> float:
+        """Seconds that it took to prepare the images. Only for a job that :attr:`is_prepared`."""
+        return sum(image.seconds for image in self.inputs().images)
+
+    @property
+    def fault(self) -> VisionError | None:
+        """Why the job cannot be run; ``None``: it can. Only for a job that :attr:`is_prepared`."""
+        try:
+            self.inputs()
+        except VisionError as err:
+            return err
+        return None
+
+    def release(self) -> None:
+        """Let go of the prepared images, and of what has not been begun of their preparation."""
+        for image in self.prepared:
+            image.cancel()
+        self.prepared, self.preparation, self._inputs = [], None, None
 
     @property
     def key(self) -> str:
@@ -72,9 +117,9 @@ class EngineJob:
         self.future.set_exception(error)
 
     def answer(self, outcome: Result | JobError) -> None:
-        """Tell the task what came of the job."""
+        """Tell the task what came of the job's readable images, and which are not."""
         if isinstance(outcome, Result):
-            self.future.set_result(Outcome(outcome))
+            self.future.set_result(Outcome(outcome.with_unreadable(self.inputs().unreadable)))
             return
         kind = getattr(errors, outcome.error, ModelFailed)
         is_ours = isinstance(kind, type) and issubclass(kind, VisionError)

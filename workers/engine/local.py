@@ -13,6 +13,7 @@ from shared.redis.presence import EngineStatus
 from shared.settings import Settings
 from workers.engine.job import Dropped, EngineJob, FindCancelled, requeue
 from workers.engine.loop import EngineLoop
+from workers.preparing.pool import PreparingPool
 
 CANCELLED_POLL_S = 0.5
 """How often it is asked which of the jobs have been cancelled."""
@@ -37,7 +38,8 @@ class LocalEngine:
                 it is called by :meth:`submit`, and in a thread of its own for waiting jobs.
         """
         self._find_cancelled = find_cancelled
-        self._loop = EngineLoop(settings, spec)
+        self._pool = PreparingPool(settings)
+        self._loop = EngineLoop(settings, spec, self._pool)
         self._thread = threading.Thread(target=self._loop.run, name="engine", daemon=True)
         self._closed = threading.Event()
         self._watch = threading.Thread(
@@ -65,6 +67,7 @@ class LocalEngine:
 
     def start(self) -> None:
         """Start loading the model; returns at once."""
+        self._pool.start()
         self._thread.start()
         self._watch.start()
 
@@ -99,6 +102,7 @@ class LocalEngine:
         self._loop.inbox.put(self._loop.drain)
         self._loop.inbox.put(self._loop.stop)
         self._thread.join()
+        self._pool.close()
         self._closed.set()  # its thread may be waiting for Redis, and is not waited for
 
     def _drop_cancelled(self) -> None:

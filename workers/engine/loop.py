@@ -19,6 +19,7 @@ from workers.engine.batching import BatchQueue, Linger
 from workers.engine.faults import FailureBackoff
 from workers.engine.inbox import Inbox
 from workers.engine.job import EngineJob, drop, requeue
+from workers.engine.lookahead import Lookahead
 from workers.engine.pace import Pace, kind_of
 from workers.engine.process import ModelProcess, ProcessDied
 from workers.engine.recovery import Recovery
@@ -28,7 +29,10 @@ from workers.engine.supervisor import LoadFailed, ProcessSupervisor
 from workers.engine.times import JobTimes
 from workers.engine.wear import BatchSize, RestartReason
 from workers.model.protocol import BatchReport
+from workers.preparing.pool import Preparer
 
+BATCHES_AHEAD = 2
+"""For how many batches images are prepared in advance; a worker holds no more jobs."""
 TICK_S = 1.0
 """How often deadlines are checked when nothing happens."""
 
@@ -38,12 +42,13 @@ log = structlog.get_logger(__name__)
 class EngineLoop:
     """Runs in one thread. Other threads use ``inbox``, and read ``status`` and ``stopping``."""
 
-    def __init__(self, settings: Settings, spec: ModelSpec) -> None:
+    def __init__(self, settings: Settings, spec: ModelSpec, pool: Preparer) -> None:
         """Prepare; nothing runs before :meth:`run`.
 
         Args:
             settings: time-outs and folders.
             spec: the model to serve, with its engine options.
+            pool: decodes the images.
         """
         self.spec, self._options = spec, spec.engine
         self._pace = Pace(spec.engine.batch_timeout_s or settings.batch_timeout_s)
@@ -59,8 +64,9 @@ class EngineLoop:
         self._recovery = Recovery(
             spec, self._queue, self._supervisor, self._tracker, self._backoff, self._sizer
         )
+        self._lookahead = Lookahead(pool, lambda: self.inbox.put(_look_again))
         self._batch: list[EngineJob] = []
-        self._begun_at = self._batch_deadline = 0.0
+        self._begun_at = self._batch_deadline = self._last_batch_s = 0.0
 
     @property
     def concurrency(self) -> int:
@@ -99,7 +105,7 @@ class EngineLoop:
                 self._supervisor.ensure_process(needed=len(self._queue) > 0)  # 2.
             if not self._batch:
                 self._begin_batch()  # 3.
-            self._prepare_ahead()  # 4. Have the next batch decoded while this one runs.
+            self._prepare_ahead()  # 4. Have the next batches decoded while this one runs.
             self._wait()  # 5. Wait for jobs, commands and reports, and handle them.
             self._check_deadlines()  # 6.
         except LoadFailed as err:
@@ -112,11 +118,16 @@ class EngineLoop:
         if not process or self._linger.remaining(len(self._queue), time.monotonic()):
             return
         self.drop_unwanted()
+        self._prepare_ahead()
         if instructions := self._queue.next_instructions():
             self._sizer.turn_to(kind_of(instructions), on_accelerator=process.facts.on_accelerator)
         most = self._sizer.most
-        # Step 5 of a request's way.
-        self._batch = self._recovery.take_probe() or self._queue.take_batch(most)
+        if probe := self._recovery.probe:
+            if probe.is_prepared:
+                self._recovery.probe = None
+                self._batch = [] if probe.fault else [probe]
+        else:
+            self._batch = self._take_batch()
         if self._batch:
             images = sum(len(job.images) for job in self._batch)
             timeout_s = self._pace.timeout_s(kind_of(self._batch[0].instructions), images)
@@ -125,12 +136,30 @@ class EngineLoop:
             process.run(self._batch, most)
             self._tracker.batch_started()
 
+    def _take_batch(self) -> list[EngineJob]:
+        """Take the next batch off the queue; no job, if it is worth waiting for one."""
+        # Step 5 of a request's way.
+        while batch := self._queue.next_batch(self._sizer.most):
+            if self._lookahead.patience(batch, self._last_batch_s, time.monotonic()):
+                return []
+            if prepared := [job for job in batch if job.is_prepared]:
+                self._queue.take(prepared)
+                return prepared
+        return []
+
     def _prepare_ahead(self) -> None:
         process = self._supervisor.ready
-        if not process or any(job.suspect for job in self._batch):
+        if not process or not process.facts.preparation:
             return
+        ahead = self._queue.next_jobs(BATCHES_AHEAD * self._sizer.most)
+        probe = [self._recovery.probe] if self._recovery.probe else []
+        self._lookahead.prepare((*probe, *ahead), process.facts.preparation)
+        for job in self._queue.take_unreadable():
+            if job.fault:
+                job.refuse(job.fault)
         for job in self._queue.next_jobs(self._sizer.most):
-            process.prepare(job)
+            if job.is_prepared:
+                process.hold(job)
 
     # 5: what comes in.
 
@@ -149,7 +178,8 @@ class EngineLoop:
         if self._batch:
             due = min(due, self._batch_deadline - time.monotonic())
         elif len(self._queue):
-            due = min(due, self._linger.remaining(len(self._queue), time.monotonic()) or due)
+            lingers_s = self._linger.remaining(len(self._queue), time.monotonic())
+            due = min(due, lingers_s or self._lookahead.remaining(time.monotonic()) or due)
         return max(0.0, due)
 
     def _take_inbox(self) -> None:
@@ -184,9 +214,9 @@ class EngineLoop:
         kind = kind_of(batch[0].instructions)
         self._pace.record(kind, report.images, time.monotonic() - self._begun_at)
         self._sizer.succeeded(report.images, report.seconds, report.memory)
-        for job, prepare_s in zip(batch, report.prepare_s, strict=True):
+        for job in batch:
             whole_s = time.monotonic() - job.accepted_at
-            job.times = JobTimes.split(whole_s, prepare_s, report.seconds)
+            job.times = JobTimes.split(whole_s, job.prepare_s, report.seconds)
         self._tracker.memory, self._tracker.acceleration = report.memory, report.acceleration
         times = [job.times for job in batch]
         self._tracker.record_batch(report.images, report.seconds, times)
@@ -194,6 +224,7 @@ class EngineLoop:
         process.wear.record(kind, size, report.seconds, report.memory)
         expected = min(self._sizer.most, len(batch) + len(self._queue))
         self._linger.start(expected, report.seconds, time.monotonic())
+        self._last_batch_s = report.seconds
         worn = process.wear.restart_reason()
         if not worn and not self._supervisor.restart_requested:
             self._begin_batch()  # before the answers: the device should not wait for them
@@ -274,3 +305,7 @@ class EngineLoop:
     def _request_restart(self, reason: RestartReason) -> None:
         if not self._draining:
             self._supervisor.request_restart(reason)
+
+
+def _look_again() -> None:
+    """Do nothing, as an entry of the inbox: the loop then takes its steps."""

@@ -36,6 +36,7 @@ def divide(job: EngineJob) -> list[EngineJob]:
             part=f"/{position}",
             has_hung=job.has_hung,
         )
+        part.preparation, part.prepared = job.preparation, job.prepared[position : position + 1]
         part.future.add_done_callback(partial(whole.part_done, position))
         parts.append(part)
     return parts

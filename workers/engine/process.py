@@ -18,8 +18,8 @@ from workers.model.memory import Memory
 from workers.model.protocol import (
     BatchReport,
     Forget,
+    Hold,
     ModelFacts,
-    Prepare,
     Run,
     StateReport,
     receive_report,
@@ -64,21 +64,24 @@ class ModelProcess:
         """Process id; 0: it is not forked yet."""
         return self._child.pid
 
-    def prepare(self, job: EngineJob) -> None:
-        """Send a job's images, unless this process has them already."""
+    def hold(self, job: EngineJob) -> None:
+        """Send a job's prepared images, unless this process has them already."""
         if job.generation != self.generation:
             job.generation = self.generation
-            self._outbox.put((Prepare(job=job.key, images=len(job.images)), job.images))
+            images = job.inputs().images
+            sizes = tuple((image.width, image.height) for image in images)
+            content = [image.content for image in images]
+            self._outbox.put((Hold(job=job.key, sizes=sizes), content))
 
     def run(self, jobs: Sequence[EngineJob], max_images: int) -> None:
         """Have the process run a batch, about which it reports once.
 
         Args:
-            jobs: the jobs, with equal instructions.
+            jobs: the jobs, prepared and with equal instructions.
             max_images: most images that the model gets at once.
         """
         for job in jobs:
-            self.prepare(job)
+            self.hold(job)
         run = Run(
             jobs=tuple(job.key for job in jobs),
             instructions=jobs[0].instructions,
@@ -87,7 +90,7 @@ class ModelProcess:
         self._outbox.put((run, ()))
 
     def forget(self, job: EngineJob) -> None:
-        """Have the process drop a job that it has prepared."""
+        """Have the process drop the images of a job."""
         if job.generation == self.generation:
             self._outbox.put((Forget(job=job.key), ()))
 

@@ -46,7 +46,8 @@ class Recovery:
         self._spec, self._queue, self._supervisor = spec, queue, supervisor
         self._tracker, self._backoff, self._sizer = tracker, backoff, sizer
         self._quarantine = Quarantine(spec.engine.quarantine_s)
-        self._probe_due = False
+        self.probe: EngineJob | None = None
+        """The job that is next, all by itself; ``None``: those of clients are."""
 
     def admit(self, job: EngineJob) -> list[EngineJob]:
         """Return what is to be run of a new job; the rest is refused."""
@@ -60,11 +61,6 @@ class Recovery:
             if part in self._quarantine:
                 part.refuse(self._quarantined())
         return [part for part in parts if not part.future.done()]
-
-    def take_probe(self) -> list[EngineJob]:
-        """Return a probe as a batch, once, if one is due; else no job."""
-        due, self._probe_due = self._probe_due, False
-        return [make_probe(self._spec)] if due else []
 
     def out_of_memory(self, batch: list[EngineJob], images: int, *, draining: bool) -> None:
         """Make batches smaller; when they cannot be, replace the process.
@@ -126,9 +122,9 @@ class Recovery:
             self._put_back(part for job in batch for part in self._divide(job))
         else:
             self._put_back(batch)
-            suspects = batch
-        if reason == RestartReason.CRASH:  # whatever it had may have, prepared or running
-            suspects = self._queue.had_by(process.generation)
+            # Copies of them too, or they would take others along one after the other.
+            copies = (copy for job in batch for copy in self._queue.jobs_with(job))
+            suspects = list(dict.fromkeys((*batch, *copies)))
         self._queue.mark_suspects(self._queue.replace(suspects, self._divide))
         if draining:
             requeue(self._queue.take_all())
@@ -188,7 +184,7 @@ class Recovery:
             last = ", the last time on a test picture" if probed else ""
             self.give_up(f"{what} {self._backoff.failures} times in a row{last}{details}")
         if broken or doubtful:  # after a pause too: before a client's image is blamed again
-            self._probe_due = True
+            self.probe = make_probe(self._spec)
 
     def _quarantined(self) -> VisionError:
         return ModelFailed(

@@ -76,7 +76,7 @@ class BatchSizer:
             return False
         cause = f"{cause} with {tried} images in a batch"
         if self._climb and tried > self._climb.tried:  # it was an attempt, and nothing is lost
-            self._climb.step_back(tried // 2, cause)
+            self._climb.step_back(self._climb.tried or tried // 2, cause)
             return True
         if self.is_reduced:  # growing again was in vain
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that the field uses
-from PIL import Image
 from torch import nn
 from transformers import AutoProcessor, BlipForConditionalGeneration
 
@@ -20,7 +19,7 @@ from workers.runtime.decoding.cache import DecoderCache
 from workers.runtime.decoding.decoder import StaticDecoder
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
-from workers.runtime.pretrained import Pretrained, pixels
+from workers.runtime.pretrained import Pretrained
 
 MAX_PREFIX_WORDS, MAX_PREFIX_CHARACTERS = 6, 200
 _PREFIX = re.compile(
@@ -44,18 +43,16 @@ class Blip(CaptioningModel):
         self._defaults = GenerationParameters.model_validate(context.spec.parameters)
         self._pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
         self._processor = self._pretrained.processor(AutoProcessor)
+        images = self._pretrained.images(self._processor.image_processor)
+        self.preparation, self.prepare = images.preparation, images.prepare
         self._model = self._pretrained.model(BlipForConditionalGeneration)
         for layer in self._model.vision_model.encoder.layers:
             layer.self_attn = FusedAttention(layer.self_attn)
         self._static = self._static_decoder()
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return the image as (3, height, width), float32."""
-        return pixels(self._processor.image_processor, image)
-
     @torch.inference_mode()
     def generate(self, images: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
-        """Caption each image; all are (3, height, width), float32."""
+        """Caption each prepared image."""
         options = instructions.options
         prefix = self._prefix(instructions.prompt)
         given = prefix["input_ids"].shape[1] - 1 if prefix else 1  # without the token that ends it

@@ -19,8 +19,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS
 from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError, PerImageModel
+from workers.preparing.pixels import centre
+from workers.preparing.preparation import Prepared
 from workers.runtime.classes import Labeller, LabelParameters, caption_from_labels
-from workers.runtime.crop import centre_of_strip
 from workers.runtime.device import check_materialised, float_type, pick_device, set_threads
 from workers.runtime.imagenet import imagenet_classes
 
@@ -53,6 +54,8 @@ class EfficientNetLiteParameters(FamilyParameters):
 class EfficientNetLite(PerImageModel):
     """Labels, and captions composed from them. Prompts are ignored: the model reads no text."""
 
+    preparation = centre(RESIZE_PX, (CROP_PX, CROP_PX), Image.Resampling.BICUBIC)
+
     def __init__(self, context: LoadContext) -> None:
         """Load the weights from the installed package."""
         own = EfficientNetLiteParameters.model_validate(context.spec.parameters)
@@ -68,25 +71,20 @@ class EfficientNetLite(PerImageModel):
         to_device: Any = self._model.to  # torch's type hints lack memory_format
         to_device(self._device, self._dtype, memory_format=torch.channels_last)
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return (3, 224, 224), float32: shorter side to 256, centre crop, values in about ±1."""
-        image = centre_of_strip(image)
-        factor = RESIZE_PX / min(image.size)
-        width, height = (max(CROP_PX, round(side * factor)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-        left, top = (width - CROP_PX) // 2, (height - CROP_PX) // 2
-        image = image.crop((left, top, left + CROP_PX, top + CROP_PX))
-        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-        planes = pixels.view(CROP_PX, CROP_PX, 3).permute(2, 0, 1)
-        return (planes.float() - MEAN) / SCALE
+    def prepare(self, image: Prepared) -> torch.Tensor:
+        """Return (224, 224, 3), uint8."""
+        return torch.frombuffer(bytearray(image.content), dtype=torch.uint8).view(
+            CROP_PX, CROP_PX, 3
+        )
 
     @torch.inference_mode()
     def predict_images(
         self, images: Sequence[torch.Tensor], instructions: Instructions
     ) -> list[Answer]:
-        """Classify each image; all are (3, 224, 224), float32."""
+        """Classify each image; all are (224, 224, 3), uint8."""
         del instructions
-        logits = self._model(torch.stack(list(images)).to(self._device, self._dtype))
+        values = torch.stack(list(images)).to(self._device).permute(0, 3, 1, 2).float()
+        logits = self._model(((values - MEAN) / SCALE).to(self._dtype))
         answers: list[Answer] = []
         for row in logits.float().softmax(-1).tolist():
             labels = self._labeller.labels(row)

@@ -11,9 +11,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
 from pydantic import Field
 
+from shared.images import decode_rgb
 from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.caption import Caption
@@ -21,6 +21,8 @@ from shared.tasks.labels import Label
 from shared.tasks.nsfw import judge
 from shared.units import MEGA
 from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError, PerImageModel
+from workers.preparing.pixels import packed
+from workers.preparing.preparation import Preparation, Prepared
 
 Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
@@ -45,6 +47,7 @@ class FakeParameters(FamilyParameters):
     )
     crash_on_red: int = -1
     crash_in_prepare_on_red: int = -1
+    hang_in_prepare_on_red: int = -1
     hang_on_red: int = -1
     hang_s: float = 3600.0
     raise_on_red: int = -1
@@ -73,6 +76,12 @@ class Fake(PerImageModel):
         self.accelerator = self._parameters.accelerator
         self._leaked: list[bytes] = []
         self._served = 0
+        self.preparation = Preparation(
+            target=f"{__name__}:as_one_pixel",
+            parameters=self._parameters.model_dump(
+                include={"crash_in_prepare_on_red", "hang_in_prepare_on_red", "hang_s"}
+            ),
+        )
         time.sleep(self._parameters.load_s)
         if self._parameters.load_error:
             raise LoadError(self._parameters.load_error)
@@ -83,12 +92,10 @@ class Fake(PerImageModel):
             mark.touch()
             os.kill(os.getpid(), signal.SIGSEGV)
 
-    def prepare(self, image: Image.Image) -> Colour:
-        """Return the colour of the image resized to one pixel."""
-        red, green, blue = image.resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]
-        if red == self._parameters.crash_in_prepare_on_red:
-            os.kill(os.getpid(), signal.SIGSEGV)
-        return int(red), int(green), int(blue)
+    def prepare(self, image: Prepared) -> Colour:
+        """Return the colour of the image's only pixel."""
+        red, green, blue = image.content
+        return red, green, blue
 
     def predict_images(self, images: Sequence[Colour], instructions: Instructions) -> list[Answer]:
         """Answer from the colours, after the configured delay."""
@@ -145,3 +152,23 @@ def _number_in(path: str) -> float | None:
     with contextlib.suppress(FileNotFoundError):
         return float(Path(path).read_text()) if path else None
     return None
+
+
+def as_one_pixel(
+    data: bytes,
+    max_megapixels: float,
+    crash_in_prepare_on_red: int,
+    hang_in_prepare_on_red: int,
+    hang_s: float,
+) -> Prepared:
+    """Resize an image to one pixel; crash or hang if that is as red as configured.
+
+    Raises:
+        VisionError: the image cannot be used.
+    """
+    prepared = packed(decode_rgb(data, max_megapixels).resize((1, 1)))
+    if prepared.content[0] == crash_in_prepare_on_red:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if prepared.content[0] == hang_in_prepare_on_red:
+        time.sleep(hang_s)
+    return prepared

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import torch
-from PIL import Image
 from pydantic import Field
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
@@ -20,7 +19,7 @@ from workers.runtime.classes import (
     nsfw_from_classes,
 )
 from workers.runtime.imagenet import ImageNetClass, imagenet_classes
-from workers.runtime.pretrained import Pretrained, PretrainedParameters, pixels
+from workers.runtime.pretrained import Pretrained, PretrainedParameters
 
 _UNNAMED = re.compile(r"LABEL_\d+")
 """What transformers calls classes that a checkpoint does not name."""
@@ -48,7 +47,8 @@ class ImageClassification(PerImageModel):
         """
         self._parameters = ClassifierParameters.model_validate(context.spec.parameters)
         self._pretrained = Pretrained(context, self._parameters)
-        self._image_processor = self._pretrained.processor(AutoImageProcessor)
+        images = self._pretrained.images(self._pretrained.processor(AutoImageProcessor))
+        self.preparation, self.prepare = images.preparation, images.prepare
         self._model = self._pretrained.model(AutoModelForImageClassification)
         self._names = _class_names(self._model.config.id2label, context)
         self._multi_label = self._model.config.problem_type == "multi_label_classification"
@@ -62,15 +62,11 @@ class ImageClassification(PerImageModel):
         classes = _readable_classes(self._names, self._parameters.categories)
         self._labeller = Labeller(classes, self._parameters.labels)
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return the image as (3, height, width), float32."""
-        return pixels(self._image_processor, image)
-
     @torch.inference_mode()
     def predict_images(
         self, images: Sequence[torch.Tensor], instructions: Instructions
     ) -> list[Answer]:
-        """Classify each image; all are (3, height, width), float32."""
+        """Classify each prepared image."""
         logits = self._model(self._pretrained.batch(list(images))).logits.float()
         probabilities = logits.sigmoid() if self._multi_label else logits.softmax(-1)
         return [self._answer(row, instructions) for row in probabilities.tolist()]

@@ -20,7 +20,7 @@ from workers.runtime import generation
 from workers.runtime.captioning import CaptioningModel, caption_or_none
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters, TokenProbabilities
-from workers.runtime.pretrained import Pretrained, pixels
+from workers.runtime.pretrained import Pretrained
 
 GROUNDING = "<grounding>"
 CAPTION_PROMPT = f"{GROUNDING}An image of"
@@ -66,6 +66,8 @@ class Kosmos2(CaptioningModel):
         self._defaults = Kosmos2Parameters.model_validate(context.spec.parameters)
         self._pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
         self._processor = self._pretrained.processor(AutoProcessor)
+        images = self._pretrained.images(self._processor.image_processor)
+        self.preparation, self.prepare = images.preparation, images.prepare
         self._model = self._pretrained.model(Kosmos2ForConditionalGeneration)
         convert = self._processor.tokenizer.convert_tokens_to_ids
         self._phrase_begin, self._phrase_end = convert("<phrase>"), convert("</phrase>")
@@ -80,13 +82,9 @@ class Kosmos2(CaptioningModel):
             beams=1,
         )
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return the image as (3, height, width), float32."""
-        return pixels(self._processor.image_processor, image)
-
     @torch.inference_mode()
     def generate(self, images: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
-        """Generate one text per image, (3, height, width), float32; all tasks answer from it."""
+        """Generate one text per prepared image; all tasks answer from it."""
         prompt, inputs = self._prompt(instructions)
         given = inputs["input_ids"].shape[1]
         room = generation.positions(self._model) - given

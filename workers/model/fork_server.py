@@ -26,8 +26,8 @@ import structlog
 from shared.families import FAMILIES
 from shared.log import configure_logging
 from shared.model_spec import ModelSpec
+from shared.parent import end_with_parent
 from shared.settings import Settings
-from workers.model.parent import end_with_parent
 
 MODEL_PROCESS = "workers.model.main"
 MAX_TARGET_BYTES = 200

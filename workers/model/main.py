@@ -1,26 +1,23 @@
 """The model process: loads one model and answers batches until its pipe closes.
 
-CUDA and the decoding of untrusted images are confined to this process, which the fork server forks
-after it has imported this module and the family's.
+CUDA and torch are confined to this process, which the fork server forks after it has imported this
+module and the family's.
 
-Two threads: one reads commands and prepares images, so that decoding overlaps with the running
-batch; the main thread runs the model.
+Two threads: one receives commands and pixels, and does nothing else that would keep the main
+thread, which runs the model, from Python's lock.
 """
 
 import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 import structlog
 
 from shared.allocator import retain_freed_memory
-from shared.errors import ModelFailed, VisionError
-from shared.images import decode_rgb
-from shared.images.several import ReadImages, read_each
+from shared.errors import ModelFailed
 from shared.log import configure_logging
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
@@ -33,20 +30,21 @@ from workers.model.loading import failure_report, load
 from workers.model.protocol import (
     BatchReport,
     Forget,
+    Hold,
     JobError,
     ModelFacts,
-    Prepare,
     Run,
     StateReport,
     receive_command,
     send,
 )
+from workers.preparing.preparation import Prepared
 
 log = structlog.get_logger(__name__)
 
 MODEL_FAILED = JobError(error=ModelFailed.__name__, message="The model failed on this request.")
 
-Prepared = ReadImages[object] | JobError
+Inputs = Sequence[object] | JobError
 """The model inputs of a job's images, or the reason why there are none."""
 
 
@@ -63,28 +61,24 @@ def main(pipe: Connection, settings: Settings, spec: ModelSpec) -> None:
         send(pipe, failure_report(err))
         return
     send(pipe, StateReport(state=WorkerState.READY, memory=memory.measure(), facts=_facts(model)))
-    ModelServer(pipe, model, settings.max_megapixels).serve()
+    ModelServer(pipe, model).serve()
 
 
 class ModelServer:
-    """Reads commands, prepares jobs while a batch runs, and runs batches."""
+    """Receives the images of the next batch while one runs, and runs batches."""
 
-    def __init__(self, pipe: Connection, model: VisionModel, max_megapixels: float) -> None:
-        self._pipe, self._model, self._max_megapixels = pipe, model, max_megapixels
-        self._prepared: dict[str, Future[tuple[Prepared, float]]] = {}
+    def __init__(self, pipe: Connection, model: VisionModel) -> None:
+        self._pipe, self._model = pipe, model
+        self._held: dict[str, list[Prepared]] = {}
         self._runs: queue.SimpleQueue[Run] = queue.SimpleQueue()
-        # One thread, as jobs are needed in the order they arrive; other cores are for the model.
-        self._preparer = ThreadPoolExecutor(1, thread_name_prefix="prepare")
 
     def serve(self) -> None:
         """Run batches for ever; the reading thread ends the process when the parent is gone."""
         threading.Thread(target=self._read, name="reader", daemon=True).start()
         while True:
             run = self._runs.get()
-            jobs = [self._prepared.pop(job).result() for job in run.jobs]
-            inputs = [prepared for prepared, _ in jobs]
-            report = run_batch(self._model, inputs, run.instructions, run.max_images)
-            report.prepare_s = tuple(seconds for _, seconds in jobs)
+            jobs = [prepare(self._model, self._held.pop(job)) for job in run.jobs]
+            report = run_batch(self._model, jobs, run.instructions, run.max_images)
             send(self._pipe, report)
 
     def _read(self) -> None:
@@ -94,42 +88,25 @@ class ModelServer:
             except (EOFError, OSError):
                 os._exit(0)
             match command:
-                case Prepare():
-                    self._prepared[command.job] = self._preparer.submit(
-                        _timed_prepare, self._model, images, self._max_megapixels
-                    )
+                case Hold():
+                    self._held[command.job] = images
                 case Forget():
-                    self._prepared.pop(command.job, None)
+                    self._held.pop(command.job, None)
                 case Run():
                     self._runs.put(command)
 
 
-def _timed_prepare(
-    model: VisionModel, images: Sequence[bytes], max_megapixels: float
-) -> tuple[Prepared, float]:
-    """Return the result of :func:`prepare`, and the seconds that it took."""
-    began = time.perf_counter()
-    return prepare(model, images, max_megapixels), time.perf_counter() - began
-
-
-def prepare(model: VisionModel, images: Sequence[bytes], max_megapixels: float) -> Prepared:
-    """Decode the images of a job and turn them into model inputs."""
-
-    # Step 6: decode and prepare.
-    def prepare_one(image: bytes) -> object:
-        return model.prepare(decode_rgb(image, max_megapixels))
-
+def prepare(model: VisionModel, images: Sequence[Prepared]) -> Inputs:
+    """Turn the prepared images of a job into model inputs."""
     try:
-        return read_each(prepare_one, images)
-    except VisionError as err:
-        return JobError(error=type(err).__name__, message=err.message)
+        return [model.prepare(image) for image in images]
     except Exception:
         log.exception("prepare failed")
         return MODEL_FAILED
 
 
 def run_batch(
-    model: VisionModel, jobs: Sequence[Prepared], instructions: Instructions, max_images: int
+    model: VisionModel, jobs: Sequence[Inputs], instructions: Instructions, max_images: int
 ) -> BatchReport:
     """Run the model once over all jobs that could be prepared.
 
@@ -137,13 +114,13 @@ def run_batch(
     has one outcome per job, in order, unless it names a fault of the process.
     """
     ready = [job for job in jobs if not isinstance(job, JobError)]
-    images = sum(len(job.images) for job in ready)
+    images = sum(map(len, ready))
     started, steps = time.perf_counter(), _steps(model)
     results: list[Result | JobError] = []
     fault = ""
     if ready:
         try:
-            prepared = [PreparedJob(job.images, instructions) for job in ready]
+            prepared = [PreparedJob(job, instructions) for job in ready]
             answered = model.predict(prepared, max_images)  # Step 6: predict.
             results += [_with_answers(result, instructions) for result in answered]
             if len(results) != len(ready):
@@ -156,7 +133,7 @@ def run_batch(
     if fault == "out_of_memory":
         memory.release()  # only here: the exception's traceback kept the failed batch alive
     left = iter(results)
-    outcomes = () if fault else tuple(_outcome(job, left) for job in jobs)
+    outcomes = () if fault else tuple(x if isinstance(x, JobError) else next(left) for x in jobs)
     return BatchReport.model_validate(
         {
             "outcomes": outcomes,
@@ -177,6 +154,7 @@ def _facts(model: VisionModel) -> ModelFacts:
         per_image=isinstance(model, PerImageModel),
         device=accelerator or "CPU",
         on_accelerator=bool(accelerator),
+        preparation=model.preparation,
     )
 
 
@@ -191,14 +169,6 @@ def _with_answers(result: Result, instructions: Instructions) -> Result | JobErr
         return result
     message = f"The model found no {' or '.join(tasks)} for this image."
     return JobError(error=ModelFailed.__name__, message=message)
-
-
-def _outcome(job: Prepared, results: Iterator[Result | JobError]) -> Result | JobError:
-    """Return why a job could not be prepared, or else the next result, for all of its images."""
-    if isinstance(job, JobError):
-        return job
-    result = next(results)
-    return result.with_unreadable(job.unreadable) if isinstance(result, Result) else result
 
 
 def _fault(err: Exception) -> str:

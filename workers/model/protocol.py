@@ -1,9 +1,9 @@
-"""Messages on the pipe between a worker and its model process: JSON and raw image bytes.
+"""Messages on the pipe between a worker and its model process: JSON and raw pixels.
 
-No pickle: the model process decodes untrusted images, and must not be able to send the worker
-objects that run code.
+No pickle: what strangers sent has an influence on the model process, which must not be able to send
+the worker objects that run code.
 
-Parent to child: ``Prepare`` (followed by the images, one frame each), ``Run``, ``Forget``.
+Parent to child: ``Hold`` (followed by the images, one frame each), ``Run``, ``Forget``.
 Child to parent: ``StateReport`` while it loads, then one ``BatchReport`` for each ``Run``.
 """
 
@@ -16,18 +16,19 @@ from pydantic import BaseModel, Field, TypeAdapter
 from shared.messages import Instructions, Result
 from shared.vocabulary import WorkerState
 from workers.model.memory import Memory
+from workers.preparing.preparation import Preparation, Prepared
 
 
-class Prepare(BaseModel):
-    """Decode and prepare the images of a job, which will be run soon."""
+class Hold(BaseModel):
+    """Keep the prepared images of a job, which will be run soon."""
 
-    kind: Literal["prepare"] = "prepare"
+    kind: Literal["hold"] = "hold"
     job: str
-    images: int
+    sizes: tuple[tuple[int, int], ...] = Field(description="width and height of each image")
 
 
 class Run(BaseModel):
-    """Run the model over prepared jobs."""
+    """Run the model over jobs whose images it has."""
 
     kind: Literal["run"] = "run"
     jobs: tuple[str, ...]
@@ -36,7 +37,7 @@ class Run(BaseModel):
 
 
 class Forget(BaseModel):
-    """A prepared job will not be run."""
+    """A job whose images it has will not be run."""
 
     kind: Literal["forget"] = "forget"
     job: str
@@ -48,6 +49,7 @@ class ModelFacts(BaseModel):
     per_image: bool = Field(default=False, description="it answers for each image by itself")
     device: str = Field("", description="name of its device, for people")
     on_accelerator: bool = Field(default=False, description="its device is no CPU")
+    preparation: Preparation | None = Field(None, description="how it wants its images")
 
 
 class StateReport(BaseModel):
@@ -77,14 +79,11 @@ class BatchReport(BaseModel):
     images: int = 0
     steps: int = Field(0, description="tokens generated one after the other; 0: unknown")
     seconds: float = 0.0
-    prepare_s: tuple[float, ...] = Field(
-        (), description="seconds that it took to prepare the images, by job"
-    )
     acceleration: str = Field("", description="how the model is accelerated, or why not")
     memory: Memory
 
 
-ModelCommand = Annotated[Prepare | Run | Forget, Field(discriminator="kind")]
+ModelCommand = Annotated[Hold | Run | Forget, Field(discriminator="kind")]
 Report = Annotated[StateReport | BatchReport, Field(discriminator="kind")]
 _model_command: TypeAdapter[ModelCommand] = TypeAdapter(ModelCommand)
 _report: TypeAdapter[Report] = TypeAdapter(Report)
@@ -97,15 +96,15 @@ def send(pipe: Connection, message: BaseModel, images: Sequence[bytes] = ()) -> 
         pipe.send_bytes(image)
 
 
-def receive_command(pipe: Connection) -> tuple[Prepare | Run | Forget, list[bytes]]:
+def receive_command(pipe: Connection) -> tuple[Hold | Run | Forget, list[Prepared]]:
     """Wait for a command and its images.
 
     Raises:
         EOFError: the parent is gone.
     """
     command = _model_command.validate_json(pipe.recv_bytes())
-    count = command.images if isinstance(command, Prepare) else 0
-    return command, [pipe.recv_bytes() for _ in range(count)]
+    sizes = command.sizes if isinstance(command, Hold) else ()
+    return command, [Prepared(pipe.recv_bytes(), *size) for size in sizes]
 
 
 def receive_report(pipe: Connection) -> StateReport | BatchReport:

@@ -1,5 +1,7 @@
 """The first calls of a loaded model, which show that it can answer before requests come."""
 
+import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +59,10 @@ def _answer(
     model: VisionModel, spec: ModelSpec, folder: Path | None, picture: Image.Image
 ) -> Result:
     try:
-        job = PreparedJob([model.prepare(picture)], Instructions(tasks=spec.tasks))
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        prepared = model.preparation.run(file.getvalue(), math.inf)
+        job = PreparedJob([model.prepare(prepared)], Instructions(tasks=spec.tasks))
         (result,) = model.predict([job], max_images=1)
     except LoadError:
         raise

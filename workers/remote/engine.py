@@ -19,6 +19,7 @@ from workers.engine.job import EngineJob, Requeued
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
 from workers.engine.times import JobTimes
+from workers.preparing.pool import PreparingPool
 from workers.remote.config import read_parameters
 from workers.remote.healer import Healer
 from workers.remote.jobs import JobRunner
@@ -50,6 +51,7 @@ class RemoteEngine:
         """Called in the engine's thread with the seconds that each answer took."""
         self._tracker = StatusTracker(BatchSizer(EngineOptions(max_batch=1)))
         self._tracker.set_state(WorkerState.LOADING)
+        self._preparing = PreparingPool(settings)
         self._background: set[asyncio.Future[None]] = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ollama", daemon=True)
@@ -74,6 +76,7 @@ class RemoteEngine:
 
     def start(self) -> None:
         """Start polling the servers; returns at once."""
+        self._preparing.start()
         self._thread.start()
         self._started.wait()
 
@@ -103,6 +106,7 @@ class RemoteEngine:
         self.drain()
         self._call_in_loop(self._closed.set)
         self._thread.join()
+        self._preparing.close()
 
     def _call_in_loop(self, callback: Callable[[], object]) -> bool:
         """Have the loop call something; return whether the loop still runs."""
@@ -125,7 +129,9 @@ class RemoteEngine:
         )
         self._healer = Healer(self._pool, parameters.healing, environment, self._claim)
         router = FailoverRouter(self._pool, self._healer, parameters.stall_s)
-        self._jobs = JobRunner(self._settings, self._catalog, self._store, router, self._count)
+        self._jobs = JobRunner(
+            self._settings, self._catalog, self._store, router, self._preparing, self._count
+        )
         self._run_in_background(self._pool.poll(self._publish))
         self._run_in_background(self._jobs.drop_cancelled())
         self._started.set()

@@ -6,6 +6,7 @@ import math
 from PIL import Image
 
 from shared.images import for_ollama
+from workers.preparing.preparation import Preparation, Prepared
 
 MIN_SIDE_PX = 32
 """Qwen2.5-VL fails on sides under 28 px, and Qwen3-VL on sides under 32 px: see
@@ -14,6 +15,18 @@ MAX_RATIO = 200
 """Qwen's models fail on an image that is longer than so many times its width."""
 MAX_SIDE_PX = 4096
 """How far a small image is enlarged at most; a strip is then framed instead."""
+
+
+def for_servers(data: bytes, max_megapixels: float) -> Prepared:
+    """Prepare an image file as :data:`PREPARATION`: see :func:`prepare_image`.
+
+    Raises:
+        VisionError: the image cannot be used.
+    """
+    return Prepared(prepare_image(data, max_megapixels))
+
+
+PREPARATION = Preparation(target=f"{__name__}:{for_servers.__name__}")
 
 
 def prepare_image(data: bytes, max_megapixels: float = math.inf) -> bytes:

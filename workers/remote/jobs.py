@@ -10,16 +10,18 @@ import structlog
 
 from shared.catalog import Catalog
 from shared.errors import BadRequest, ModelFailed, VisionError
-from shared.images.several import read_each
+from shared.images.several import ReadImages, read_each
 from shared.messages import JsonObject, OllamaInstructions, Outcome
 from shared.redis.store import Store
 from shared.settings import Settings
 from shared.vocabulary import OllamaCall
 from workers.engine.job import Dropped, EngineJob, Requeued
 from workers.llm.task_runner import LlmTaskRunner
+from workers.preparing.pool import Preparer
+from workers.preparing.preparation import Prepared
 from workers.remote.client import with_images
 from workers.remote.config import model_defaults
-from workers.remote.images import prepare_image
+from workers.remote.images import PREPARATION
 from workers.remote.router import FailoverRouter
 
 log = structlog.get_logger(__name__)
@@ -37,18 +39,20 @@ class JobRunner:
         catalog: Catalog,
         store: Store,
         router: FailoverRouter,
+        preparer: Preparer,
         on_answer: Callable[[int, float], None],
     ) -> None:
         """Prepare.
 
         Args:
-            settings: the operator's prompts, and the size to which images are decoded.
+            settings: the operator's prompts.
             catalog: has the defaults of models.
             store: has the cancellations, and takes parts of streamed replies.
             router: sends requests to the servers.
+            preparer: makes images ready for them.
             on_answer: called for each answer with its number of images and its seconds.
         """
-        self._environment, self._max_megapixels = settings.ollama, settings.max_megapixels
+        self._environment, self._preparer = settings.ollama, preparer
         self._catalog, self._store = catalog, store
         self._router, self._on_answer = router, on_answer
         self._tasks: dict[asyncio.Task[None], EngineJob] = {}
@@ -128,16 +132,28 @@ class JobRunner:
             raise BadRequest("The job names no model of Ollama.")
         if instructions.call == OllamaCall.SHOW:
             return Outcome(raw=await self._router.show(instructions.model, instructions.body))
-        prepare = partial(prepare_image, max_megapixels=self._max_megapixels)
-        read = await asyncio.to_thread(read_each, prepare, job.images)
+        read = await self._prepare(job.images)
+        files = [image.content for image in read.images]
         started = time.monotonic()
         if instructions.call == OllamaCall.VISION:
-            outcome = await self._run_tasks(job, instructions, read.images)
+            outcome = await self._run_tasks(job, instructions, files)
             outcome = Outcome(outcome.result.with_unreadable(read.unreadable))
         else:  # Ollama's own API knows no request of which a part is answered
-            outcome = await self._pass_through(job, instructions, read.all_images())
+            read.all_images()
+            outcome = await self._pass_through(job, instructions, files)
         self._on_answer(len(read.images), time.monotonic() - started)
         return outcome
+
+    async def _prepare(self, images: Sequence[bytes]) -> ReadImages[Prepared]:
+        """Have images made ready for servers; when the job is cancelled, what waits is too."""
+        prepared = [self._preparer.submit(image, PREPARATION) for image in images]
+        try:
+            if prepared:
+                await asyncio.wait([asyncio.wrap_future(image) for image in prepared])
+        finally:
+            for image in prepared:
+                image.cancel()
+        return read_each(lambda image: image.result(), prepared)
 
     async def _run_tasks(
         self, job: EngineJob, instructions: OllamaInstructions, images: Sequence[bytes]

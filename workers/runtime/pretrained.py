@@ -7,9 +7,7 @@ from typing import Any, Literal
 import structlog
 import torch
 import transformers
-from PIL import Image
 from transformers import AutoConfig, PreTrainedTokenizerBase
-from transformers.image_processing_backends import PilBackend
 
 from workers.model.checkpoint import (
     CONFIG,
@@ -20,7 +18,6 @@ from workers.model.checkpoint import (
 )
 from workers.model.device_errors import is_out_of_memory
 from workers.model.family import FamilyParameters, LoadContext, LoadError, PartDamaged, brief
-from workers.runtime.crop import centre_of_strip
 from workers.runtime.device import (
     DtypeName,
     check_materialised,
@@ -30,6 +27,7 @@ from workers.runtime.device import (
     pick_dtype,
     set_threads,
 )
+from workers.runtime.inputs import ImageInputs
 from workers.runtime.quantization import quantise
 from workers.runtime.tokenizer_check import check_tokenizer
 
@@ -71,6 +69,7 @@ class Pretrained:
         quiet: Any = transformers.utils.logging
         quiet.set_verbosity_error()
         quiet.disable_progress_bar()
+        self._images: ImageInputs
 
     def model(self, loader: Any) -> Any:  # noqa: ANN401 - transformers' classes are not typed
         """Load the model with a class of transformers, ready for inference on the device.
@@ -150,36 +149,18 @@ class Pretrained:
             files,
         )
 
-    def batch(self, pixels: list[torch.Tensor]) -> torch.Tensor:
-        """Stack inputs (3, height, width) to (N, 3, height, width), on the device, in its dtype."""
-        stacked = torch.stack(pixels)
-        if self.device.type == "cuda":  # from pinned memory the copy overlaps with computation
-            stacked = stacked.pin_memory()
-        return stacked.to(self.device, float_type(self.dtype), non_blocking=True)
+    def images(self, processor: Any) -> ImageInputs:  # noqa: ANN401
+        """Have images prepared as an image processor of transformers would.
 
+        Returns:
+            How: its preparation and its function of one image are the family's own.
+        """
+        self._images = ImageInputs(processor)
+        return self._images
 
-def pixels(processor: Any, image: Image.Image) -> torch.Tensor:  # noqa: ANN401
-    """Run an image processor of transformers on one image; returns (3, height, width), float32."""
-    # Its own resizing copies a large image several times; resized here, it has nothing to resize.
-    image = _resize(processor, image)
-    values: torch.Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
-    return values
-
-
-def _resize(processor: Any, image: Image.Image) -> Image.Image:  # noqa: ANN401
-    """Resize exactly as the processor would, where that is known; else return the image."""
-    plain = getattr(type(processor), "resize", None) is PilBackend.resize
-    if not (plain and processor.do_resize and processor.resample):
-        return image
-    match dict(processor.size):
-        case {"height": height, "width": width, **rest} if not rest:
-            return image.resize((width, height), processor.resample)
-        case {"shortest_edge": shortest, **rest} if not rest and processor.do_center_crop:
-            image = centre_of_strip(image)
-            short = min(image.size)
-            width, height = (int(shortest * side / short) for side in image.size)
-            return image.resize((width, height), processor.resample)
-    return image
+    def batch(self, images: list[torch.Tensor]) -> torch.Tensor:
+        """Stack prepared images to (N, 3, height, width), on the device, in its dtype."""
+        return self._images.batch(images, self.device, float_type(self.dtype))
 
 
 def _missing_package(err: Exception) -> str:

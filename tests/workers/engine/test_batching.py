@@ -3,6 +3,9 @@
 from tests.engines import item
 from workers.engine.batching import LONGEST_S, SHARE, BatchQueue, Linger
 from workers.engine.job import EngineJob
+from workers.preparing.pixels import whole
+
+PREPARATION = whole()
 
 
 def after_a_batch(expected: int, seconds: float) -> Linger:
@@ -29,6 +32,12 @@ def test_nobody_waits_before_the_first_batch() -> None:
     assert Linger().remaining(0, now=100) == 0
 
 
+def take(waiting: BatchQueue, images: int) -> list[EngineJob]:
+    if batch := waiting.next_batch(images):
+        waiting.take(batch)
+    return batch
+
+
 def suspect(red: int) -> EngineJob:
     job = item(red)
     job.suspect = True
@@ -40,7 +49,7 @@ def test_suspects_run_alone_and_take_turns_with_batches_of_others() -> None:
     suspects, others = [suspect(red) for red in range(3)], [item(red) for red in range(5)]
     for job in (*suspects, *others):
         waiting.add(job)
-    batches = [waiting.take_batch(2) for _ in range(6)]
+    batches = [take(waiting, 2) for _ in range(6)]
     assert batches == [
         others[:2],
         suspects[:1],
@@ -49,24 +58,28 @@ def test_suspects_run_alone_and_take_turns_with_batches_of_others() -> None:
         others[4:],
         suspects[2:],
     ]
-    assert waiting.take_batch(2) == []
+    assert take(waiting, 2) == []
 
 
 def test_after_a_death_others_are_first() -> None:
     waiting = BatchQueue()
     had, came = item(1), item(2)
-    had.generation = 7
     waiting.add(item(0))
-    assert waiting.take_batch(1)
+    assert take(waiting, 1)
     waiting.put_back([had])
     waiting.add(came)
-    waiting.mark_suspects(waiting.had_by(7))
-    assert [waiting.take_batch(8) for _ in range(2)] == [[came], [had]]
+    waiting.mark_suspects([had])
+    assert [take(waiting, 8) for _ in range(2)] == [[came], [had]]
 
 
-def test_nothing_is_prepared_ahead_while_a_suspect_waits() -> None:
+def test_a_job_that_a_batch_has_waited_for_is_passed_over_until_it_is_prepared() -> None:
     waiting = BatchQueue()
-    waiting.add(item(1))
-    assert len(waiting.next_jobs(8)) == 1
-    waiting.add(suspect(2))
-    assert waiting.next_jobs(8) == []
+    late, other = item(1), item(2)
+    late.is_late = True
+    waiting.add(late)
+    waiting.add(other)
+    assert take(waiting, 8) == [other]
+    assert take(waiting, 8) == []
+    late.preparation = PREPARATION
+    late.prepared = []
+    assert take(waiting, 8) == [late]

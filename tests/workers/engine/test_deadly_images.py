@@ -23,7 +23,6 @@ CLIENTS = 8
     ("knob", "deadly"),
     [
         ("crash_on_red", 6),
-        ("crash_in_prepare_on_red", 6),
         ("device_fault_on_red", 6),
         ("out_of_memory_on_red", 6),
         ("hang_on_red", 4),

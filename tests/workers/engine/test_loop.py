@@ -23,9 +23,12 @@ def test_jobs_are_answered_each_with_its_own_result() -> None:
 
 def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
     with running(predict_s=0.3, engine={"max_batch": 8}) as engine:
-        assert caption(engine, 0)
-        assert captions(engine, range(9)) == expected(range(9))
-        assert engine.status.batches == {1: 2, 8: 1}
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        first = engine.submit(item(0))
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        assert captions(engine, range(8)) == expected(range(8))
+        assert text_of(first)
+        assert engine.status.batches == {1: 1, 8: 1}
 
 
 def test_a_client_that_asks_again_joins_those_that_waited() -> None:

@@ -106,4 +106,8 @@ def test_a_seeded_job_is_run_alone_for_others_would_change_its_answer() -> None:
     seeded, plain = Options(seed=1, temperature=1.0), Options(temperature=1.0)
     for options in (seeded, seeded, plain, plain):
         pending.add(item(1, options=options))
-    assert [len(pending.take_batch(8)) for _ in range(3)] == [1, 1, 2]
+    taken = []
+    while batch := pending.next_batch(8):
+        pending.take(batch)
+        taken.append(len(batch))
+    assert taken == [1, 1, 2]

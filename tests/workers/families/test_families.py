@@ -15,6 +15,7 @@ from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.nsfw import Nsfw, rescale_score
 from shared.tasks.registry import Task
 from tests.conftest import shape, timm_checkpoint
+from tests.inputs import prepared
 from tests.stack import SAMPLES, TESTS
 from tools.tiny_checkpoints import shapes
 from workers.families.blip import is_prefix
@@ -40,7 +41,7 @@ def answers(
     model: VisionModel, instructions: Instructions, images: Sequence[Image.Image]
 ) -> list[Result]:
     """Return the results of one job per image, all in one batch."""
-    jobs = [PreparedJob([model.prepare(image)], instructions) for image in images]
+    jobs = [PreparedJob([prepared(model, image)], instructions) for image in images]
     return model.predict(jobs, max_images=len(images))
 
 

@@ -10,6 +10,7 @@ from shared.messages import Instructions
 from shared.model_spec import ModelSpec
 from shared.tasks import NSFW
 from shared.tasks.nsfw import Nsfw
+from tests.inputs import prepared
 from tests.nsfw_reference import NAMES, SHAPES, network, photoprism_score, sample
 from tests.photoprism_clients import UPLOAD, flagged_by_class_scores, flagged_by_score
 from workers.model.family import PreparedJob, VisionModel, load_model
@@ -26,7 +27,7 @@ def model() -> VisionModel:
 
 
 def verdict(model: VisionModel, image: Image.Image) -> Nsfw:
-    job = PreparedJob([model.prepare(image)], Instructions(tasks=(NSFW,)))
+    job = PreparedJob([prepared(model, image)], Instructions(tasks=(NSFW,)))
     ((found,),) = (result[NSFW] for result in model.predict([job], max_images=1))
     assert isinstance(found, Nsfw)
     return found

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from shared.images import decode_rgb
 from shared.messages import Instructions, Options, Result
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.registry import Task
 from tests.conftest import plain, shape
+from tests.inputs import prepared
 from tests.stack import TESTS
 from workers.model.family import PreparedJob, VisionModel, load_model
 
@@ -60,7 +60,7 @@ def ask(
     instructions = Instructions(
         tasks=tasks, prompt=prompt, options=Options.model_validate(options).known
     )
-    job = PreparedJob([model.prepare(decode_rgb(image))], instructions)
+    job = PreparedJob([prepared(model, image)], instructions)
     return model.predict([job], max_images=1)[0]
 
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from shared.messages import Instructions
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION, LABELS
+from tests.inputs import prepared
 from tests.nsfw_reference import sample
 from workers.model.family import PreparedJob, VisionModel, load_model
 
@@ -57,7 +58,7 @@ PICTURES: list[tuple[str, Make, list[str]]] = [
 def test_a_photo_has_the_labels_that_a_person_would_give(
     model: VisionModel, make: Make, names: list[str]
 ) -> None:
-    job = PreparedJob([model.prepare(make())], Instructions(tasks=(CAPTION, LABELS)))
+    job = PreparedJob([prepared(model, make())], Instructions(tasks=(CAPTION, LABELS)))
 
     (found,) = model.predict([job], max_images=1)
 
@@ -69,7 +70,7 @@ def test_a_photo_has_the_labels_that_a_person_would_give(
 def test_crops_of_a_photo_do_not_add_breeds_to_the_kind(model: VisionModel) -> None:
     cat = sample("cat")
     crops = [cat.crop((left, 0, left + 300, 300)) for left in (75, 0, 151)]
-    job = PreparedJob([model.prepare(crop) for crop in crops], Instructions(tasks=(LABELS,)))
+    job = PreparedJob([prepared(model, crop) for crop in crops], Instructions(tasks=(LABELS,)))
 
     (found,) = model.predict([job], max_images=3)
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from structlog.testing import capture_logs
 
-from shared.images.several import ReadImages
 from shared.messages import Instructions, Result
 from shared.tasks import CAPTION
 from workers.model import memory
 from workers.model.device_errors import is_device_fault, is_out_of_memory
 from workers.model.family import PreparedJob
 from workers.model.main import run_batch
+from workers.preparing.pixels import whole
 
 OUT_OF_MEMORY = [
     MemoryError(),
@@ -114,6 +114,8 @@ class Activations:
 class Hungry:
     """A model without enough memory."""
 
+    preparation = whole()
+
     def __init__(self) -> None:
         self.activations: weakref.ref[Activations] | None = None
 
@@ -139,6 +141,6 @@ def test_memory_is_released_once_nothing_holds_the_failed_batch(
 
     monkeypatch.setattr(memory, "release", release)
     with capture_logs():  # structlog without our configuration keeps tracebacks
-        report = run_batch(model, [ReadImages((object(),))], Instructions(tasks=(CAPTION,)), 1)
+        report = run_batch(model, [[object()]], Instructions(tasks=(CAPTION,)), 1)
     assert report.fault == "out_of_memory"
     assert alive == [None]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from shared.messages import Instructions
 from shared.model_spec import ModelSpec
@@ -13,15 +12,19 @@ from shared.tasks import CAPTION
 from shared.tasks.caption import Caption
 from workers.model.family import Answer, LoadError, PartDamaged, PerImageModel
 from workers.model.warm_up import simple_pictures, warm_up
+from workers.preparing.pixels import whole
+from workers.preparing.preparation import Prepared
 
 
 class Says(PerImageModel):
     """Says its texts, one after the other, and raises what is no text."""
 
+    preparation = whole()
+
     def __init__(self, *texts: str | Exception) -> None:
         self.texts = list(texts)
 
-    def prepare(self, image: Image.Image) -> Image.Image:
+    def prepare(self, image: Prepared) -> Prepared:
         return image
 
     def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:

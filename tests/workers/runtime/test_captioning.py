@@ -14,6 +14,7 @@ from tests.stack import TESTS
 from workers.model.family import VisionModel, load_model
 from workers.model.main import prepare, run_batch
 from workers.model.protocol import JobError
+from workers.preparing.pixels import whole
 
 PICTURES = [shape("red", "circle"), shape("blue", "square")]
 
@@ -39,7 +40,7 @@ def run(
     model: VisionModel, *tasks: Task, images: list[bytes] = PICTURES, **instructions: Any
 ) -> tuple[Result | JobError, ...]:
     """One job for each image, all in one batch."""
-    jobs = [prepare(model, [image], 50) for image in images]
+    jobs = [prepare(model, [model.preparation.run(image, 50)]) for image in images]
     report = run_batch(model, jobs, Instructions(tasks=tasks, **instructions), len(images))
     assert not report.fault
     return report.outcomes
@@ -114,6 +115,8 @@ def test_no_labels_are_an_answer() -> None:
 
 def test_a_caption_without_words_is_left_out_of_several_answers() -> None:
     class Wordless:
+        preparation = whole()
+
         def prepare(self, image: Any) -> Any:
             return image
 

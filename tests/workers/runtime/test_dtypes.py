@@ -10,12 +10,13 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from transformers import AutoImageProcessor, BlipForConditionalGeneration, VisionEncoderDecoderModel
+from transformers import BlipForConditionalGeneration, VisionEncoderDecoderModel
 from transformers.pytorch_utils import Conv1D
 
 from shared.messages import Instructions
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION
+from tests.inputs import prepared
 from tests.stack import TESTS
 from tools.full_checkpoints import never_end
 from tools.tiny_checkpoints import shapes
@@ -27,7 +28,6 @@ from workers.families.vision_encoder_decoder import VisionEncoderDecoder
 from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
 from workers.runtime import device
 from workers.runtime.device import DtypeName, pick_dtype
-from workers.runtime.pretrained import pixels
 from workers.runtime.quantization import Int8Linear, quantise
 
 CHECKPOINTS = TESTS / "checkpoints"
@@ -55,7 +55,7 @@ def load(family: str, folder: Path | None = None, **parameters: Any) -> Any:
 
 def captions(model: VisionModel, images: list[Image.Image]) -> list[str]:
     instructions = Instructions(tasks=(CAPTION,))
-    jobs = [PreparedJob([model.prepare(image)], instructions) for image in images]
+    jobs = [PreparedJob([prepared(model, image)], instructions) for image in images]
     return [result[CAPTION].text for result in model.predict(jobs, max_images=BATCH)]
 
 
@@ -132,28 +132,11 @@ def test_a_row_of_large_values_costs_the_others_no_precision() -> None:
     assert model(torch.zeros(1, 64)).equal(exact.bias[None])
 
 
-@pytest.mark.parametrize("folder", FOLDERS.values())
-@pytest.mark.parametrize("size", [(451, 300), (32, 32), (31, 97), (300, 20), (1, 1)])
-def test_images_are_resized_as_the_processor_does(folder: str, size: tuple[int, int]) -> None:
-    processor = AutoImageProcessor.from_pretrained(CHECKPOINTS / folder)
-    image = Image.effect_noise(size, 80).convert("RGB")
-    own = processor(images=image, return_tensors="pt")["pixel_values"][0]
-    assert pixels(processor, image).equal(own)
-
-
-@pytest.mark.parametrize("size", [(1_000_000, 10), (2, 3_000_000)])
-def test_a_very_long_image_is_not_enlarged_as_a_whole(size: tuple[int, int]) -> None:
-    strip = Image.new("RGB", size, "red")
-    assert load("kosmos2").prepare(strip).shape == (3, 32, 32)
-    spec = ModelSpec.model_validate({"name": "m", "family": "efficientnet_lite"})
-    assert load_model(spec, None, "cpu", 1).prepare(strip).shape == (3, 224, 224)
-
-
 @torch.inference_mode()
 def test_beams_that_share_an_image_give_the_same_captions_as_transformers() -> None:
     model = load("vision_encoder_decoder", dtype="float32")
     own = VisionEncoderDecoderModel.from_pretrained(CHECKPOINTS / "vit-gpt2").eval()
-    batch = torch.stack([model.prepare(image) for image in PICTURES[:10]])
+    batch = model._pretrained.batch([prepared(model, image) for image in PICTURES[:10]])
     tokens = own.generate(batch, max_new_tokens=16, num_beams=4)
     texts = model._tokenizer.batch_decode(tokens, skip_special_tokens=True)
     assert captions(model, PICTURES[:10]) == [text.strip() for text in texts]

@@ -14,6 +14,7 @@ from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION, LABELS
 from shared.tasks.caption import Caption
 from shared.tasks.registry import Task
+from tests.inputs import prepared
 from tests.stack import TESTS
 from tests.workers.runtime.decoding.tape import TapeRunner
 from tools.tiny_checkpoints import shapes
@@ -62,7 +63,7 @@ def predict(
 ) -> list[Result]:
     pictures = [shapes.draw(shapes.HELD_OUT_SEED + n).image for n in range(first, first + count)]
     instructions = Instructions(tasks=tasks, prompt=prompt, options=Options(**options))
-    jobs = [PreparedJob([model.prepare(picture)], instructions) for picture in pictures]
+    jobs = [PreparedJob([prepared(model, picture)], instructions) for picture in pictures]
     return model.predict(jobs, max_images=count)
 
 

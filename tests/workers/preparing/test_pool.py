@@ -1,0 +1,190 @@
+"""The pool of preparing processes: what crashes, hangs or is huge costs one image."""
+
+import io
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, wait
+from contextlib import contextmanager
+
+import psutil
+import pytest
+from PIL import Image
+
+from shared.errors import ModelFailed, TooLarge, UndecodableImage
+from shared.settings import Settings
+from shared.units import MEGA
+from tests.conftest import plain
+from tests.inputs import as_file
+from tests.stack import SAMPLES, wait_for
+from tests.workers.preparing.steps import step
+from workers.preparing.pixels import squash
+from workers.preparing.pool import MANY_MEGAPIXELS, WORN_BYTES, PreparingPool
+
+SQUASH = squash((8, 8), Image.Resampling.BICUBIC)
+ECHO = step("echo")
+
+
+@contextmanager
+def pool_of(processes: int, timeout_s: float = 10.0) -> Iterator[PreparingPool]:
+    pool = PreparingPool(Settings(decode_processes=processes, decode_timeout_s=timeout_s))
+    pool.start()
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@pytest.fixture
+def pool() -> Iterator[PreparingPool]:
+    with pool_of(1) as started:
+        yield started
+
+
+def test_many_images_from_many_threads_each_get_their_own_answer() -> None:
+    with pool_of(3) as pool:
+        found: dict[int, bytes] = {}
+
+        def ask(thread: int) -> None:
+            futures = [pool.submit(plain(thread, n), SQUASH) for n in range(20)]
+            found[thread] = b"".join(future.result(30).content[:2] for future in futures)
+
+        threads = [threading.Thread(target=ask, args=(thread,)) for thread in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == {
+            thread: b"".join(bytes((thread, n)) for n in range(20)) for thread in range(8)
+        }
+
+
+def test_a_prepared_image_has_its_size_and_three_bytes_for_each_pixel(pool: PreparingPool) -> None:
+    prepared = pool.submit(plain(1, 2, 3), squash((5, 4), 2)).result(30)
+    assert (prepared.width, prepared.height) == (5, 4)
+    assert prepared.content == bytes((1, 2, 3)) * 20
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"no image", UndecodableImage),
+        ((SAMPLES / "cat.jpg").read_bytes()[:9000], UndecodableImage),
+        (as_file(Image.new("1", (30_000, 20_000))), TooLarge),
+    ],
+    ids=["none", "truncated", "bomb"],
+)
+def test_an_image_that_cannot_be_used_fails_as_in_the_same_process(
+    pool: PreparingPool, data: bytes, error: type[Exception]
+) -> None:
+    bad, good = pool.submit(data, SQUASH), pool.submit(plain(9), SQUASH)
+    with pytest.raises(error) as caught:
+        bad.result(30)
+    with pytest.raises(error) as expected:
+        SQUASH.run(data, Settings().max_megapixels)
+    assert str(caught.value) == str(expected.value)
+    assert good.result(30).content[:1] == b"\x09"
+
+
+def test_an_image_that_crashes_its_process_twice_is_refused_and_others_are_prepared(
+    pool: PreparingPool,
+) -> None:
+    deadly = pool.submit(b"", step("crash"))
+    others = [pool.submit(b"%d" % n, ECHO) for n in range(5)]
+    answers = [other.result(30).content.split() for other in others]
+    with pytest.raises(UndecodableImage, match="its decoder crashed"):
+        deadly.result(30)
+    assert [number for number, _ in answers] == [b"%d" % n for n in range(5)]
+
+
+def test_an_image_that_takes_too_long_is_refused_and_others_are_prepared() -> None:
+    with pool_of(1, timeout_s=0.3) as pool:
+        slow = pool.submit(b"", step("sleep", seconds=3600.0))
+        quick = pool.submit(b"quick", ECHO)
+        assert quick.result(30).content.startswith(b"quick")
+        with pytest.raises(UndecodableImage, match="its decoder took too long"):
+            slow.result(30)
+
+
+def test_a_picture_that_takes_long_to_decode_is_ended_in_the_middle_of_it() -> None:
+    noise = Image.effect_noise((6000, 6000), 100)
+    with pool_of(1, timeout_s=0.1) as pool:
+        with pytest.raises(UndecodableImage, match="took too long"):
+            pool.submit(as_file(noise), SQUASH).result(30)
+        assert pool.submit(plain(9), SQUASH).result(30).content[:1] == b"\x09"
+
+
+def test_a_process_that_is_stopped_or_killed_by_something_else_costs_no_image() -> None:
+    with pool_of(1, timeout_s=0.5) as pool:
+        for number in (signal.SIGKILL, signal.SIGSTOP):
+            wait_for("a process", lambda: pool.pids, 20)
+            future = pool.submit(b"", step("sleep", seconds=0.3))
+            wait_for("a busy process", lambda: pool.is_busy, 10)
+            os.kill(pool.pids[0], number)
+            assert future.result(30).content == b""
+
+
+def test_an_image_of_many_pixels_keeps_no_small_one_waiting_and_no_second_one_company() -> None:
+    large = io.BytesIO()
+    Image.new("L", (5000, int(MANY_MEGAPIXELS * MEGA) // 5000 + 1)).save(large, "BMP")
+    with pool_of(2) as pool:
+        slow = [pool.submit(large.getvalue(), step("sleep", seconds=1.0)) for _ in range(3)]
+        small = [pool.submit(plain(n), ECHO) for n in range(10)]
+        wait(small, 30)
+        assert sum(future.done() for future in slow) <= 1
+        assert {future.result(30).content for future in slow} == {large.getvalue()}
+
+
+def test_a_bug_is_no_fault_of_the_image_and_the_process_goes_on(pool: PreparingPool) -> None:
+    before = pool.submit(b"", ECHO).result(30).content
+    with pytest.raises(ModelFailed, match="see the worker's log"):
+        pool.submit(b"", step("bug")).result(30)
+    assert pool.submit(b"", ECHO).result(30).content == before
+
+
+def test_a_reply_that_contradicts_itself_is_not_used(pool: PreparingPool) -> None:
+    with pytest.raises(UndecodableImage, match="crashed"):
+        pool.submit(b"too short", step("lie")).result(30)
+
+
+def test_freed_memory_is_given_back_and_memory_is_bounded(pool: PreparingPool) -> None:
+    (pid,) = {pool.submit(b"", ECHO).result(30).content}
+    before = psutil.Process(int(pid)).memory_info().rss
+    peak = int(pool.submit(b"", step("allocate", megabytes=500)).result(30).content)
+    assert peak > before + 400 * MEGA
+    assert pool.submit(b"", ECHO).result(30).content == pid
+    assert psutil.Process(int(pid)).memory_info().rss < before + 50 * MEGA
+    with pytest.raises(ModelFailed):
+        pool.submit(b"", step("allocate", megabytes=10_000)).result(30)
+    assert peak < WORN_BYTES
+
+
+def test_what_is_cancelled_while_it_waits_is_not_prepared(pool: PreparingPool) -> None:
+    running = pool.submit(b"", step("sleep", seconds=0.5))
+    waiting = pool.submit(b"", step("crash"))
+    last = pool.submit(b"last", ECHO)
+    assert waiting.cancel()
+    assert running.result(30).content == b""
+    assert last.result(30).content.startswith(b"last")
+
+
+def test_a_pool_that_closes_cancels_what_waits_and_leaves_no_process() -> None:
+    with pool_of(2) as pool:
+        futures = [pool.submit(b"", step("sleep", seconds=3600.0)) for _ in range(4)]
+        wait_for("two processes", lambda: len(pool.pids) == 2, 20)
+        pids = pool.pids
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert all(future.done() for future in futures)
+    with pytest.raises(CancelledError):
+        pool.submit(b"", ECHO).result(0)
+
+
+def test_other_processes_start_only_when_those_before_them_are_busy() -> None:
+    with pool_of(2) as pool:
+        for _ in range(10):
+            pool.submit(plain(1), SQUASH).result(30)
+        assert len(pool.pids) == 1
