@@ -15,7 +15,7 @@ from shared.tasks.labels import Label
 from shared.text import one_line
 from shared.units import clamp01
 from workers.families.kosmos2_steps import Kosmos2Steps
-from workers.model.family import Answer, LoadContext
+from workers.model.family import Answer, LoadContext, brief
 from workers.runtime import generation
 from workers.runtime.captioning import CaptioningModel, caption_or_none
 from workers.runtime.device import DtypeName
@@ -73,7 +73,11 @@ class Kosmos2(CaptioningModel):
         self._phrase_begin, self._phrase_end = convert("<phrase>"), convert("</phrase>")
         self._blank = Image.new("RGB", (BLANK_SIDE_PX, BLANK_SIDE_PX))
         # The image comes first in each prompt, so its places are the same in all of them.
-        slots = self._encode(CAPTION_PROMPT)["image_embeds_position_mask"][0].nonzero()[:, 0]
+        try:
+            encoded = self._encode(CAPTION_PROMPT)
+        except Exception as err:  # transformers expects a vocabulary with all that it needs
+            raise self._pretrained.damaged(brief(err)) from err
+        slots = encoded["image_embeds_position_mask"][0].nonzero()[:, 0]
         self._static = generation.static_decoder(
             Kosmos2Steps(self._model, slots),
             self._model.text_model.generation_config,

@@ -14,6 +14,7 @@ from workers.model.checkpoint import (
     IMAGE_PROCESSOR_FILES,
     TOKENIZER_TEXTS,
     VOCABULARIES,
+    absent_files,
     present_files,
 )
 from workers.model.device_errors import is_out_of_memory
@@ -117,7 +118,7 @@ class Pretrained:
             LoadError: a package is missing.
             PartDamaged: a file is damaged or missing, so that no text can be encoded and decoded.
         """
-        loaded = self._load(loader, self._damaged)
+        loaded = self._load(loader, self.damaged)
         tokenizer = getattr(loaded, "tokenizer", loaded)
         if isinstance(tokenizer, PreTrainedTokenizerBase):
             config = self._load(AutoConfig, self._unfit)
@@ -140,12 +141,15 @@ class Pretrained:
             "folder to have both fetched again, or put files there that belong together."
         )
 
-    def _damaged(self, cause: str) -> PartDamaged:
+    def damaged(self, cause: str) -> PartDamaged:
+        """Return an error that says what the tokenizer or the image processor cannot do."""
         files = (*IMAGE_PROCESSOR_FILES, *TOKENIZER_TEXTS, *VOCABULARIES)
         there = ", ".join(present_files(self.folder, files)) or "none"
+        absent = ", ".join(absent_files(self.folder)) or "none"
         return PartDamaged(
             f"The tokenizer or the image processor in {self.folder} cannot be loaded ({cause}). "
-            f"Its files are damaged, or some are missing; there are: {there}.",
+            f"Its files are damaged, or some are missing. There are {there}; not there are "
+            f"{absent}.",
             files,
         )
 
