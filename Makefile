@@ -55,7 +55,7 @@ bench-engine: $(DEV) ## compare the stack with bare models of real size, half an
 bench-gpu: $(DEV) ## measure models, stack and recovery on one GPU, eight minutes; MODELS=a,b STAGES=bare,stack
 	@$(BIN)/python -m benchmarks.gpu $(if $(MODELS),--models $(MODELS)) $(if $(STAGES),--stages $(STAGES))
 
-bench-recovery: $(DEV) ## measure a recycle under load, and the gain of a second replica
+bench-recovery: $(DEV) ## measure restarts, a recycle under load, and the gain of a second replica
 	@$(BIN)/python -m benchmarks.recovery
 
 bench-ollama: $(DEV) ## measure healing, and the gain of a second server, with stand-ins for Ollama
