@@ -15,6 +15,7 @@ from shared.tasks.registry import task_names
 from shared.vocabulary import WorkerState
 from tests.scrape import names
 from workers.consumer.metrics import WorkerMetrics
+from workers.engine.climbing import SizeCause
 from workers.engine.times import JobTimes
 from workers.engine.wear import RestartReason
 
@@ -33,6 +34,7 @@ OUR_LABELS = {
     "state": set(WorkerState),
     "reason": set(RestartReason),
     "phase": set(JobTimes._fields),
+    "cause": set(SizeCause),
     "le": None,
     "job": {"vision-api", "vision-workers"},
     "instance": None,

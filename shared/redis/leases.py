@@ -18,13 +18,16 @@ REQUEUED_TTL_S = 10
 ENQUEUED_AT = "enq"
 """Message header: when the API published the task, in seconds since the epoch."""
 
+# Workers of an earlier version have a heartbeat, but no mark that they are alive.
 # KEYS: lease, queue. Returns the lease, whether its holder is alive, the queue's length and its
 # oldest message. O(1): the oldest message is at the end of the list.
 _LOCATE = """
 local lease = redis.call('GET', KEYS[1]) or ''
 local worker = string.match(lease, '^[^|]*')
 local alive = 0
-if lease ~= '' then alive = redis.call('EXISTS', 'vision:alive:' .. worker) end
+if lease ~= '' then
+    alive = redis.call('EXISTS', 'vision:alive:' .. worker, 'vision:worker:' .. worker)
+end
 return {lease, alive, redis.call('LLEN', KEYS[2]), redis.call('LINDEX', KEYS[2], -1) or ''}
 """
 

@@ -22,6 +22,7 @@ class EngineStatus(BaseModel):
     model_pid: int = Field(0, description="process id of the model; 0: none")
     max_batch: int = Field(1, description="most images in a batch now")
     max_batch_reason: str = Field("", description="why it is so many, for a person")
+    max_batch_cause: str = Field("", description="the same in a word")
     images: int = 0
     images_per_s: float = Field(0.0, description="over the last minute")
     batches: dict[int, int] = Field({}, description="number of batches by number of jobs in them")

@@ -183,6 +183,8 @@ def test_a_worker_exports_its_metrics_on_its_own_port(watched: Stack, base: str)
     assert total(worker, "vision_worker_model_memory_bytes", **me) > 10e6
     assert total(worker, "vision_worker_model_memory_peak_bytes", **me) > 10e6
     assert total(worker, "vision_worker_model_memory_limit_bytes", **me) > 10e6
+    assert total(worker, "vision_worker_batch_limit", **me) == 8
+    assert total(worker, "vision_worker_batch_limit_cause", cause="cpu", **me) == 1
     assert total(worker, "vision_worker_device_info", device="CPU", **me) == 1
     assert total(worker, "vision_worker_job_seconds_total", phase="prepare", **me) > 0
     assert total(worker, "vision_worker_prepare_seconds", **me) > 0

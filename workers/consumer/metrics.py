@@ -20,6 +20,7 @@ from shared.redis.ollama import OllamaHost
 from shared.redis.presence import EngineStatus
 from shared.units import MEGA
 from shared.vocabulary import WorkerState
+from workers.engine.climbing import SizeCause
 from workers.engine.times import JobTimes
 from workers.engine.wear import RestartReason
 
@@ -85,6 +86,7 @@ class WorkerMetrics(Collector):
         yield self._device(status)
         yield self._job_seconds(status)
         yield self._gauge("batch_limit", "Most images in a batch now.", status.max_batch)
+        yield self._batch_limit_cause(status)
         yield self._gauge("load_seconds", "Seconds the last load of the model took.", status.load_s)
         yield self._counter("loads", "Model processes that were loaded.", status.loads)
         yield self._counter("images", "Images answered.", status.images)
@@ -108,6 +110,15 @@ class WorkerMetrics(Collector):
         family = GaugeMetricFamily("vision_worker_state", what, labels=["model", "state"])
         for state in WorkerState:
             family.add_metric([self._model, state], state == status.state)
+        return family
+
+    def _batch_limit_cause(self, status: EngineStatus) -> Metric:
+        what = "1 for the reason why batches are as large as they are, 0 for the others."
+        family = GaugeMetricFamily(
+            "vision_worker_batch_limit_cause", what, labels=["model", "cause"]
+        )
+        for cause in SizeCause:
+            family.add_metric([self._model, cause], cause == status.max_batch_cause)
         return family
 
     def _device(self, status: EngineStatus) -> Metric:

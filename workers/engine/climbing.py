@@ -5,6 +5,7 @@ will fit in memory. What it finds holds for a while; then it tries again. Bookke
 """
 
 import time
+from enum import StrEnum
 from statistics import median
 from typing import NamedTuple
 
@@ -32,6 +33,20 @@ ROOM = 0.9
 log = structlog.get_logger(__name__)
 
 
+class SizeCause(StrEnum):
+    """Why batches are as large as they are; a label in metrics."""
+
+    PINNED = "pinned"
+    CPU = "cpu"
+    MEASURING = "measuring"
+    GROWING = "growing"
+    LARGEST = "largest"
+    NO_FASTER = "no_faster"
+    TARGET = "target"
+    MEMORY = "memory"
+    TOO_SLOW = "too_slow"
+
+
 class _Point(NamedTuple):
     """What batches of one size take."""
 
@@ -50,7 +65,7 @@ class Climb:
             target_s: how long a batch may take.
         """
         self.most = FIRST
-        self.reason = "being measured"
+        self.cause, self.reason = SizeCause.MEASURING, "being measured"
         self._target_s = target_s
         self._points: dict[int, _Point] = {}
         self._batches: list[tuple[int, float, Memory]] = []
@@ -62,8 +77,9 @@ class Climb:
         return max(self._points, default=0)
 
     def record(self, images: int, seconds: float, memory: Memory) -> None:
-        """Record a batch; one that is far from full says nothing about full ones."""
-        if 4 * images < 3 * self.most:
+        """Record a batch; one that is far from full says nothing, unless it takes too long."""
+        if not self._is_nearly_full(images) and seconds <= TOLERANCE * self._target_s:
+            self._batches = [batch for batch in self._batches if self._is_nearly_full(batch[0])]
             return
         self._batches.append((images, seconds, memory))
         if len(self._batches) < WARM_UP + SAMPLES:
@@ -78,24 +94,24 @@ class Climb:
         if self._holds_until is None:
             self._climb(point, memory)
         elif point.seconds > TOLERANCE * self._target_s:
-            self._step_back(f"a batch of {self.most} takes {point.seconds:.1f} s")
+            self._step_back(SizeCause.TARGET, f"a batch of {self.most} takes {point.seconds:.1f} s")
         elif time.monotonic() > self._holds_until:
             self._points = {
                 size: point for size, point in self._points.items() if size <= self.most
             }
             self._grow(point, memory)
 
-    def step_back(self, size: int, cause: str) -> None:
+    def step_back(self, size: int, cause: SizeCause, reason: str) -> None:
         """Go on with ``size`` images for a while, because larger batches failed."""
         self.most = size
-        self._hold(cause)
+        self._hold(cause, reason)
 
     def _climb(self, point: _Point, memory: Memory) -> None:
         half = self._points.get(self.most // 2)
         if point.seconds > self._target_s:
-            self._step_back(f"a batch of {self.most} takes {point.seconds:.1f} s")
+            self._step_back(SizeCause.TARGET, f"a batch of {self.most} takes {point.seconds:.1f} s")
         elif half and point.images_per_s < LEAST_GAIN * half.images_per_s:
-            self._step_back(f"{self.most} are no faster")
+            self._step_back(SizeCause.NO_FASTER, f"{self.most} are no faster")
         else:
             self._grow(point, memory)
 
@@ -107,23 +123,27 @@ class Climb:
         seconds = point.seconds + 2 * (point.seconds - half.seconds)
         peak = point.peak + 2 * (point.peak - half.peak)
         if larger > MOST:
-            self._hold("no batch is larger")
+            self._hold(SizeCause.LARGEST, "no batch is larger")
         elif seconds > self._target_s:
-            self._hold(f"a batch of {larger} would take {seconds:.1f} s")
+            self._hold(SizeCause.TARGET, f"a batch of {larger} would take {seconds:.1f} s")
         elif peak > ROOM * (memory.used + memory.free) > 0:
-            self._hold(f"a batch of {larger} would not fit in memory")
+            self._hold(SizeCause.MEMORY, f"a batch of {larger} would not fit in memory")
         else:
             self.most, self._holds_until = larger, None
+            self.cause = SizeCause.GROWING
             self.reason = f"growing, as {point.images_per_s:.0f} images/s is more than before"
             log.info("larger batches", max_batch=self.most, reason=self.reason)
 
-    def _step_back(self, cause: str) -> None:
-        self.most = max(1, self.most // 2)
-        self._hold(cause)
+    def _is_nearly_full(self, images: int) -> bool:
+        return 4 * images >= 3 * self.most
 
-    def _hold(self, cause: str) -> None:
+    def _step_back(self, cause: SizeCause, reason: str) -> None:
+        self.step_back(max(1, self.most // 2), cause, reason)
+
+    def _hold(self, cause: SizeCause, reason: str) -> None:
         point = self._points.get(self.most)
-        self.reason = f"{point.images_per_s:.0f} images/s; {cause}" if point else cause
+        self.cause = cause
+        self.reason = f"{point.images_per_s:.0f} images/s; {reason}" if point else reason
         self._holds_until = time.monotonic() + HOLDS_S
         self._batches = []
         log.info("batch size found", max_batch=self.most, reason=self.reason)

@@ -16,18 +16,18 @@ from shared.redis.presence import EngineStatus
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.engine.batching import BatchQueue, Linger
+from workers.engine.experience import Experience
 from workers.engine.faults import FailureBackoff
 from workers.engine.inbox import Inbox
-from workers.engine.job import EngineJob, drop, requeue
+from workers.engine.job import EngineJob, requeue
 from workers.engine.lookahead import Lookahead
-from workers.engine.pace import Pace, kind_of
+from workers.engine.pace import kind_of
 from workers.engine.process import ModelProcess, ProcessDied
 from workers.engine.recovery import Recovery
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
 from workers.engine.supervisor import LoadFailed, ProcessSupervisor
-from workers.engine.times import JobTimes
-from workers.engine.wear import BatchSize, RestartReason
+from workers.engine.wear import RestartReason
 from workers.model.protocol import BatchReport
 from workers.preparing.pool import Preparer
 
@@ -51,12 +51,14 @@ class EngineLoop:
             pool: decodes the images.
         """
         self.spec, self._options = spec, spec.engine
-        self._pace = Pace(spec.engine.batch_timeout_s or settings.batch_timeout_s)
         self.inbox: Inbox[EngineJob | Callable[[], None]] = Inbox()
         self.on_batch: Callable[[float], None] = lambda _: None
         self.stopping = self._draining = False
         self._sizer = BatchSizer(spec.engine)
         self._tracker = StatusTracker(self._sizer)
+        self._experience = Experience(
+            spec.engine, settings.batch_timeout_s, self._sizer, self._tracker
+        )
         self._queue = BatchQueue()
         self._linger = Linger()
         self._backoff = FailureBackoff(spec.engine.max_failures)
@@ -129,10 +131,8 @@ class EngineLoop:
         else:
             self._batch = self._take_batch()
         if self._batch:
-            images = sum(len(job.images) for job in self._batch)
-            timeout_s = self._pace.timeout_s(kind_of(self._batch[0].instructions), images)
             self._begun_at = time.monotonic()
-            self._batch_deadline = self._begun_at + timeout_s
+            self._batch_deadline = self._begun_at + self._experience.timeout_s(self._batch)
             process.run(self._batch, most)
             self._tracker.batch_started()
 
@@ -211,17 +211,7 @@ class EngineLoop:
             return
         if not batch[0].is_probe:
             self._backoff.succeeded()
-        kind = kind_of(batch[0].instructions)
-        self._pace.record(kind, report.images, time.monotonic() - self._begun_at)
-        self._sizer.succeeded(report.images, report.seconds, report.memory)
-        for job in batch:
-            whole_s = time.monotonic() - job.accepted_at
-            job.times = JobTimes.split(whole_s, job.prepare_s, report.seconds)
-        self._tracker.memory, self._tracker.acceleration = report.memory, report.acceleration
-        times = [job.times for job in batch]
-        self._tracker.record_batch(report.images, report.seconds, times)
-        size = BatchSize(report.images, report.steps)
-        process.wear.record(kind, size, report.seconds, report.memory)
+        self._experience.record(batch, report, self._begun_at, process.wear)
         expected = min(self._sizer.most, len(batch) + len(self._queue))
         self._linger.start(expected, report.seconds, time.monotonic())
         self._last_batch_s = report.seconds
@@ -248,27 +238,12 @@ class EngineLoop:
         self._supervisor.check_load_timeout()
         if self._batch and now > self._batch_deadline:
             self._process_lost(RestartReason.HANG, "no answer in time")
-        self._cut_unwanted_batch()
+        if self._recovery.cut_unwanted(self._batch, now - self._begun_at):
+            self._batch = []
         keep_alive_s, busy = self._options.keep_alive_s, self._batch or len(self._queue)
         process = self._supervisor.ready
         if process and keep_alive_s and not busy and now - process.heard_at > keep_alive_s:
             self._request_restart(RestartReason.IDLE)
-
-    def _cut_unwanted_batch(self) -> None:
-        """End a batch that nobody waits for, once it has run for as long as a load takes.
-
-        It may end in a moment or go on for minutes. Nobody knows, so a replacement is worth its
-        price once that has been paid in vain: then never more than twice the least is paid.
-        """
-        process, batch = self._supervisor.ready, self._batch
-        if not process or not batch or not all(job.is_unwanted for job in batch):
-            return
-        if time.monotonic() - self._begun_at > process.load_s:
-            log.warning("batch cut, as nobody waits for it", jobs=len(batch))
-            self._batch = []
-            self._tracker.batch_ended()
-            drop(batch)
-            self._supervisor.restart(RestartReason.CANCELLED)
 
     # Commands, which other threads put into the inbox.
 

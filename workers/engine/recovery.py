@@ -16,8 +16,9 @@ from shared.messages import Job
 from shared.model_spec import ModelSpec
 from shared.vocabulary import WorkerState
 from workers.engine.batching import BatchQueue
+from workers.engine.climbing import SizeCause
 from workers.engine.faults import FailureBackoff, Quarantine
-from workers.engine.job import EngineJob, requeue
+from workers.engine.job import EngineJob, drop, requeue
 from workers.engine.parts import divide
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
@@ -76,7 +77,7 @@ class Recovery:
         log.warning("out of memory", images=images, requests=_requests(batch))
         alone = len(batch) == 1
         divisible = not alone or self._supervisor.facts.per_image
-        smaller = divisible and self._sizer.shrink(images, "memory ran out")
+        smaller = divisible and self._sizer.shrink(images, SizeCause.MEMORY)
         if not smaller and alone and batch[0].suspect and not batch[0].is_probe:
             batch[0].refuse(
                 ModelFailed(f"{self._spec.name} has not enough memory for this request.")
@@ -148,10 +149,34 @@ class Recovery:
             return False
         for job in batch:
             job.has_hung = True
-        return self._sizer.shrink(images, "the model was too slow")
+        return self._sizer.shrink(images, SizeCause.TOO_SLOW)
 
     def _divide(self, job: EngineJob) -> list[EngineJob]:
         return divide(job) if self._supervisor.facts.per_image else [job]
+
+    def cut_unwanted(self, batch: list[EngineJob], ran_s: float) -> bool:
+        """End a running batch that nobody waits for, once it has run for as long as a load takes.
+
+        It may end in a moment or go on for minutes. Nobody knows, so a replacement is worth its
+        price once that has been paid in vain: then never more than twice the least is paid.
+
+        Args:
+            batch: its jobs.
+            ran_s: for how many seconds it has run.
+
+        Returns:
+            Whether it was ended.
+        """
+        process = self._supervisor.ready
+        if not process or not batch or not all(job.is_unwanted for job in batch):
+            return False
+        if ran_s <= process.load_s:
+            return False
+        log.warning("batch cut, as nobody waits for it", requests=_requests(batch))
+        self._tracker.batch_ended()
+        drop(batch)
+        self._supervisor.restart(RestartReason.CANCELLED)
+        return True
 
     def give_up(self, reason: str, at_least_s: float = 0.0) -> None:
         """Refuse jobs with the reason, and try again after a pause that grows."""

@@ -8,13 +8,18 @@ import time
 import structlog
 
 from shared.model_spec import EngineOptions
-from workers.engine.climbing import Climb
+from workers.engine.climbing import Climb, SizeCause
 from workers.engine.pace import MAX_KINDS, Kind
 from workers.model.memory import Memory
 
 FIRST_PAUSE_S = 15.0
 """How long batches stay small after they were halved. In vain, a larger one costs its own time."""
 LONGEST_PAUSE_S = 600.0
+
+_CLAUSES = {
+    SizeCause.MEMORY: "memory ran out",
+    SizeCause.TOO_SLOW: "the model was too slow",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +33,8 @@ class BatchSizer:
         self._climbs: dict[Kind, Climb] = {}
         self._climb: Climb | None = None
         self._limit: int | None = None
-        self._cause = ""
+        self._failure: SizeCause | None = None
+        self._failed = ""
         self._pause_s = FIRST_PAUSE_S
         self._grow_at = 0.0
 
@@ -43,10 +49,19 @@ class BatchSizer:
         return self._limit is not None
 
     @property
+    def cause(self) -> SizeCause:
+        """Why batches are as large as they are."""
+        if self._failure:
+            return self._failure
+        if self._options.max_batch != "auto":
+            return SizeCause.PINNED
+        return self._climb.cause if self._climb else SizeCause.CPU
+
+    @property
     def reason(self) -> str:
         """Why batches are as large as they are, for a person."""
-        if self._cause:
-            return self._cause
+        if self._failure:
+            return self._failed
         if self._options.max_batch != "auto":
             return "max_batch of the row"
         return self._climb.reason if self._climb else "cpu_batch of the row"
@@ -64,25 +79,25 @@ class BatchSizer:
                 del self._climbs[next(iter(self._climbs))]
             self._climb = self._climbs.setdefault(kind, Climb(self._options.batch_target_s))
 
-    def shrink(self, images: int, cause: str) -> bool:
+    def shrink(self, images: int, cause: SizeCause) -> bool:
         """Halve batches because one of ``images`` images failed; return whether that is possible.
 
         Args:
             images: how many images the model got.
-            cause: what happened, as a clause.
+            cause: what happened.
         """
         tried = min(self.most, images)
         if tried <= 1:
             return False
-        cause = f"{cause} with {tried} images in a batch"
+        reason = f"{_CLAUSES[cause]} with {tried} images in a batch"
         if self._climb and tried > self._climb.tried:  # it was an attempt, and nothing is lost
-            self._climb.step_back(self._climb.tried or tried // 2, cause)
+            self._climb.step_back(self._climb.tried or tried // 2, cause, reason)
             return True
         if self.is_reduced:  # growing again was in vain
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        self._limit, self._cause = tried // 2, cause
+        self._limit, self._failure, self._failed = tried // 2, cause, reason
         self._grow_at = time.monotonic() + self._pause_s
-        log.warning("smaller batches", max_batch=self.most, reason=self._cause)
+        log.warning("smaller batches", max_batch=self.most, reason=reason)
         return True
 
     def succeeded(self, images: int, seconds: float, memory: Memory) -> None:
@@ -102,7 +117,8 @@ class BatchSizer:
     def _double_again(self, limit: int) -> None:
         """Double batches after a pause, once one as large as they may be has succeeded."""
         if limit >= self._full:
-            self._limit, self._cause, self._pause_s = None, "", FIRST_PAUSE_S
+            self._limit = self._failure = None
+            self._pause_s = FIRST_PAUSE_S
             log.info("batches are as large again as before", max_batch=self.most)
             return
         self._limit = min(2 * limit, self._full)

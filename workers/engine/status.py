@@ -101,6 +101,7 @@ class StatusTracker:
             model_pid=self._pid,
             max_batch=self._sizer.most,
             max_batch_reason=self._sizer.reason,
+            max_batch_cause=self._sizer.cause,
             images=self._images,
             images_per_s=round(self._recent.images_per_s, 2),
             batches=dict(sorted(self._batches.items())),

@@ -17,7 +17,7 @@ from shared.vocabulary import WorkerState
 from tests.engines import caption, captions, expected, running
 from tests.stack import wait_for
 from workers.engine import climbing, sizing
-from workers.engine.climbing import FIRST, HOLDS_S, MOST, SAMPLES, WARM_UP, Climb
+from workers.engine.climbing import FIRST, HOLDS_S, MOST, SAMPLES, WARM_UP, Climb, SizeCause
 from workers.engine.local import LocalEngine
 from workers.engine.pace import kind_of
 from workers.engine.sizing import BatchSizer
@@ -82,6 +82,15 @@ def test_a_batch_that_is_not_nearly_full_says_nothing() -> None:
     assert (climb.most, climb.reason) == (FIRST, "being measured")
 
 
+def test_a_batch_that_is_not_nearly_full_but_takes_too_long_counts() -> None:
+    climb = Climb(target_s=1.0)
+    for seconds in (2.0, 2.0, 0.1, 2.0, 2.0, 2.0):
+        climb.record(FIRST // 2, seconds, Memory())
+    assert climb.most == FIRST  # not four in a row
+    climb.record(FIRST // 2, 2.0, Memory())
+    assert (climb.most, climb.cause) == (FIRST // 2, SizeCause.TARGET)
+
+
 def test_a_size_is_given_up_when_batches_take_longer_and_found_again_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -125,10 +134,10 @@ def test_memory_that_runs_out_on_the_way_up_is_no_failure() -> None:
     sizer.turn_to(CAPTIONS, on_accelerator=True)
     run(sizer, lambda _: 0.2, batches=WARM_UP + SAMPLES)
     assert sizer.most == 2 * FIRST
-    assert sizer.shrink(2 * FIRST, "memory ran out")
-    assert (sizer.most, sizer.is_reduced) == (FIRST, False)
+    assert sizer.shrink(2 * FIRST, SizeCause.MEMORY)
+    assert (sizer.most, sizer.is_reduced, sizer.cause) == (FIRST, False, SizeCause.MEMORY)
     assert "memory ran out with 16 images in a batch" in sizer.reason
-    assert sizer.shrink(FIRST, "memory ran out")
+    assert sizer.shrink(FIRST, SizeCause.MEMORY)
     assert (sizer.most, sizer.is_reduced) == (FIRST // 2, True)
 
 

@@ -11,6 +11,7 @@ from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label
 from tests.engines import item
+from workers.engine.climbing import SizeCause
 from workers.engine.pace import FACTOR, FLOOR_S, Pace, kind_of
 from workers.engine.parts import divide
 from workers.engine.sizing import FIRST_PAUSE_S, BatchSizer
@@ -59,7 +60,7 @@ def test_a_single_slow_batch_changes_little() -> None:
 
 def test_batches_are_halved_until_one_image_is_left() -> None:
     sizer = BatchSizer(EngineOptions(max_batch=8))
-    assert [(sizer.shrink(8, "memory ran out"), sizer.most) for _ in range(4)] == [
+    assert [(sizer.shrink(8, SizeCause.MEMORY), sizer.most) for _ in range(4)] == [
         (True, 4),
         (True, 2),
         (True, 1),
@@ -70,7 +71,7 @@ def test_batches_are_halved_until_one_image_is_left() -> None:
 
 def test_batches_grow_again_after_pauses_that_get_longer_in_vain(clock: list[float]) -> None:
     sizer = BatchSizer(EngineOptions(max_batch=8))
-    sizer.shrink(8, "memory ran out")
+    sizer.shrink(8, SizeCause.MEMORY)
     sizer.succeeded(4, 0.1, Memory())
     assert sizer.most == 4
     clock[0] += FIRST_PAUSE_S
@@ -78,7 +79,7 @@ def test_batches_grow_again_after_pauses_that_get_longer_in_vain(clock: list[flo
     assert sizer.most == 4
     sizer.succeeded(4, 0.1, Memory())
     assert sizer.most == 8
-    sizer.shrink(8, "memory ran out")
+    sizer.shrink(8, SizeCause.MEMORY)
     clock[0] += FIRST_PAUSE_S
     sizer.succeeded(4, 0.1, Memory())
     assert sizer.most == 4
