@@ -20,7 +20,7 @@ from tests.stack import API, Stack
 
 IMAGE = data_url(plain(7)).partition(",")[2]
 HOLE = "the value goes here"
-SERVED = (200, 400, 404, 413, 422)
+SERVED = (200, 400, 403, 404, 413, 422)
 UNSERVED = (502, 503)
 """A URL leads to a private address; the default model has no worker here."""
 
@@ -70,6 +70,7 @@ CASES: list[tuple[str, Any]] = [
     *(("/api/chat", chat(**{name: HOLE})) for name in MESSAGE),
     *(("/api/show", {"model": "fake", name: HOLE}) for name in ("model", "name", "verbose")),
     *((path, HOLE) for path in (API, "/api/generate", "/api/chat", "/api/show")),
+    *((path, {"model": HOLE}) for path in ("/api/pull", "/api/create", f"{API}/models/fake/x")),
 ]
 """Paths and bodies; what stands at ``HOLE`` is replaced by each value."""
 
@@ -95,7 +96,8 @@ def sweep(base: str, model: str, values: Sequence[str]) -> "Counter[int]":
         found[reply.status] += 1
         *_, last = reply.read().splitlines()  # a streamed reply has its error in the last line
         error = json.loads(last).get("error", "")
-        if reply.status not in (*SERVED, *UNSERVED) or (reply.status == 200 and error):
+        is_expected = reply.status in (*SERVED, *UNSERVED) and (reply.status != 200 or not error)
+        if not is_expected or "\n" in error:
             wrong.append(f"{path} {str(template)[:200]} {value[:50]}: {reply.status} {error}")
 
     with connections, ThreadPoolExecutor(4) as pool:
