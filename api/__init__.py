@@ -63,7 +63,8 @@ def create_app(settings: Settings) -> Flask:
     metrics = Metrics(catalog, settings.request_slots, queues)
     celery = make_celery(settings, worker=False)
     service = VisionService(settings, catalog, celery, store, metrics)
-    app.extensions[WAITING_ROOM] = WaitingRoom(settings, metrics.in_flight)
+    reserve = settings.threads - settings.request_slots
+    app.extensions[WAITING_ROOM] = WaitingRoom(settings.request_slots, reserve, metrics.in_flight)
     register_error_handlers(app, BASE)
     app.register_blueprint(model_routes(service))
     app.register_blueprint(vision_routes(service))

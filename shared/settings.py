@@ -4,63 +4,18 @@ import math
 import os
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.ollama_settings import Finite, OllamaSettings, Words, split_words
 
 ROOT = Path(__file__).resolve().parent.parent
 SPARE_THREADS = 8
 """HTTP threads for requests that take no slot, such as those of operators and monitoring."""
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 """The variables that name CA certificates to Python's HTTP clients, and to OpenSSL."""
-
-Words = Annotated[tuple[str, ...], NoDecode]
-"""A comma-separated list in the environment."""
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-def _words(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
-
-
-class OllamaSettings(BaseSettings):
-    """Settings for Ollama, under the names that existing configurations have."""
-
-    model_config = SettingsConfigDict(env_prefix="OLLAMA_", frozen=True, extra="ignore")
-
-    enabled: bool = Field(
-        default=False,
-        description="pass requests for models that are not in the catalogue on to Ollama",
-    )
-    host: Words = Field(
-        (),
-        description="Ollama servers; if not set, those of the row `ollama` in models.yaml, or else "
-        "`http://localhost:11434`",
-    )
-    api_key: str = Field(
-        "", description="bearer token for Ollama servers that have no `key` in the row `ollama`"
-    )
-    caption_prompt: str = Field("", description="prompt for captions, instead of the built-in one")
-    labels_prompt: str = Field("", description="prompt for labels, instead of the built-in one")
-    nsfw_prompt: str = Field("", description="prompt for NSFW scores, instead of the built-in one")
-    restart_command: str = Field(
-        "",
-        description="shell command that restarts a server that stays slow; `OLLAMA_SERVER` holds "
-        "the server's address, `OLLAMA_MODEL` the model",
-    )
-    restart_url: str = Field(
-        "",
-        description="URL that gets a POST with `server` and `model` in order to restart a server "
-        "that stays slow",
-    )
-
-    @field_validator("host", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return _words(value)
 
 
 class Settings(BaseSettings):
@@ -213,12 +168,12 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _split(cls, value: object) -> object:
-        return _words(value)
+        return split_words(value)
 
     @field_validator("api_keys", "operator_keys", mode="before")
     @classmethod
     def _not_open_by_mistake(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, str) and value and not _words(value):
+        if isinstance(value, str) and value and not split_words(value):
             msg = (
                 f"VISION_{str(info.field_name).upper()} names no key, and the API would be open to "
                 "everyone. Write keys into it, separated by commas, or leave it unset."

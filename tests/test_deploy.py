@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from shared.catalog import Catalog
-from shared.settings import ROOT, OllamaSettings, Settings
+from shared.ollama_settings import OllamaSettings
+from shared.settings import ROOT, Settings
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 CLUSTER_FILES = sorted(MANIFESTS.glob("*.yaml"))

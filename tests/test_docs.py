@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from api import create_app
 from shared.catalog import Catalog
-from shared.settings import ROOT, OllamaSettings, Settings
+from shared.ollama_settings import OllamaSettings
+from shared.settings import ROOT, Settings
 
 FOLDERS = ("api", "benchmarks", "deploy", "docs", "launcher", "shared", "tests", "tools", "workers")
 DOCUMENTS = [*ROOT.glob("*.md"), *(f for folder in FOLDERS for f in (ROOT / folder).rglob("*.md"))]

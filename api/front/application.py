@@ -2,8 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +21,7 @@ from api.front.triage import Needs, triage
 from api.front.wsgi import WsgiCall
 from api.http.client_connection import ARRIVED, CLIENT, IS_UNREAD, REFUSAL, ClientGone
 from api.http.request_id import MAX_BODY_BYTES
+from api.limits.body_memory import BodyMemory, Share
 from api.limits.waiting_room import Place, WaitingRoom
 from shared.errors import Overloaded, VisionError
 from shared.settings import SPARE_THREADS, Settings
@@ -30,8 +31,6 @@ log = structlog.get_logger(__name__)
 
 SMALL_BODY_S = 1.0
 """How long a small body may take that is read only for its ``id``: its sender may have no key."""
-CHUNKED_BYTES = MEGA
-"""What a body of unknown length is taken for before it has come."""
 
 MAX_IN_SPARE = 8 * SPARE_THREADS
 """Requests that have or await one of the threads that are not for request slots."""
@@ -44,6 +43,8 @@ class Front:
     def __init__(self, app: Flask, settings: Settings, room: WaitingRoom) -> None:
         self._app, self._settings, self._room = app, settings, room
         self._max_bytes = int(settings.max_body_mb * MEGA)
+        total = int(settings.body_budget_mb * MEGA / settings.api_processes)
+        self._memory = BodyMemory(max(0, total - self._max_bytes))
         self._slots = ThreadPoolExecutor(settings.threads, "request")
         self._spare = ThreadPoolExecutor(SPARE_THREADS, "spare")
         self._in_spare = 0
@@ -54,6 +55,8 @@ class Front:
         exchange: Exchange = scope["state"]["exchange"]
         environ = make_environ(scope)
         environ[CLIENT], environ[ARRIVED] = exchange, exchange.arrived
+        if exchange.has_body:
+            environ[IS_UNREAD] = True
         needs, refusal = triage(self._app, self._settings, environ)
         try:
             if needs is Needs.SLOT:
@@ -69,20 +72,34 @@ class Front:
             await _send_error(exchange)
 
     async def _answer_in_slot(self, exchange: Exchange, environ: Environ) -> None:
-        """Wait for a place, read the body, and have the application answer."""
-        size = exchange.length if exchange.has_length else CHUNKED_BYTES
-        if "HTTP_CONTENT_ENCODING" in environ:
-            size = self._max_bytes  # so large it may become
-        place = self._room.enter(client_of(environ["REMOTE_ADDR"]), size)
+        """Read the body, wait for a slot, and have the application answer.
+
+        A slot is taken when the body is there, so that no slow client holds one.
+        """
+        address = client_of(environ["REMOTE_ADDR"])
+        share, place = Share(address), None
         try:
-            await self._wait_for(place, exchange)
-            set_body(environ, await self._read(exchange, place))
-            await self._reply(exchange, environ, self._slots, place=place)
+            if self._room.is_full:
+                raise self._room.refusal()
+            set_body(environ, await self._read(exchange, environ, share))
+            place = self._room.enter(address)
+            await self._wait_for(place.granted, exchange)
+            await self._reply(exchange, environ, self._slots, self._release(share, place))
         except (VisionError, HTTPException, ClientGone) as refusal:
-            self._room.leave(place)
+            self._release(share, place)()
             await self._answer_here(exchange, environ, refusal)
         finally:
-            self._room.leave(place)
+            self._release(share, place)()
+
+    def _release(self, share: Share, place: Place | None) -> Callable[[], None]:
+        """Return what gives back the memory and the slot of a request."""
+
+        def release() -> None:
+            self._memory.give_back(share)
+            if place is not None:
+                self._room.leave(place)
+
+        return release
 
     async def _answer_in_spare_thread(self, exchange: Exchange, environ: Environ) -> None:
         self._in_spare += 1
@@ -98,62 +115,71 @@ class Front:
         """Have the application refuse the request, or answer it without waiting."""
         if refusal is not None:
             environ[REFUSAL] = refusal
+        if exchange.is_read and IS_UNREAD in environ:  # a part was read, and the rest is not
+            exchange.close_after_reply()
         await self._read_small(exchange, environ)
         await self._reply(exchange, environ, None)
 
-    async def _wait_for(self, place: Place, exchange: Exchange) -> None:
-        """Wait until a place is granted.
+    async def _wait_for(self, granted: "asyncio.Future[None]", exchange: Exchange) -> None:
+        """Wait until a slot or memory is granted.
 
         Raises:
             ClientGone: the client has closed the connection.
             Overloaded: it was not granted in time, or others need it more.
         """
-        if not place.granted.done():
+        if not granted.done():
             wait_s = min(self._settings.slot_wait_s, self._left_s(exchange))
-            await asyncio.wait({place.granted, exchange.gone}, timeout=wait_s, return_when=_FIRST)
+            await asyncio.wait({granted, exchange.gone}, timeout=wait_s, return_when=_FIRST)
             if exchange.is_gone:
                 raise ClientGone
-        if not place.granted.done():
+        if not granted.done():
             raise self._room.refusal()
-        place.granted.result()
+        granted.result()
 
-    async def _read(self, exchange: Exchange, place: Place) -> ReceivedBody:
+    async def _read(self, exchange: Exchange, environ: Environ, share: Share) -> ReceivedBody:
+        async def hold(size: int) -> None:
+            await self._wait_for(self._memory.want(share, size), exchange)
+
         within_s = min(self._settings.body_timeout_s, self._left_s(exchange))
-        grow = partial(self._grow, place)
-        return await read_body(exchange, within_s, self._max_bytes, grow)
-
-    def _grow(self, place: Place, size: int) -> None:
-        if size > place.size:
-            self._room.grow(place, size + CHUNKED_BYTES)
+        body = await read_body(exchange, within_s, self._max_bytes, hold)
+        if "HTTP_CONTENT_ENCODING" in environ:
+            await hold(self._max_bytes)  # so large it may become
+        return body
 
     def _left_s(self, exchange: Exchange) -> float:
         return max(0.0, exchange.arrived + self._settings.timeout - time.time())
 
     async def _read_small(self, exchange: Exchange, environ: Environ) -> None:
         """Read the body of a request that needs none, for the ``id`` in it."""
-        if not exchange.has_length or exchange.length > MAX_BODY_BYTES:
-            environ[IS_UNREAD] = True
-        elif exchange.length:
+        small = exchange.has_length and exchange.length <= MAX_BODY_BYTES
+        if small and exchange.has_body and not exchange.is_read:
             try:
-                set_body(environ, await read_body(exchange, SMALL_BODY_S, MAX_BODY_BYTES, _ignore))
+                body = await read_body(exchange, SMALL_BODY_S, MAX_BODY_BYTES, _hold_nothing)
             except (HTTPException, ClientGone):
-                environ[IS_UNREAD] = True
                 exchange.close_after_reply()
+            else:
+                set_body(environ, body)
 
     async def _reply(
         self,
         exchange: Exchange,
         environ: Environ,
         threads: Executor | None,
-        *,
-        place: Place | None = None,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
-        """Have the application answer, and send its reply as fast as the client reads it."""
+        """Have the application answer, and send its reply as fast as the client reads it.
+
+        Args:
+            exchange: the request.
+            environ: the request, too.
+            threads: where the application runs; ``None``: here.
+            release: is called when the application has made the reply.
+        """
         call = WsgiCall(self._app, environ, threads)
         try:
             part = await call.step()
-            if call.is_done and place:
-                self._room.leave(place)  # a client that is slow to read holds no place
+            if call.is_done:
+                release()  # a client that is slow to read holds nothing
             await exchange.send_head(call.status, call.headers, has_length=call.has_length)
             while not call.is_done and not exchange.is_lost:
                 await exchange.send_part(part, more=True)
@@ -176,5 +202,5 @@ async def _send_error(exchange: Exchange) -> None:
     await exchange.send_part(body, more=False)
 
 
-def _ignore(_: int) -> None:
-    pass
+async def _hold_nothing(_: int) -> None:
+    """Count nothing for a small body."""

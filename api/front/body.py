@@ -1,7 +1,7 @@
 """Reads a request's body into memory, within limits of time and size."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import BadRequest, RequestTimeout
@@ -18,7 +18,7 @@ STALL_S = 20.0
 
 
 async def read_body(
-    exchange: "Exchange", within_s: float, max_bytes: int, grow: Callable[[int], None]
+    exchange: "Exchange", within_s: float, max_bytes: int, hold: Callable[[int], Awaitable[None]]
 ) -> ReceivedBody:
     """Return the whole body.
 
@@ -26,14 +26,16 @@ async def read_body(
         exchange: the request.
         within_s: how long it may take.
         max_bytes: how large it may be.
-        grow: is called with the size of a body whose length was not declared, as it comes.
+        hold: waits until there is memory for so many bytes; called while they come.
 
     Raises:
         ClientGone: the client has closed the connection.
         BadRequest: the client has closed its side of it too early, or the chunks are malformed.
         RequestTimeout: the client sends nothing, or too slowly.
         TooLarge: the body is too large.
+        Overloaded: there is no memory for it.
     """
+    exchange.is_read = True
     body = ReceivedBody()
     loop = asyncio.get_running_loop()
     end = loop.time() + within_s
@@ -54,6 +56,5 @@ async def read_body(
             raise BadRequest("The request's body ends before it is complete.")
         if body.size > max_bytes:
             raise TooLarge("The request body is too large.")
-        if not exchange.has_length:
-            grow(body.size)
+        await hold(body.size)
     return body

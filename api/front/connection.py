@@ -1,8 +1,7 @@
 """A client's connection: uvicorn's, with limits to what a client may hold, and for how long.
 
-uvicorn has a limit of time for idle connections only. What is added here, and checked about once a
-second by :meth:`Connection.check`, holds for whatever a client does: send nothing, half a header,
-a body that nobody reads any more, or not read its reply.
+uvicorn limits the time of idle connections only. Here, whatever a client does has a limit: sending
+nothing, half a header, a body that nobody reads any more, or not reading its reply.
 
 A request may be answered before its body was read: the key is wrong, the body too large. The rest
 is then discarded as it comes, within limits, and the connection is kept. If it has to be closed,
@@ -13,14 +12,14 @@ reset, and the reset makes the client's kernel discard the reply.
 import select
 import time
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.front.crowd import surplus_of
 from api.front.exchange import LINGER_BYTES, Exchange
-from api.front.messages import error_message
+from api.front.messages import error_message, header_without_upgrade
 from shared.settings import get_settings
 
 IDLE_S = 75.0
@@ -35,6 +34,10 @@ BRIEF_LINGER_S = 2.0
 """The same where it is unlikely that more comes, or the process has to end."""
 MAX_URL, MAX_HEADER, MAX_FIELDS = 8 * 1024, 64 * 1024, 100
 """Bytes of a request's URL, of the whole header, and the number of its fields."""
+_HEADER_TOO_LARGE = (
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "The request's header is too large.",
+)
 
 
 class Connection(HttpToolsProtocol):
@@ -46,17 +49,13 @@ class Connection(HttpToolsProtocol):
         """Has a result when the client has closed its side."""
         self.arrived = 0.0
         """When the first byte of the latest request came, in seconds since the epoch."""
-        self.since = self.loop.time()
-        """When it last began to wait for the client."""
-        self._until = 0.0  # when the client must have gone on, unless a request is under way
+        self.since = self._until = self.loop.time()
         self._unsent_since: float | None = None
         self._in_header = self._in_message = self._is_lingering = self._is_stopping = False
         self.is_malformed = False
         """Whether what has come is not HTTP."""
         self._header_bytes = self._discarded = 0
         self._refusal: tuple[HTTPStatus, str] | None = None
-
-    # What is added.
 
     @property
     def is_busy(self) -> bool:
@@ -75,7 +74,7 @@ class Connection(HttpToolsProtocol):
         return self.client[0] if self.client else ""
 
     def check(self) -> None:
-        """End the connection if the client takes too long; to be called about once a second."""
+        """End the connection if the client takes too long; to be called each second at least."""
         now = self.loop.time()
         if not self.transport.get_write_buffer_size():
             self._unsent_since = None
@@ -107,6 +106,7 @@ class Connection(HttpToolsProtocol):
         self.transport.write_eof()
 
     def _wait(self, seconds: float) -> None:
+        """Have the client go on until then, unless a request is under way."""
         self.since = self.loop.time()
         self._until = self.since + seconds
 
@@ -139,18 +139,11 @@ class Connection(HttpToolsProtocol):
             self.end()
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
-        """Parse the header again without its wish for another protocol, which is not granted.
-
-        The parser expects no body after such a wish, and Java's client sends both.
-        """
-        fields = [field for field in self.headers if field[0] != b"upgrade"]
-        lines = [
-            b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url),
-            *(b"%s: %s" % field for field in fields),
-        ]
+        """Parse the header again without its wish for another protocol, which is not granted."""
+        header = header_without_upgrade(self.parser.get_method(), self.url, self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-        self.data_received(b"\r\n".join([*lines, b"", rest]))
+        self.data_received(header + rest)
 
     # What asyncio calls.
 
@@ -159,7 +152,8 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._wait(IDLE_S)
         if len(self.connections) > get_settings().max_connections:
-            (surplus_of(self.connections) or self).transport.abort()  # type: ignore[arg-type]
+            ours = cast("set[Connection]", self.connections)
+            (surplus_of(ours) or self).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -252,12 +246,6 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
 
     def shutdown(self) -> None:
-        """Close the connection, or have its reply be the last one."""
+        """Close the connection after its reply, if one is under way."""
         self._is_stopping = True
         super().shutdown()
-
-
-_HEADER_TOO_LARGE = (
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "The request's header is too large.",
-)

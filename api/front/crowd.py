@@ -3,10 +3,30 @@
 import ipaddress
 from collections import Counter
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from api.front.connection import Connection
+
+class Held(Protocol):
+    """What counts of a connection."""
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is under way."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no part of a request has come."""
+
+    @property
+    def since(self) -> float:
+        """When it last began to wait for the client."""
+
+
+AnyHeld = TypeVar("AnyHeld", bound=Held)
 
 
 def client_of(address: str) -> str:
@@ -22,7 +42,7 @@ def client_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
-def surplus_of(connections: "Collection[Connection]") -> "Connection | None":
+def surplus_of(connections: Collection[AnyHeld]) -> AnyHeld | None:
     """Return the connection that is missed least; ``None``: a request is under way on each.
 
     It belongs to the client that has most of them. An idle one is preferred, then the oldest.

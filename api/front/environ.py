@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from api.front.received import ReceivedBody
+from api.http.client_connection import IS_UNREAD
 
 Environ = dict[str, Any]
 
@@ -53,5 +54,6 @@ def make_environ(scope: dict[str, Any]) -> Environ:
 def set_body(environ: Environ, body: ReceivedBody) -> None:
     """Give a request its body, which is complete and no longer in chunks."""
     environ["wsgi.input"] = body
+    environ.pop(IS_UNREAD, None)
     if environ.pop("HTTP_TRANSFER_ENCODING", ""):
         environ["CONTENT_LENGTH"] = str(body.size)

@@ -39,7 +39,14 @@ class Exchange:
         headers = dict(cycle.scope["headers"])
         self.has_length = b"transfer-encoding" not in headers
         self.length = int(headers.get(b"content-length", 0))
+        self.is_read = False
+        """Whether somebody has begun to read the body."""
         self._is_framed = True
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the header announces a body."""
+        return bool(self.length) or not self.has_length
 
     @property
     def is_gone(self) -> bool:
@@ -60,11 +67,6 @@ class Exchange:
     def has_started(self) -> bool:
         """Whether a part of the reply has been sent."""
         return self._cycle.response_started
-
-    @property
-    def has_all(self) -> bool:
-        """Whether the whole body has come."""
-        return not self._cycle.more_body
 
     def close_after_reply(self) -> None:
         """Have this reply be the last one on the connection."""

@@ -1,6 +1,7 @@
-"""Replies that are made without Flask."""
+"""Messages that are made without uvicorn and Flask."""
 
 import uuid
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from api.schemas import ErrorReply
@@ -20,3 +21,14 @@ def error_message(status: HTTPStatus, message: str) -> bytes:
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
+
+
+def header_without_upgrade(
+    method: bytes, url: bytes, fields: Iterable[tuple[bytes, bytes]]
+) -> bytes:
+    """Return the header of a request without its wish for another protocol.
+
+    Our parser expects no body after such a wish, and Java's client sends both.
+    """
+    kept = [b"%s: %s" % field for field in fields if field[0] != b"upgrade"]
+    return b"\r\n".join([b"%s %s HTTP/1.1" % (method, url), *kept, b"", b""])

@@ -1,8 +1,7 @@
-"""Request slots and memory for bodies, and the requests that wait for them in order.
+"""Request slots, and the requests that wait for one in a fair order.
 
-One client may take all that is free, and yet keeps nobody out: what is given back goes to the
-address that has the fewest requests under way, and for addresses that have none there are a few
-slots and the memory of one body beyond the others.
+One client may take all that is free, and yet keeps nobody out: a slot that becomes free goes to the
+address that has the fewest, and a few slots beyond the others are for addresses that have none.
 
 All of this belongs to the event loop's thread.
 """
@@ -10,13 +9,10 @@ All of this belongs to the event loop's thread.
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from prometheus_client import Gauge
 
 from shared.errors import Overloaded
-from shared.settings import Settings
-from shared.units import MEGA
 
 WAITING_PER_SLOT = 4
 """Requests that may wait, for each slot; for more it would hardly be their turn in time."""
@@ -24,116 +20,80 @@ WAITING_PER_SLOT = 4
 
 @dataclass(eq=False)
 class Place:
-    """What a request needs: a slot, and memory."""
+    """A request that has a slot, or waits for one."""
 
     address: str
-    size: int
-    """Bytes of memory."""
     granted: "asyncio.Future[None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     is_held: bool = False
 
 
-class _Limit(NamedTuple):
-    """How much there is."""
-
-    slots: int
-    size: int
-
-
 class WaitingRoom:
-    """Gives slots and memory to requests: to the address that has least, and there in order."""
+    """Gives slots to requests: to the address that has the fewest, and there in order."""
 
-    def __init__(self, settings: Settings, in_flight: Gauge) -> None:
+    def __init__(self, slots: int, reserve: int, in_flight: Gauge) -> None:
         """Prepare.
 
         Args:
-            settings: how many slots, and how much memory for bodies.
+            slots: how many there are.
+            reserve: how many more there are for addresses that have none.
             in_flight: is set to the number of slots in use.
         """
-        body = int(settings.max_body_mb * MEGA)
-        total = int(settings.body_budget_mb * MEGA / settings.api_processes)
-        common = _Limit(settings.request_slots, max(body, total - body))
-        reserve = settings.threads - settings.request_slots
-        self._common = common
-        self._with_reserve = _Limit(common.slots + reserve, common.size + body)
-        self._max_waiting = WAITING_PER_SLOT * common.slots
+        self._slots, self._with_reserve = slots, slots + reserve
         self._in_flight = in_flight
-        self._slots, self._size = 0, 0
-        self._slots_of: Counter[str] = Counter()
+        self._used: Counter[str] = Counter()
         self._waiting: dict[Place, None] = {}  # the first is the one that has waited longest
 
-    def enter(self, address: str, size: int) -> Place:
+    @property
+    def is_full(self) -> bool:
+        """Whether as many wait as may."""
+        return len(self._waiting) >= WAITING_PER_SLOT * self._slots
+
+    def enter(self, address: str) -> Place:
         """Return a place, which is granted at once or later; :meth:`leave` it in any case.
 
         If too many wait, the latest of the address with the most has to go: its ``granted`` raises
         ``Overloaded``.
-
-        Args:
-            address: the client's.
-            size: bytes of memory that the request needs.
         """
-        place = Place(address, size)
+        was_full = self.is_full
+        place = Place(address)
         self._waiting[place] = None
         self._grant()
-        if len(self._waiting) > self._max_waiting:
+        if was_full and place in self._waiting:
             self._send_one_away()
         return place
 
-    def grow(self, place: Place, size: int) -> None:
-        """Change the memory of a place that is held.
-
-        Raises:
-            Overloaded: there is no more.
-        """
-        others = self._size - place.size
-        if others and others + size > self._common.size:
-            raise self.refusal()
-        self._size, place.size = others + size, size
-
     def leave(self, place: Place) -> None:
-        """Give back what a place has; harmless when done twice."""
+        """Give back a slot, or wait no more; harmless when done twice."""
         self._waiting.pop(place, None)
         place.granted.cancel()
         if place.is_held:
-            self._take(place, -1)
+            place.is_held = False
+            self._used[place.address] -= 1
+            self._used += Counter()  # forgets addresses that have none
+            self._in_flight.dec()
         self._grant()
 
     def refusal(self) -> Overloaded:
-        """Return the error for a request that is not served."""
-        return Overloaded(f"{self._slots} requests are under way here. Try again soon.")
+        """Return the error for a request that gets no slot."""
+        return Overloaded(f"{self._used.total()} requests are under way here. Try again soon.")
 
     def _grant(self) -> None:
         while place := self._next():
             del self._waiting[place]
-            self._take(place, 1)
+            self._used[place.address] += 1
+            self._in_flight.inc()
+            place.is_held = True
             place.granted.set_result(None)
 
     def _next(self) -> Place | None:
-        """Return the next waiting place for which there is room."""
-        in_turn = sorted(self._waiting, key=lambda place: self._slots_of[place.address])
-        for number, place in enumerate(in_turn):
-            # Small requests do not overtake a large one for ever: only the first may use what is
-            # common.
-            if number == 0 and self._has_room(place, self._common):
-                return place
-            if not self._slots_of[place.address] and self._has_room(place, self._with_reserve):
-                return place
-        return None
-
-    def _has_room(self, place: Place, limit: _Limit) -> bool:
-        has_memory = not self._size or self._size + place.size <= limit.size
-        return self._slots < limit.slots and has_memory
-
-    def _take(self, place: Place, sign: int) -> None:
-        self._slots += sign
-        self._size += sign * place.size
-        self._slots_of[place.address] += sign
-        if not self._slots_of[place.address]:
-            del self._slots_of[place.address]
-        self._in_flight.inc(sign)
-        place.is_held = sign > 0
+        """Return the next waiting place for which there is a slot."""
+        first = min(self._waiting, key=lambda place: self._used[place.address], default=None)
+        if first is None:
+            return None
+        limit = self._slots if self._used[first.address] else self._with_reserve
+        return first if self._used.total() < limit else None
 
     def _send_one_away(self) -> None:
         waiting = Counter(place.address for place in self._waiting)

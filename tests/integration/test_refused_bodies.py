@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from api.http.request_id import MAX_BODY_BYTES
+from tests.raw_http import caption_request
 from tests.stack import API, Stack, wait_for
 
 MB = 1_000_000
@@ -125,15 +126,17 @@ def test_every_refusal_arrives(
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_a_full_service_is_429_and_the_waiting_request_is_served(base: str, framing: str) -> None:
+def test_a_full_service_is_429(stack: Stack, base: str, framing: str) -> None:
+    stack.redis.set("vision:seen:unserved", 1, ex=60)  # so that the request waits for a worker
+    queue = stack.catalog.get("unserved").queue
     with connected(base) as holder:
-        holder.sendall(head(f"{API}/nsfw/nobody", "Content-Length: 2") + b"{")
-        wait_for("the slot to be taken", lambda: in_flight(base) == 1, 10)
+        holder.sendall(caption_request(f"{API}/caption/unserved", "Authorization: Bearer sesame"))
+        wait_for("the slot to be taken", lambda: stack.redis.llen(queue), 10)
         with connected(base) as line:
             reply = send_all_then_read(line, head(f"{API}/nsfw"), 8 * MB, framing)
         assert reply[0] == 429
-        holder.sendall(b"}")
-        assert read_reply(holder)[0] == 404
+    wait_for("a free slot", lambda: in_flight(base) == 0, 10)
+    stack.redis.delete(queue, "vision:seen:unserved")
 
 
 def in_flight(base: str) -> float:

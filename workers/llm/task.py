@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Any
 
 from shared.messages import JsonObject
-from shared.settings import OllamaSettings
+from shared.ollama_settings import OllamaSettings
 from shared.tasks.registry import Task
 from workers.llm.defaults import LlmDefaults
 

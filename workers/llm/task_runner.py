@@ -9,7 +9,7 @@ import structlog
 
 from shared.errors import BadRequest, OllamaFailed
 from shared.messages import Job, JsonObject, Result
-from shared.settings import OllamaSettings
+from shared.ollama_settings import OllamaSettings
 from shared.tasks.registry import find_task
 from workers.llm.defaults import LlmDefaults
 from workers.llm.lenient_parsing import UnusableAnswer

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from shared.catalog import Catalog
 from shared.families import OLLAMA
 from shared.model_spec import ModelSpec
-from shared.settings import OllamaSettings
+from shared.ollama_settings import OllamaSettings
 from workers.llm.defaults import LlmDefaults
 
 DEFAULT_URL = "http://localhost:11434"

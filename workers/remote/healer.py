@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from shared.messages import JsonObject
-from shared.settings import OllamaSettings
+from shared.ollama_settings import OllamaSettings
 from workers.remote.client import entry_name, load_seconds, tokens_per_s
 from workers.remote.config import HealingOptions
 from workers.remote.errors import ServerDown, ServerError

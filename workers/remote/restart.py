@@ -6,7 +6,7 @@ import os
 import httpx2
 import structlog
 
-from shared.settings import OllamaSettings
+from shared.ollama_settings import OllamaSettings
 
 log = structlog.get_logger(__name__)
 

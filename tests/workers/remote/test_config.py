@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.catalog import Catalog
-from shared.settings import OllamaSettings
+from shared.ollama_settings import OllamaSettings
 from tests.stack import CATALOG
 from workers.remote.config import RemoteParameters, ServerConfig, model_defaults
 

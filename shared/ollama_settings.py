@@ -1,0 +1,54 @@
+"""The settings for Ollama, and what they have in common with all others."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Words = Annotated[tuple[str, ...], NoDecode]
+"""A comma-separated list in the environment."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def split_words(value: object) -> object:
+    """Return the entries of a list as the environment has it; leave other values alone."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+class OllamaSettings(BaseSettings):
+    """Settings for Ollama, under the names that existing configurations have."""
+
+    model_config = SettingsConfigDict(env_prefix="OLLAMA_", frozen=True, extra="ignore")
+
+    enabled: bool = Field(
+        default=False,
+        description="pass requests for models that are not in the catalogue on to Ollama",
+    )
+    host: Words = Field(
+        (),
+        description="Ollama servers; if not set, those of the row `ollama` in models.yaml, or else "
+        "`http://localhost:11434`",
+    )
+    api_key: str = Field(
+        "", description="bearer token for Ollama servers that have no `key` in the row `ollama`"
+    )
+    caption_prompt: str = Field("", description="prompt for captions, instead of the built-in one")
+    labels_prompt: str = Field("", description="prompt for labels, instead of the built-in one")
+    nsfw_prompt: str = Field("", description="prompt for NSFW scores, instead of the built-in one")
+    restart_command: str = Field(
+        "",
+        description="shell command that restarts a server that stays slow; `OLLAMA_SERVER` holds "
+        "the server's address, `OLLAMA_MODEL` the model",
+    )
+    restart_url: str = Field(
+        "",
+        description="URL that gets a POST with `server` and `model` in order to restart a server "
+        "that stays slow",
+    )
+
+    @field_validator("host", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return split_words(value)

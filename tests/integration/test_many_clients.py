@@ -1,0 +1,156 @@
+"""Many clients at once: a fair order, memory for bodies, and one address against the others."""
+
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from tests.conftest import data_url, plain
+from tests.raw_http import caption_request, connect, crowd, read_to_end
+from tests.stack import API, Stack, running_stack, wait_for
+
+MB = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack for these tests alone, because they keep it busy."""
+    with running_stack(tmp_path_factory.mktemp("crowded")) as running:
+        running.worker("slow")
+        running.worker("fake")
+        yield running
+
+
+class From(HTTPAdapter):
+    """Sends requests from another address of this machine."""
+
+    def __init__(self, address: str) -> None:
+        self._source = address
+        super().__init__()
+
+    def init_poolmanager(self, *args: object, **kwargs: object) -> None:
+        super().init_poolmanager(*args, source_address=(self._source, 0), **kwargs)  # type: ignore[arg-type]
+
+
+def ask(base: str, model: str, source: str = "127.0.0.1", **headers: str) -> requests.Response:
+    body = {"images": [data_url(plain(1))]}
+    with requests.Session() as session:
+        session.mount("http://", From(source))
+        url = f"{base}{API}/caption/{model}"
+        return session.post(url, json=body, headers=headers, timeout=60)
+
+
+def in_flight(base: str) -> float:
+    text = requests.get(f"{base}/metrics", timeout=5).text
+    lines = [line for line in text.splitlines() if line.startswith("vision_requests_in_flight")]
+    return sum(float(line.split()[-1]) for line in lines)
+
+
+@contextlib.contextmanager
+def all_slots_taken(base: str, slots: int, clients: int, **headers: str) -> Iterator[None]:
+    """Have clients ask again and again, from one address."""
+    stop = False
+
+    def repeat(_: int) -> None:
+        while not stop:
+            ask(base, "slow", **headers)
+
+    with ThreadPoolExecutor(clients) as pool:
+        for number in range(clients):
+            pool.submit(repeat, number)
+        wait_for("busy slots", lambda: in_flight(base) >= slots, 20)
+        try:
+            yield
+        finally:
+            stop = True
+
+
+def test_no_client_starves_when_there_are_more_than_slots(stack: Stack) -> None:
+    base = stack.api(VISION_REQUEST_SLOTS="10")
+
+    def work(_: int) -> list[float]:
+        times = []
+        for _ in range(8):
+            started = time.monotonic()
+            while (reply := ask(base, "fake")).status_code == 429:
+                time.sleep(int(reply.headers["Retry-After"]))
+            assert reply.status_code == 200
+            times.append(time.monotonic() - started)
+        return times
+
+    with ThreadPoolExecutor(32) as pool:
+        times = sorted(one for many in pool.map(work, range(32)) for one in many)
+    assert times[int(len(times) * 0.99)] <= 3 * statistics.median(times)
+
+
+def test_an_address_that_takes_all_slots_does_not_keep_others_out(stack: Stack) -> None:
+    base = stack.api(VISION_REQUEST_SLOTS="4", VISION_SLOT_WAIT_S="60")
+    with all_slots_taken(base, slots=4, clients=18):
+        started = time.monotonic()
+        assert ask(base, "fake", source="127.0.0.2").status_code == 200
+        took_s = time.monotonic() - started
+    assert took_s < 2  # those of the other address wait for some ten seconds each
+
+
+def test_the_client_behind_a_proxy_counts_where_the_proxy_is_trusted(stack: Stack) -> None:
+    base = stack.api(VISION_REQUEST_SLOTS="1", VISION_SLOT_WAIT_S="0")
+    trusting = stack.api(
+        VISION_REQUEST_SLOTS="1", VISION_SLOT_WAIT_S="0", VISION_TRUSTED_PROXIES="127.0.0.0/8"
+    )
+    one, other = {"X-Forwarded-For": "198.51.100.1"}, {"X-Forwarded-For": "198.51.100.2"}
+    for site, status in ((base, 429), (trusting, 200)):
+        with all_slots_taken(site, 1, 1, **one):
+            assert ask(site, "fake", **other).status_code == status
+
+
+def test_large_bodies_wait_for_memory_and_are_all_served(stack: Stack) -> None:
+    base = stack.api(VISION_BODY_BUDGET_MB="50", VISION_MAX_BODY_MB="25")
+    (process,) = psutil.Process(stack.api_process.pid).children()
+    assert ask(base, "fake").status_code == 200
+    idle, highest = process.memory_info().rss, 0
+    photo = plain(1) + os.urandom(20 * MB)
+
+    def upload(_: int) -> int:
+        files = {"images": photo}
+        return requests.post(f"{base}{API}/caption/fake", files=files, timeout=90).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        replies = [pool.submit(upload, number) for number in range(16)]
+        while not all(reply.done() for reply in replies):
+            highest = max(highest, process.memory_info().rss)
+            time.sleep(0.01)  # a sample
+    assert [reply.result() for reply in replies] == [200] * 16
+    assert highest - idle < 3 * 50 * MB  # all at once would be 320 MB before anything is parsed
+    wait_for("the memory to come back", lambda: process.memory_info().rss < idle + 40 * MB, 10)
+
+
+def test_one_that_only_announces_a_large_body_takes_no_memory(stack: Stack) -> None:
+    base = stack.api(VISION_BODY_BUDGET_MB="50", VISION_MAX_BODY_MB="25")
+    head = caption_request(f"{API}/caption/fake").partition(b"Content-Length")[0]
+    announced = head + b"Content-Length: 25000000\r\n\r\n" + bytes(100)
+    with crowd(base, 20, announced):
+        assert ask(base, "fake").status_code == 200
+
+
+def test_connections_beyond_the_limit_end_those_that_are_idle(stack: Stack) -> None:
+    base = stack.api(VISION_MAX_CONNECTIONS="20")
+    with crowd(base, 30, b"") as idle:
+        assert requests.get(f"{base}/livez", timeout=5).ok
+        assert read_to_end(idle[0]) == b""
+
+
+def test_a_busy_connection_is_never_ended_for_another(stack: Stack) -> None:
+    base = stack.api(VISION_MAX_CONNECTIONS="2")
+    with connect(base) as line:
+        line.sendall(caption_request(f"{API}/caption/slow", "Connection: close"))
+        wait_for("it to be under way", lambda: in_flight(base) == 1, 10)
+        with crowd(base, 5, b""), contextlib.suppress(requests.ConnectionError):
+            requests.get(f"{base}/livez", timeout=5)
+        assert b"HTTP/1.1 200" in read_to_end(line)
