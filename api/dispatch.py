@@ -6,25 +6,23 @@ and nothing in Redis needs to survive a restart. Each second it checks whether t
 its worker may only be suspended.
 """
 
-import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import celery.exceptions
 import structlog
 from celery import Celery
-from celery.result import AsyncResult
 
 from api.http.client_connection import ClientGone
 from api.lost_tasks import TaskLost, TaskWatch
 from api.redis_retry import CLEANUP_S, RETRY_PAUSE_S, clean_up, redis_call, retry_while_unreachable
-from shared.errors import BrokerUnavailable, DeadlineExceeded, ModelFailed, VisionError
-from shared.messages import Job, JsonObject, Outcome, celery_task_name
+from shared.errors import BrokerUnavailable, DeadlineExceeded, ModelFailed
+from shared.messages import Job, JsonObject, Outcome, celery_task_name, read_end
 from shared.model_spec import ModelSpec
 from shared.redis.deadline import redis_within
+from shared.redis.images import image_keys
 from shared.redis.leases import ENQUEUED_AT
 from shared.redis.presence import Presence
 from shared.redis.store import Store
@@ -42,7 +40,7 @@ EXPIRY_MARGIN_S = 5
 class _Task(NamedTuple):
     """A Celery task that was published for a job."""
 
-    result: "AsyncResult[Any]"
+    id: str
     watch: TaskWatch
 
 
@@ -64,8 +62,8 @@ class PublishedJob:
             app: the Celery application.
             store: where the images go.
             spec: the model that is to answer.
-            job: the job; its ``images`` are the keys under which to store the images.
-            images: encoded, in the order of their keys.
+            job: the job, without its images.
+            images: the encoded images.
             presence: returns which workers serve a model.
         """
         self._app, self._store, self._spec, self._presence = app, store, spec, presence
@@ -75,7 +73,8 @@ class PublishedJob:
         """Called for each lost task of this job."""
         self._resends = 0
         self._task: _Task | None = None
-        self._task_id = ""
+        self._stored: dict[str, tuple[str, ...]] = {}
+        """Keys of images that may be in Redis, by task id."""
         self._unsure: list[str] = []
         """Ids under which publishing failed; Redis may carry that out when it answers again."""
 
@@ -92,21 +91,25 @@ class PublishedJob:
         # Step 3: store the images and publish the message; `wait` waits for the result.
         now = time.time()
         left_s = max(0.1, self._deadline - now)
-        self._store.images.put(self._job.images, self._images, left_s)
         task_id = str(uuid.uuid4())
         self._unsure.append(task_id)
-        result = self._app.send_task(
-            celery_task_name(self._job),
-            kwargs={"job": self._job.model_dump(mode="json", exclude_defaults=True)},
+        # Keys of their own for each task: a worker deletes them with its reply, and one that was
+        # taken for dead may reply late.
+        keys = self._stored[task_id] = image_keys(task_id, len(self._images))
+        self._store.images.put(keys, self._images, left_s)
+        job = self._job.model_copy(update={"images": keys})
+        self._app.send_task(
+            celery_task_name(job),
+            kwargs={"job": job.model_dump(mode="json", exclude_defaults=True)},
             task_id=task_id,
             queue=self._spec.queue,
             expires=left_s + EXPIRY_MARGIN_S,
             headers={ENQUEUED_AT: now},
+            ignore_result=True,  # the worker replies itself
         )
         self._unsure.remove(task_id)
-        self._task_id = task_id
-        watch = TaskWatch(result.id, self._spec, self._store.leases, self._presence)
-        self._task = _Task(result, watch)
+        watch = TaskWatch(task_id, self._spec, self._store.leases, self._presence)
+        self._task = _Task(task_id, watch)
 
     def wait(self, client_gone: Callable[[], bool]) -> Outcome:
         """Block until the result is there.
@@ -119,12 +122,10 @@ class PublishedJob:
             DeadlineExceeded: there was no result before the deadline.
             VisionError: the worker raised it.
         """
-        while True:
-            assert self._task is not None  # noqa: S101 - published before it is waited for
-            try:
-                return self._wait_for_task(self._task, client_gone)
-            except TaskLost:
-                self._publish_again(self._task)
+        for message in self._messages(client_gone):
+            if "part" not in message:
+                return read_end(message)
+        raise AssertionError  # the end is always the last message
 
     def reply_parts(self, client_gone: Callable[[], bool]) -> Iterator[JsonObject]:
         """Yield the parts of Ollama's reply as they arrive, up to the one that is ``done``.
@@ -135,42 +136,49 @@ class PublishedJob:
         Raises:
             ClientGone, DeadlineExceeded, VisionError: as :meth:`wait`.
         """
+        for message in self._messages(client_gone):
+            if "part" in message:
+                yield message["part"]
+            else:
+                read_end(message)
+
+    def _messages(self, client_gone: Callable[[], bool]) -> Iterator[JsonObject]:
+        """Yield what the worker sends, up to the end of the job."""
         started = False
         while True:
             assert self._task is not None  # noqa: S101 - published before it is waited for
-            part = self._next_part(self._task.result)
-            if part is not None:
+            message = self._next_message(self._task)
+            if message is not None:
                 started = True
-                yield part
-                if part.get("done"):
-                    self.wait(client_gone)  # the result follows at once; reading it deletes it
+                if "part" not in message:
+                    # Step 9: the worker has deleted the images with it; nothing stays in Redis.
+                    self._task = None
+                yield message
+                if self._task is None:
                     return
                 continue
             try:
-                self._check(self._task, client_gone)
+                self._check_awaited(self._task, client_gone)
             except TaskLost:
                 if started:
                     raise ModelFailed("The worker died while it answered.") from None
                 self._publish_again(self._task)
 
-    def _next_part(self, result: "AsyncResult[Any]") -> JsonObject | None:
+    def _next_message(self, task: _Task) -> JsonObject | None:
+        """Wait a moment for the worker's next message.
+
+        Raises:
+            DeadlineExceeded: the time is over.
+        """
+        left_s = self._left_s()
+        if left_s <= 0:
+            raise DeadlineExceeded(f"{self._spec.name} gave no result in time.")
         try:
-            with redis_call(self._left_s()):
-                return self._store.parts.pop(result.id, POLL_S)
+            with redis_call(left_s):
+                return self._store.replies.pop(task.id, min(POLL_S, left_s))
         except BrokerUnavailable as err:
             self._pause(err)
             return None
-
-    def _check(self, task: _Task, client_gone: Callable[[], bool]) -> None:
-        """Raise an error if no further part of the reply can be expected."""
-        if self._left_s() <= 0:
-            raise self._no_result()
-        failed = False
-        with contextlib.suppress(BrokerUnavailable), redis_call(self._left_s()):
-            failed = task.result.ready() and not task.result.successful()
-        if failed:
-            self.wait(client_gone)
-        self._check_awaited(task, client_gone)
 
     def _publish_again(self, task: _Task) -> None:
         """Publish the job of a lost task again, unless its workers died too often.
@@ -179,32 +187,30 @@ class PublishedJob:
         The request is not to blame for that, so only its deadline limits the repetitions.
         """
         self._resends += task.watch.was_held
-        log.warning("task lost", task_id=task.result.id, resends=self._resends)
+        log.warning("task lost", task_id=task.id, resends=self._resends)
         self.on_lost()
-        self._cancel(task.result)
-        clean_up(task.watch.delete_message)
+        self._cancel(task.id)
         if self._resends > MAX_RESENDS:
             name, deaths = self._spec.name, self._resends
             raise ModelFailed(f"{name}: {deaths} workers died while they had this request.")
         self.publish()
 
     def close(self) -> None:
-        """Cancel the task if it has no result yet, and delete the images."""
+        """Cancel the task if it has no result yet, and delete what is left in Redis."""
         with redis_within(CLEANUP_S):
             if self._task is not None:
-                self._cancel(self._task.result)
+                self._cancel(self._task.id)
             self._cancel_unsure()
-            # Step 9 ends here: nothing of the request stays in Redis.
-            clean_up(partial(self._store.delete_request, self._job.images, self._task_id))
 
     def _cancel_unsure(self) -> None:
         while self._unsure:
-            self._cancel(self._app.AsyncResult(self._unsure.pop()))
+            self._cancel(self._unsure.pop())
 
-    def _cancel(self, result: "AsyncResult[Any]") -> None:
-        """Have no worker run the task, and delete its result."""
-        clean_up(partial(self._store.cancellations.add, result.id, self._left_s()))
-        clean_up(result.forget)
+    def _cancel(self, task_id: str) -> None:
+        """Have no worker run the task, and delete what it left in Redis."""
+        clean_up(partial(self._store.cancellations.add, task_id, self._left_s()))
+        images = self._stored.pop(task_id, ())
+        clean_up(partial(self._store.delete_request, images, task_id))
 
     def _left_s(self) -> float:
         return self._deadline - time.time()
@@ -213,40 +219,8 @@ class PublishedJob:
         log.warning("waiting for Redis", error=err.message)
         time.sleep(min(RETRY_PAUSE_S, max(0.0, self._left_s())))
 
-    def _wait_for_task(self, task: _Task, client_gone: Callable[[], bool]) -> Outcome:
-        while True:
-            left_s = self._left_s()
-            if left_s <= 0:
-                raise self._no_result()
-            try:
-                with redis_call(left_s):
-                    value = task.result.get(timeout=min(POLL_S, left_s), propagate=False)
-            except celery.exceptions.TimeoutError:
-                pass
-            except BrokerUnavailable as err:
-                self._pause(err)
-            else:
-                # Step 9: read the result, and delete it in Redis.
-                self._task = None  # it is answered: `close` need not cancel it
-                clean_up(task.result.forget)
-                return self._read(value)
-            self._check_awaited(task, client_gone)
-
     def _check_awaited(self, task: _Task, client_gone: Callable[[], bool]) -> None:
         if client_gone():
             raise ClientGone
         with redis_within(self._left_s()):
             task.watch.check()
-
-    def _read(self, value: Any) -> Outcome:  # noqa: ANN401 - what Celery's result backend holds
-        if isinstance(value, VisionError):
-            raise value
-        if isinstance(value, celery.exceptions.TaskRevokedError):
-            raise DeadlineExceeded(f"{self._spec.name} took the request too late.")
-        if isinstance(value, BaseException):
-            log.error("unexpected error in worker", error=repr(value))
-            raise ModelFailed(f"{self._spec.name} failed on this request.")
-        return Outcome.from_message(value)
-
-    def _no_result(self) -> DeadlineExceeded:
-        return DeadlineExceeded(f"{self._spec.name} gave no result in time.")

@@ -14,7 +14,7 @@ FIRST_CHECK_S = 1.0
 """How long after it was queued a task is not checked yet."""
 LOST_UNSEEN_S = 3.0
 """How long a task may be neither queued nor held before it counts as lost: longer than it takes a
-worker to write the lease of a message that it has received."""
+worker to write the lease of a message that it has received, with its next heartbeat."""
 LOST_SEEN_S = 1.0
 """The same for a task that a worker held before: its lease has just expired."""
 
@@ -46,13 +46,13 @@ class TaskWatch:
         # The time is taken after the message is queued: a message with a later stamp is behind
         # ours, so when the oldest message has a later stamp, ours has left the queue.
         self._queued_at = time.time()
-        self._delivery_tag = ""
+        self._was_held = False
         self._missing_since: float | None = None
 
     @property
     def was_held(self) -> bool:
         """Whether a worker held the task since it was last queued."""
-        return bool(self._delivery_tag)
+        return self._was_held
 
     def check(self) -> None:
         """Raise an error if no result can be expected any more.
@@ -75,19 +75,15 @@ class TaskWatch:
 
     def _update(self, location: TaskLocation, now: float) -> None:
         if location.held:
-            self._delivery_tag, self._missing_since = location.delivery_tag, None
+            self._was_held, self._missing_since = True, None
             if not location.holder_alive:
                 raise TaskLost
             return
         if location.queued_at != self._queued_at:  # a worker has requeued it
-            self._queued_at, self._delivery_tag = location.queued_at, ""
+            self._queued_at, self._was_held = location.queued_at, False
         if location.maybe_queued:
             self._missing_since = None
         else:
             self._missing_since = self._missing_since or now
             if now - self._missing_since > (LOST_SEEN_S if self.was_held else LOST_UNSEEN_S):
                 raise TaskLost
-
-    def delete_message(self) -> None:
-        """Delete the lost task's message, so that Celery does not deliver it again."""
-        self._leases.forget(self._task_id, self._delivery_tag)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import celery.exceptions
 import kombu.exceptions
 import redis
 import structlog
@@ -39,12 +38,11 @@ CLEANUP_S = 0.5
 _ERRORS = (
     redis.RedisError,
     kombu.exceptions.OperationalError,
-    celery.exceptions.BackendError,
     OSError,
 )
-_ACCIDENTS = (RuntimeError, AttributeError, KeyError)
-"""What the libraries also raise when a connection goes while they use it. Celery's result consumer
-cannot reconnect (https://github.com/celery/celery/pull/10189); kombu uses closed channels."""
+_ACCIDENTS = (AttributeError, KeyError)
+"""What the libraries also raise when a connection goes while they use it: kombu uses closed
+channels."""
 _LIBRARIES = ("celery", "kombu", "redis", "vine")
 
 

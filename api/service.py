@@ -21,7 +21,6 @@ from shared.families import FAMILIES, OLLAMA
 from shared.images.several import ReadImages
 from shared.messages import Job, Result
 from shared.model_spec import ModelSpec
-from shared.redis.images import new_image_keys
 from shared.redis.presence import Presence
 from shared.redis.store import Store
 from shared.settings import Settings
@@ -165,7 +164,6 @@ class VisionService:
         )
         changes: dict[str, object] = {
             "tasks": tasks,
-            "images": new_image_keys(len(images)),
             # Options that only Ollama knows may be as large as a body: not for our own queues.
             "options": template.options if to_ollama else template.options.known,
             "ollama": ollama if to_ollama else None,

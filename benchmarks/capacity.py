@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.measuring import Client, print_row
 from shared.celery_app import make_celery
 from shared.messages import Job, celery_task_name
-from shared.redis.images import new_image_keys
+from shared.redis.images import image_keys
 from shared.settings import Settings
 from shared.tasks import CAPTION
 from tests.stack import SAMPLES, Stack, running_stack
@@ -72,7 +72,7 @@ def memory(stack: Stack) -> None:
             job = Job(
                 request_id=str(uuid.uuid4()),
                 tasks=(CAPTION,),
-                images=new_image_keys(1),
+                images=image_keys(str(uuid.uuid4()), 1),
                 deadline=time.time() + settings.timeout,
             )
             stack.store.images.put(job.images, [image], settings.timeout)

@@ -13,17 +13,16 @@ MAX_DEADLINE_S = 600
 SETTINGS: dict[str, Any] = {
     "accept_content": ["json"],
     "task_serializer": "json",
-    "result_serializer": "json",
     # Celery checks `expires` when it receives a message, so it should receive late.
     "worker_prefetch_multiplier": 1,
-    # A killed worker's messages stay in `unacked`; the API sends them again (api/dispatch.py).
+    # What a killed worker held is lost; the API sends it again (api/dispatch.py).
     "task_acks_late": True,
     "task_reject_on_worker_lost": False,
     "broker_transport_options": {
-        # Longer than any deadline plus two loads, or tasks in progress are delivered again.
-        "visibility_timeout": 3 * MAX_DEADLINE_S,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
+        # kombu would keep each message that a worker holds in Redis a second time, for eight
+        # commands a request, and deliver it again after `visibility_timeout`. The API does that,
+        # within seconds.
+        "ack_emulation": False,
         "socket_timeout": 30,
         "socket_connect_timeout": 2,
     },
@@ -32,11 +31,8 @@ SETTINGS: dict[str, Any] = {
     "broker_channel_error_retry": True,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
-    "redis_socket_timeout": 30,
-    "redis_socket_connect_timeout": 2,
-    "result_expires": MAX_DEADLINE_S,
-    # A result consumer per gthread thread: 1.2 times the throughput of a shared one.
-    "result_backend_thread_safe": False,
+    # Workers reply in a list that the API waits for (shared/redis/replies.py).
+    "task_ignore_result": True,
     "worker_send_task_events": True,
     "task_send_sent_event": True,
     "task_track_started": False,
@@ -59,8 +55,8 @@ def make_celery(settings: Settings, *, worker: bool) -> Celery:
         worker: for a worker, which waits for messages; else for the API, whose threads publish
             them and never wait for each other.
     """
-    app = Celery("vision", broker=settings.broker_url, backend=settings.broker_url)
-    app.conf.update(SETTINGS, result_backend_transport_options={"retry_policy": NO_RETRIES})
+    app = Celery("vision", broker=settings.broker_url)
+    app.conf.update(SETTINGS)
     if not worker:
         app.conf.update(
             # A connection for each thread, so that none waits for another thread's.
@@ -70,7 +66,6 @@ def make_celery(settings: Settings, *, worker: bool) -> Celery:
                 **NO_RETRIES,
                 "socket_timeout": API_SOCKET_TIMEOUT_S,
             },
-            redis_socket_timeout=API_SOCKET_TIMEOUT_S,
             task_publish_retry=False,
         )
     return app

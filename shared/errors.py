@@ -18,8 +18,8 @@
     ├── BrokerUnavailable       503  Redis cannot be reached, does not answer, or refuses
     └── DeadlineExceeded        504  no result within the time allowed
 
-A worker raises one of them, Celery transports its class name and message as JSON, and the API
-raises it again. So each takes exactly one argument: the message for the reader of the reply.
+A worker raises one of them, its class name and message travel as JSON, and the API raises it
+again. So each takes exactly one argument: the message for the reader of the reply.
 """
 
 from http import HTTPStatus
@@ -120,3 +120,11 @@ class DeadlineExceeded(VisionError):
     """The result did not come within the time allowed."""
 
     status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+def error_named(name: str, message: str) -> VisionError:
+    """Return an error by the name of its class; of an unknown one, :class:`ModelFailed`."""
+    kind = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, VisionError):
+        return kind(message)
+    return ModelFailed(message)

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from shared.errors import VisionError, error_named
 from shared.tasks.registry import Task, all_tasks, find_task, task_names
 from shared.text import well_formed
 from shared.vocabulary import OllamaCall, OperatorCommand
@@ -247,3 +248,22 @@ class Outcome(NamedTuple):
         """
         answers = {name: value for name, value in message.items() if name != "raw"}
         return cls(Result.model_validate(answers), message.get("raw"))
+
+
+def end_message(end: Outcome | VisionError) -> JsonObject:
+    """Return how a job ended as a JSON object."""
+    if isinstance(end, VisionError):
+        return {"error": type(end).__name__, "message": end.message}
+    return {"outcome": end.to_message()}
+
+
+def read_end(message: JsonObject) -> Outcome:
+    """Return the outcome in the result of :func:`end_message`.
+
+    Raises:
+        VisionError: the job ended with it.
+        ValueError: the message is none.
+    """
+    if error := message.get("error"):
+        raise error_named(error, message["message"])
+    return Outcome.from_message(message["outcome"])

@@ -1,22 +1,21 @@
 """The encoded images of unanswered requests."""
 
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import redis
 
+from shared.redis.cancellations import cancellation_key
 from shared.redis.connection import SPARE_TTL_S
 
 
-def new_image_keys(count: int) -> tuple[str, ...]:
-    """Return unique keys for the images of a job; clients may repeat request ids."""
-    unique = uuid.uuid4()
-    return tuple(f"vision:image:{unique}:{n}" for n in range(count))
+def image_keys(task_id: str, count: int) -> tuple[str, ...]:
+    """Return the keys of a task's images."""
+    return tuple(f"vision:image:{task_id}:{n}" for n in range(count))
 
 
 class Images:
-    """``vision:image:<unique>:<n>``: written by the API, read by a worker, then deleted."""
+    """``vision:image:<task id>:<n>``: written by the API, read by a worker, then deleted."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
@@ -28,7 +27,11 @@ class Images:
                 pipe.set(key, image, ex=int(ttl_s) + SPARE_TTL_S)
             pipe.execute()
 
-    def get(self, keys: Sequence[str]) -> list[bytes] | None:
-        """Return the images, or ``None`` when their request has ended and they are deleted."""
-        images: list[Any] = self._redis.mget(list(keys)) if keys else []
-        return None if None in images else images
+    def get(self, keys: Sequence[str], task_id: str) -> list[bytes] | None:
+        """Return the images of a task, or ``None`` if nobody waits for its answer any more.
+
+        Its request has ended then, and they are deleted; or it has been cancelled.
+        """
+        found: list[Any] = self._redis.mget([cancellation_key(task_id), *keys])
+        cancelled, *images = found
+        return None if cancelled or None in images else images

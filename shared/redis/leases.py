@@ -35,7 +35,6 @@ return {lease, alive, redis.call('LLEN', KEYS[2]), redis.call('LINDEX', KEYS[2],
 class TaskLocation(NamedTuple):
     """Where a published task is."""
 
-    delivery_tag: str
     held: bool
     holder_alive: bool
     maybe_queued: bool
@@ -48,31 +47,23 @@ def lease_key(task_id: str) -> str:
     return f"vision:lease:{task_id}"
 
 
-def write_lease(client: "redis.Redis", worker: str, task_id: str, tag: str) -> None:
+def write_lease(client: "redis.Redis", worker: str, task_id: str) -> None:
     """Record that ``worker`` holds the task.
 
     Args:
         client: Redis, or a pipeline.
         worker: its unique name.
         task_id: Celery's id of the task.
-        tag: the message's delivery tag, under which the broker keeps it until it is acknowledged.
     """
-    client.set(lease_key(task_id), f"{worker}|{tag}", ex=LEASE_TTL_S)
+    client.set(lease_key(task_id), worker, ex=LEASE_TTL_S)
 
 
 class Leases:
-    """``vision:lease:<task id>``: ``worker|delivery tag`` of the worker that holds the task.
-
-    ``|time`` after a worker requeued it.
-    """
+    """``vision:lease:<task id>``: its holder, or ``|time`` at which it was requeued."""
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
         self._locate = client.register_script(_LOCATE)
-
-    def take(self, worker: str, task_id: str, tag: str) -> None:
-        """Record that ``worker`` holds the task; its heartbeats renew the lease."""
-        write_lease(self._redis, worker, task_id, tag)
 
     def requeue(self, task_id: str) -> None:
         """Replace the lease of a task that is put back on the queue, behind all waiting tasks."""
@@ -92,9 +83,9 @@ class Leases:
             enqueued_at: when it was published, in seconds since the epoch.
         """
         lease, alive, queued, oldest = self._locate(keys=[lease_key(task_id), queue])
-        holder, _, tag = lease.decode().partition("|")
-        if lease and not holder:
-            enqueued_at, tag = float(tag), ""
+        holder, _, requeued_at = lease.decode().partition("|")
+        if requeued_at:
+            enqueued_at = float(requeued_at)
         maybe_queued = False
         if queued:
             try:
@@ -102,13 +93,4 @@ class Leases:
                 maybe_queued = oldest_at <= enqueued_at
             except (ValueError, KeyError, TypeError):
                 maybe_queued = True  # not published by our API: unknown, so keep waiting
-        return TaskLocation(tag, bool(holder), bool(alive), maybe_queued, enqueued_at)
-
-    def forget(self, task_id: str, tag: str) -> None:
-        """Remove a dead worker's unacknowledged message, so that it is not delivered again."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.delete(lease_key(task_id))
-            if tag:
-                pipe.hdel("unacked", tag)
-                pipe.zrem("unacked_index", tag)
-            pipe.execute()
+        return TaskLocation(bool(holder), bool(alive), maybe_queued, enqueued_at)

@@ -83,15 +83,15 @@ class Presences:
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
 
-    def beat(self, status: WorkerStatus, leases: Iterable[tuple[str, str]], seen_s: int) -> None:
-        """Write a worker's heartbeat and renew its leases ``(task id, delivery tag)``."""
+    def beat(self, status: WorkerStatus, held: Iterable[str], seen_s: int) -> None:
+        """Write a worker's heartbeat, and take or renew the leases of the tasks that it holds."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.sadd(f"vision:workers:{status.model}", status.worker)
             pipe.set(f"vision:seen:{status.model}", 1, ex=seen_s)
             pipe.set(f"vision:alive:{status.worker}", 1, ex=LEASE_TTL_S)
             pipe.set(f"vision:worker:{status.worker}", status.model_dump_json(), ex=HEARTBEAT_TTL_S)
-            for task_id, tag in leases:
-                write_lease(pipe, status.worker, task_id, tag)
+            for task_id in held:
+                write_lease(pipe, status.worker, task_id)
             pipe.execute()
 
     def leave(self, worker: str, model: str) -> None:

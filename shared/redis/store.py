@@ -10,8 +10,8 @@ from shared.redis.images import Images
 from shared.redis.leases import Leases, lease_key
 from shared.redis.memory import Memory
 from shared.redis.ollama import OllamaSnapshots
-from shared.redis.parts import ReplyParts
 from shared.redis.presence import Presences
+from shared.redis.replies import Replies, reply_key
 
 
 class Store:
@@ -24,18 +24,18 @@ class Store:
         self.presence = Presences(client)
         self.leases = Leases(client)
         self.cancellations = Cancellations(client)
-        self.parts = ReplyParts(client)
+        self.replies = Replies(client)
         self.ollama = OllamaSnapshots(client)
         self.claims = Claims(client)
 
     def delete_request(self, images: Sequence[str], task_id: str) -> None:
-        """Delete the images of a request that is answered, and the lease of its task.
+        """Delete what a task has left: images, its lease and its reply.
 
         Args:
             images: their keys.
             task_id: Celery's id of the task.
         """
-        self._redis.delete(*images, lease_key(task_id))
+        self._redis.delete(*images, lease_key(task_id), reply_key(task_id))
 
     def ping(self) -> None:
         """Check that Redis answers.

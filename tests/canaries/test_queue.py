@@ -3,21 +3,15 @@
 import json
 import signal
 import sys
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
-from kombu import Connection
 
-from api.redis_retry import redis_call
 from shared.celery_app import make_celery
-from shared.errors import BrokerUnavailable
 from shared.settings import Settings
 from tests.canaries.worker import NEWS, QUEUE, WORDS
 from tests.stack import Stack, end, running_stack, wait_for
@@ -99,24 +93,28 @@ def test_the_queue_is_a_list_with_the_oldest_at_its_end_and_headers_in_the_open(
     assert [message["headers"][STAMP] for message in (oldest, newest)] == [1.5, 2.5]
 
 
-def test_a_held_message_is_in_unacked_under_the_tag_that_its_request_has(worker: Worker) -> None:
-    """What a lease names, and what is removed there when its holder died."""
-    redis = worker.stack.redis
+def test_a_held_message_is_the_workers_alone(worker: Worker) -> None:
+    """Only a lease says who holds it, and what a killed worker held is lost."""
     assert worker.news("ready") == {"ready": False, "same_app": True}
     task_id = send(worker.app, 1.5)
     worker.command(worker.app.control.add_consumer)
-    received = worker.news("received")
-    tag = received["tag"]
-    assert received == {"received": task_id, "tag": tag, "consumes": True}
-    assert worker.news("running")["reserved"] == [[task_id, tag]]
-    held: Any = redis.hget("unacked", tag)
-    message, _, _ = json.loads(held)
-    assert message["headers"]["id"] == task_id
-    assert redis.zscore("unacked_index", tag) == pytest.approx(time.time(), abs=60)
-    # Whoever removes both has taken the message away for good: nobody delivers it again.
-    assert redis.hdel("unacked", tag) == redis.zrem("unacked_index", tag) == 1
-    worker.say("reject")
+    assert worker.news("received") == {"received": task_id, "consumes": True}
+    assert worker.news("running")["reserved"] == [task_id]
+    assert not [key for key in worker.stack.redis.scan_iter("*") if b"unacked" in key]
+
+
+def test_a_held_message_is_not_put_back_when_the_connection_is_lost(worker: Worker) -> None:
+    """The worker goes on with it, so nobody else may get it."""
+    worker.news("ready")
+    worker.command(worker.app.control.add_consumer)
+    send(worker.app)
+    worker.news("received")
+    worker.news("running")
+    worker.stack.redis.client_kill_filter(_type="normal", skipme=True)
+    worker.stack.redis.client_kill_filter(_type="pubsub")
+    worker.stack.redis.connection_pool.disconnect()  # our own were closed, too
     after = send(worker.app)
+    worker.say("done")
     assert worker.news("received")["received"] == after
     assert queued(worker.stack) == []
 
@@ -136,26 +134,3 @@ def test_a_message_that_is_handed_back_stands_behind_those_that_wait(worker: Wor
     assert ids == [*others, first]
     # The header is the old one: only the lease tells when the message came back.
     assert queued(worker.stack)[0]["headers"][STAMP] == 1.5
-
-
-def test_the_options_that_bound_how_long_a_killed_workers_messages_lie_there_are_known(
-    clean: Stack,
-) -> None:
-    connection: Connection = app_of(clean).connection_for_write()
-    with connection as opened:
-        channel: Any = opened.default_channel
-        found = (channel.unacked_restore_interval, channel.unacked_restore_throttle)
-        assert found == (5, 1)
-        assert (channel.unacked_key, channel.unacked_index_key) == ("unacked", "unacked_index")
-
-
-def test_redis_that_goes_while_a_result_is_awaited_is_a_runtime_error(tmp_path: Path) -> None:
-    """Celery's result consumer says so that it cannot reconnect; it must not become a 500."""
-    with running_stack(tmp_path) as stack:
-        result = app_of(stack).send_task("nobody", queue=QUEUE)
-        killer = threading.Timer(0.3, end, (stack.redis_process, signal.SIGKILL))
-        killer.start()
-        with pytest.raises(BrokerUnavailable) as raised, redis_call(20):
-            result.get(timeout=10)
-        killer.join()
-        assert type(raised.value.__cause__) is RuntimeError

@@ -38,8 +38,8 @@ RELIANCES = (
     Reliance(
         "kombu",
         "5.7.0",
-        "shared/redis reads raw messages of a queue's list and their headers, and removes a dead "
-        "worker's from `unacked` and `unacked_index`; workers/consumer/kombu_guard.py patches "
+        "shared/redis reads raw messages of a queue's list and their headers; with the option "
+        "ack_emulation off, a held message is in no list; workers/consumer/kombu_guard.py patches "
         "Channel._get_pool and Connection.ensure_connection; api/commands.py replaces "
         "Connection.ensure and the producer_pool of a mailbox",
         (_QUEUE, "tests/workers/consumer/test_kombu_guard.py", _REDIS),
@@ -48,11 +48,9 @@ RELIANCES = (
         "celery",
         "5.7.0",
         "workers/consumer uses amqp.queues.deselect, task_consumer.consuming_from, "
-        "state.reserved_requests, active_requests and a request's message.delivery_tag; its "
-        "results.py extends RedisBackend.store_result and TaskPool.on_apply, whose callback takes "
-        "(failed, ExceptionInfo, seconds); broker_channel_error_retry has it reconnect after "
-        "refusals; api/redis_retry.py takes the RuntimeError of the result consumer for Redis that "
-        "is away",
+        "state.reserved_requests and active_requests; its results.py extends TaskPool.on_apply, "
+        "whose callback takes (failed, ExceptionInfo, seconds); broker_channel_error_retry has it "
+        "reconnect after refusals",
         (_QUEUE, "tests/integration/test_replicas.py", _RESULTS, _FAULTS, _REDIS),
     ),
     Reliance(

@@ -31,7 +31,7 @@ def main(name: str) -> None:
 
     @app.task(name="hold", bind=True)
     def hold(self: Any) -> None:
-        reserved = [(held.id, held.message.delivery_tag) for held in list(state.reserved_requests)]
+        reserved = [held.id for held in list(state.reserved_requests)]
         tell(running=self.request.id, reserved=reserved)
         word: Any = None
         while word is None:
@@ -57,7 +57,6 @@ def _wire(app: Celery, tell: Any) -> None:
     def received(sender: Any, request: Any, **_: Any) -> None:
         tell(
             received=request.id,
-            tag=request.message.delivery_tag,
             consumes=sender.task_consumer.consuming_from(QUEUE),
         )
 

@@ -29,11 +29,11 @@ def leftovers(stack: Stack) -> list[str]:
     return [key for key in keys if not key.startswith(lasting)]
 
 
-def is_queued_or_held(stack: Stack, model: str, request_id: str) -> bool:
-    """Whether a message of the request is on the queue, or with a worker and not acknowledged."""
+def was_queued(stack: Stack, model: str, request_id: str) -> bool:
+    """Whether a message of the request is on the queue, or a worker has come to its end."""
     queued: list[Any] = stack.redis.lrange(f"vision.{model}", 0, -1)
-    held: list[Any] = stack.redis.hvals("unacked")
-    return any(request_id.encode() in message for message in (*queued, *held))
+    waits = any(request_id.encode() in message for message in queued)
+    return waits or bool(job_statuses(stack, model, request_id))
 
 
 def test_nothing_of_a_request_is_left_in_redis(stack: Stack, base: str) -> None:
@@ -67,7 +67,7 @@ def test_a_deadline_that_passes_is_504_and_its_task_is_dropped(stack: Stack, bas
     assert "no result in time" in late[0].json()["error"]
     wait_for("the queue to empty", lambda: stack.presence("brief").queued == 0, 20)
     # When the worker is idle, each of them was taken off the queue, and none was run.
-    wait_for("an idle worker", lambda: None if stack.redis.hlen("unacked") else True, 20)
+    wait_for("an idle worker", lambda: stack.presence("brief").workers[0].held == 0, 20)
     done = [status for n in range(3) for status in job_statuses(stack, "brief", f"late-{n}")]
     assert "done" not in done
 
@@ -85,7 +85,7 @@ def test_a_request_whose_client_disconnects_takes_no_worker_time(stack: Stack, b
         wait_for("a queue", lambda: stack.presence("slow").queued, 10)
         with socket.create_connection((str(host), int(port or 0))) as connection:
             connection.sendall(head.encode() + body)
-            wait_for("it to queue", lambda: is_queued_or_held(stack, "slow", "disconnected"), 10)
+            wait_for("it to queue", lambda: was_queued(stack, "slow", "disconnected"), 10)
         assert [reply.result().status_code for reply in others] == [200] * 4
     # This one is queued behind the abandoned one: its reply shows that that was taken.
     assert post(f"{base}/caption/slow").status_code == 200

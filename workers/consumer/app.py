@@ -26,9 +26,9 @@ from shared.settings import Settings
 from shared.tracing import start_tracing
 from shared.vocabulary import OperatorCommand
 from workers.consumer import kombu_guard
-from workers.consumer.heartbeat import Heartbeat, delivery_tag
+from workers.consumer.heartbeat import Heartbeat
 from workers.consumer.metrics import WorkerMetrics
-from workers.consumer.results import have_tasks_end
+from workers.consumer.results import EndingPool
 from workers.consumer.tasks import register_tasks
 from workers.engine.interface import Engine
 from workers.engine.job import FindCancelled
@@ -55,7 +55,7 @@ def serve(settings: Settings, model: str) -> None:
     kombu_guard.install()
     deadline.install()
     app = make_celery(settings, worker=True)
-    have_tasks_end(app)
+    app.conf.worker_pool = f"{EndingPool.__module__}:{EndingPool.__name__}"
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
     store = Store(connect(settings.broker_url))
     engine: Engine
@@ -142,8 +142,8 @@ def _follow_consumer(heartbeat: Heartbeat, spec: ModelSpec, name: str) -> None:
         log.info("worker started", queue=spec.queue, worker=name)
 
     @signals.task_received.connect(weak=False)
-    def received(request: Any, **_: Any) -> None:  # noqa: ANN401
-        heartbeat.received(request.id, delivery_tag(request))
+    def received(**_: Any) -> None:  # noqa: ANN401
+        heartbeat.received()
 
 
 def _register_commands(engine: Engine) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import redis
 import structlog
 from celery.worker import state as celery_state
-from celery.worker.request import Request
 
 from shared.model_spec import ModelSpec
 from shared.redis.deadline import redis_within
@@ -92,18 +91,14 @@ class Heartbeat:
         """Remember Celery's consumer, which has started."""
         self._consumer, self._received_at = consumer, time.monotonic()
 
-    def received(self, task_id: str, delivery_tag: str) -> None:
-        """Take the lease of a task that has just been received."""
+    def received(self) -> None:
+        """Note that a task has just been received; the next beat takes its lease."""
         self._received_at = time.monotonic()
-        try:
-            self._store.leases.take(self._worker, task_id, delivery_tag)
-        except redis.RedisError as err:
-            log.warning("no lease written", task_id=task_id, error=describe(err))
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                held = [(request.id, delivery_tag(request)) for request in _reserved()]
+                held = [str(request.id) for request in list(celery_state.reserved_requests)]
                 self._store.presence.beat(self._current(len(held)), held, self._seen_s)
                 if not self._draining:
                     self._match_prefetch()
@@ -206,12 +201,3 @@ class Heartbeat:
             started_at=self._started_at,
             **self._status().model_dump(),
         )
-
-
-def delivery_tag(request: Request) -> str:
-    """Return the delivery tag under which the broker has a received request in ``unacked``."""
-    return str(request.message.delivery_tag or "")
-
-
-def _reserved() -> list[Request]:
-    return list(celery_state.reserved_requests)

@@ -1,68 +1,58 @@
-"""Where Celery's tasks end: each one does, whatever Redis does while its result is stored.
+"""Where Celery's tasks end: each one does, whatever Redis does when the worker replies.
 
-Celery itself holds a task for ever when storing its result fails and storing that failure fails
-too ("Exception raised outside body"): the error then leaves the thread that ran the task before
-anybody is told that the task is over. ``tests/workers/consumer/test_results.py`` shows it.
+Celery itself holds a task for ever when an error leaves the thread that ran it outside of the
+task's body: nobody is told then that the task is over.
+``tests/workers/consumer/test_results.py`` shows it.
 """
 
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 import redis
 import structlog
 from billiard.einfo import ExceptionInfo
-from celery import Celery
-from celery.backends.redis import RedisBackend
 from celery.concurrency.thread import TaskPool
 
-from shared.celery_app import MAX_DEADLINE_S
+from shared.messages import Job, JsonObject
 from shared.redis.faults import describe, passes_by_itself
+from shared.redis.store import Store
 from workers.engine.climbing import MOST
 
 log = structlog.get_logger(__name__)
 
 RETRY_PAUSE_S = 0.2
+GIVE_UP_S = 5.0
+"""How long after a job's deadline its reply is given up."""
 MOST_TASKS = 2 * MOST
 """Tasks of the largest batch that finds its size by itself, and of the next one."""
 
 
-def have_tasks_end(app: Celery) -> None:
-    """Have the application of a worker use the two classes below."""
-    backend = f"{__name__}:{PatientBackend.__name__}"
-    app.loader.override_backends = {"redis": backend, "rediss": backend}
-    app.conf.worker_pool = f"{__name__}:{EndingPool.__name__}"
+def push_end(store: Store, task_id: str, job: Job, message: JsonObject) -> None:
+    """Reply to the API as soon as Redis takes it; give up when nobody waits for it any more.
 
-
-class PatientBackend(RedisBackend):
-    """Stores a result as soon as Redis takes it; gives up when nobody waits for it any more."""
-
-    def store_result(
-        self,
-        task_id: str,
-        result: Any,  # noqa: ANN401 - Celery's signature, here and below
-        state: str,
-        traceback: Any = None,  # noqa: ANN401
-        request: Any = None,  # noqa: ANN401
-        **more: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
-        """Store a result; on giving up, return as if it were stored, so that the task ends."""
-        until, warned = _expiry_of(request), False
-        store = partial(super().store_result, task_id, result, state, traceback, request, **more)
-        while True:
-            try:
-                return store()
-            except (redis.RedisError, OSError) as err:
-                if not passes_by_itself(err) or time.time() > until:
-                    log.error("result lost", task_id=task_id, error=describe(err))  # noqa: TRY400 - one line
-                    return result
-                if not warned:
-                    log.warning("waiting for Redis", task_id=task_id, error=describe(err))
-                warned = True
-                time.sleep(RETRY_PAUSE_S)
+    Args:
+        store: Redis.
+        task_id: of the job's task.
+        job: the job; its images are deleted with the reply.
+        message: how the job ended.
+    """
+    until, warned = job.deadline + GIVE_UP_S, False
+    while True:
+        try:
+            store.replies.push_end(task_id, message, job.images)
+        except redis.RedisError as err:
+            if not passes_by_itself(err) or time.time() > until:
+                log.error("reply lost", task_id=task_id, error=describe(err))  # noqa: TRY400 - one line
+                return
+            if not warned:
+                log.warning("waiting for Redis", task_id=task_id, error=describe(err))
+            warned = True
+            time.sleep(RETRY_PAUSE_S)
+        else:
+            return
 
 
 class EndingPool(TaskPool):
@@ -89,11 +79,3 @@ def _ended(target: Callable[..., Any], *args: Any, **more: Any) -> Any:  # noqa:
     except Exception:
         log.exception("task ended outside of its body")
         return 1, ExceptionInfo(internal=True), 0.0
-
-
-def _expiry_of(request: Any) -> float:  # noqa: ANN401
-    """Return when a task's message expires, in seconds since the epoch."""
-    try:
-        return datetime.fromisoformat(request.expires).timestamp()
-    except (AttributeError, TypeError, ValueError):  # not published by our API
-        return time.time() + MAX_DEADLINE_S

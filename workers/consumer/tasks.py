@@ -10,10 +10,11 @@ import structlog
 from celery import Celery
 from celery.exceptions import Ignore, Reject
 
-from shared.errors import ModelUnavailable, VisionError
-from shared.messages import Job, celery_task_names
+from shared.errors import ModelFailed, ModelUnavailable, VisionError
+from shared.messages import Job, Outcome, celery_task_names, end_message
 from shared.redis.faults import describe
 from shared.redis.store import Store
+from workers.consumer.results import push_end
 from workers.engine.interface import Engine
 from workers.engine.job import Dropped, EngineJob, Requeued
 
@@ -40,28 +41,30 @@ def register_tasks(
     """
 
     def run(self: "celery.Task[Any, Any]", job: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return run_job(self, Job.model_validate(job), store, engine, in_engine)
-        except ModelUnavailable:
+        message, task_id = Job.model_validate(job), str(self.request.id)
+        end = run_job(self, message, store, engine, in_engine)
+        failed_here = isinstance(end, ModelUnavailable) and not engine.status.state.is_up
+        if failed_here and served_elsewhere():
             # This worker's model failed while it held the request; it takes no more until it is up.
-            if engine.status.state.is_up or not served_elsewhere():
-                raise
-            _requeue(str(self.request.id), store)
-            raise Reject("another worker has the model", requeue=True) from None
+            _requeue(task_id, store)
+            raise Reject("another worker has the model", requeue=True)
+        push_end(store, task_id, message, end_message(end))  # Step 8: the reply.
+        if isinstance(end, VisionError):
+            raise end  # so that Flower shows it
+        return end.to_message()
 
     for name in celery_task_names():
-        app.task(name=name, bind=True, throws=(VisionError,))(run)
+        app.task(name=name, bind=True, throws=(VisionError,), ignore_result=True)(run)
 
 
 def run_job(
     task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine, in_engine: set[str]
-) -> dict[str, Any]:
-    """Run one job in the engine and return its outcome as JSON.
+) -> Outcome | VisionError:
+    """Run one job in the engine and return its outcome, or the error for the client.
 
     Raises:
-        Ignore: nobody waits for it any more; no result is stored.
+        Ignore: nobody waits for it any more; there is no reply.
         Reject: the worker stops; the message goes back on the queue.
-        VisionError: the error for the client.
     """
     started = time.perf_counter()
     with structlog.contextvars.bound_contextvars(
@@ -71,9 +74,9 @@ def run_job(
         try:
             engine_job = _fetch(str(task.request.id), job, store)
             in_engine.add(engine_job.task_id)
-            outcome = engine.submit(engine_job).result()  # Step 4 of a request's way: submit.
+            end: Outcome | VisionError
+            end = engine.submit(engine_job).result()  # Step 4 of a request's way: submit.
             status = "done"
-            return outcome.to_message()  # Step 8: to Celery's result backend.
         except Dropped:
             status = "dropped"
             # Else Flower would show it as running for ever.
@@ -84,13 +87,16 @@ def run_job(
             _requeue(str(task.request.id), store)
             raise Reject("the worker stops", requeue=True) from None
         except VisionError as err:
-            status = type(err).__name__
-            raise
+            status, end = type(err).__name__, err
+        except Exception:  # a bug: the client must hear of it, too
+            log.exception("unexpected error in a task")
+            end = ModelFailed("The worker failed on this request.")
         finally:
             in_engine.discard(str(task.request.id))
             ms = round((time.perf_counter() - started) * 1000, 1)
             phases = _phases(engine_job) if engine_job and status == "done" else {}
             log.info("job", tasks=",".join(job.tasks), status=status, ms=ms, **phases)
+        return end
 
 
 def _phases(job: EngineJob) -> dict[str, float]:
@@ -107,10 +113,14 @@ def _requeue(task_id: str, store: Store) -> None:
 
 
 def _fetch(task_id: str, job: Job, store: Store) -> EngineJob:
-    """Fetch the job's images; while Redis is away, perhaps restarting, retry until the deadline."""
+    """Fetch the job's images; while Redis is away, perhaps restarting, retry until the deadline.
+
+    Raises:
+        Dropped: nobody waits for the job any more.
+    """
     while True:
         try:
-            images = store.images.get(job.images)
+            images = store.images.get(job.images, task_id)
         except redis.RedisError as err:
             if time.time() > job.deadline:
                 raise Dropped from err

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from shared import errors
-from shared.errors import ModelFailed, VisionError
+from shared.errors import VisionError, error_named
 from shared.images.several import ReadImages, read_each
 from shared.messages import Job, Outcome, Result
 from workers.engine.times import NO_TIME, JobTimes
@@ -121,9 +120,7 @@ class EngineJob:
         if isinstance(outcome, Result):
             self.future.set_result(Outcome(outcome.with_unreadable(self.inputs().unreadable)))
             return
-        kind = getattr(errors, outcome.error, ModelFailed)
-        is_ours = isinstance(kind, type) and issubclass(kind, VisionError)
-        self.refuse((kind if is_ours else ModelFailed)(outcome.message))
+        self.refuse(error_named(outcome.error, outcome.message))
 
 
 def drop(jobs: Iterable[EngineJob]) -> None:

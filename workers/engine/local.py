@@ -11,7 +11,7 @@ from shared.messages import Outcome
 from shared.model_spec import ModelSpec
 from shared.redis.presence import EngineStatus
 from shared.settings import Settings
-from workers.engine.job import Dropped, EngineJob, FindCancelled, requeue
+from workers.engine.job import EngineJob, FindCancelled, requeue
 from workers.engine.loop import EngineLoop
 from workers.preparing.pool import PreparingPool
 
@@ -35,7 +35,7 @@ class LocalEngine:
             settings: time-outs and folders.
             spec: the model to serve, with its engine options.
             find_cancelled: returns those of some task ids that nobody waits for. It may block:
-                it is called by :meth:`submit`, and in a thread of its own for waiting jobs.
+                it is called in a thread of its own, for waiting jobs.
         """
         self._find_cancelled = find_cancelled
         self._pool = PreparingPool(settings)
@@ -72,13 +72,10 @@ class LocalEngine:
         self._watch.start()
 
     def submit(self, job: EngineJob) -> "Future[Outcome]":
-        """Hand in a job, unless it is cancelled already.
+        """Hand in a job.
 
         Its future raises ``Dropped``, ``Requeued`` or a :class:`~shared.errors.VisionError`.
         """
-        if job.task_id in self._find_cancelled([job.task_id]):
-            job.future.set_exception(Dropped())
-            return job.future
         self._loop.inbox.put(job)
         # A job that came after the thread's last look at the inbox.
         if self._loop.stopping and not self._thread.is_alive() and not job.future.done():

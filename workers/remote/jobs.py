@@ -179,4 +179,4 @@ class JobRunner:
         return Outcome(raw=raw)
 
     async def _push_part(self, task_id: str, part: JsonObject) -> None:
-        await asyncio.to_thread(self._store.parts.push, task_id, part)
+        await asyncio.to_thread(self._store.replies.push_part, task_id, part)

@@ -3,21 +3,16 @@
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery.concurrency.thread import TaskPool
 
-from shared.celery_app import make_celery
-from shared.settings import Settings
+from shared.messages import Job, JsonObject
 from tests.redis_faults import full, read_only, without_replicas
 from tests.stack import Stack, running_stack
-from workers.consumer.results import EndingPool, PatientBackend, have_tasks_end
-
-# Celery calls a method that redis-py calls deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:.*setex:DeprecationWarning")
+from workers.consumer import results
+from workers.consumer.results import EndingPool, push_end
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +22,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture
-def backend(stack: Stack) -> Any:
-    app = make_celery(Settings(redis_url=stack.redis_url), worker=True)
-    have_tasks_end(app)
-    assert isinstance(app.backend, PatientBackend)
-    return app.backend
-
-
-def message(seconds: float) -> Any:
-    """A request that expires in some seconds."""
-    return SimpleNamespace(
-        expires=(datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(),
-        chord=None, group=None, errbacks=None, parent_id=None,
-    )  # fmt: skip
+def job(seconds: float) -> Job:
+    """A job whose deadline is in some seconds."""
+    return Job(request_id="r", tasks=("caption",), deadline=time.time() + seconds)
 
 
 def run(pool: Any) -> list[Any]:
@@ -68,28 +52,30 @@ def test_our_pool_tells_it_as_the_failure_of_the_task() -> None:
 
 
 @pytest.mark.parametrize("fault", [full, read_only, without_replicas])
-def test_a_result_is_stored_as_soon_as_redis_takes_it(
-    stack: Stack, backend: Any, fault: Any
-) -> None:
-    storing = threading.Thread(
-        target=backend.store_result, args=("task", {"a": 1}, "SUCCESS", None, message(30))
-    )
-    stack.redis.delete("celery-task-meta-task")
+def test_a_reply_is_sent_as_soon_as_redis_takes_it(stack: Stack, fault: Any) -> None:
+    end: JsonObject = {"outcome": {}}
+    replying = threading.Thread(target=push_end, args=(stack.store, "task", job(30), end))
     with fault(stack):
-        storing.start()
-        storing.join(0.5)
-        assert storing.is_alive()
-    storing.join(10)
-    assert backend.get_task_meta("task", cache=False)["result"] == {"a": 1}
+        replying.start()
+        replying.join(0.5)
+        assert replying.is_alive()
+    replying.join(10)
+    assert stack.store.replies.pop("task", 1) == end
 
 
-@pytest.mark.parametrize("state", ["SUCCESS", "FAILURE"])
-def test_a_result_that_nobody_waits_for_any_more_is_given_up_without_an_error(
-    stack: Stack, backend: Any, state: str
+def test_a_reply_that_nobody_waits_for_any_more_is_given_up_without_an_error(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result: Any = {"a": 1} if state == "SUCCESS" else ValueError("a")
+    monkeypatch.setattr(results, "GIVE_UP_S", 0.0)
     started = time.monotonic()
     with full(stack):
-        backend.store_result("late", result, state, None, message(0.5))
+        push_end(stack.store, "late", job(0.5), {"outcome": {}})
     assert 0.5 <= time.monotonic() - started < 5
-    assert not stack.redis.exists("celery-task-meta-late")
+    assert stack.store.replies.pop("late", 0.1) is None
+
+
+def test_the_images_of_a_job_are_deleted_with_its_reply(stack: Stack) -> None:
+    stack.store.images.put(["image"], [b"x"], 30)
+    with_image = job(30).model_copy(update={"images": ("image",)})
+    push_end(stack.store, "another", with_image, {"outcome": {}})
+    assert not stack.redis.exists("image")
