@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from kombu import pools
 
 from shared.celery_app import make_celery
 from shared.settings import Settings
@@ -113,7 +114,8 @@ def test_a_held_message_is_not_put_back_when_the_connection_is_lost(worker: Work
     worker.stack.redis.client_kill_filter(_type="normal", skipme=True)
     worker.stack.redis.client_kill_filter(_type="pubsub")
     worker.stack.redis.connection_pool.disconnect()  # our own were closed, too
-    after = send(worker.app)
+    pools.reset()
+    after = send(app_of(worker.stack))
     worker.say("done")
     assert worker.news("received")["received"] == after
     assert queued(worker.stack) == []

@@ -40,8 +40,8 @@ RELIANCES = (
         "5.7.0",
         "shared/redis reads raw messages of a queue's list and their headers; with the option "
         "ack_emulation off, a held message is in no list; workers/consumer/kombu_guard.py patches "
-        "Channel._get_pool and Connection.ensure_connection; api/commands.py replaces "
-        "Connection.ensure and the producer_pool of a mailbox",
+        "Channel._get_pool, Channel.do_restore and Connection.ensure_connection; api/commands.py "
+        "replaces Connection.ensure and the producer_pool of a mailbox",
         (_QUEUE, "tests/workers/consumer/test_kombu_guard.py", _REDIS),
     ),
     Reliance(

@@ -15,12 +15,14 @@ from celery.worker import state
 from shared.celery_app import make_celery
 from shared.redis.connection import connect
 from shared.settings import get_settings
+from workers.consumer import kombu_guard
 
 QUEUE, NEWS, WORDS = "canary", "canary-news", "canary-words"
 
 
 def main(name: str) -> None:
     settings = get_settings()
+    kombu_guard.install()
     app = make_celery(settings, worker=True)
     redis = connect(settings.broker_url)
 

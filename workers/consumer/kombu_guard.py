@@ -10,6 +10,9 @@ https://github.com/celery/kombu/issues/582
 kombu also waits longer and longer between two attempts to connect, up to 32 seconds, and Celery has
 no setting for that. Requests would wait so much longer for a Redis that is back, and the watchdog
 would end the worker meanwhile.
+
+And kombu puts the messages that a worker holds back on the queue when its connection is lost. But
+the worker goes on with them, so each would be run twice.
 """
 
 from typing import Any
@@ -29,6 +32,7 @@ def install() -> None:
     Channel._get_pool = _guarded  # type: ignore[attr-defined] # noqa: SLF001 - the faulty method
     patched: Any = Connection
     patched.ensure_connection = _without_growing_pauses
+    Channel.do_restore = False
 
 
 def _guarded(channel: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - kombu is untyped
