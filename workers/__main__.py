@@ -1,6 +1,6 @@
 """``python -m workers [MODEL]``: serve one model.
 
-Imports are inside the function, because the spawned model process imports this module as well.
+Imports are inside the function, because spawned processes import this module as well.
 """
 
 import sys

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared.images import decode_rgb
 from shared.messages import Instructions, Options
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION
 from tests.conftest import plain
+from tests.inputs import prepared
 from tests.stack import TESTS
 from tools.full_checkpoints import never_end
 from workers.model.family import PreparedJob, load_model
@@ -50,7 +50,7 @@ def test_a_text_that_never_ends_is_ended_at_the_last_position(
     family: str, parameters: dict[str, Any]
 ) -> None:
     model = endless(family, parameters)
-    images = [model.prepare(decode_rgb(plain(red, 0))) for red in (0, 255)]
+    images = [prepared(model, plain(red, 0)) for red in (0, 255)]
     longest = 0
     for prompt in PROMPTS:
         for options in OPTIONS:
