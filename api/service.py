@@ -11,7 +11,7 @@ from celery import Celery
 
 from api.commands import CommandSender
 from api.dispatch import PublishedJob
-from api.limits.admission import check_queue, check_served
+from api.limits.admission import check_queue, check_served, queue_room
 from api.limits.memory import room_for
 from api.metrics import Metrics
 from api.redis_retry import retry_while_unreachable
@@ -27,6 +27,8 @@ from shared.settings import Settings
 from shared.tasks.registry import task_names
 from shared.vocabulary import OperatorCommand
 
+REMEMBERED_S = 0.25
+"""How long it is remembered that a model is served and its queue is short."""
 MESSAGE_COPIES = 3
 """How much of Redis' memory a message takes, as a multiple of its JSON: in base64, and twice while
 it is delivered."""
@@ -41,6 +43,7 @@ class VisionService:
         self.settings, self.catalog, self.store, self.metrics = settings, catalog, store, metrics
         self._app, self._commands = app, CommandSender(app)
         self._seen_at: dict[str, float] = {}
+        self._fine_until: dict[str, float] = {}
         self._without_redis_at = -math.inf
 
     def check(self, plan: Sequence[Assignment], deadline: float) -> None:
@@ -58,9 +61,14 @@ class VisionService:
         """
         # Step 2: refuse what cannot be answered now.
         for spec, _ in plan:
+            if time.monotonic() < self._fine_until.get(spec.queue_owner, -math.inf):
+                continue
             presence = retry_while_unreachable(partial(self.presence, spec), deadline)
             check_served(spec, presence)
             check_queue(spec, presence)
+            # Until it is asked again, this process cannot fill the queue.
+            if presence.workers and queue_room(spec, presence) > self.settings.request_slots:
+                self._fine_until[spec.queue_owner] = time.monotonic() + REMEMBERED_S
 
     def deadline(self, plan: Sequence[Assignment], arrived: float) -> float:
         """Return when a request must be answered, in seconds since the epoch.
@@ -86,6 +94,7 @@ class VisionService:
                 self._seen_at[spec.queue_owner] = time.monotonic()
             elif not presence.seen:
                 self.store.check_writable()  # else no heartbeat arrives: that is the cause to name
+            self._app.conf.task_send_sent_event = presence.watched
         except redis.RedisError:
             self._without_redis_at = time.monotonic()
             raise

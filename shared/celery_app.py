@@ -33,8 +33,9 @@ SETTINGS: dict[str, Any] = {
     "broker_connection_max_retries": None,
     # Workers reply in a list that the API waits for (shared/redis/replies.py).
     "task_ignore_result": True,
-    "worker_send_task_events": True,
-    "task_send_sent_event": True,
+    # Events of tasks are sent while somebody receives them: see shared/redis/presence.py.
+    "worker_send_task_events": False,
+    "task_send_sent_event": False,
     "task_track_started": False,
     "worker_hijack_root_logger": False,
     "worker_redirect_stdouts": False,

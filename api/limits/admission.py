@@ -28,5 +28,10 @@ def check_queue(spec: ModelSpec, presence: Presence) -> None:
     Raises:
         Overloaded: as many requests are waiting as the model's row allows.
     """
-    if presence.queued >= spec.limits.queue:
+    if queue_room(spec, presence) <= 0:
         raise Overloaded(f"{presence.queued} requests wait for {spec.name}. Try again later.")
+
+
+def queue_room(spec: ModelSpec, presence: Presence) -> int:
+    """Return how many more requests may wait for the model."""
+    return spec.limits.queue - presence.queued

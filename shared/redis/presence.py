@@ -12,6 +12,8 @@ from shared.redis.ollama import OllamaHost
 from shared.vocabulary import WorkerState
 
 HEARTBEAT_TTL_S = 4
+PATTERNS_OF_WORKERS = 1
+"""Patterns to which workers subscribe, all to the same one: that of Celery's commands."""
 
 
 class EngineStatus(BaseModel):
@@ -68,6 +70,8 @@ class Presence(NamedTuple):
     seen: bool
     """Whether it had a worker lately, which may be restarting."""
     queued: int
+    watched: bool = False
+    """Whether anybody, such as Flower, receives Celery's events."""
 
 
 class Presences:
@@ -83,8 +87,11 @@ class Presences:
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
 
-    def beat(self, status: WorkerStatus, held: Iterable[str], seen_s: int) -> None:
-        """Write a worker's heartbeat, and take or renew the leases of the tasks that it holds."""
+    def beat(self, status: WorkerStatus, held: Iterable[str], seen_s: int) -> bool:
+        """Write a worker's heartbeat, and take or renew the leases of the tasks that it holds.
+
+        Returns whether anybody, such as Flower, receives Celery's events.
+        """
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.sadd(f"vision:workers:{status.model}", status.worker)
             pipe.set(f"vision:seen:{status.model}", 1, ex=seen_s)
@@ -92,7 +99,8 @@ class Presences:
             pipe.set(f"vision:worker:{status.worker}", status.model_dump_json(), ex=HEARTBEAT_TTL_S)
             for task_id in held:
                 write_lease(pipe, status.worker, task_id)
-            pipe.execute()
+            pipe.pubsub_numpat()
+            return bool(pipe.execute()[-1] > PATTERNS_OF_WORKERS)
 
     def leave(self, worker: str, model: str) -> None:
         """Remove a worker that stops; ``seen`` stays, as another may be starting.
@@ -109,14 +117,15 @@ class Presences:
             pipe.smembers(members)
             pipe.exists(f"vision:seen:{spec.queue_owner}")
             pipe.llen(spec.queue)
-            names, seen, queued = pipe.execute()
+            pipe.pubsub_numpat()
+            names, seen, queued, patterns = pipe.execute()
         names = sorted(name.decode() for name in names)
         beats: list[Any] = self._redis.mget([f"vision:worker:{n}" for n in names]) if names else []
         dead = [name for name, beat in zip(names, beats, strict=True) if beat is None]
         if dead:
             self._redis.srem(members, *dead)
         workers = tuple(WorkerStatus.model_validate_json(beat) for beat in beats if beat)
-        return Presence(workers, bool(seen), int(queued))
+        return Presence(workers, bool(seen), int(queued), patterns > PATTERNS_OF_WORKERS)
 
     def is_served(self, spec: ModelSpec, besides: str) -> bool:
         """Return whether a worker other than ``besides`` has the model ready.

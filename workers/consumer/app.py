@@ -71,7 +71,6 @@ def serve(settings: Settings, model: str) -> None:
             f"--queues={spec.queue}",
             f"--concurrency={engine.concurrency}",
             f"--hostname={name}",
-            "--task-events",
             "--without-gossip",
             "--without-mingle",
             f"--loglevel={settings.log_level}",

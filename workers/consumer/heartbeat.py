@@ -99,7 +99,8 @@ class Heartbeat:
         while not self._stop.is_set():
             try:
                 held = [str(request.id) for request in list(celery_state.reserved_requests)]
-                self._store.presence.beat(self._current(len(held)), held, self._seen_s)
+                watched = self._store.presence.beat(self._current(len(held)), held, self._seen_s)
+                self._send_events(enabled=watched)
                 if not self._draining:
                     self._match_prefetch()
                     self._match_consumer()
@@ -150,6 +151,12 @@ class Heartbeat:
             consumer.qos.increment_eventually(more)
         else:
             consumer.qos.decrement_eventually(-more)
+
+    def _send_events(self, *, enabled: bool) -> None:
+        """Have Celery send an event for each change of a task, or none."""
+        dispatcher = self._consumer and self._consumer.event_dispatcher
+        if dispatcher and dispatcher.groups:
+            (dispatcher.groups.add if enabled else dispatcher.groups.discard)("task")
 
     def _consumes(self) -> bool:
         """Return whether Celery takes messages off the queue now, and does not just reconnect."""
