@@ -6,7 +6,7 @@ RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow test-containers test-gpu check bench bench-engine bench-gpu bench-recovery bench-ollama soak lock clean
+.PHONY: help run models test test-slow test-containers test-gpu check bench bench-engine bench-gpu bench-recovery bench-ollama soak prove lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -64,6 +64,9 @@ bench-ollama: $(DEV) ## measure healing, and the gain of a second server, with s
 SOAK_S ?= 600
 soak: $(DEV) ## run ten minutes of steady load on a model that leaks, slows down, crashes and hangs
 	@$(BIN)/python -m benchmarks.soak --seconds $(SOAK_S) --plot docs/soak.png
+
+prove: $(DEV) ## attack the whole service: load, faults, slow and hostile clients; LONG=1 takes half an hour
+	@$(BIN)/python -m benchmarks.prove $(if $(LONG),--long) $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write $(WRITE))
 
 lock: $(DEV) ## write the locks after a pin was edited; UPGRADE=1 renews what no file pins
 	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)

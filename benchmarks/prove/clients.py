@@ -21,6 +21,8 @@ TIMEOUT_S = 330.0
 """Of a connection: longer than the default deadline of a request."""
 PATIENCE_S = 600.0
 """How long a client tries again after 429; PhotoPrism does so for ten minutes."""
+FAILED_S = 0.5
+"""How long a client waits after it could not connect, or lost its connection."""
 JSON = {"Content-Type": "application/json"}
 BOUNDARY = "prove-boundary"
 
@@ -101,14 +103,16 @@ def send(connection: HTTPConnection, shot: Shot) -> Reply:
     return Reply(answer.status, text, float(wait) if wait else None, seconds)
 
 
-def patiently(base: str, shot: Shot, tally: Tally, lock: threading.Lock) -> Reply:
+def patiently(
+    base: str, shot: Shot, tally: Tally, lock: threading.Lock, timeout_s: float = TIMEOUT_S
+) -> Reply:
     """Send a request until it is answered, obeying ``Retry-After``, and count what comes of it.
 
     Each attempt has a connection of its own, as with most clients of such services.
     """
     started = time.monotonic()
     while True:
-        with closing(connect(base)) as connection:
+        with closing(connect(base, timeout_s)) as connection:
             reply = send(connection, shot)
         told_to_wait = reply.status == 429 and reply.retry_after_s is not None
         with lock:
@@ -132,14 +136,15 @@ def run(base: str, shots: Iterable[Shot], clients: int) -> Tally:
     return tally
 
 
-def connect(base: str) -> HTTPConnection:
+def connect(base: str, timeout_s: float = TIMEOUT_S) -> HTTPConnection:
     """Return a connection, which opens with the first request."""
-    return HTTPConnection(urlsplit(base).netloc, timeout=TIMEOUT_S)
+    return HTTPConnection(urlsplit(base).netloc, timeout=timeout_s)
 
 
 def _work(base: str, source: Iterator[Shot], tally: Tally, lock: threading.Lock) -> None:
     for shot in source:
-        patiently(base, shot, tally, lock)
+        if patiently(base, shot, tally, lock).status == 0:
+            time.sleep(FAILED_S)
 
 
 def _count(tally: Tally, shot: Shot, reply: Reply, seconds: float) -> None:

@@ -5,13 +5,22 @@ from typing import Any
 
 import redis
 
-_LASTING = re.compile(
-    r"_kombu\.|unacked_mutex|vision:(?:workers?|seen|ollama|claim|writable|cancelled)\b"
+_OF_REQUESTS = re.compile(
+    r"vision:(?:image|lease|reply|pending)\b|vision\.|unacked(?:_index)?$|celery-task-meta-"
 )
-"""Keys of workers and queues, and marks of cancelled tasks, which outlive their deadline."""
+"""Images, leases, replies, queues and messages on them, results; not marks of cancelled tasks,
+which outlive their deadline, nor keys of workers and of Celery."""
+_DELETED_BY_API = ("vision:image:", "vision:pending", "vision:reply:")
 
 
-def leftovers(client: "redis.Redis") -> list[str]:
-    """Return the keys that belong to requests: images, leases, messages, results, parts."""
+def leftovers(client: "redis.Redis", *, of_killed_api: bool = True) -> list[str]:
+    """Return the keys of requests.
+
+    Args:
+        client: Redis.
+        of_killed_api: also those that only the API deletes; if it is killed, they expire.
+    """
     keys: Any = client.keys("*")
-    return sorted(key.decode() for key in keys if not _LASTING.match(key.decode()))
+    names = [key.decode() for key in keys if _OF_REQUESTS.match(key.decode())]
+    ignored = () if of_killed_api else _DELETED_BY_API
+    return sorted(name for name in names if not name.startswith(ignored))

@@ -32,6 +32,7 @@ local limit = most * ARGV[4]
 if used + ARGV[2] > limit then return {0, limit} end
 local added = redis.pcall('ZADD', KEYS[1], now + ARGV[3], ARGV[1] .. '|' .. ARGV[2])
 if type(added) ~= 'number' then return {1, 0} end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
 return {1, limit}
 """
 

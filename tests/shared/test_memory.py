@@ -47,10 +47,11 @@ def test_what_is_written_and_what_others_are_about_to_write_counts(
 
 
 def test_the_room_of_a_writer_that_died_is_free_after_a_while(
-    monkeypatch: pytest.MonkeyPatch, room: Memory
+    monkeypatch: pytest.MonkeyPatch, running: Stack, room: Memory
 ) -> None:
     monkeypatch.setattr(memory, "WRITE_S", 2)
     assert granted(room, 16)
+    assert 0 < running.redis.ttl("vision:pending") <= 2
     assert not granted(room, 16)
     wait_for("the end of the writer's time", lambda: granted(room, 16), 5)
 

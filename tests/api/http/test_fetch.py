@@ -9,16 +9,9 @@ from api.http.fetch import MAX_REDIRECTS, fetch
 from api.http.fetch_connection import AllowList
 from shared.errors import BadRequest, ImageFetchFailed, TooLarge
 from shared.units import MEGA
+from tests.api.http.private_hosts import LOOPBACK_SPELLINGS, OTHER_PRIVATE
 from tests.api.http.web_server import BODY, FLOOD, Site
 
-LOOPBACK_SPELLINGS = (
-    *("127.0.0.1", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0.0.0.0"),
-    *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]"),
-)
-OTHER_PRIVATE = (
-    *("169.254.169.254", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "224.0.0.1"),
-    *("255.255.255.255", "[fd00::1]", "[fe80::1]", "[::ffff:169.254.169.254]"),
-)
 LOOPBACK = AllowList(["127.0.0.0/8"])
 NOTHING = AllowList([])
 
