@@ -103,7 +103,7 @@ def test_a_fault_of_the_gpu_fails_only_the_request_that_causes_it(stack: Stack, 
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda red: ask(api, "faulty", red), range(2, 12)))
     assert [reply.status_code for reply in replies] == [200] * 7 + [500] + [200] * 2
-    assert set(worker_of(api, "faulty")["recycles"]) == {"device"}
+    wait_for("the figures", lambda: set(worker_of(api, "faulty")["recycles"]) == {"device"}, 5)
 
 
 def test_an_idle_model_releases_its_memory_and_serves_the_next_request(

@@ -15,13 +15,13 @@ from shared.model_spec import ModelSpec
 from shared.redis.presence import EngineStatus
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
-from workers.engine.batching import BatchQueue, Linger
+from workers.engine.batching import BatchQueue
 from workers.engine.experience import Experience
 from workers.engine.faults import FailureBackoff
+from workers.engine.forming import BatchFormer
 from workers.engine.inbox import Inbox
 from workers.engine.job import EngineJob, requeue
 from workers.engine.lookahead import Lookahead
-from workers.engine.pace import kind_of
 from workers.engine.process import ModelProcess, ProcessDied
 from workers.engine.recovery import Recovery
 from workers.engine.sizing import BatchSizer
@@ -31,8 +31,6 @@ from workers.engine.wear import RestartReason
 from workers.model.protocol import BatchReport
 from workers.preparing.pool import Preparer
 
-BATCHES_AHEAD = 2
-"""For how many batches images are prepared in advance; a worker holds no more jobs."""
 TICK_S = 1.0
 """How often deadlines are checked when nothing happens."""
 
@@ -60,22 +58,19 @@ class EngineLoop:
             spec.engine, settings.batch_timeout_s, self._sizer, self._tracker
         )
         self._queue = BatchQueue()
-        self._linger = Linger()
         self._backoff = FailureBackoff(spec.engine.max_failures)
         self._supervisor = ProcessSupervisor(settings, spec, self._tracker, self._backoff)
         self._recovery = Recovery(
             spec, self._queue, self._supervisor, self._tracker, self._backoff, self._sizer
         )
-        self._lookahead = Lookahead(pool, lambda: self.inbox.put(_look_again))
+        lookahead = Lookahead(pool, lambda: self.inbox.put(_look_again))
+        self._former = BatchFormer(self._queue, self._sizer, lookahead)
         self._batch: list[EngineJob] = []
-        self._begun_at = self._batch_deadline = self._last_batch_s = 0.0
+        self._begun_at = self._batch_deadline = 0.0
 
     @property
     def concurrency(self) -> int:
-        """How many jobs a worker takes at once: a running batch and the next one.
-
-        More would keep jobs from other workers (measured).
-        """
+        """Jobs to hold: a running batch and the next one. More would keep them from others."""
         return 2 * self._sizer.most
 
     @property
@@ -117,49 +112,22 @@ class EngineLoop:
 
     def _begin_batch(self) -> None:
         process = self._supervisor.ready
-        if not process or self._linger.remaining(len(self._queue), time.monotonic()):
+        if not process or self._former.lingers_s():
             return
         self.drop_unwanted()
         self._prepare_ahead()
-        if instructions := self._queue.next_instructions():
-            self._sizer.turn_to(kind_of(instructions), on_accelerator=process.facts.on_accelerator)
-        most = self._sizer.most
-        if probe := self._recovery.probe:
-            if probe.is_prepared:
-                self._recovery.probe = None
-                self._batch = [] if probe.fault else [probe]
-        else:
-            self._batch = self._take_batch()
+        # Step 5 of a request's way.
+        probe = self._recovery.take_probe()
+        self._batch = self._former.take_batch(process) if probe is None else probe
         if self._batch:
             self._begun_at = time.monotonic()
             self._batch_deadline = self._begun_at + self._experience.timeout_s(self._batch)
-            process.run(self._batch, most)
+            process.run(self._batch, self._sizer.most)
             self._tracker.batch_started()
 
-    def _take_batch(self) -> list[EngineJob]:
-        """Take the next batch off the queue; no job, if it is worth waiting for one."""
-        # Step 5 of a request's way.
-        while batch := self._queue.next_batch(self._sizer.most):
-            if self._lookahead.patience(batch, self._last_batch_s, time.monotonic()):
-                return []
-            if prepared := [job for job in batch if job.is_prepared]:
-                self._queue.take(prepared)
-                return prepared
-        return []
-
     def _prepare_ahead(self) -> None:
-        process = self._supervisor.ready
-        if not process or not process.facts.preparation:
-            return
-        ahead = self._queue.next_jobs(BATCHES_AHEAD * self._sizer.most)
-        probe = [self._recovery.probe] if self._recovery.probe else []
-        self._lookahead.prepare((*probe, *ahead), process.facts.preparation)
-        for job in self._queue.take_unreadable():
-            if job.fault:
-                job.refuse(job.fault)
-        for job in self._queue.next_jobs(self._sizer.most):
-            if job.is_prepared:
-                process.hold(job)
+        if process := self._supervisor.ready:
+            self._former.prepare_ahead(process, self._recovery.probe)
 
     # 5: what comes in.
 
@@ -176,11 +144,8 @@ class EngineLoop:
         """Return the seconds until the next deadline."""
         due = min(TICK_S, self._supervisor.seconds_until_retry() or TICK_S)
         if self._batch:
-            due = min(due, self._batch_deadline - time.monotonic())
-        elif len(self._queue):
-            lingers_s = self._linger.remaining(len(self._queue), time.monotonic())
-            due = min(due, lingers_s or self._lookahead.remaining(time.monotonic()) or due)
-        return max(0.0, due)
+            return max(0.0, min(due, self._batch_deadline - time.monotonic()))
+        return min(due, self._former.waits_s() or due)
 
     def _take_inbox(self) -> None:
         for entry in self.inbox.take():
@@ -212,9 +177,7 @@ class EngineLoop:
         if not batch[0].is_probe:
             self._backoff.succeeded()
         self._experience.record(batch, report, self._begun_at, process.wear)
-        expected = min(self._sizer.most, len(batch) + len(self._queue))
-        self._linger.start(expected, report.seconds, time.monotonic())
-        self._last_batch_s = report.seconds
+        self._former.batch_ended(len(batch), report.seconds)
         worn = process.wear.restart_reason()
         if not worn and not self._supervisor.restart_requested:
             self._begin_batch()  # before the answers: the device should not wait for them

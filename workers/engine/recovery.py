@@ -63,6 +63,14 @@ class Recovery:
                 part.refuse(self._quarantined())
         return [part for part in parts if not part.future.done()]
 
+    def take_probe(self) -> list[EngineJob] | None:
+        """Return a probe as a batch; no job while it is not prepared; ``None``: none is due."""
+        probe = self.probe
+        if not probe or not probe.is_prepared:
+            return [] if probe else None
+        self.probe = None
+        return [] if probe.fault else [probe]
+
     def out_of_memory(self, batch: list[EngineJob], images: int, *, draining: bool) -> None:
         """Make batches smaller; when they cannot be, replace the process.
 
