@@ -16,6 +16,7 @@ from PIL import (
 )
 
 from shared.errors import TooLarge, UndecodableImage, VisionError
+from shared.images.parts import check_parts
 from shared.units import MEGA
 
 FORMATS = (
@@ -58,10 +59,11 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
 
     Raises:
         UndecodableImage: no image in a supported format.
-        TooLarge: more pixels than are ever decoded.
+        TooLarge: more pixels or parts than are ever decoded.
     """
     if not data:
         raise UndecodableImage("The image is empty.")
+    check_parts(data)
     with decoder_errors("The image's header is damaged"):
         _check_icon(data)
         image = Image.open(io.BytesIO(data), formats=FORMATS)
