@@ -17,7 +17,7 @@ from shared.tasks import CAPTION
 from workers.model.family import PreparedJob, load_model
 from workers.runtime.device import pick_device
 
-SIZES, SMALL_SIZES = (1, 64, 8, 16, 32, 4), (1, 3, 2)
+SIZES, SMALL_SIZES = (64, 16, 1, 8, 32, 4), (1, 3, 2)
 """Batch sizes, the most telling first."""
 CELL_S = 0.6
 

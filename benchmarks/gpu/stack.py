@@ -22,7 +22,7 @@ from tests.stack import Stack, running_stack
 
 LOADS, SMALL_LOADS = (64, 16, 1), (4, 1)
 """Numbers of clients."""
-WARM_UP_S, CELL_S = 8.0, 6.0
+WARM_UP_S, CELL_S = 15.0, 6.0
 """Before the first cell batches grow and graphs are recorded."""
 API_PROCESSES = 4
 LOAD_TIMEOUT_S = 120.0
