@@ -1,0 +1,53 @@
+"""How the API ends: after its requests, and never later than gunicorn."""
+
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from tests.integration.client import post
+from tests.raw_http import crowd, read_to_end
+from tests.stack import API, Stack, end, running_stack, wait_for
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack for these tests alone, because they kill processes in it."""
+    with running_stack(tmp_path_factory.mktemp("stopped")) as running:
+        running.worker("slow")
+        yield running
+
+
+def test_a_stopping_api_answers_what_is_under_way_and_closes_the_rest(stack: Stack) -> None:
+    base = stack.api()
+    with (
+        ThreadPoolExecutor(3) as pool,
+        crowd(base, 20, b"") as idle,
+        crowd(base, 20, b"GET /livez HTTP/1.1\r\nX-Half: "),
+    ):
+        replies = [pool.submit(post, f"{base}{API}/caption/slow") for _ in range(3)]
+        wait_for("the requests", lambda: stack.redis.keys("vision:lease:*"), 10)
+        assert end(stack.api_process) == 0
+        assert [reply.result().status_code for reply in replies] == [200] * 3
+        assert read_to_end(idle[0]) == b""
+
+
+def test_a_process_that_is_told_to_stop_runs_what_is_to_run_at_its_exit(stack: Stack) -> None:
+    """Traces are sent then, for example."""
+    stack.api(before="import atexit\natexit.register(print, 'at exit', flush=True)")
+    (worker,) = psutil.Process(stack.api_process.pid).children()
+    worker.terminate()
+    worker.wait(10)
+    wait_for("its last words", lambda: "at exit" in stack.processes.logs("api"), 10)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_gunicorn(stack: Stack, sig: signal.Signals) -> None:
+    base = stack.api()
+    with crowd(base, 5, b"GET /livez HTTP/1.1\r\nX-Half: "):
+        workers = psutil.Process(stack.api_process.pid).children()
+        end(stack.api_process, sig)
+        _, alive = psutil.wait_procs(workers, 15)
+    assert alive == []
