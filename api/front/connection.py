@@ -4,9 +4,8 @@ uvicorn limits the time of idle connections only. Here, whatever a client does h
 nothing, half a header, a body that nobody reads any more, or not reading its reply.
 
 A request may be answered before its body was read: the key is wrong, the body too large. The rest
-is then discarded as it comes, within limits, and the connection is kept. If it has to be closed,
-only the sending side is, as RFC 9112, section 9.6, says: a connection closed with data unread is
-reset, and the reset makes the client's kernel discard the reply.
+is then discarded, within limits, and the connection is kept. If it has to be closed, only the
+sending side is (RFC 9112, section 9.6): a reset would make the client's kernel discard the reply.
 """
 
 import select

@@ -37,7 +37,7 @@ def read_body(request: Request) -> bytes:
 
 
 def blocks(request: Request) -> Iterator[bytes]:
-    """Yield the body as it arrives.
+    """Yield the body in blocks, which our server does not keep.
 
     Raises:
         BadRequest: it ends before it is complete.

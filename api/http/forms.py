@@ -31,7 +31,7 @@ class Form(NamedTuple):
 
 
 def read_multipart(request: Request) -> Form:
-    """Read the body of a request as ``multipart/form-data``, while it arrives.
+    """Read the body of a request as ``multipart/form-data``, block by block.
 
     Raises:
         BadRequest: it is malformed.
