@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         256,
         gt=0,
         description="maximum size of the bodies of all requests under way in MB; more requests "
-        "wait as for a slot",
+        "wait as for a slot. API processes share it, but 512 kB a slot are never refused",
     )
     trusted_proxies: Words = Field(
         (),

@@ -21,7 +21,7 @@ from api.front.triage import Needs, triage
 from api.front.wsgi import WsgiCall
 from api.http.client_connection import ARRIVED, CLIENT, IS_UNREAD, REFUSAL, ClientGone
 from api.http.request_id import MAX_BODY_BYTES
-from api.limits.body_memory import BodyMemory, Share
+from api.limits.body_memory import BodyMemory, Share, bytes_for_bodies
 from api.limits.waiting_room import Place, WaitingRoom
 from shared.errors import Overloaded, VisionError
 from shared.settings import SPARE_THREADS, Settings
@@ -43,8 +43,7 @@ class Front:
     def __init__(self, app: Flask, settings: Settings, room: WaitingRoom) -> None:
         self._app, self._settings, self._room = app, settings, room
         self._max_bytes = int(settings.max_body_mb * MEGA)
-        total = int(settings.body_budget_mb * MEGA / settings.api_processes)
-        self._memory = BodyMemory(max(0, total - self._max_bytes))
+        self._memory = BodyMemory(bytes_for_bodies(settings))
         self._slots = ThreadPoolExecutor(settings.threads, "request")
         self._spare = ThreadPoolExecutor(SPARE_THREADS, "spare")
         self._in_spare = 0

@@ -12,6 +12,23 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 
+from shared.settings import Settings
+from shared.units import MEGA
+
+USUAL_BODY_BYTES = 512 * 1024
+"""More than a usual request has: PhotoPrism's pictures of 720 pixels are of 100 to 250 kB."""
+
+
+def bytes_for_bodies(settings: Settings) -> int:
+    """Return the size of one API process' memory, besides its reserve of one body.
+
+    It is the process' share of the budget, and in any case enough for a usual request in each slot:
+    otherwise requests would come one at a time, however small they are.
+    """
+    share = settings.body_budget_mb * MEGA / settings.api_processes
+    least = settings.request_slots * USUAL_BODY_BYTES
+    return max(int(share - settings.max_body_mb * MEGA), least)
+
 
 @dataclass(eq=False)
 class Share:

@@ -8,9 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from api.front.crowd import client_of, surplus_of
-from api.limits.body_memory import BodyMemory, Share
+from api.limits.body_memory import BodyMemory, Share, bytes_for_bodies
 from api.limits.waiting_room import WAITING_PER_SLOT, Place, WaitingRoom
 from shared.errors import Overloaded
+from shared.settings import Settings
 
 
 @dataclass
@@ -106,6 +107,18 @@ def test_memory_is_given_while_there_is_some_and_one_may_use_the_reserve() -> No
         memory.give_back(second)
         assert waits.done()
         assert memory.want(third, 40).done()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4, 16])
+def test_small_bodies_are_under_way_together_in_each_of_several_processes(processes: int) -> None:
+    settings = Settings(api_processes=processes, redis_url="redis://localhost")
+
+    async def scenario() -> None:
+        memory = BodyMemory(bytes_for_bodies(settings))
+        wanted = [memory.want(Share("a"), 300_000) for _ in range(settings.request_slots)]
+        assert all(want.done() for want in wanted)
 
     run(scenario)
 

@@ -32,7 +32,10 @@ class Driver:
         self.cards, self.current = cards, 0
 
     def set_device(self, device: torch.device) -> None:
-        self.current = device.index or 0
+        if device.index is None:  # as torch 2.11 has it
+            msg = f"Expected a torch.device with a specified index or an integer, but got:{device}"
+            raise ValueError(msg)
+        self.current = device.index
 
     def allocate(self, _: int, *, device: torch.device) -> None:
         if (device.index or 0) >= len(self.cards):
@@ -68,7 +71,8 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype", "card"), [("cuda:0", "float16", TURING), ("cuda:1", "bfloat16", HOPPER)]
+    ("name", "dtype", "card"),
+    [("cuda", "float16", TURING), ("cuda:0", "float16", TURING), ("cuda:1", "bfloat16", HOPPER)],
 )
 def test_the_device_in_use_decides_the_dtype_and_is_measured(
     driver: Driver, name: str, dtype: str, card: Card
