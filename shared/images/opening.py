@@ -16,6 +16,7 @@ from PIL import (
 )
 
 from shared.errors import TooLarge, UndecodableImage, VisionError
+from shared.images import png
 from shared.images.parts import check_parts
 from shared.units import MEGA
 
@@ -70,6 +71,7 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
         if isinstance(image, PsdImagePlugin.PsdImageFile):
             _check_psd(image)
         elif isinstance(image, TiffImagePlugin.TiffImageFile):
+            _check_tiff(image)
             _mend_tiff(image)
         return image
 
@@ -100,6 +102,8 @@ def _check_icon(data: bytes) -> None:
         raise TooLarge(
             f"The icon has {width} x {height} pixels; the limit is {ICON_MEGAPIXELS} megapixels."
         )
+    if content.getbuffer()[: len(png.SIGNATURE)] == png.SIGNATURE:
+        png.check_rows(content.getbuffer())
 
 
 def _check_psd(image: PsdImagePlugin.PsdImageFile) -> None:
@@ -109,6 +113,16 @@ def _check_psd(image: PsdImagePlugin.PsdImageFile) -> None:
                 "The PSD file has layers only. Save it with the option to maximise compatibility, "
                 "which adds the picture of all layers together."
             )
+
+
+def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Refuse uncompressed TIFFs without some strips or tiles, which Pillow would leave black."""
+    tiles = [tile.extents or (0, 0, 0, 0) for tile in image.tile if tile.codec_name == "raw"]
+    is_planar = image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
+    planes = image.tag_v2.get(TiffImagePlugin.SAMPLESPERPIXEL, 1) if is_planar else 1
+    covered = sum((right - left) * (lower - upper) for left, upper, right, lower in tiles)
+    if tiles and covered < image.width * image.height * planes:
+        raise UndecodableImage("The TIFF is truncated: some of its strips or tiles are missing.")
 
 
 def _mend_tiff(image: TiffImagePlugin.TiffImageFile) -> None:

@@ -9,12 +9,11 @@ import struct
 from collections.abc import Iterator
 
 from shared.errors import TooLarge
-from shared.images import jpeg
+from shared.images import jpeg, png
 
 MAX_PARTS = 20_000
 """Segments, chunks, blocks or boxes. A PNG of 64 MB in the usual chunks of 8 kB has 8,000, and the
 header of a JPEG has a segment for each 64 kB of metadata."""
-_PNG = b"\x89PNG\r\n\x1a\n"
 _GIF = (b"GIF87a", b"GIF89a")
 _JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 
@@ -34,8 +33,8 @@ def check_parts(data: bytes) -> None:
 def _parts(data: bytes) -> Iterator[bool]:
     """Yield once for each part that is read before the picture; of PNGs, for all."""
     try:
-        if data.startswith(_PNG):
-            yield from _png_chunks(data)
+        if data.startswith(png.SIGNATURE):
+            yield from (True for _ in png.chunks(data))
         elif data.startswith(jpeg.SOI):
             yield from _jpeg_segments(data)
         elif data.startswith(_GIF):
@@ -44,13 +43,6 @@ def _parts(data: bytes) -> Iterator[bool]:
             yield from _jp2_boxes(data)
     except (struct.error, IndexError):  # the file ends: decoders say what is wrong with it
         return
-
-
-def _png_chunks(data: bytes) -> Iterator[bool]:
-    position = len(_PNG)
-    while position < len(data):
-        yield True
-        position += 12 + int.from_bytes(data[position : position + 4])
 
 
 def _jpeg_segments(data: bytes) -> Iterator[bool]:

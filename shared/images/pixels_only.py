@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 from PIL import TiffImagePlugin
 
-from shared.images import jpeg
+from shared.images import jpeg, png
 
-_PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"tRNS", b"eXIf")
 """Ancillary chunks that tell how the picture looks: transparency and orientation."""
 _ANCILLARY = 0x20
@@ -31,7 +30,7 @@ _TIFF_KEPT = frozenset(
 def pixels_only(data: bytes) -> bytes | None:
     """Return a file without what its pixels do not need; ``None`` if that changes nothing."""
     try:
-        if data.startswith(_PNG):
+        if data.startswith(png.SIGNATURE):
             rewritten = b"".join(_png_parts(memoryview(data)))
         elif data.startswith(jpeg.SOI):
             rewritten = b"".join(_jpeg_parts(data))
@@ -48,18 +47,14 @@ def pixels_only(data: bytes) -> bytes | None:
 
 def _png_parts(data: memoryview) -> Iterator[memoryview]:
     """Yield all critical chunks, and intact ones of a few others; see the standard, section 5."""
-    start = len(_PNG)
-    yield data[:start]
-    while start + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, start)
-        end = start + 12 + length
+    yield data[: len(png.SIGNATURE)]
+    for kind, start, end in png.chunks(data):
         if end > len(data):
-            break
+            yield data[start:]
+            return
         is_intact = zlib.crc32(data[start + 4 : end - 4]) == int.from_bytes(data[end - 4 : end])
         if not kind[0] & _ANCILLARY or (kind in _PNG_KEPT and is_intact):
             yield data[start:end]
-        start = end
-    yield data[start:]  # a chunk that is cut off
 
 
 def _jpeg_parts(data: bytes) -> Iterator[bytes]:
