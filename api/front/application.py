@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +19,7 @@ from api.front.exchange import Exchange
 from api.front.messages import error_body
 from api.front.received import ReceivedBody
 from api.front.triage import Needs, triage
+from api.front.turns import Turns
 from api.front.wsgi import WsgiCall
 from api.http.client_connection import ARRIVED, CLIENT, IS_UNREAD, REFUSAL, ClientGone
 from api.http.request_id import MAX_BODY_BYTES
@@ -47,6 +49,7 @@ class Front:
         self._slots = ThreadPoolExecutor(settings.threads, "request")
         self._spare = ThreadPoolExecutor(SPARE_THREADS, "spare")
         self._in_spare = 0
+        self._turns = Turns()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as ASGI has it
         """Answer a request."""
@@ -58,6 +61,7 @@ class Front:
             environ[IS_UNREAD] = True
         needs, refusal = triage(self._app, self._settings, environ)
         try:
+            await self._turns.take(_line_of(environ, needs))
             if needs is Needs.SLOT:
                 await self._answer_in_slot(exchange, environ)
             elif needs is Needs.THREAD and self._in_spare < MAX_IN_SPARE:
@@ -101,12 +105,14 @@ class Front:
         return release
 
     async def _answer_in_spare_thread(self, exchange: Exchange, environ: Environ) -> None:
-        self._in_spare += 1
-        try:
-            await self._read_small(exchange, environ)
-            await self._reply(exchange, environ, self._spare)
-        finally:
-            self._in_spare -= 1
+        async with aclosing(WsgiCall(self._app, environ, self._spare)) as call:
+            self._in_spare += 1
+            try:
+                await self._read_small(exchange, environ)
+                part = await call.step()
+            finally:
+                self._in_spare -= 1  # a client that is slow to read keeps nobody out
+            await self._send(exchange, call, part)
 
     async def _answer_here(
         self, exchange: Exchange, environ: Environ, refusal: Exception | None
@@ -174,19 +180,21 @@ class Front:
             threads: where the application runs; ``None``: here.
             release: is called when the application has made the reply.
         """
-        call = WsgiCall(self._app, environ, threads)
-        try:
+        async with aclosing(WsgiCall(self._app, environ, threads)) as call:
             part = await call.step()
             if call.is_done:
                 release()  # a client that is slow to read holds nothing
-            await exchange.send_head(call.status, call.headers, has_length=call.has_length)
-            while not call.is_done and not exchange.is_lost:
-                await exchange.send_part(part, more=True)
-                part = await call.step()
-            if call.is_done:
-                await exchange.send_part(part, more=False)
-        finally:
-            await call.close()
+            await self._send(exchange, call, part)
+
+    async def _send(self, exchange: Exchange, call: WsgiCall, part: bytes) -> None:
+        """Send a reply whose first part is made, and have the others made as the client reads."""
+        await exchange.send_head(call.status, call.headers, has_length=call.has_length)
+        while not call.is_done and not exchange.is_lost:
+            await exchange.send_part(part, more=True)
+            await self._turns.take(client_of(call.environ["REMOTE_ADDR"]))
+            part = await call.step()
+        if call.is_done:
+            await exchange.send_part(part, more=False)
 
 
 async def _send_error(exchange: Exchange) -> None:
@@ -199,6 +207,11 @@ async def _send_error(exchange: Exchange) -> None:
     exchange.close_after_reply()
     await exchange.send_head(HTTPStatus.INTERNAL_SERVER_ERROR, headers, has_length=True)
     await exchange.send_part(body, more=False)
+
+
+def _line_of(environ: Environ, needs: Needs) -> Hashable:
+    """Return in which line a request waits for its turn; signs of life have one of their own."""
+    return client_of(environ["REMOTE_ADDR"]), needs is Needs.NOTHING
 
 
 async def _hold_nothing(_: int) -> None:

@@ -32,7 +32,7 @@ class WsgiCall:
             environ: the request.
             threads: where to run it; ``None``: in this thread, for what never waits.
         """
-        self._app, self._environ, self._threads = app, environ, threads
+        self._app, self.environ, self._threads = app, environ, threads
         self._context = contextvars.copy_context()
         self._iterable: Iterable[bytes] | None = None
         self._parts: Iterator[bytes] = iter(())
@@ -44,7 +44,7 @@ class WsgiCall:
         """Return the next part; status and headers are there with the first one."""
         return await self._run(self._next_part)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Have the application release what it holds; harmless when done twice."""
         if not self.is_done:
             await self._run(self._close)
@@ -62,7 +62,7 @@ class WsgiCall:
 
     def _next_part(self) -> bytes:
         if self._iterable is None:
-            self._iterable = self._app(self._environ, self._start_response)
+            self._iterable = self._app(self.environ, self._start_response)
             self._parts = iter(self._iterable)
         part, size = [], 0
         while size < PART_BYTES:

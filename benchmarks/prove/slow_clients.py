@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from benchmarks.measuring import percentile
 from benchmarks.prove.background import Probes, probes
+from benchmarks.prove.clients import connect
 from benchmarks.prove.report import Case
 from benchmarks.prove.service import Service
 from launcher.ports import LOOPBACK
@@ -24,7 +25,10 @@ TRICKLE_S = 1.0
 """Between two bytes of a trickling body."""
 SLOWEST_LIVEZ_S = 2.0
 """What is complained of: far beyond the 50 ms that are promised, for machines that others use."""
-LARGE_FILE = "/docs/static/js/swagger-ui-bundle.js"
+LARGE_FILE, LARGE_BYTES = "/docs/static/swagger-ui-bundle.js", 1_000_000
+"""A file that is far larger than what the kernel takes ahead of a reader, and its size at least."""
+PIPELINED = 20
+"""Requests that a client sends at once without reading replies."""
 HEAD = f"POST {API}/caption/fake HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
 BODY = f"{HEAD}Content-Length: 100000\r\n\r\n".encode()
 
@@ -38,19 +42,27 @@ class Kind(NamedTuple):
     never_reads: bool = False
 
 
+def _pipeline(path: str) -> Kind:
+    return Kind(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * PIPELINED, never_reads=True)
+
+
 KINDS = {
     "half headers": Kind(f"{HEAD}X-".encode()),
     "half bodies": Kind(BODY + b"\x89PNG"),
     "trickling bodies": Kind(BODY, b"a"),
     "silent connections": Kind(b"", connections=SILENT),
-    "readers that do not read": Kind(
-        f"GET {LARGE_FILE} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 20, never_reads=True
-    ),
+    "readers that do not read": _pipeline(LARGE_FILE),
+    "pipelines of refused requests": _pipeline("/docs/static/nothing"),
 }
 
 
 def attack(service: Service) -> list[Case]:
     """Hold connections of each kind, and probe the service with them and without."""
+    with contextlib.closing(connect(service.base, SHORT_S)) as connection:
+        connection.request("GET", LARGE_FILE)
+        if len(connection.getresponse().read()) < LARGE_BYTES:
+            message = f"{LARGE_FILE} is not there, or not large: there is nothing not to read."
+            raise AssertionError(message)
     seconds = LONG_S if service.long else SHORT_S
     with probes(service.base) as alone:
         time.sleep(seconds)

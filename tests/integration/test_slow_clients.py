@@ -4,6 +4,7 @@ In each test clients hold as many connections as stopped the API before there wa
 front of its threads.
 """
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
+import requests
 
 from tests.raw_http import caption, caption_request, connect, crowd, read_to_end, seconds
 from tests.raw_http import slowest_sign_of_life as slowest
@@ -19,6 +21,30 @@ from tests.stack import API, Stack, wait_for
 HALF_A_HEADER = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-"
 HALF_A_BODY = caption_request(f"{API}/caption/fake")[:-20]
 LARGE_FILE = b"GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+REFUSED = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+WATCHED = """
+import gc
+from asyncio.base_events import BaseEventLoop
+from api.front.wsgi import WsgiCall
+
+begun, most, step, one_pass = 0, 0, WsgiCall.step, BaseEventLoop._run_once
+
+def counted_step(call):
+    global begun
+    begun += 1
+    return step(call)
+
+def counted_pass(loop):
+    global begun, most
+    begun = 0
+    one_pass(loop)
+    if begun > most:
+        most = begun
+        print(f"begun at one pass: {most}; frozen: {gc.get_freeze_count()};", flush=True)
+
+WsgiCall.step, BaseEventLoop._run_once = counted_step, counted_pass
+"""
+"""Has an API say how many parts of replies it began at once, and what no collection looks at."""
 LIVEZ_S, INNOCENT_S = 1.0, 5.0
 """Generous for a busy machine. Before, these took 6 to 60 s."""
 SHORT_LIMITS = """
@@ -78,6 +104,27 @@ def test_silent_connections(base: str) -> None:
 def test_clients_that_do_not_read_a_large_file(base: str) -> None:
     with crowd(base, 100, LARGE_FILE * 8, buffer=4096):
         assert_others_are_served(base)
+
+
+def test_the_loop_is_shared_fairly(stack: Stack) -> None:
+    base = stack.api(before=WATCHED)
+    with crowd(base, 100, REFUSED * 20) as refused, crowd(base, 100, LARGE_FILE * 8, buffer=4096):
+        for line in refused:
+            line.shutdown(socket.SHUT_WR)
+            read_to_end(line)
+    log = stack.processes.logs("api")
+    assert set(re.findall(r"begun at one pass: (\d+);", log)) == {"1"}
+    assert int(re.findall(r"frozen: (\d+);", log)[-1]) > 50_000
+
+
+def test_clients_that_do_not_read_hold_no_thread(base: str) -> None:
+    def answers() -> bool:
+        return requests.get(f"{base}/openapi.json", timeout=20).status_code == 200
+
+    with crowd(base, 100, LARGE_FILE * 8, buffer=4096) as lines:
+        for line in lines:
+            line.recv(1, socket.MSG_PEEK)  # its first reply has begun
+        wait_for("an answer beside those that nobody reads", answers, 10)
 
 
 def test_clients_of_http_1_0_that_keep_their_socket_open(base: str) -> None:
