@@ -26,11 +26,15 @@ class Chunk(NamedTuple):
 
 
 def chunks(data: bytes | memoryview) -> Iterator[Chunk]:
-    """Yield the chunks, the last of which may be cut off."""
-    start = len(SIGNATURE)
-    while start < len(data):
+    """Yield the chunks up to the one that ends the image; the last may be cut off.
+
+    What follows the image is none of it: screenshots of some phones have more there.
+    """
+    start, kind = len(SIGNATURE), b""
+    while start < len(data) and kind != b"IEND":
         end = start + 12 + int.from_bytes(data[start : start + 4])
-        yield Chunk(bytes(data[start + 4 : start + 8]), start, end)
+        kind = bytes(data[start + 4 : start + 8])
+        yield Chunk(kind, start, end)
         start = end
 
 

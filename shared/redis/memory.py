@@ -24,9 +24,13 @@ local most = tonumber(info:match('maxmemory:(%d+)'))
 local used = tonumber(info:match('used_memory:(%d+)'))
 if most == 0 or used > most then return {1, 0} end
 local now = tonumber(redis.call('TIME')[1])
-redis.pcall('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-for _, writer in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-    used = used + tonumber(writer:match('|(%d+)$'))
+local writers = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+if writers[2] and tonumber(writers[2]) <= now then
+    redis.pcall('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+    writers = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+end
+for place = 1, #writers, 2 do
+    used = used + tonumber(writers[place]:match('|(%d+)$'))
 end
 local limit = most * ARGV[4]
 if used + ARGV[2] > limit then return {0, limit} end

@@ -42,11 +42,14 @@ def test_the_list_of_models_has_what_each_worker_does(base: str) -> None:
     assert (worker["max_batch"], worker["max_batch_reason"]) == (8, "cpu_batch of the row")
 
 
-def test_the_list_of_models_says_where_they_run_and_where_the_time_goes(base: str) -> None:
-    assert post(f"{base}/caption/fake").status_code == 200
+def test_the_list_of_models_says_where_they_run_and_where_the_time_goes(
+    stack: Stack, base: str
+) -> None:
+    stack.worker("slow")
+    assert post(f"{base}/caption/slow").status_code == 200
 
     def figures() -> dict[str, Any] | None:
-        worker = worker_of(base, "fake")
+        worker = worker_of(base, "slow")
         return worker if worker["predict_ms"] else None
 
     worker = wait_for("the figures", figures, 5)

@@ -28,6 +28,12 @@ def jp2(boxes: bytes) -> bytes:
     return data[:32] + boxes + data[32:]  # after the signature and the file type
 
 
+def test_what_follows_a_png_is_not_counted() -> None:
+    data = encode(PICTURE, "PNG") + bytes(12 * 2 * MAX_PARTS)
+    check_header(data, 50)
+    assert decode_rgb(data).size == PICTURE.size
+
+
 HUGE = {
     "png text": with_chunk(encode(PICTURE, "PNG"), png_chunk(b"tEXt", b"a\0b") * MANY),
     "png empty data": with_chunk(encode(PICTURE, "PNG"), png_chunk(b"IDAT", b"") * MANY),

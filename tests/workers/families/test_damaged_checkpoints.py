@@ -93,7 +93,7 @@ def test_a_checkpoint_in_which_a_file_is_missing_answers_rightly(
         (
             "vit-gpt2",
             "tokenizer.json tokenizer_config.json",
-            "there are: preprocessor_config.json, ",
+            "There are preprocessor_config.json, ",
         ),
         ("vit-classifier", "preprocessor_config.json", "preprocessor_config.json is missing"),
     ],
