@@ -76,7 +76,7 @@ class PublishedJob:
         self._stored: dict[str, tuple[str, ...]] = {}
         """Keys of images that may be in Redis, by task id."""
         self._unsure: list[str] = []
-        """Ids under which publishing failed; Redis may carry that out when it answers again."""
+        """Ids of tasks whose message Redis may have, or take later, although publishing failed."""
 
     def publish(self) -> None:
         """Store the images and publish the message.
@@ -85,18 +85,18 @@ class PublishedJob:
             BrokerUnavailable: Redis does not serve, and has not for as long as one may wait.
         """
         retry_while_unreachable(self._publish, self._deadline)
-        self._cancel_unsure()
+        self._clear_failed()
 
     def _publish(self) -> None:
         # Step 3: store the images and publish the message; `wait` waits for the result.
         now = time.time()
         left_s = max(0.1, self._deadline - now)
         task_id = str(uuid.uuid4())
-        self._unsure.append(task_id)
         # Keys of their own for each task: a worker deletes them with its reply, and one that was
         # taken for dead may reply late.
         keys = self._stored[task_id] = image_keys(task_id, len(self._images))
         self._store.images.put(keys, self._images, left_s)
+        self._unsure.append(task_id)
         job = self._job.model_copy(update={"images": keys})
         self._app.send_task(
             celery_task_name(job),
@@ -152,6 +152,7 @@ class PublishedJob:
                 started = True
                 if "part" not in message:
                     # Step 9: the worker has deleted the images with it; nothing stays in Redis.
+                    self._stored.pop(self._task.id)
                     self._task = None
                 yield message
                 if self._task is None:
@@ -200,15 +201,22 @@ class PublishedJob:
         with redis_within(CLEANUP_S):
             if self._task is not None:
                 self._cancel(self._task.id)
-            self._cancel_unsure()
+            self._clear_failed()
 
-    def _cancel_unsure(self) -> None:
+    def _clear_failed(self) -> None:
+        """Clear up after attempts to publish that failed; those without a message leave no mark."""
         while self._unsure:
             self._cancel(self._unsure.pop())
+        current = self._task and self._task.id
+        for task_id in [one for one in self._stored if one != current]:
+            self._delete(task_id)
 
     def _cancel(self, task_id: str) -> None:
         """Have no worker run the task, and delete what it left in Redis."""
         clean_up(partial(self._store.cancellations.add, task_id, self._left_s()))
+        self._delete(task_id)
+
+    def _delete(self, task_id: str) -> None:
         images = self._stored.pop(task_id, ())
         clean_up(partial(self._store.delete_request, images, task_id))
 

@@ -1,6 +1,7 @@
 """States of Redis in which it runs and yet does not serve, each entered and left on a real one."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,10 @@ from shared.redis.connection import connect
 from tests.stack import Stack, end, wait_for
 
 ENDLESS_SCRIPT = "while true do end"
+FILLERS, FILLER_BYTES = 40, 2_100_000
+"""Keys that Redis loads slowly. While it loads, it answers each time that it has read 2 MB more."""
+LOADING_S = 10.0
+"""How long it would load all its keys, however many there are."""
 
 
 @contextlib.contextmanager
@@ -64,6 +69,24 @@ def busy(stack: Stack) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def loading(stack: Stack) -> Iterator[None]:
+    """LOADING: it reads its snapshot, slowly while the block runs."""
+    names = [f"filler:{number}" for number in range(FILLERS)]
+    for name in names:
+        stack.redis.set(name, os.urandom(FILLER_BYTES))
+    delay_us = round(LOADING_S * 1_000_000 / int(stack.redis.dbsize()))
+    stack.redis.config_set("key-load-delay", delay_us)
+    runner = threading.Thread(target=partial(_reload, stack.redis_url))
+    runner.start()
+    wait_for("a loading Redis", partial(_refuses, stack, "loading"), 10)
+    yield
+    wait_for("a faster Redis", partial(_loads_fast, stack), 20)
+    runner.join()
+    wait_for("Redis to serve", lambda: not _refuses(stack, "loading"), 20)
+    stack.redis.delete(*names)
+
+
+@contextlib.contextmanager
 def silent(stack: Stack) -> Iterator[None]:
     """It accepts connections and never answers."""
     stack.redis_process.send_signal(signal.SIGSTOP)
@@ -85,6 +108,7 @@ FAULTS: dict[str, Callable[[Stack], contextlib.AbstractContextManager[None]]] = 
     "NOREPLICAS": without_replicas,
     "MISCONF": unable_to_save,
     "BUSY": busy,
+    "LOADING": loading,
     "silent": silent,
     "gone": gone,
 }
@@ -106,9 +130,22 @@ def _info(stack: Stack, name: str) -> object:
 def _refuses(stack: Stack, word: str) -> bool:
     try:
         stack.redis.ping()
-    except redis.ResponseError as err:
+    except (redis.ResponseError, redis.exceptions.BusyLoadingError) as err:
         return word in str(err)
+    except redis.TimeoutError:  # it answers nothing between two keys
+        return word == "loading"
     return False
+
+
+def _loads_fast(stack: Stack) -> bool:
+    with contextlib.suppress(redis.RedisError):
+        return bool(stack.redis.config_set("key-load-delay", 0))
+    return False
+
+
+def _reload(url: str) -> None:
+    with contextlib.suppress(redis.RedisError), connect(url) as client:
+        client.execute_command("DEBUG", "RELOAD")
 
 
 def _run_endless_script(url: str) -> None:

@@ -47,6 +47,11 @@ def model_pid(running: Running) -> int:
     return wait_for(f"the worker\n{logs(running)}", pid, 30)
 
 
+def holds_a_task(stack: Stack, model: str) -> bool:
+    """Return whether a worker said so with its last heartbeat, which comes each second."""
+    return any(worker.held for worker in stack.presence(model).workers)
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_workers_outlive_a_redis_that_does_not_serve_and_no_request_fails(
     running: Running, name: str
@@ -56,7 +61,7 @@ def test_workers_outlive_a_redis_that_does_not_serve_and_no_request_fails(
     before = model_pid(running)
     with ThreadPoolExecutor(8) as pool:
         early = [pool.submit(post, path, red) for red in range(4)]
-        wait_for("a lease", partial(stack.redis.keys, "vision:lease:*"), 10)
+        wait_for("a held task", partial(holds_a_task, stack, "slow"), 10)
         with FAULTS[name](stack):
             late = [pool.submit(post, path, red) for red in range(4, 8)]
             time.sleep(FAULT_S)  # what is tested is that this long a fault is waited out
@@ -70,17 +75,32 @@ def test_workers_outlive_a_redis_that_does_not_serve_and_no_request_fails(
 
 
 def test_a_redis_that_is_full_while_results_are_stored_holds_no_worker(running: Running) -> None:
-    stack, path = running.stack, f"{running.base}/caption/slow"
-    worker = stack.another_worker("slow")
-    before = model_pid(running)
+    stack, path = running.stack, f"{running.base}/caption/leisurely"
+    worker = stack.another_worker("leisurely")
+    stack.wait_ready("leisurely")
     with posting(path, red=1) as replies:
-        wait_for("a lease", partial(stack.redis.keys, "vision:lease:*"), 10)
+        wait_for("a held task", partial(holds_a_task, stack, "leisurely"), 10)
         with full(stack):
-            time.sleep(2)  # the result comes after 0.6 s
+            time.sleep(4)  # the result comes after 3 s
     assert replies[0].json()["result"]["caption"]["text"] == "rgb 1 0 0"
-    wait_for("free slots", lambda: not stack.presence("slow").workers[0].held, 10)
+    wait_for("free slots", lambda: not holds_a_task(stack, "leisurely"), 10)
     assert [post(path, red).status_code for red in (2, 3)] == [200, 200]
-    assert model_pid(running) == before
+    assert worker.poll() is None
+    assert end(worker) == 0
+
+
+def test_what_redis_refused_to_take_leaves_no_mark_of_a_cancelled_task(running: Running) -> None:
+    stack = running.stack
+    worker = stack.another_worker("slow")
+    model_pid(running)
+    before = set(stack.redis.keys("vision:cancelled:*"))
+    with ThreadPoolExecutor(1) as pool:
+        with read_only(stack):
+            reply = pool.submit(post, f"{running.base}/caption/slow")
+            time.sleep(1)  # it is refused, and tries again
+        assert reply.result().status_code == 200
+    assert set(stack.redis.keys("vision:cancelled:*")) <= before
+    assert not stack.redis.keys("vision:image:*")
     assert end(worker) == 0
 
 
