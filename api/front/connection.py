@@ -14,11 +14,12 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.front.crowd import surplus_of
 from api.front.exchange import LINGER_BYTES, Exchange
-from api.front.messages import error_message, header_without_upgrade
+from api.front.messages import error_message
+from api.front.parsing import ParsingProtocol
 from shared.settings import get_settings
 
 IDLE_S = 75.0
@@ -39,7 +40,7 @@ _HEADER_TOO_LARGE = (
 )
 
 
-class Connection(HttpToolsProtocol):
+class Connection(ParsingProtocol):
     """One connection; everything runs in the event loop's thread."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the base class
@@ -50,7 +51,7 @@ class Connection(HttpToolsProtocol):
         """When the first byte of the latest request came, in seconds since the epoch."""
         self.since = self._until = self.loop.time()
         self._unsent_since: float | None = None
-        self._in_header = self._in_message = self._is_lingering = self._is_stopping = False
+        self._is_lingering = self._is_stopping = False
         self.is_malformed = False
         """Whether what has come is not HTTP."""
         self._header_bytes = self._discarded = 0
@@ -137,13 +138,6 @@ class Connection(HttpToolsProtocol):
             self.transport.write(error_message(status, message))
             self.end()
 
-    def _go_on_without_upgrade(self, rest: bytes) -> None:
-        """Parse the header again without its wish for another protocol, which is not granted."""
-        header = header_without_upgrade(self.parser.get_method(), self.url, self.headers)
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-        self.data_received(header + rest)
-
     # What asyncio calls.
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as the base class
@@ -168,21 +162,26 @@ class Connection(HttpToolsProtocol):
         """Parse what has come, or discard it."""
         if self._is_lingering or self.is_malformed:
             self._discard(len(data))
-            return
+        else:
+            super().data_received(data)
+
+    # What the parser is given, and what it calls. What is raised in a call, it raises as its own.
+
+    def parse(self, piece: bytes) -> bool:
+        """Parse a piece; return whether more may be parsed."""
         self._unset_keepalive_if_required()
         was_in_header = self._in_header
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data[upgrade.args[0] :])
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            raise
         except httptools.HttpParserError:
             self._refuse(*(self._refusal or (HTTPStatus.BAD_REQUEST, "This is not HTTP/1.1.")))
         if was_in_header and self._in_header:
-            self._header_bytes += len(data)
+            self._header_bytes += len(piece)
             if self._header_bytes > MAX_HEADER:
                 self._refuse(*_HEADER_TOO_LARGE)
-
-    # What the parser calls. What is raised here, the parser raises as an error of its own.
+        return not (self._is_lingering or self.is_malformed)
 
     def on_message_begin(self) -> None:
         """Begin a request."""

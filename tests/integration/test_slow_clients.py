@@ -14,6 +14,7 @@ import psutil
 import pytest
 import requests
 
+from api.front.parsing import HEADER_PIECE
 from tests.raw_http import caption, caption_request, connect, crowd, read_to_end, seconds
 from tests.raw_http import slowest_sign_of_life as slowest
 from tests.stack import API, Stack, wait_for
@@ -45,6 +46,21 @@ def counted_pass(loop):
 WsgiCall.step, BaseEventLoop._run_once = counted_step, counted_pass
 """
 """Has an API say how many parts of replies it began at once, and what no collection looks at."""
+AHEAD = """
+from api.front.connection import Connection
+
+most, complete = 0, Connection.on_headers_complete
+
+def counted(connection):
+    global most
+    complete(connection)
+    if len(connection.pipeline) > most:
+        most = len(connection.pipeline)
+        print(f"parsed ahead: {most};", flush=True)
+
+Connection.on_headers_complete = counted
+"""
+"""Has an API say how many requests it has begun that wait for one before them."""
 LIVEZ_S, INNOCENT_S = 1.0, 5.0
 """Generous for a busy machine. Before, these took 6 to 60 s."""
 SHORT_LIMITS = """
@@ -115,6 +131,17 @@ def test_the_loop_is_shared_fairly(stack: Stack) -> None:
     log = stack.processes.logs("api")
     assert set(re.findall(r"begun at one pass: (\d+);", log)) == {"1"}
     assert int(re.findall(r"frozen: (\d+);", log)[-1]) > 50_000
+
+
+def test_requests_are_parsed_no_sooner_than_they_can_be_answered(stack: Stack) -> None:
+    base = stack.api(before=AHEAD)
+    with connect(base) as line:
+        line.sendall(
+            REFUSED * 2000 + REFUSED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        )
+        assert read_to_end(line).count(b"HTTP/1.1 404 ") == 2001
+    ahead = re.findall(r"parsed ahead: (\d+);", stack.processes.logs("api"))
+    assert 0 < int(ahead[-1]) <= HEADER_PIECE // len(REFUSED) + 1
 
 
 def test_clients_that_do_not_read_hold_no_thread(base: str) -> None:
