@@ -17,8 +17,9 @@ run: $(RUN) ## start Redis, the workers, the API and Flower; MODELS=a,b chooses 
 models: $(RUN) ## download weights in advance: make models MODEL=blip
 	@$(BIN)/python -m workers.model.weights $(MODEL)
 
-test: $(DEV) ## run the tests
-	@$(BIN)/python -m pytest $(TESTS)
+TEST_PROCESSES ?= 2
+test: $(DEV) ## run the tests, in two processes; TEST_PROCESSES=0: in one
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope $(TESTS)
 
 test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state, a short soak test
 	@$(BIN)/python -m pytest -m slow $(TESTS)

@@ -108,6 +108,7 @@ def test_the_client_behind_a_proxy_counts_where_the_proxy_is_trusted(stack: Stac
             assert ask(site, "fake", **other).status_code == status
 
 
+@pytest.mark.slow
 def test_large_bodies_wait_for_memory_and_are_all_served(stack: Stack) -> None:
     base = stack.api(VISION_BODY_BUDGET_MB="50", VISION_MAX_BODY_MB="25")
     (process,) = psutil.Process(stack.api_process.pid).children()

@@ -113,7 +113,8 @@ HONEST: dict[str, tuple[str, Callable[[int], bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("size", [SIZE, pytest.param(60 * MEGA, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [SIZE, 60 * MEGA])
 @pytest.mark.parametrize("name", HONEST)
 def test_large_images_are_read_at_three_times_their_size(name: str, size: int) -> None:
     kind, make = HONEST[name]

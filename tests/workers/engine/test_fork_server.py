@@ -67,6 +67,7 @@ def model(engine: LocalEngine) -> psutil.Process:
     return psutil.Process(engine.status.model_pid)
 
 
+@pytest.mark.slow
 def test_models_of_torch_are_forked_one_after_the_other_and_answer_right() -> None:
     """Torch's threads and its quantised kernels work in each, with as many threads as elsewhere."""
     settings = Settings(models_dir=CHECKPOINTS, device="cpu", load_timeout_s=60)

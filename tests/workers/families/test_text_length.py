@@ -44,6 +44,7 @@ def endless(family: str, parameters: dict[str, Any]) -> Any:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
 @pytest.mark.parametrize("family", CAPTIONERS)
 def test_a_text_that_never_ends_is_ended_at_the_last_position(
