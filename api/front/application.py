@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 SMALL_BODY_S = 1.0
 """How long a small body may take that is read only for its ``id``: its sender may have no key."""
 
+STOPPING_BODY_S = 3.0
+"""How long bodies may go on coming when the process has to end: what it has read is answered."""
+
 MAX_IN_SPARE = 8 * SPARE_THREADS
 """Requests that have or await one of the threads that are not for request slots."""
 _FIRST = asyncio.FIRST_COMPLETED
@@ -50,6 +53,16 @@ class Front:
         self._spare = ThreadPoolExecutor(SPARE_THREADS, "spare")
         self._in_spare = 0
         self._turns = Turns()
+        self._reading: set[asyncio.Timeout] = set()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Wait for no body much longer; harmless when done again."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            end = asyncio.get_running_loop().time() + STOPPING_BODY_S
+            for limit in self._reading:
+                limit.reschedule(end)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as ASGI has it
         """Answer a request."""
@@ -146,7 +159,15 @@ class Front:
             await self._wait_for(self._memory.want(share, size), exchange)
 
         within_s = min(self._settings.body_timeout_s, self._left_s(exchange))
-        body = await read_body(exchange, within_s, self._max_bytes, hold)
+        limit = asyncio.timeout(STOPPING_BODY_S if self._is_stopping else None)
+        self._reading.add(limit)
+        try:
+            async with limit:
+                body = await read_body(exchange, within_s, self._max_bytes, hold)
+        except TimeoutError as err:
+            raise Overloaded("The service stops, and the request's body did not arrive.") from err
+        finally:
+            self._reading.discard(limit)
         if "HTTP_CONTENT_ENCODING" in environ:
             await hold(self._max_bytes)  # so large it may become
         return body

@@ -60,23 +60,26 @@ class FrontWorker(UvicornWorker):  # type: ignore[misc]  # it is not typed
             return
         settings = get_settings()
         _allow_open_files(settings.max_connections + OTHER_FILES)
-        self.config.app = Front(self.wsgi, settings, self.wsgi.extensions[WAITING_ROOM])
+        front = Front(self.wsgi, settings, self.wsgi.extensions[WAITING_ROOM])
+        self.config.app = front
         self._install_sigquit_handler()
         # What is loaded stays. To look through all of it for garbage took 70 to 140 ms each time.
         gc.collect()
         gc.freeze()
-        watch = asyncio.create_task(self._watch())
+        watch = asyncio.create_task(self._watch(front))
         await self._server.serve(sockets=[listener.sock for listener in self.sockets])
         watch.cancel()
 
     def _connections(self) -> tuple[Connection, ...]:
         return cast("tuple[Connection, ...]", tuple(self._server.server_state.connections))
 
-    async def _watch(self) -> None:
+    async def _watch(self, front: Front) -> None:
         while True:
             self.notify()
             if self.ppid != os.getppid():  # without gunicorn nobody would end this process
                 self._server.should_exit = True
+            if self._server.should_exit:
+                front.stop()
             for connection in self._connections():
                 connection.check()
             await asyncio.sleep(WATCH_S)

@@ -8,8 +8,10 @@ import psutil
 import pytest
 
 from tests.integration.client import post
-from tests.raw_http import crowd, read_to_end
+from tests.raw_http import caption_request, crowd, read_to_end, slowest_sign_of_life
 from tests.stack import API, Stack, end, running_stack, wait_for
+
+HALF_A_BODY = caption_request(f"{API}/caption/slow")[:-20]
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,14 @@ def test_a_stopping_api_answers_what_is_under_way_and_closes_the_rest(stack: Sta
         assert end(stack.api_process) == 0
         assert [reply.result().status_code for reply in replies] == [200] * 3
         assert read_to_end(idle[0]) == b""
+
+
+def test_half_sent_bodies_hold_no_stopping_process(stack: Stack) -> None:
+    base = stack.api(VISION_STOP_GRACE_S="60")
+    with crowd(base, 20, HALF_A_BODY) as lines:
+        slowest_sign_of_life(base)  # they have been taken before
+        assert end(stack.api_process) == 0
+        assert b" 429 Too Many Requests" in read_to_end(lines[0])
 
 
 def test_a_process_that_is_told_to_stop_runs_what_is_to_run_at_its_exit(stack: Stack) -> None:
