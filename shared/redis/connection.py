@@ -6,6 +6,8 @@ from redis.retry import Retry
 
 SPARE_TTL_S = 60
 """How long after its deadline a request's keys expire."""
+SCAN_COUNT = 1000
+"""Keys that Redis looks at in one go, which takes it less than a millisecond."""
 
 
 def connect(url: str) -> "redis.Redis":

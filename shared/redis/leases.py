@@ -2,9 +2,11 @@
 
 import json
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
+
+from shared.redis.connection import SCAN_COUNT
 
 STALL_S = 10
 """How long a worker may stand still and keep its tasks; its watchdog ends it after as long."""
@@ -15,6 +17,8 @@ REQUEUE_S = 2.0
 """How long Celery may take to put a task back on the queue."""
 REQUEUED_TTL_S = 10
 """Longer than the API's interval between two looks at the lease."""
+_NOBODY = "nobody"
+"""The holder of a task whose worker is dead while another one has its name."""
 ENQUEUED_AT = "enq"
 """Message header: when the API published the task, in seconds since the epoch."""
 
@@ -69,6 +73,14 @@ class Leases:
         """Replace the lease of a task that is put back on the queue, behind all waiting tasks."""
         back_at = time.time() + REQUEUE_S
         self._redis.set(lease_key(task_id), f"|{back_at}", ex=REQUEUED_TTL_S)
+
+    def disown(self, worker: str) -> None:
+        """Have the tasks of a dead worker count as lost, although another one has its name now."""
+        keys = list(self._redis.scan_iter(lease_key("*"), count=SCAN_COUNT))
+        holders: list[Any] = self._redis.mget(keys) if keys else []
+        for key, holder in zip(keys, holders, strict=True):
+            if holder == worker.encode():
+                self._redis.set(key, _NOBODY, ex=LEASE_TTL_S, xx=True)
 
     def locate(self, task_id: str, queue: str, enqueued_at: float) -> TaskLocation:
         """Find a published task: held by a worker, perhaps still queued, or lost.

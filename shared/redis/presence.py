@@ -7,6 +7,7 @@ import redis
 from pydantic import BaseModel, Field
 
 from shared.model_spec import ModelSpec
+from shared.redis.connection import SCAN_COUNT
 from shared.redis.leases import LEASE_TTL_S, write_lease
 from shared.redis.ollama import OllamaHost
 from shared.vocabulary import WorkerState
@@ -109,6 +110,18 @@ class Presences:
         """
         self._redis.delete(f"vision:worker:{worker}", f"vision:alive:{worker}")
         self._redis.srem(f"vision:workers:{model}", worker)
+
+    def silences(self) -> dict[str, float]:
+        """Return seconds since the last heartbeat of each worker, for :data:`LEASE_TTL_S`."""
+        prefix = "vision:alive:"
+        keys = list(self._redis.scan_iter(f"{prefix}*", count=SCAN_COUNT))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.pttl(key)
+            left_ms = pipe.execute()
+        names = [key.decode().removeprefix(prefix) for key in keys]
+        lived = zip(names, left_ms, strict=True)
+        return {name: LEASE_TTL_S - ms / 1000 for name, ms in lived if ms > 0}
 
     def of(self, spec: ModelSpec) -> Presence:
         """Return the presence of a model; removes workers whose heartbeat has expired."""

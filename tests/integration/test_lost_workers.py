@@ -9,6 +9,7 @@ import psutil
 import pytest
 import requests
 
+from shared.redis.leases import LEASE_TTL_S
 from tests.integration.client import job_statuses, post, posting
 from tests.stack import API, Stack, end, wait_for
 
@@ -50,6 +51,27 @@ def test_requests_of_a_lost_worker_are_answered_by_another(
         first.send_signal(signal.SIGCONT)
     end(first)
     end(second)
+
+
+@pytest.mark.slow
+def test_requests_of_a_killed_worker_do_not_wait_for_its_lease_once_it_is_started_again(
+    stack: Stack, base: str
+) -> None:
+    first = stack.another_worker("leisurely")
+    stack.wait_ready("leisurely")
+    with posting(f"{base}/caption/leisurely", red=45, id="killed-at-once") as replies:
+        wait_for("a lease", lambda: leases_of(stack, "leisurely"), 5)
+        end(first, signal.SIGKILL)
+        second = stack.another_worker("leisurely")
+        # Its lease was renewed a second before at most, so it lives for longer.
+        wait_for("it to be sent again", lambda: was_lost(stack, "killed-at-once"), LEASE_TTL_S - 2)
+    assert replies[0].json()["result"]["caption"]["text"] == "rgb 45 0 0"
+    end(second)
+
+
+def was_lost(stack: Stack, request_id: str) -> bool:
+    lines = stack.processes.logs("api").splitlines()
+    return any("task lost" in line and request_id in line for line in lines)
 
 
 def leases_of(stack: Stack, model: str) -> int:

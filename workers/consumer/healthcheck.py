@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import Iterable
 
-import psutil
 import redis
 
 from shared.catalog import Catalog
@@ -20,6 +19,7 @@ from shared.redis.faults import describe
 from shared.redis.presence import WorkerStatus
 from shared.redis.store import Store
 from shared.settings import Settings, get_settings
+from workers.consumer.predecessors import process_lives
 
 
 def trouble(settings: Settings, model: str) -> str:
@@ -46,16 +46,9 @@ def _trouble_of(beats: Iterable[WorkerStatus]) -> str:
         return f"{beat.state} {beat.reason}".strip()
     if not beat.consuming:
         return f"{beat.state}, but takes nothing from its queue"
-    if beat.model_pid and not _lives(beat.model_pid):
+    if beat.model_pid and not process_lives(beat.model_pid):
         return f"the model process {beat.model_pid} is gone"
     return ""
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from shared.redis.faults import describe
 from shared.redis.leases import STALL_S
 from shared.redis.presence import EngineStatus, WorkerStatus
 from shared.redis.store import Store
+from workers.consumer.predecessors import sign_off_predecessors
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ class Heartbeat:
         self._outside_since: dict[str, float] = {}
         self._consumer: Any = None
         self._stop = threading.Event()
-        self._draining = False
+        self._draining = self._took_over = False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -98,6 +99,9 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
+                if not self._took_over:
+                    sign_off_predecessors(self._store, self._spec.name, self._worker, self._stop)
+                    self._took_over = True
                 held = [str(request.id) for request in list(celery_state.reserved_requests)]
                 watched = self._store.presence.beat(self._current(len(held)), held, self._seen_s)
                 self._send_events(enabled=watched)
