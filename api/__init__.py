@@ -64,7 +64,9 @@ def create_app(settings: Settings) -> Flask:
     celery = make_celery(settings, worker=False)
     service = VisionService(settings, catalog, celery, store, metrics)
     reserve = settings.threads - settings.request_slots
-    app.extensions[WAITING_ROOM] = WaitingRoom(settings.request_slots, reserve, metrics.in_flight)
+    app.extensions[WAITING_ROOM] = WaitingRoom(
+        settings.request_slots, reserve, metrics.in_flight, metrics.waiting
+    )
     register_error_handlers(app, BASE)
     app.register_blueprint(model_routes(service))
     app.register_blueprint(vision_routes(service))

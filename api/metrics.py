@@ -68,6 +68,10 @@ class Metrics:
             "vision_requests_in_flight", "Vision requests under way in all API processes.",
             registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
+        self.waiting = Gauge(
+            "vision_api_waiting", "Vision requests that wait for a slot in all API processes.",
+            registry=registry, multiprocess_mode="livesum",
+        )  # fmt: skip
         Gauge(
             "vision_request_slots", "Vision requests that may be under way at once.",
             registry=registry, multiprocess_mode="livesum",

@@ -32,16 +32,17 @@ class Place:
 class WaitingRoom:
     """Gives slots to requests: to the address that has the fewest, and there in order."""
 
-    def __init__(self, slots: int, reserve: int, in_flight: Gauge) -> None:
+    def __init__(self, slots: int, reserve: int, in_flight: Gauge, waiting: Gauge) -> None:
         """Prepare.
 
         Args:
             slots: how many there are.
             reserve: how many more there are for addresses that have none.
             in_flight: is set to the number of slots in use.
+            waiting: is set to the number of requests that wait for one.
         """
         self._slots, self._with_reserve = slots, slots + reserve
-        self._in_flight = in_flight
+        self._in_flight, self._waiting_gauge = in_flight, waiting
         self._used: Counter[str] = Counter()
         self._waiting: dict[Place, None] = {}  # the first is the one that has waited longest
 
@@ -62,6 +63,7 @@ class WaitingRoom:
         self._grant()
         if was_full and place in self._waiting:
             self._send_one_away()
+        self._waiting_gauge.set(len(self._waiting))
         return place
 
     def leave(self, place: Place) -> None:
@@ -74,6 +76,7 @@ class WaitingRoom:
             self._used += Counter()  # forgets addresses that have none
             self._in_flight.dec()
         self._grant()
+        self._waiting_gauge.set(len(self._waiting))
 
     def refusal(self) -> Overloaded:
         """Return the error for a request that gets no slot."""

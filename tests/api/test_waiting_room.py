@@ -25,8 +25,16 @@ class Line:
 
 
 @pytest.fixture
-def in_flight() -> Gauge:
-    return Gauge("in_flight", "Requests.", registry=CollectorRegistry())
+def gauges() -> tuple[Gauge, Gauge]:
+    registry = CollectorRegistry()
+    return (
+        Gauge("in_flight", "Requests.", registry=registry),
+        Gauge("waiting", "Requests.", registry=registry),
+    )
+
+
+def values(gauges: tuple[Gauge, Gauge]) -> list[float]:
+    return [sample.value for gauge in gauges for part in gauge.collect() for sample in part.samples]
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -42,32 +50,35 @@ def held(places: list[Place]) -> list[bool]:
     return [place.is_held for place in places]
 
 
-def test_slots_go_to_those_who_have_waited_longest(in_flight: Gauge) -> None:
+def test_slots_go_to_those_who_have_waited_longest(gauges: tuple[Gauge, Gauge]) -> None:
     async def scenario() -> None:
-        room = WaitingRoom(2, 0, in_flight)
+        room = WaitingRoom(2, 0, *gauges)
         places = [room.enter("a") for _ in range(4)]
         assert held(places) == [True, True, False, False]
+        assert values(gauges) == [2, 2]
         room.leave(places[1])
         assert held(places) == [True, False, True, False]
         room.leave(places[1])  # twice, which changes nothing
         assert held(places) == [True, False, True, False]
-        assert [s.value for metric in in_flight.collect() for s in metric.samples] == [2]
+        assert values(gauges) == [2, 1]
 
     run(scenario)
 
 
-def test_an_address_may_use_all_slots_and_a_new_one_still_gets_one(in_flight: Gauge) -> None:
+def test_an_address_may_use_all_slots_and_a_new_one_still_gets_one(
+    gauges: tuple[Gauge, Gauge],
+) -> None:
     async def scenario() -> None:
-        room = WaitingRoom(3, 1, in_flight)
+        room = WaitingRoom(3, 1, *gauges)
         assert held([room.enter("a") for _ in range(4)]) == [True, True, True, False]
         assert held([room.enter("b") for _ in range(2)]) == [True, False]
 
     run(scenario)
 
 
-def test_a_free_slot_goes_to_the_address_with_the_fewest(in_flight: Gauge) -> None:
+def test_a_free_slot_goes_to_the_address_with_the_fewest(gauges: tuple[Gauge, Gauge]) -> None:
     async def scenario() -> None:
-        room = WaitingRoom(4, 1, in_flight)
+        room = WaitingRoom(4, 1, *gauges)
         first = [room.enter("a") for _ in range(8)]
         second = [room.enter("b") for _ in range(3)]
         for place in first[:3]:
@@ -78,9 +89,11 @@ def test_a_free_slot_goes_to_the_address_with_the_fewest(in_flight: Gauge) -> No
     run(scenario)
 
 
-def test_of_too_many_that_wait_the_latest_of_the_greediest_has_to_go(in_flight: Gauge) -> None:
+def test_of_too_many_that_wait_the_latest_of_the_greediest_has_to_go(
+    gauges: tuple[Gauge, Gauge],
+) -> None:
     async def scenario() -> None:
-        room = WaitingRoom(1, 0, in_flight)
+        room = WaitingRoom(1, 0, *gauges)
         first = [room.enter("a") for _ in range(1 + WAITING_PER_SLOT)]
         assert room.is_full
         second = room.enter("b")
