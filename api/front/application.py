@@ -51,6 +51,7 @@ class Front:
         self._memory = BodyMemory(bytes_for_bodies(settings))
         self._slots = ThreadPoolExecutor(settings.threads, "request")
         self._spare = ThreadPoolExecutor(SPARE_THREADS, "spare")
+        self._file = ThreadPoolExecutor(1, "file")
         self._in_spare = 0
         self._turns = Turns()
         self._reading: set[asyncio.Timeout] = set()
@@ -77,6 +78,9 @@ class Front:
             await self._turns.take(_line_of(environ, needs))
             if needs is Needs.SLOT:
                 await self._answer_in_slot(exchange, environ)
+            elif needs is Needs.FILE:
+                await self._read_small(exchange, environ)
+                await self._reply(exchange, environ, self._file)
             elif needs is Needs.THREAD and self._in_spare < MAX_IN_SPARE:
                 await self._answer_in_spare_thread(exchange, environ)
             else:

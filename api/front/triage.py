@@ -17,12 +17,17 @@ IN_SLOT = frozenset({"vision.post", "vision.get", "ollama.generate", "ollama.cha
 WITHOUT_WAITING = frozenset({"health.livez"})
 """Endpoints that neither wait for anything nor take time."""
 
+DOCUMENTS = frozenset({"document", "bp_docs.static", "bp_docs.swagger_blueprint_doc_handler"})
+"""Endpoints that wait for nothing, and take some time."""
+
 
 class Needs(Enum):
     """What a request needs."""
 
     NOTHING = "nothing"
     """It is answered in the event loop, because it is refused, or asks for a sign of life."""
+    FILE = "file"
+    """It takes its time in the interpreter, so that a second thread would only delay the others."""
     THREAD = "thread"
     """It may wait for Redis."""
     SLOT = "slot"
@@ -50,7 +55,7 @@ def triage(app: Flask, settings: Settings, environ: Environ) -> Triage:
     except Unauthorized:
         return Triage(Needs.NOTHING)
     if endpoint not in IN_SLOT:
-        return Triage(Needs.THREAD)
+        return Triage(Needs.FILE if endpoint in DOCUMENTS else Needs.THREAD)
     if (request.content_length or 0) > settings.max_body_mb * MEGA:
         return Triage(Needs.NOTHING, TooLarge("The request body is too large."))
     return Triage(Needs.SLOT)
