@@ -67,7 +67,7 @@ def test_a_request_that_waits_for_a_slot_ends_with_its_connection(stack: Stack) 
     stack.worker("brief")
     base = stack.api(VISION_REQUEST_SLOTS="1")
     with posting(f"{base}{API}/caption/brief") as replies, connect(base) as line:
-        wait_for("the lease", lambda: stack.redis.keys("vision:lease:*"), 10)
+        wait_for("a request in the slot", lambda: stack.redis.keys("vision:image:*"), 10)
         line.sendall(caption_request(f"{API}/caption/brief", "X-Request-ID: left-waiting"))
         line.close()
         wait_for("its end", lambda: events_of(stack, "left-waiting"), 10)
