@@ -19,7 +19,7 @@ class StallingProxy:
 
         Args:
             port: where Redis listens.
-            command: connections that have sent it are those that stall.
+            command: connections that have sent it are those that stall; empty: all of them.
         """
         self._target, self._command = port, command
         self._listener = socket.create_server((LOOPBACK, 0))
@@ -31,6 +31,11 @@ class StallingProxy:
     def stall(self) -> None:
         """Stop forwarding on all connections that send or have sent the command."""
         self._stalled.set()
+
+    def cut_off(self) -> None:
+        """Leave all connections of now half-open: no data and no error; later ones work."""
+        self._stalled.set()
+        self._stalled = threading.Event()
 
     def close(self) -> None:
         """Close all connections."""
@@ -47,17 +52,23 @@ class StallingProxy:
                 return
             server = socket.create_connection((LOOPBACK, self._target))
             self._sockets += [client, server]
-            waits = threading.Event()
+            waits, stalled = threading.Event(), self._stalled
             for source, sink in ((client, server), (server, client)):
-                arguments = (source, sink, waits)
+                arguments = (source, sink, waits, stalled)
                 threading.Thread(target=self._pump, args=arguments, daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, waits: threading.Event) -> None:
+    def _pump(
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        waits: threading.Event,
+        stalled: threading.Event,
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
                 if self._command in data:
                     waits.set()
-                if not (self._stalled.is_set() and waits.is_set()):
+                if not (stalled.is_set() and waits.is_set()):
                     sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -70,16 +71,18 @@ class Service(NamedTuple):
 
 
 @contextlib.contextmanager
-def running_service(folder: Path, *, long: bool, port: int | None = None) -> Iterator[Service]:
+def running_service(
+    folder: Path, *, long: bool, front: Callable[[int], int] = lambda port: port
+) -> Iterator[Service]:
     """Run the service.
 
     Args:
         folder: for logs.
         long: see :class:`Service`.
-        port: where the service finds Redis, if not at its own port.
+        front: returns the port at which the service finds Redis, from Redis' own one.
     """
     with running_stack(folder) as stack:
-        url = stack.redis_url if port is None else f"redis://{LOOPBACK}:{port}/0"
+        url = f"redis://{LOOPBACK}:{front(urlsplit(stack.redis_url).port or 0)}/0"
         launched = Launched(folder / "launcher.log", VISION_REDIS_URL=url, **SETTINGS)
         try:
             service = Service(stack, launched, long)
