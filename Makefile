@@ -22,7 +22,7 @@ test: $(DEV) ## run the tests, in two processes; TEST_PROCESSES=0: in one
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope $(TESTS)
 
 test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state, a short soak test
-	@$(BIN)/python -m pytest -m slow $(TESTS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope -m slow $(TESTS)
 
 test-gpu: $(DEV) ## run the tests that need a CUDA GPU
 	@$(BIN)/python -m pytest -m gpu $(TESTS)
