@@ -15,7 +15,7 @@ from shared.tasks import CAPTION
 from workers.model.family import Answer, LoadContext
 from workers.runtime import generation
 from workers.runtime.captioning import CaptioningModel, caption_or_none
-from workers.runtime.decoding.cache import DecoderCache
+from workers.runtime.decoding.cross_attention import CrossAttentionSteps
 from workers.runtime.decoding.decoder import StaticDecoder
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
@@ -75,11 +75,6 @@ class Blip(CaptioningModel):
         ]
         return [{CAPTION: caption_or_none(text, keep_opening=bool(prefix))} for text in texts]
 
-    @property
-    def acceleration(self) -> str:
-        """How plain texts are decoded, for operators."""
-        return self._static.description if self._static else "none"
-
     def _static_decoder(self) -> StaticDecoder | None:
         if self._defaults.num_beams > 1:  # each beam would need the image's states
             return None
@@ -87,7 +82,8 @@ class Blip(CaptioningModel):
         config = copy.deepcopy(self._model.text_decoder.generation_config)
         # As BLIP's own `generate` says.
         config.eos_token_id, config.pad_token_id = text.sep_token_id, text.pad_token_id
-        steps = BlipSteps(self._model)
+        vision, decoder = self._model.vision_model, self._model.text_decoder
+        steps = CrossAttentionSteps(lambda pixels: vision(pixels).last_hidden_state, decoder)
         return generation.static_decoder(steps, config, self._defaults, self._pretrained, beams=1)
 
     def _prefix(self, prompt: str) -> dict[str, torch.Tensor]:
@@ -102,47 +98,6 @@ class Blip(CaptioningModel):
     def _decode(self, tokens: torch.Tensor) -> list[str]:
         texts: list[str] = self._processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return texts
-
-
-class BlipSteps:
-    """How BLIP computes: a :class:`~workers.runtime.decoding.decoder.Decoder`."""
-
-    def __init__(self, model: Any) -> None:  # noqa: ANN401 - transformers' classes are not typed
-        self._model = model
-
-    def begin(
-        self, pixels: torch.Tensor, prompt: torch.Tensor, mask: torch.Tensor, cache: DecoderCache
-    ) -> torch.Tensor:
-        """Encode the images and read the beginning of the captions."""
-        states = self._model.vision_model(pixels).last_hidden_state
-        positions = torch.arange(prompt.shape[1], device=prompt.device)
-        return self._decode(prompt, positions, mask, cache, states)
-
-    def step(
-        self, tokens: torch.Tensor, position: torch.Tensor, mask: torch.Tensor, cache: DecoderCache
-    ) -> torch.Tensor:
-        """Read one token more."""
-        # The states are in the cache already; only whether there are some matters.
-        return self._decode(tokens, position, mask, cache, tokens)
-
-    def _decode(
-        self,
-        tokens: torch.Tensor,
-        positions: torch.Tensor,
-        mask: torch.Tensor,
-        cache: DecoderCache,
-        states: torch.Tensor,
-    ) -> torch.Tensor:
-        logits: torch.Tensor = self._model.text_decoder(
-            input_ids=tokens,
-            position_ids=positions[None],
-            attention_mask=mask,
-            encoder_hidden_states=states,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
-        return logits[:, -1]
 
 
 class FusedAttention(nn.Module):

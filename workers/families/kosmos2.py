@@ -121,11 +121,6 @@ class Kosmos2(CaptioningModel):
         new = tokens[:, inputs["input_ids"].shape[1] :]
         return new, probabilities.rows() or [[] for _ in new]
 
-    @property
-    def acceleration(self) -> str:
-        """How plain texts are decoded, for operators."""
-        return self._static.description if self._static else "none"
-
     def _prompt(self, instructions: Instructions) -> tuple[str, dict[str, torch.Tensor]]:
         """Return the prompt, not the client's if that is too long, and its tokens, (1, length)."""
         prompt = pick_prompt(instructions, self._defaults)

@@ -36,24 +36,15 @@ class Kosmos2Steps:
         images, _ = self._model.image_to_text_projection(seen)
         words = self._text.embed_tokens(prompt)
         words = words.index_copy(1, self._slots, images.to(words.dtype))
-        positions = torch.arange(prompt.shape[1], device=prompt.device)
-        return self._decode(words, positions, mask, cache)
+        return self._decode(words, mask, cache)
 
-    def step(
-        self, tokens: torch.Tensor, position: torch.Tensor, mask: torch.Tensor, cache: DecoderCache
-    ) -> torch.Tensor:
+    def step(self, tokens: torch.Tensor, mask: torch.Tensor, cache: DecoderCache) -> torch.Tensor:
         """Read one token more."""
-        return self._decode(self._text.embed_tokens(tokens), position, mask, cache)
+        return self._decode(self._text.embed_tokens(tokens), mask, cache)
 
-    def _decode(
-        self,
-        words: torch.Tensor,
-        positions: torch.Tensor,
-        mask: torch.Tensor,
-        cache: DecoderCache,
-    ) -> torch.Tensor:
+    def _decode(self, words: torch.Tensor, mask: torch.Tensor, cache: DecoderCache) -> torch.Tensor:
         table = self._text.embed_positions.weights
-        places = table.index_select(0, positions + self._first).to(words.dtype)
+        places = table.index_select(0, cache.texts.positions + self._first).to(words.dtype)
         states = words * self._text.embed_scale + places
         for layer in self._text.layers:
             states = layer(states, mask, past_key_values=cache.texts)

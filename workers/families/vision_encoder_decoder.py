@@ -1,7 +1,7 @@
 """Models of an image encoder and a text decoder, such as vit-gpt2."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from transformers import AutoImageProcessor, AutoTokenizer
@@ -12,7 +12,8 @@ from workers.model.family import Answer, LoadContext
 from workers.runtime import generation
 from workers.runtime.beams import SHARED, BeamsShareImages, ImageCache
 from workers.runtime.captioning import CaptioningModel, caption_or_none
-from workers.runtime.decoding.cache import DecoderCache
+from workers.runtime.decoding.cross_attention import CrossAttentionSteps
+from workers.runtime.decoding.decoder import StaticDecoder
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.pretrained import Pretrained
@@ -32,13 +33,7 @@ class VisionEncoderDecoder(CaptioningModel):
         self._tokenizer = self._pretrained.processor(AutoTokenizer)
         self._model = self._pretrained.model(BeamsShareImages)
         self._model.decoder.set_attn_implementation(SHARED)
-        self._static = generation.static_decoder(
-            EncoderDecoderSteps(self._model),
-            self._model.generation_config,
-            self._defaults,
-            self._pretrained,
-            self._defaults.num_beams,
-        )
+        self._static = self._static_decoder()
 
     @torch.inference_mode()
     def generate(self, images: Sequence[torch.Tensor], instructions: Instructions) -> list[Answer]:
@@ -57,55 +52,17 @@ class VisionEncoderDecoder(CaptioningModel):
         texts = [generation.cut(text, options) for text in self._decode(tokens)]
         return [{CAPTION: caption_or_none(text)} for text in texts]
 
-    @property
-    def acceleration(self) -> str:
-        """How plain texts are decoded, for operators."""
-        return self._static.description if self._static else "none"
+    def _static_decoder(self) -> StaticDecoder | None:
+        steps = CrossAttentionSteps(self._encode, self._model.decoder)
+        config, beams = self._model.generation_config, self._defaults.num_beams
+        return generation.static_decoder(steps, config, self._defaults, self._pretrained, beams)
+
+    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = self._model.encoder(pixels).last_hidden_state
+        if hasattr(self._model, "enc_to_dec_proj"):
+            states = self._model.enc_to_dec_proj(states)
+        return states
 
     def _decode(self, tokens: torch.Tensor) -> list[str]:
         texts: list[str] = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return texts
-
-
-class EncoderDecoderSteps:
-    """How the model computes: a :class:`~workers.runtime.decoding.decoder.Decoder`."""
-
-    def __init__(self, model: BeamsShareImages) -> None:
-        self._model: Any = model
-
-    def begin(
-        self, pixels: torch.Tensor, prompt: torch.Tensor, mask: torch.Tensor, cache: DecoderCache
-    ) -> torch.Tensor:
-        """Encode the images and read the token that begins a text."""
-        model = self._model
-        states = model.encoder(pixels).last_hidden_state
-        if hasattr(model, "enc_to_dec_proj"):
-            states = model.enc_to_dec_proj(states)
-        positions = torch.arange(prompt.shape[1], device=prompt.device)
-        return self._decode(prompt, positions, mask, cache, states)
-
-    def step(
-        self, tokens: torch.Tensor, position: torch.Tensor, mask: torch.Tensor, cache: DecoderCache
-    ) -> torch.Tensor:
-        """Read one token more."""
-        # The states are in the cache already; only whether there are some matters.
-        return self._decode(tokens, position, mask, cache, tokens)
-
-    def _decode(
-        self,
-        tokens: torch.Tensor,
-        positions: torch.Tensor,
-        mask: torch.Tensor,
-        cache: DecoderCache,
-        states: torch.Tensor,
-    ) -> torch.Tensor:
-        logits: torch.Tensor = self._model.decoder(
-            input_ids=tokens,
-            position_ids=positions[None],
-            attention_mask=mask,
-            encoder_hidden_states=states,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
-        return logits[:, -1]

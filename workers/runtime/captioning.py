@@ -10,6 +10,7 @@ from shared.messages import Instructions
 from shared.tasks.caption import Caption
 from workers.captions.reading import NoCaption, read_caption
 from workers.model.family import Answer, PerImageModel
+from workers.runtime.decoding.decoder import StaticDecoder
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,14 @@ class CaptioningModel(PerImageModel):
     prompt and options: these are what has a model write nothing, or gibberish. Without them it
     would only write the same again.
     """
+
+    _static: StaticDecoder | None = None
+    """Generates plain texts; ``None``: transformers' ``generate`` does."""
+
+    @property
+    def acceleration(self) -> str:
+        """How plain texts are decoded, for operators."""
+        return self._static.description if self._static else "none"
 
     @abstractmethod
     def generate(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:

@@ -40,26 +40,19 @@ class Decoder(Protocol):
             pixels: (images, 3, height, width).
             prompt: (rows, given), int64; as many rows per image as there are beams.
             mask: what may be attended to, (1, 1, given, length), 0 or the smallest number.
-            cache: to be filled.
+            cache: to be filled; ``cache.texts.positions`` says where the tokens are in the text.
 
         Returns:
             Logits of the next token, (rows, vocabulary).
         """
 
-    def step(
-        self,
-        tokens: torch.Tensor,
-        position: torch.Tensor,
-        mask: torch.Tensor,
-        cache: DecoderCache,
-    ) -> torch.Tensor:
+    def step(self, tokens: torch.Tensor, mask: torch.Tensor, cache: DecoderCache) -> torch.Tensor:
         """Read one token more.
 
         Args:
             tokens: (rows, 1), int64.
-            position: their index in the text, (1,), int64.
             mask: what may be attended to, (1, 1, 1, length).
-            cache: as :meth:`begin` left it.
+            cache: as :meth:`begin` left it, with the tokens' position.
 
         Returns:
             Logits of the next token, (rows, vocabulary).
@@ -156,8 +149,7 @@ class StaticDecoder:
         search, cache = tensors.search, tensors.cache
         cache.texts.positions = search.position
         mask = self._mask(tensors.places[None] <= search.position)
-        logits = self._decoder.step(search.last(), search.position, mask, cache)
-        self._choose(tensors, logits)
+        self._choose(tensors, self._decoder.step(search.last(), mask, cache))
 
     def _choose(self, tensors: "_Tensors", logits: torch.Tensor) -> None:
         sources = tensors.search.choose(logits)

@@ -19,10 +19,8 @@ from tests.stack import TESTS
 from tests.workers.runtime.decoding.tape import TapeRunner
 from tools.tiny_checkpoints import shapes
 from workers.families.kosmos2 import CAPTION_PROMPT
-from workers.families.vision_encoder_decoder import EncoderDecoderSteps
 from workers.model.family import PreparedJob, VisionModel, load_model
-from workers.runtime.decoding.decoder import StaticDecoder, rules_of
-from workers.runtime.generation import static_decoder
+from workers.runtime.decoding.decoder import rules_of
 
 CHECKPOINTS = TESTS / "checkpoints"
 FAMILIES = {"vision_encoder_decoder": "vit-gpt2", "blip": "blip", "kosmos2": "kosmos-2"}
@@ -204,13 +202,8 @@ def test_settings_of_beams_are_honoured(settings: dict[str, Any]) -> None:
     for model in (usual, static):
         config = model._model.generation_config
         config.update(**settings)
-        model._static = model._static and rebuild(model)
+        model._static = model._static and model._static_decoder()
         torch.manual_seed(2)
         for weight in model._model.parameters():
             weight.data += torch.randn_like(weight) * 0.4 * weight.std(correction=0)
     assert captions(predict(static, 8)) == captions(predict(usual, 8))
-
-
-def rebuild(model: Any) -> StaticDecoder | None:
-    steps, config = EncoderDecoderSteps(model._model), model._model.generation_config
-    return static_decoder(steps, config, model._defaults, model._pretrained, beams=4)
