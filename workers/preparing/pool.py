@@ -14,11 +14,11 @@ from typing import Protocol
 
 import structlog
 
-from shared.errors import ModelFailed, UndecodableImage
+from shared.errors import ModelFailed, UndecodableImage, error_named
 from shared.settings import Settings
 from shared.units import MEGA
 from workers.preparing.preparation import Preparation, Prepared
-from workers.preparing.process import PreparingProcess, ProcessLost, error_of
+from workers.preparing.process import PreparingProcess, ProcessLost
 from workers.preparing.protocol import Request
 
 log = structlog.get_logger(__name__)
@@ -179,7 +179,7 @@ class PreparingPool:
         elif reply.error:
             if reply.bug:
                 log.error("prepare failed", error=reply.bug)
-            task.future.set_exception(error_of(reply))
+            task.future.set_exception(error_named(reply.error, reply.message))
         else:
             task.future.set_result(prepared)
 

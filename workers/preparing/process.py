@@ -5,8 +5,6 @@ import multiprocessing
 import threading
 import time
 
-from shared import errors
-from shared.errors import ModelFailed, VisionError
 from shared.units import MEGA
 from workers.preparing import child
 from workers.preparing.preparation import Prepared
@@ -111,10 +109,3 @@ class PreparingProcess:
         self._process.join(JOIN_S)
         with contextlib.suppress(OSError):
             self._pipe.close()
-
-
-def error_of(reply: Reply) -> VisionError:
-    """Return the error that a reply names."""
-    kind = getattr(errors, reply.error, ModelFailed)
-    is_ours = isinstance(kind, type) and issubclass(kind, VisionError)
-    return (kind if is_ours else ModelFailed)(reply.message)
