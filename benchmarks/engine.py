@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -24,7 +23,7 @@ from typing import NamedTuple
 import yaml
 
 from benchmarks.bare_process import TOKENS, BareModels, bare_process
-from benchmarks.measuring import Client, machine, percentile, print_row, seconds
+from benchmarks.measuring import Client, ensure_checkpoint, machine, percentile, print_row, seconds
 from shared.catalog import Catalog
 from shared.model_spec import ModelSpec
 from shared.settings import ROOT
@@ -138,12 +137,8 @@ def write_catalog(path: Path) -> Path:
 def measure(stack: Stack, base: str, spec: ModelSpec, checkpoints: Path, effort: Effort) -> Figures:
     """Measure one model in interleaved rounds; its processes run only during this call."""
     case = CASES[spec.name]
-    if spec.source and not (checkpoints / spec.name).exists():
-        argv = [
-            *(sys.executable, "-m", "tools.full_checkpoints"),
-            *("--out", str(checkpoints), "--model", spec.name),
-        ]
-        subprocess.run(argv, cwd=ROOT, check=True, stdout=sys.stderr)
+    if spec.source:
+        ensure_checkpoint(spec.name, checkpoints)
     figures, client = Figures(), Client(base, spec.name, case.task)
     with served(stack, spec.name), bare_process(spec, checkpoints, case.task) as bare:
         for call in (bare.simple, bare.batched, client):  # the first call of each is slow

@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import shutil
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -18,6 +20,7 @@ from urllib.parse import urlsplit
 from shared.allocator import retain_freed_memory
 from shared.messages import Instructions
 from shared.model_spec import ModelSpec
+from shared.settings import ROOT
 from shared.tasks.registry import Task
 from tests.conftest import data_url
 from tests.stack import API, SAMPLES
@@ -119,12 +122,34 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 def machine() -> str:
-    """Return a description of this machine, with the time and the load average."""
+    """Return a description of this machine and its GPU, with the time and the load average."""
+    gpu = "no GPU"
+    if nvidia_smi := shutil.which("nvidia-smi"):
+        argv = [nvidia_smi, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        gpu = done.stdout.strip() or gpu
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} CPU cores "
-        f"({platform.machine()}), no GPU, Python {platform.python_version()}, "
+        f"({platform.machine()}), {gpu}, Python {platform.python_version()}, "
         f"load average {os.getloadavg()[0]:.1f}"
     )
+
+
+def ensure_checkpoint(name: str, folder: Path, device: str = "cpu") -> None:
+    """Create a checkpoint of published size with random weights, unless it is there.
+
+    Args:
+        name: of its model.
+        folder: of all checkpoints.
+        device: where it is made; on a GPU that is faster.
+    """
+    if (folder / name).exists():
+        return
+    argv = [
+        *(sys.executable, "-m", "tools.full_checkpoints"),
+        *("--out", str(folder), "--model", name, "--device", device),
+    ]
+    subprocess.run(argv, cwd=ROOT, check=True, stdout=sys.stderr)
 
 
 def print_row(cells: Iterable[object]) -> None:

@@ -83,7 +83,7 @@ def recycle_table(stack: Stack, base: str) -> None:
         with load(base, name) as replies:
             time.sleep(STEADY_S)
             requests.post(f"{base}{API}/models/{name}/recycle", timeout=10).raise_for_status()
-            wait_for("the recycle", lambda n=name: _loads(stack, n) > 1)  # type: ignore[misc]
+            wait_for("the recycle", lambda n=name: loads(stack, n) > 1)  # type: ignore[misc]
             time.sleep(STEADY_S)
         end(worker)
         times = [seconds for ok, seconds in replies if ok]
@@ -94,7 +94,8 @@ def recycle_table(stack: Stack, base: str) -> None:
     print()
 
 
-def _loads(stack: Stack, name: str) -> int:
+def loads(stack: Stack, name: str) -> int:
+    """Return how often workers have loaded a model."""
     return sum(worker.loads for worker in stack.presence(name).workers)
 
 

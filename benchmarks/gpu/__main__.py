@@ -18,8 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.gpu.results import Results, machine_with_gpu
+from benchmarks.gpu.results import Results
 from benchmarks.gpu.rows import CAPTIONERS, checkpoint_folder
+from benchmarks.measuring import machine
 from shared.settings import ROOT
 
 STAGES = {"bare": 2.0, "stack": 3.0, "recovery": 2.0}
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="tiny checkpoints, few clients")
     options = parser.parse_args()
     until = time.monotonic() + options.budget_s - RESERVE_S
-    print(f"Begun {machine_with_gpu()}.\n", flush=True)
+    print(f"Begun {machine()}.\n", flush=True)
     with tempfile.TemporaryDirectory(dir=memory_folder()) as scratch:
         out = options.out or Path(scratch) / "results.jsonl"
         out.touch()
@@ -62,7 +63,7 @@ def main() -> None:
             except subprocess.SubprocessError as err:
                 print(f"{stage} of {model} ended early: {err}", file=sys.stderr, flush=True)
         print(Results(out).tables())
-    print(f"\nEnded {machine_with_gpu()}.")
+    print(f"\nEnded {machine()}.")
 
 
 def planned(stages: list[str], models: list[str]) -> list[tuple[str, str]]:

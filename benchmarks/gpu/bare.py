@@ -10,8 +10,8 @@ import torch  # noqa: TID253 - not used by the service
 import transformers  # noqa: TID253
 
 from benchmarks.gpu.results import Results
-from benchmarks.gpu.rows import Arguments, arguments, ensure_checkpoint, spec
-from benchmarks.measuring import PHOTO, seconds
+from benchmarks.gpu.rows import Arguments, arguments, spec
+from benchmarks.measuring import PHOTO, ensure_checkpoint, seconds
 from shared.messages import Instructions
 from shared.tasks import CAPTION
 from workers.model.family import PreparedJob, load_model
@@ -27,7 +27,8 @@ def main() -> None:
     given = arguments()
     until = time.monotonic() + given.limit_s
     results, device = Results(given.out), pick_device("auto")
-    folder = ensure_checkpoint(given.model, given.checkpoints, str(device))
+    ensure_checkpoint(given.model, given.checkpoints, str(device))
+    folder = given.checkpoints / given.model
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     ways = {}
     for decoding in ("auto", "generate"):

@@ -5,14 +5,17 @@ import signal
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import requests
 
 from benchmarks.gpu.results import Results
-from benchmarks.gpu.rows import arguments, ensure_checkpoint
+from benchmarks.gpu.rows import arguments
 from benchmarks.gpu.stack import LOAD_TIMEOUT_S, stack_of
-from benchmarks.recovery import load
+from benchmarks.measuring import ensure_checkpoint
+from benchmarks.recovery import load, loads
 from tests.stack import API, Stack, end, wait_for
 
 STEADY_S = 2.0
@@ -32,31 +35,45 @@ def main() -> None:
         ):
             worker = stack.another_worker(given.model)
             stack.wait_ready(given.model, timeout_s=LOAD_TIMEOUT_S)
+            model = Disturbed(stack, base, given.model)
             what = "recycle with a standby" if standby == "on" else "cold recycle"
-            disturb(results, stack, base, given.model, what)
+            measure(results, model, what, model.recycle)
             if standby == "off" and time.monotonic() < until:
-                disturb(results, stack, base, given.model, "kill -9 of the model process")
+                measure(results, model, "kill -9 of the model process", model.kill)
             end(worker)
 
 
-def disturb(results: Results, stack: Stack, base: str, model: str, what: str) -> None:
+class Disturbed(NamedTuple):
+    """A model of a stack, and what can be done to it."""
+
+    stack: Stack
+    base: str
+    name: str
+
+    def recycle(self) -> None:
+        """Have its process replaced."""
+        address = f"{self.base}{API}/models/{self.name}/recycle"
+        requests.post(address, timeout=10).raise_for_status()
+
+    def kill(self) -> None:
+        """Kill its process."""
+        os.kill(self.stack.presence(self.name).workers[0].model_pid, signal.SIGKILL)
+
+
+def measure(results: Results, model: Disturbed, what: str, disturb: Callable[[], None]) -> None:
     """Disturb a model under load, and add what it cost."""
-    before = loads(stack, model)
-    with load(base, model) as replies:
+    before = loads(model.stack, model.name)
+    with load(model.base, model.name) as replies:
         time.sleep(STEADY_S)
         began = time.perf_counter()
-        if what.startswith("kill"):
-            os.kill(stack.presence(model).workers[0].model_pid, signal.SIGKILL)
-        else:
-            address = f"{base}{API}/models/{model}/recycle"
-            requests.post(address, timeout=10).raise_for_status()
-        wait_for("the new process", lambda: loads(stack, model) > before)
+        disturb()
+        wait_for("the new process", lambda: loads(model.stack, model.name) > before)
         ready_s = time.perf_counter() - began
         time.sleep(STEADY_S)
     times = [seconds for ok, seconds in replies if ok]
     results.add(
         "recovery",
-        model,
+        model.name,
         what,
         requests=len(replies),
         failed=sum(not ok for ok, _ in replies),
@@ -64,11 +81,6 @@ def disturb(results: Results, stack: Stack, base: str, model: str, what: str) ->
         p50_ms=1000 * statistics.median(times),
         longest_ms=1000 * max(times),
     )
-
-
-def loads(stack: Stack, model: str) -> int:
-    """Return how often the model was loaded."""
-    return sum(worker.loads for worker in stack.presence(model).workers)
 
 
 if __name__ == "__main__":

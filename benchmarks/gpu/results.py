@@ -1,12 +1,7 @@
 """Figures: written one by one as JSON lines, and shown as tables."""
 
 import json
-import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +41,3 @@ def _words(figures: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:  # noqa: ANN401 - whatever JSON has
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def machine_with_gpu() -> str:
-    """Return a description of this machine and its GPU, with the time."""
-    gpu = "no GPU"
-    if nvidia_smi := shutil.which("nvidia-smi"):
-        argv = [nvidia_smi, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        gpu = done.stdout.strip() or gpu
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {gpu}, {os.cpu_count()} CPU cores, "
-        f"Python {platform.python_version()}"
-    )

@@ -1,8 +1,6 @@
 """The measured models: rows of models.yaml with short texts, and checkpoints of their size."""
 
 import argparse
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,14 +59,3 @@ def row(name: str, **changes: object) -> dict[str, Any]:
 def spec(name: str, **changes: object) -> ModelSpec:
     """Return :func:`row` as a row of the catalogue."""
     return ModelSpec.model_validate(row(name, **changes))
-
-
-def ensure_checkpoint(name: str, folder: Path, device: str) -> Path:
-    """Create a checkpoint with random weights unless it is there; return its folder."""
-    if not (folder / name).exists():
-        argv = [
-            *(sys.executable, "-m", "tools.full_checkpoints"),
-            *("--out", str(folder), "--model", name, "--device", device),
-        ]
-        subprocess.run(argv, cwd=ROOT, check=True, stdout=sys.stderr)
-    return folder / name

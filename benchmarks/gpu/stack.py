@@ -14,8 +14,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks.gpu.results import Results
-from benchmarks.gpu.rows import Arguments, arguments, ensure_checkpoint, row
-from benchmarks.measuring import Client, percentile, seconds
+from benchmarks.gpu.rows import Arguments, arguments, row
+from benchmarks.measuring import Client, ensure_checkpoint, percentile, seconds
 from shared.catalog import Catalog
 from shared.tasks import CAPTION
 from tests.stack import Stack, running_stack

@@ -38,7 +38,7 @@ from workers.remote.engine import RemoteEngine
 log = structlog.get_logger(__name__)
 
 CANCELLED_S = 0.5
-"""How long a batch waits at most until it is known which of its tasks are cancelled."""
+"""How long a look-up of cancelled tasks may take; there is another one soon."""
 
 
 def serve(settings: Settings, model: str) -> None:
@@ -162,10 +162,7 @@ def _register_commands(engine: Engine) -> None:
 
 
 def cancellations_in(store: Store) -> FindCancelled:
-    """Return a look-up of cancelled tasks in Redis; while Redis does not serve, it finds none.
-
-    The engine's thread makes it, which must not wait for Redis for long.
-    """
+    """Return a look-up of cancelled tasks in Redis; while Redis does not serve, it finds none."""
 
     def cancelled_among(task_ids: Sequence[str]) -> set[str]:
         try:
