@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 
 from gunicorn.arbiter import Arbiter
@@ -36,6 +37,7 @@ graceful_timeout = _settings.stop_grace_s
 accesslog = None  # the application logs each request, with its id and model
 loglevel = "warning"
 logger_class = _Logger
+control_socket_disable = True  # a thread beside forks, and a socket in the user's home
 
 
 def on_starting(server: Arbiter) -> None:
@@ -45,6 +47,17 @@ def on_starting(server: Arbiter) -> None:
     # prometheus_client chose its storage on import, before there was a folder, and cannot
     # choose anew: https://github.com/prometheus/client_python/issues/886
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """Have a process stop if it was told to while it still had the handlers of gunicorn's master.
+
+    These only note signals, gunicorn does not repeat them, and so it waited in vain.
+    """
+    worker.init_signals()
+    while not server.SIG_QUEUE.empty():
+        if server.SIG_QUEUE.get() in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            worker.handle_exit()
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:

@@ -153,12 +153,7 @@ class Stack:
             extra: more environment variables.
         """
         port = free_port()
-        gunicorn = ["-c", f"{before}\n{GUNICORN}"] if before else ["-m", "gunicorn"]
-        process = self.processes.start(
-            "api",
-            [sys.executable, *gunicorn, "-c", "python:api.gunicorn_conf", "api.wsgi:application"],
-            **{"VISION_HOST": host, "VISION_PORT": str(port), **extra},
-        )
+        process = self.starting_api(before=before, VISION_HOST=host, VISION_PORT=str(port), **extra)
         base = f"http://{client_host(host)}:{port}"
 
         def alive() -> bool:
@@ -168,6 +163,12 @@ class Stack:
         wait_for("the API", alive)
         self.api_process = process
         return base
+
+    def starting_api(self, *, before: str = "", **extra: str) -> "subprocess.Popen[bytes]":
+        """Start an API; do not wait for it."""
+        gunicorn = ["-c", f"{before}\n{GUNICORN}"] if before else ["-m", "gunicorn"]
+        argv = [sys.executable, *gunicorn, "-c", "python:api.gunicorn_conf", "api.wsgi:application"]
+        return self.processes.start("api", argv, **extra)
 
 
 def child_environment(**extra: str) -> dict[str, str]:

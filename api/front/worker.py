@@ -46,8 +46,14 @@ class FrontWorker(UvicornWorker):  # type: ignore[misc]  # it is not typed
         # uvicorn raises the signal again when it has stopped, which would skip what runs at exit.
         signal.signal(signal.SIGTERM, self.handle_exit)
 
+    def handle_exit(self, *_: object) -> None:
+        """Stop, also if the server has begun to start, but does not handle signals yet."""
+        self.alive = False
+        self._server.should_exit = True
+
     def handle_quit(self, *_: object) -> None:
         """Stop without waiting for requests."""
+        self.alive = False
         self._server.should_exit = self._server.force_exit = True
         for connection in self._connections():
             connection.transport.abort()

@@ -3,14 +3,35 @@
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
 
+from launcher.ports import free_port
 from tests.integration.client import post
 from tests.raw_http import caption_request, crowd, read_to_end, slowest_sign_of_life
 from tests.stack import API, Stack, end, running_stack, wait_for
 
+WAITS_FOR_A_SIGNAL = """
+import os, pathlib, signal
+
+def until_signalled():
+    wait, wake = os.pipe()
+    os.set_blocking(wake, False)
+    previous = signal.set_wakeup_fd(wake)
+    pathlib.Path({mark!r}).touch()
+    signalled = os.read(wait, 1)
+    signal.set_wakeup_fd(previous)
+    if previous != -1:
+        os.write(previous, signalled)  # asyncio's
+"""
+"""Tells that a moment has come, and has it last until a signal has been handled."""
+MOMENTS = {
+    "just forked": "os.register_at_fork(after_in_child=until_signalled)",
+    "loading": "import shared.tracing\nshared.tracing.start_tracing = lambda *_: until_signalled()",
+    "about to serve": "import gc\ngc.freeze = until_signalled",
+}
 HALF_A_BODY = caption_request(f"{API}/caption/slow")[:-20]
 
 
@@ -51,6 +72,25 @@ def test_a_process_that_is_told_to_stop_runs_what_is_to_run_at_its_exit(stack: S
     worker.terminate()
     worker.wait(10)
     wait_for("its last words", lambda: "at exit" in stack.processes.logs("api"), 10)
+
+
+@pytest.mark.parametrize(
+    ("moment", "sig"),
+    [
+        ("just forked", signal.SIGTERM),
+        ("just forked", signal.SIGINT),
+        ("loading", signal.SIGTERM),
+        ("about to serve", signal.SIGTERM),
+    ],
+)
+def test_an_api_can_be_stopped_at_any_moment_of_its_start(
+    stack: Stack, tmp_path: Path, moment: str, sig: signal.Signals
+) -> None:
+    mark = tmp_path / "mark"
+    before = f"{WAITS_FOR_A_SIGNAL.format(mark=str(mark))}\n{MOMENTS[moment]}"
+    api = stack.starting_api(before=before, VISION_PORT=str(free_port()))
+    wait_for("the moment", mark.exists)
+    assert end(api, sig) == 0
 
 
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT])

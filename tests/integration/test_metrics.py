@@ -159,10 +159,8 @@ def test_a_task_whose_worker_dies_is_counted_and_answered(watched: Stack, base: 
     assert total(base, "vision_lost_tasks_total", model="restarting") >= 1
 
 
-def test_the_folder_of_the_processes_metrics_is_removed_when_they_end(
-    watched: Stack, tmp_path: Path
-) -> None:
-    watched.api(VISION_API_PROCESSES="2", TMPDIR=str(tmp_path))
+def test_an_api_leaves_no_file_behind(watched: Stack, tmp_path: Path) -> None:
+    watched.api(VISION_API_PROCESSES="2", TMPDIR=str(tmp_path), HOME=str(tmp_path))
     assert list(tmp_path.glob("vision-metrics-*/*.db"))
     assert end(watched.api_process) == 0
     assert list(tmp_path.iterdir()) == []

@@ -210,4 +210,4 @@ def test_a_request_that_the_server_refuses_takes_no_place_from_others(
             with pytest.raises(BadRequest):
                 harness.generate(options=options)
         assert harness.caption(7) == "rgb 7 0 0"
-        assert harness.status(first).running == 0
+        harness.wait(first, lambda status: status.running == 0)  # as of the next poll
