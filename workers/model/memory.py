@@ -27,6 +27,20 @@ class Memory(BaseModel):
     """Bytes of host memory in use; the same as ``used`` on the CPU."""
 
 
+_free_before: int | None = None
+"""Bytes that were free on the GPU before a library that is not torch began to use it."""
+
+
+def watch_gpu() -> None:
+    """Have :func:`measure` count what a library that is not torch takes of the GPU from now on.
+
+    Nobody tells how much that is, so it is what has become less on the GPU, including what other
+    processes have taken meanwhile.
+    """
+    global _free_before  # noqa: PLW0603 - of this process, as the GPU's memory is
+    _free_before = gpu_free()
+
+
 def measure() -> Memory:
     """Return the memory of the GPU if this process uses one, else of the host."""
     cuda, resident = _cuda(), psutil.Process().memory_info().rss
@@ -34,6 +48,8 @@ def measure() -> Memory:
         free, limit = cuda.mem_get_info()
         used, peak = cuda.memory_reserved(), cuda.max_memory_allocated()
         cuda.reset_peak_memory_stats()
+        if _free_before is not None:
+            used = peak = max(0, _free_before - free)
         return Memory(used=used, peak=peak, free=free, limit=limit, resident=resident)
     host, container = psutil.virtual_memory(), container_memory()
     free, limit = min(host.available, container.free), min(host.total, container.limit)

@@ -2,8 +2,12 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from shared.units import MEGA
+from workers.model import memory
 from workers.model.memory import container_memory, measure
 
 
@@ -46,3 +50,24 @@ def test_the_peak_is_what_this_process_ever_needed() -> None:
     assert measure().peak >= before.used + len(block)
     del block
     assert measure().limit >= measure().peak > measure().used
+
+
+def test_what_a_library_beside_torch_takes_of_the_gpu_is_what_has_become_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = [900, 900, 400]
+    gpu = SimpleNamespace(
+        mem_get_info=lambda: (free.pop(0), 1000),
+        memory_reserved=lambda: 7,
+        max_memory_allocated=lambda: 9,
+        reset_peak_memory_stats=lambda: None,
+    )
+    monkeypatch.setattr(memory, "_cuda", lambda: gpu)
+    monkeypatch.setattr(memory, "_free_before", None)
+
+    before = measure()
+    memory.watch_gpu()
+    after = measure()
+
+    assert (before.used, before.peak, before.free) == (7, 9, 900)
+    assert (after.used, after.peak, after.free, after.limit) == (500, 500, 400, 1000)
