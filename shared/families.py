@@ -45,6 +45,12 @@ FAMILIES = {
         writes_text=True,
     ),
     "blip": Family("workers.families.blip:Blip", frozenset({CAPTION}), writes_text=True),
+    "image_text_to_text": Family(
+        "workers.families.image_text_to_text:ImageTextToText",
+        _ANY_PHOTO_TASK,
+        writes_text=True,
+        chats=True,
+    ),
     "image_classification": Family(
         "workers.families.image_classification:ImageClassification",
         frozenset({LABELS, NSFW}),

@@ -135,6 +135,9 @@ class Instructions(BaseModel):
     output_schema: JsonObject | None = Field(
         None, description="JSON schema of the answer, for families that chat"
     )
+    think: bool | WellFormed | None = Field(
+        None, description="whether to think first, or how much, for families that chat"
+    )
     options: Options = Options()
 
     @property
@@ -159,6 +162,7 @@ class Job(Instructions):
             prompt=self.prompt,
             system=self.system,
             output_schema=self.output_schema,
+            think=self.think,
             options=self.options.known,
         )
 

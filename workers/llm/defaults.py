@@ -7,12 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.tasks.registry import Task
 
 
-class LlmDefaults(BaseModel):
-    """Defaults of one language model: the ``parameters`` of its row in the catalogue.
-
-    The fields are those of Ollama's ``/api/generate``, but for ``prompts``, ``threshold`` and
-    ``rescale``.
-    """
+class AnswerDefaults(BaseModel):
+    """Defaults of any model that chats: part of the ``parameters`` of its row in the catalogue."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,7 +17,6 @@ class LlmDefaults(BaseModel):
     options: dict[str, Any] = {}
     think: Any = False
     format: Any = None
-    keep_alive: Any = None
     threshold: float = Field(
         0.5, ge=0, le=1, description="NSFW scores of at least this value are unsafe"
     )
@@ -30,3 +25,13 @@ class LlmDefaults(BaseModel):
         description="map NSFW scores so that the threshold becomes 0.75, which PhotoPrism compares "
         "with",
     )
+
+
+class LlmDefaults(AnswerDefaults):
+    """Defaults of one model on Ollama servers.
+
+    The fields are those of Ollama's ``/api/generate``, but for ``prompts``, ``threshold`` and
+    ``rescale``.
+    """
+
+    keep_alive: Any = None

@@ -8,7 +8,7 @@ from typing import Any
 from shared.messages import JsonObject
 from shared.ollama_settings import OllamaSettings
 from shared.tasks.registry import Task
-from workers.llm.defaults import LlmDefaults
+from workers.llm.defaults import AnswerDefaults
 
 
 class ImagesPerPrompt(Enum):
@@ -33,7 +33,7 @@ class LlmTask:
     stricter_prompt: str
     """Follows the prompt in the second attempt, after an answer that could not be used."""
     images: ImagesPerPrompt
-    read: Callable[[str, LlmDefaults], Any]
+    read: Callable[[str, AnswerDefaults], Any]
     """Reads an answer, which the task's ``combine`` takes; raises ``UnusableAnswer``."""
     schema: JsonObject | None = None
     """JSON schema of the answer; ``None``: the answer is text."""

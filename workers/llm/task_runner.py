@@ -15,6 +15,7 @@ from workers.llm.defaults import LlmDefaults
 from workers.llm.lenient_parsing import UnusableAnswer
 from workers.llm.task import ImagesPerPrompt, LlmTask
 from workers.llm.tasks import LLM_TASKS
+from workers.llm.wording import Wording, resolve
 
 log = structlog.get_logger(__name__)
 
@@ -70,10 +71,11 @@ class LlmTaskRunner:
 
     async def _answer(self, task: LlmTask, images: Sequence[str]) -> Any:  # noqa: ANN401 - the task's type
         """Return what the model answered, after a second and stricter prompt if need be."""
-        prompt = self._prompt(task)
+        wording = resolve(task, self._request(), self._defaults, self._environment)
+        prompt = wording.prompt
         reason = ""
         for text in (prompt, task.second_prompt(prompt)):
-            reply = await self._generate(self._body(task, text, images))
+            reply = await self._generate(self._body(wording, text, images))
             try:
                 # In a thread: repairing broken JSON may take a while.
                 return await asyncio.to_thread(task.read, _answer_text(reply), self._defaults)
@@ -86,29 +88,29 @@ class LlmTaskRunner:
             f"{self._ollama.model} gave no usable {task.name} in two attempts: {reason}"
         )
 
-    def _prompt(self, task: LlmTask) -> str:
-        """Return the prompt of the request, the catalogue, the environment, or the built-in one."""
-        return (
-            self._job.prompt
-            or self._defaults.prompts.get(task.name)
-            or task.prompt_setting(self._environment)
-            or task.prompt
+    def _request(self) -> Wording:
+        """Return what the request says itself."""
+        body = self._ollama.body
+        return Wording(
+            self._job.prompt,
+            body.get("system") or "",
+            body.get("format"),
+            body.get("think"),
+            self._job.options.model_dump(mode="json", exclude_unset=True, exclude_none=True),
         )
 
-    def _body(self, task: LlmTask, prompt: str, images: Sequence[str]) -> JsonObject:
-        request, defaults = self._ollama.body, self._defaults
+    def _body(self, wording: Wording, prompt: str, images: Sequence[str]) -> JsonObject:
         fields: Mapping[str, Any] = {
-            "system": request.get("system") or defaults.system or None,
-            "think": request.get("think", defaults.think),
-            "format": request.get("format") or defaults.format or task.schema,
-            "keep_alive": defaults.keep_alive,
+            "system": wording.system or None,
+            "think": wording.think,
+            "format": wording.format,
+            "keep_alive": self._defaults.keep_alive,
         }
-        options = self._job.options.model_dump(mode="json", exclude_unset=True, exclude_none=True)
         return {
             "model": self._ollama.model,
             "prompt": prompt,
             "images": list(images),
-            "options": {"num_predict": MAX_TOKENS, **defaults.options, **options},
+            "options": {"num_predict": MAX_TOKENS, **wording.options},
             **{name: value for name, value in fields.items() if value is not None},
         }
 

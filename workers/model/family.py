@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from shared.families import FAMILIES
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
+from shared.ollama_settings import OllamaSettings
 from shared.tasks.registry import Task, find_task
 from workers.preparing.preparation import Preparation, Prepared
 
@@ -63,6 +64,8 @@ class LoadContext(NamedTuple):
     device: str
     torch_threads: int
     """CPU threads; 0: the library decides."""
+    environment: OllamaSettings | None = None
+    """The operator's prompts for all models that chat; ``None``: there are none."""
 
 
 class FamilyParameters(BaseModel):
@@ -112,12 +115,12 @@ class VisionModel(Protocol):
         """
 
 
-class PerImageModel(ABC):
-    """Base of families that answer for each image by itself; large jobs are split."""
+class GeneratingModel:
+    """Base of families that write text, or that know more of their device than torch does."""
 
-    steps = 0
+    steps: int = 0
     """Tokens that were generated one after the other so far, those of a batch at once; families
-    that write text add to it, as the time of a batch depends on it."""
+    that write text count them, as the time of a batch depends on it."""
 
     accelerator = ""
     """Name of the device if only the family knows it; empty: torch's GPU if it is in use."""
@@ -129,6 +132,10 @@ class PerImageModel(ABC):
         It may change with the first batches.
         """
         return ""
+
+
+class PerImageModel(GeneratingModel, ABC):
+    """Base of families that answer for each image by itself; large jobs are split."""
 
     @abstractmethod
     def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
@@ -161,7 +168,11 @@ def combine(answers: Sequence[Answer], tasks: Sequence[Task]) -> Result:
 
 
 def load_model(
-    spec: ModelSpec, folder: Path | None, device: str, torch_threads: int
+    spec: ModelSpec,
+    folder: Path | None,
+    device: str,
+    torch_threads: int,
+    environment: OllamaSettings | None = None,
 ) -> VisionModel:
     """Import the family of ``spec`` and load the model.
 
@@ -170,4 +181,4 @@ def load_model(
     """
     module, _, name = FAMILIES[spec.family].target.partition(":")
     family: type[VisionModel] = getattr(importlib.import_module(module), name)
-    return family(LoadContext(spec, folder, device, torch_threads))
+    return family(LoadContext(spec, folder, device, torch_threads, environment))

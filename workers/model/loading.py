@@ -59,7 +59,7 @@ def _start(
     pipe: Connection, settings: Settings, spec: ModelSpec, folder: Path | None
 ) -> VisionModel:
     send(pipe, StateReport(state=WorkerState.LOADING))
-    model = load_model(spec, folder, settings.device, settings.torch_threads)
+    model = load_model(spec, folder, settings.device, settings.torch_threads, settings.ollama)
     warm_up(model, spec, folder)
     return model
 

@@ -25,7 +25,7 @@ from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
 from workers.model.device_errors import is_device_fault, is_out_of_memory
-from workers.model.family import PerImageModel, PreparedJob, VisionModel
+from workers.model.family import GeneratingModel, PerImageModel, PreparedJob, VisionModel
 from workers.model.loading import failure_report, load
 from workers.model.protocol import (
     BatchReport,
@@ -141,14 +141,14 @@ def run_batch(
             "images": images,
             "steps": _steps(model) - steps,
             "seconds": time.perf_counter() - started,
-            "acceleration": model.acceleration if isinstance(model, PerImageModel) else "",
+            "acceleration": model.acceleration if isinstance(model, GeneratingModel) else "",
             "memory": memory.measure(),
         }
     )
 
 
 def _facts(model: VisionModel) -> ModelFacts:
-    named = model.accelerator if isinstance(model, PerImageModel) else ""
+    named = model.accelerator if isinstance(model, GeneratingModel) else ""
     accelerator = named or memory.accelerator()
     return ModelFacts(
         per_image=isinstance(model, PerImageModel),
@@ -159,7 +159,7 @@ def _facts(model: VisionModel) -> ModelFacts:
 
 
 def _steps(model: VisionModel) -> int:
-    return model.steps if isinstance(model, PerImageModel) else 0
+    return model.steps if isinstance(model, GeneratingModel) else 0
 
 
 def _with_answers(result: Result, instructions: Instructions) -> Result | JobError:

@@ -58,9 +58,13 @@ def centre(shortest: int, size: Size, resample: int, *, truncate: bool = False) 
     return Preparation(target=f"{__name__}:centred", parameters=parameters)
 
 
-def whole() -> Preparation:
-    """Only decode: for models whose own processor must see the image."""
-    return Preparation(target=f"{__name__}:decoded")
+def whole(megapixels: float = WHOLE_MEGAPIXELS) -> Preparation:
+    """Only decode: for models whose own processor must see the image.
+
+    Args:
+        megapixels: most that the model process gets.
+    """
+    return Preparation(target=f"{__name__}:decoded", parameters={"most": megapixels})
 
 
 def squashed(data: bytes, max_megapixels: float, size: Size, resample: int) -> Prepared:
@@ -110,15 +114,15 @@ def _centre(
     return middle.resize(size, resample, (starts[0], starts[1], ends[0], ends[1]))
 
 
-def decoded(data: bytes, max_megapixels: float) -> Prepared:
-    """Prepare as :func:`whole` says: the middle of a strip, and ``WHOLE_MEGAPIXELS`` at most.
+def decoded(data: bytes, max_megapixels: float, most: float) -> Prepared:
+    """Prepare as :func:`whole` says: the middle of a strip, and ``most`` megapixels at most.
 
     Raises:
         VisionError: the image cannot be used.
     """
-    image = decode_rgb(data, max_megapixels, lambda size: _scaled(size, _to_limit(size)))
+    image = decode_rgb(data, max_megapixels, lambda size: _scaled(size, _to_limit(size, most)))
     image = centre_of_strip(image)
-    factor = _to_limit(image.size)
+    factor = _to_limit(image.size, most)
     if factor < 1:
         image = image.resize(
             _scaled(image.size, factor), Image.Resampling.BICUBIC, reducing_gap=DECODED_PER_NEEDED
@@ -140,6 +144,6 @@ def _scaled(size: Size, factor: float) -> Size:
     return max(1, math.ceil(size[0] * factor)), max(1, math.ceil(size[1] * factor))
 
 
-def _to_limit(size: Size) -> float:
+def _to_limit(size: Size, megapixels: float) -> float:
     """Return by what to multiply the sides of an image to have it within the limit."""
-    return min(1.0, math.sqrt(WHOLE_MEGAPIXELS * MEGA / (size[0] * size[1])))
+    return min(1.0, math.sqrt(megapixels * MEGA / (size[0] * size[1])))

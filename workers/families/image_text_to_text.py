@@ -1,0 +1,160 @@
+"""Any chat model that sees images: captions, labels and NSFW scores, as it is asked."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import structlog
+from PIL import Image
+from pydantic import Field
+
+from shared.messages import Instructions, Options, Result
+from shared.ollama_settings import OllamaSettings
+from shared.tasks.registry import find_task
+from shared.units import MEGA
+from workers.llm.defaults import AnswerDefaults
+from workers.llm.lenient_parsing import UnusableAnswer
+from workers.llm.task import ImagesPerPrompt, LlmTask
+from workers.llm.tasks import LLM_TASKS
+from workers.llm.wording import Wording, resolve
+from workers.model.family import GeneratingModel, LoadContext, PreparedJob
+from workers.preparing import pixels
+from workers.preparing.preparation import Prepared
+from workers.runtime import generation
+from workers.runtime.chat import ChatModel
+from workers.runtime.chat_inputs import Turn
+from workers.runtime.device import DtypeName
+from workers.runtime.generation import GenerationParameters
+from workers.runtime.pretrained import Pretrained
+
+log = structlog.get_logger(__name__)
+
+MAX_PIXELS = 720 * 720
+"""What PhotoPrism sends at most. Some 700 tokens of most models, so that a batch of eight images
+and a model of 2 billion parameters fit into 8 GB."""
+
+
+class ImageTextToTextParameters(GenerationParameters, AnswerDefaults):
+    """Defaults of a chat model; requests override the prompts and options."""
+
+    max_new_tokens: int = generation.MAX_NEW_TOKENS
+    max_pixels: int = Field(MAX_PIXELS, gt=0, description="larger images are shrunk")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt about images of one job."""
+
+    job: int
+    """Position of the job in the batch."""
+    images: Sequence[Image.Image]
+    wording: Wording
+
+
+class ImageTextToText(GeneratingModel):
+    """Captions, labels and NSFW scores by any checkpoint with a chat template. It follows prompts.
+
+    Labels are asked of all images of a job at once, NSFW scores of each, a caption of the first.
+    """
+
+    CPU_DTYPE: ClassVar[DtypeName] = "float32"
+
+    def __init__(self, context: LoadContext) -> None:
+        """Load the model and its processor."""
+        self._defaults = ImageTextToTextParameters.model_validate(context.spec.parameters)
+        self._environment = context.environment or OllamaSettings.model_construct()
+        self.preparation = pixels.whole(self._defaults.max_pixels / MEGA)
+        pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
+        self._chat = ChatModel(pretrained, self._defaults)
+
+    def prepare(self, image: Prepared) -> Image.Image:
+        """Return the image as the processor takes it."""
+        return pixels.unpacked(image)
+
+    def predict(self, jobs: Sequence[PreparedJob], max_images: int) -> list[Result]:
+        """Answer each job: see :meth:`workers.model.family.VisionModel.predict`."""
+        answers: list[dict[str, Any]] = [{} for _ in jobs]
+        for name in jobs[0].instructions.tasks:
+            for answer, payload in zip(
+                answers, self._payloads(LLM_TASKS[name], jobs, max_images), strict=True
+            ):
+                if payload is not None:
+                    answer[name] = payload
+        return [Result(answer) for answer in answers]
+
+    def _payloads(self, task: LlmTask, jobs: Sequence[PreparedJob], max_images: int) -> list[Any]:
+        """Return the answer to one task for each job; ``None``: the model gave none."""
+        questions = [
+            Question(number, images, self._wording(task, job.instructions))
+            for number, job in enumerate(jobs)
+            for images in _split(job.images, task.images)
+        ]
+        found = self._ask(task, questions, max_images)
+        missing = [number for number, answer in enumerate(found) if answer is None]
+        again = [_stricter(task, questions[number]) for number in missing]
+        for number, answer in zip(missing, self._ask(task, again, max_images), strict=True):
+            found[number] = answer
+        payloads = []
+        for job in range(len(jobs)):
+            of_job = [a for q, a in zip(questions, found, strict=True) if q.job == job]
+            answered = any(answer is not None for answer in of_job)
+            payloads.append(find_task(task.name).combine(of_job) if answered else None)
+        return payloads
+
+    def _wording(self, task: LlmTask, instructions: Instructions) -> Wording:
+        request = Wording(
+            instructions.prompt,
+            instructions.system,
+            instructions.output_schema,
+            instructions.think,
+            instructions.options.model_dump(exclude_unset=True, exclude_none=True),
+        )
+        return resolve(task, request, self._defaults, self._environment)
+
+    def _ask(self, task: LlmTask, questions: Sequence[Question], max_images: int) -> list[Any]:
+        """Return what the model answers to each question; ``None``: nothing that can be used."""
+        answers: list[Any] = []
+        for batch in _chunks(questions, max_images):
+            turns = [_turn(question) for question in batch]
+            options = Options(**batch[0].wording.options)  # those of a batch are equal
+            texts = self._chat.generate(turns, options)
+            self.steps = self._chat.steps
+            for text in texts:
+                try:
+                    answers.append(task.read(text, self._defaults))
+                except UnusableAnswer as err:
+                    log.warning("unusable answer", task=task.name, reason=str(err))
+                    answers.append(None)
+        return answers
+
+
+def _split(images: Sequence[Image.Image], by: ImagesPerPrompt) -> list[Sequence[Image.Image]]:
+    """Return the images of each question."""
+    if by is ImagesPerPrompt.ALL:
+        return [images]
+    return [images[:1]] if by is ImagesPerPrompt.FIRST else [[image] for image in images]
+
+
+def _turn(question: Question) -> Turn:
+    asked = question.wording
+    return Turn(question.images, asked.prompt, asked.system, asked.think, asked.format)
+
+
+def _stricter(task: LlmTask, question: Question) -> Question:
+    wording = replace(question.wording, prompt=task.second_prompt(question.wording.prompt))
+    return replace(question, wording=wording)
+
+
+def _chunks(questions: Sequence[Question], max_images: int) -> Iterator[Sequence[Question]]:
+    """Divide questions into batches of at most so many images; a question is never divided."""
+    chunk: list[Question] = []
+    images = 0
+    for question in questions:
+        count = max(1, len(question.images))
+        if chunk and images + count > max_images:
+            yield chunk
+            chunk, images = [], 0
+        chunk.append(question)
+        images += count
+    if chunk:
+        yield chunk
