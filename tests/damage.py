@@ -19,11 +19,11 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def safetensors(*names: str) -> bytes:
-    """A file of weights with a tensor of four bytes for each name."""
+def safetensors(*names: str, size: int = 4) -> bytes:
+    """A file of weights with a tensor of ``size`` bytes for each name."""
     tensors = {
-        name: {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]}
+        name: {"dtype": "U8", "shape": [size], "data_offsets": [size * n, size * (n + 1)]}
         for n, name in enumerate(names)
     }
     header = json.dumps(tensors).encode()
-    return len(header).to_bytes(8, "little") + header + bytes(4 * len(names))
+    return len(header).to_bytes(8, "little") + header + bytes(size * len(names))

@@ -42,9 +42,9 @@ class ModelProcess:
     def __init__(self, hub: HubStandIn, pool: ProcessPoolExecutor) -> None:
         self.hub, self._pool = hub, pool
 
-    def fetch(self, row: Row, models_dir: Path) -> Outcome:
-        """See that the weights are there."""
-        return self._pool.submit(_fetch, row, models_dir).result()
+    def fetch(self, row: Row, models_dir: Path, **variables: str) -> Outcome:
+        """See that the weights are there, with some environment variables set."""
+        return self._pool.submit(_fetch, row, models_dir, variables).result()
 
     def start(self, row: Row, models_dir: Path, image: bytes) -> Outcome:
         """Start the model and have it answer an image."""
@@ -60,16 +60,20 @@ def model_process_with_hub(home: Path) -> Iterator[ModelProcess]:
             patch.setenv("HF_ENDPOINT", hub.url)
             patch.setenv("HOME", str(home))
             patch.setenv("NO_PROXY", "127.0.0.1")
-            patch.delenv("HF_HUB_OFFLINE", raising=False)
+            for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH"):
+                patch.delenv(name, raising=False)
             assert pool.submit(os.getpid).result() != os.getpid()
         yield ModelProcess(hub, pool)
 
 
-def _fetch(row: Row, models_dir: Path) -> Outcome:
-    try:
-        return Outcome(str(ensure_weights(ModelSpec.model_validate(row), models_dir, _ignore)))
-    except LoadError as err:
-        return Outcome(str(err), type(err).__name__, err.retry_in_s)
+def _fetch(row: Row, models_dir: Path, variables: dict[str, str]) -> Outcome:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        try:
+            return Outcome(str(ensure_weights(ModelSpec.model_validate(row), models_dir, _ignore)))
+        except LoadError as err:
+            return Outcome(str(err), type(err).__name__, err.retry_in_s)
 
 
 def _start(row: Row, models_dir: Path, image: bytes) -> Outcome:

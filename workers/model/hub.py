@@ -1,9 +1,9 @@
-"""Downloads from the hub, each verified against what the hub says of the file."""
+"""Downloads from the hub: resumed after an interruption, and verified against what it says."""
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,18 +15,14 @@ from workers.model.family import LoadError
 
 log = structlog.get_logger(__name__)
 
-UNFINISHED = "*.incomplete"
-"""Files that the hub's client is fetching; it has them below ``.cache`` in its folder."""
+UNFINISHED = ".incomplete"
+"""End of the name of a file that is being fetched, after the id of its contents."""
+CONNECTIONS = 4
+"""Files that are fetched at once."""
 REPORT_S = 2.0
 """Interval of progress reports."""
 DAMAGED_AGAIN_S = 3600.0
 """Pause after a file arrived damaged, so that gigabytes are not fetched in vain all the time."""
-WRONG_SIZE = "Consistency check failed: "
-"""How the hub's client begins its error when a reply was shorter or longer than announced."""
-
-# Plain HTTP only: tests can serve it, and it writes to no place but the folder, while Xet has a
-# cache in the home directory. Set here because huggingface_hub reads it when it is first imported.
-os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 
 
 class HubFile(NamedTuple):
@@ -68,28 +64,33 @@ class Repository(NamedTuple):
     commit: str
     files: Mapping[str, HubFile]
 
+    def unfinished(self, name: str) -> str:
+        """Return what a file is called while it is fetched; it differs for other contents."""
+        file = self.files[name]
+        return f"{name}.{file.sha256 or file.blob_id or self.commit}{UNFINISHED}"
+
 
 def look_up(spec: ModelSpec) -> Repository:
     """Ask the hub which files a model's repository has.
 
     Raises:
-        LoadError: the hub refuses, or something else than the hub answers.
-        OSError, httpx2.HTTPError: the hub cannot be reached.
+        LoadError: the row names no repository, or something else than the hub answers.
+        OSError, httpx2.HTTPError: the hub refuses, or cannot be reached.
     """
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HFValidationError
 
     source = spec.source or ""
     try:
         info = huggingface_hub.HfApi().model_info(
             source, revision=spec.revision, files_metadata=True
         )
-    except HfHubHTTPError as err:
-        raise LoadError(f"The hub refused {source}: {err}") from err
     except HFValidationError as err:
         raise LoadError(f"`source` in the row of {spec.name} names no repository: {err}") from err
     except (ValueError, TypeError, LookupError) as err:  # a web page, or other JSON
-        raise _not_the_hub(source) from err
+        raise LoadError(
+            f"What answered for {source} is not the hub; it may be the login page of a proxy."
+        ) from err
     files = {
         file.rfilename: HubFile(
             file.size,
@@ -101,98 +102,98 @@ def look_up(spec: ModelSpec) -> Repository:
     return Repository(source, info.sha or spec.revision, files)
 
 
+def clear_others(repository: Repository, names: Sequence[str], folder: Path) -> None:
+    """Delete what earlier downloads left in a folder and :func:`download` cannot go on with."""
+    useful = {folder / name for name in names}
+    useful |= {folder / repository.unfinished(name) for name in names}
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in useful:
+            path.unlink()
+
+
 def download(repository: Repository, names: Sequence[str], folder: Path, *, attempts: int) -> None:
-    """Download files into a folder, unless they are there from an earlier, interrupted download.
+    """Download files into a folder, and go on where an interrupted download stopped.
 
     Args:
         repository: where from.
         names: which files.
-        folder: where to; the hub's client keeps notes of its own in ``.cache`` there.
+        folder: where to; nobody else may write to it.
         attempts: how often a file is fetched that arrives damaged.
 
     Raises:
-        LoadError: a file did not arrive, or is damaged whenever it arrives.
-        OSError, httpx2.HTTPError: the hub cannot be reached, or the folder cannot be written.
+        LoadError: a file is damaged whenever it arrives.
+        OSError, httpx2.HTTPError: the hub refuses or cannot be reached, or the folder cannot be
+            written.
     """
-    wrong: dict[str, str] = {}
-    cause = ""
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="download") as pool:
+        list(pool.map(lambda name: _download_file(repository, name, folder, attempts), names))
+
+
+def _download_file(repository: Repository, name: str, folder: Path, attempts: int) -> None:
+    file, path = repository.files[name], folder / name
+    if file.is_same(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / repository.unfinished(name)
+    if file.size is None:  # nobody can tell whether it is complete
+        unfinished.unlink(missing_ok=True)
+    elif unfinished.is_file():
+        attempts += 1  # what an interruption left may be damaged
+    difference = ""
     for _ in range(attempts):
-        cause = _snapshot(repository, names, folder)
-        wrong = {
-            name: difference
-            for name in names
-            if (difference := repository.files[name].difference(folder / name))
-        }
-        if not wrong:
+        if not unfinished.is_file() or unfinished.stat().st_size < (file.size or 0):
+            _fetch_rest(repository, name, unfinished)
+        difference = file.difference(unfinished)
+        if not difference:
+            unfinished.replace(path)
             return
-        log.warning("files arrived damaged", source=repository.source, files=wrong, cause=cause)
-        damaged = [name for name in wrong if (folder / name).is_file()]
-        for name in damaged:
-            (folder / name).unlink()
-            cause = cause or f"{name} {wrong[name]}"
-    if not cause:
-        raise LoadError(f"{next(iter(wrong))} of {repository.source} did not arrive.")
+        log.warning("a file arrived damaged", source=repository.source, file=name, how=difference)
+        unfinished.unlink()
     raise LoadError(
-        f"A file of {repository.source} arrives damaged: {cause}. A proxy or a mirror on the way "
-        "may change it.",
+        f"A file of {repository.source} arrives damaged: {name} {difference}. A proxy or a mirror "
+        "on the way may change it.",
         DAMAGED_AGAIN_S,
     )
 
 
-def _snapshot(repository: Repository, names: Sequence[str], folder: Path) -> str:
-    """Have the hub's client fetch files; return its complaint about a reply of the wrong size."""
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
+def _fetch_rest(repository: Repository, name: str, unfinished: Path) -> None:
+    """Append what is missing of a file.
+
+    The hub's client has ``snapshot_download`` for whole repositories, but that begins each file
+    anew after an interruption (https://github.com/huggingface/huggingface_hub/issues/4196), and
+    its Xet protocol has a cache in the home directory.
+    """
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()  # our own reports suit a log, and reach the heartbeat as well
-    try:
-        huggingface_hub.snapshot_download(
-            repository.source,
-            revision=repository.commit,
-            local_dir=folder,
-            allow_patterns=list(names),
-            max_workers=4,
+    with unfinished.open("ab") as file:
+        http_get(
+            hf_hub_url(repository.source, name, revision=repository.commit),
+            file,
+            resume_size=file.tell(),
+            # Compressed, a reply has no length, and a range of it is not one of the file.
+            headers={**build_hf_headers(), "Accept-Encoding": "identity"},
         )
-    except HfHubHTTPError as err:
-        raise LoadError(f"The hub refused {repository.source}: {err}") from err
-    except OSError as err:
-        _, complaint, details = str(err).partition(WRONG_SIZE)
-        if not complaint:
-            raise
-        return details.partition(".\n")[0]
-    except ValueError as err:
-        raise _not_the_hub(repository.source) from err
-    return ""
-
-
-def _not_the_hub(source: str) -> LoadError:
-    return LoadError(
-        f"What answered for {source} is not the hub; it may be the login page of a proxy."
-    )
-
-
-def clear_unfinished(folder: Path) -> None:
-    """Delete what a fetch left that was killed; call it while nobody else can fetch.
-
-    The hub's client never resumes such files, as it chooses new names each time:
-    https://github.com/huggingface/huggingface_hub/issues/4196.
-    """
-    for leftover in (folder / ".cache").rglob(UNFINISHED):
-        leftover.unlink()
 
 
 class Progress:
     """Reports and logs every :data:`REPORT_S` how much of a download is on disk."""
 
     def __init__(
-        self,
-        folder: Path,
-        sizes: Mapping[str, int],
-        spec: ModelSpec,
-        report: Callable[[str], None],
+        self, folder: Path, total: int, spec: ModelSpec, report: Callable[[str], None]
     ) -> None:
-        self._folder, self._sizes, self._spec, self._report = folder, sizes, spec, report
+        """Watch a folder.
+
+        Args:
+            folder: where the files are fetched to; it holds nothing else.
+            total: their size in bytes.
+            spec: the model.
+            report: called with the progress.
+        """
+        self._folder, self._total, self._spec, self._report = folder, total, spec, report
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
@@ -205,15 +206,17 @@ class Progress:
 
     def _run(self) -> None:
         while not self._stop.wait(REPORT_S):
-            total = sum(self._sizes.values())
-            unfinished = (self._folder / ".cache").rglob(UNFINISHED)
-            files = [*unfinished, *(self._folder / name for name in self._sizes)]
-            # A larger file of an older revision may be there: never report more than 100 %.
-            done = min(sum(map(_size, files)), total)
+            total = self._total
+            done = min(size_of(self._folder), total)  # something longer may arrive
             percent = f"{100 * done / total:.0f} % " if total else ""
             text = f"{percent}({done / MEGA:.0f} of {total / MEGA:.0f} MB) of {self._spec.source}"
             log.info("downloading", model=self._spec.name, progress=text)
             self._report(text)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder, which may be missing."""
+    return sum(map(_size, folder.rglob("*")))
 
 
 def _size(path: Path) -> int:

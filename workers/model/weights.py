@@ -2,7 +2,7 @@
 
 Files are fetched into ``<folder>.partial`` beside the folder and verified there. Then they are
 moved into place, so that no file is lost before its replacement is there. After an interruption
-complete files are kept; the hub's client fetches the others from the start.
+the next download goes on where it stopped.
 """
 
 import shutil
@@ -17,8 +17,10 @@ from filelock import FileLock
 
 from shared.families import FAMILIES
 from shared.model_spec import ModelSpec
+from shared.units import GIGA, MEGA
 from workers.model import hub
 from workers.model.checkpoint import Fault, describe, find_faults, is_weights, wanted_files
+from workers.model.download_errors import explain
 from workers.model.family import LoadError
 from workers.model.hub import HubFile, Progress, Repository
 
@@ -102,10 +104,7 @@ def _alone(spec: ModelSpec, folder: Path) -> Iterator[None]:
         with FileLock(folder.with_name(f"{spec.folder}.lock")):
             yield
     except (OSError, httpx2.HTTPError) as err:
-        raise LoadError(
-            f"Cannot fetch {spec.source} into {folder}: {str(err).rstrip('.')}. Check the network "
-            "and the folder's permissions, or put the files there by hand."
-        ) from err
+        raise explain(err, spec, folder) from err
 
 
 def _mend(spec: ModelSpec, folder: Path, faults: Sequence[Fault], report: Report) -> None:
@@ -163,16 +162,34 @@ def _fetch(
 ) -> None:
     """Download files, verify them, and move them into the folder."""
     partial = folder.with_name(f"{folder.name}.partial")
-    hub.clear_unfinished(partial)
-    with Progress(
-        partial, {name: repository.files[name].size or 0 for name in names}, spec, report
-    ):
+    hub.clear_others(repository, names, partial)
+    total = sum(repository.files[name].size or 0 for name in names)
+    _check_space(spec, partial, total - hub.size_of(partial))
+    log.info(
+        "download begins",
+        model=spec.name,
+        source=spec.source,
+        files=len(names),
+        megabytes=round(total / MEGA),
+    )
+    with Progress(partial, total, spec, report):
         hub.download(repository, names, partial, attempts=attempts)
     folder.mkdir(exist_ok=True)
     for name in sorted(names, key=is_weights):  # weights last: they complete it
         (partial / name).replace(folder / name)
-    shutil.rmtree(partial, ignore_errors=True)  # what is left are notes of the hub's client
+    shutil.rmtree(partial, ignore_errors=True)
     log.info("weights fetched", model=spec.name, folder=str(folder), files=len(names))
+
+
+def _check_space(spec: ModelSpec, folder: Path, needed: int) -> None:
+    """Refuse a download of ``needed`` bytes that the disk has no room for."""
+    free = shutil.disk_usage(folder.parent).free
+    if needed > free:
+        raise LoadError(
+            f"{spec.source} takes another {needed / GIGA:.1f} GB in {folder.parent}, where "
+            f"{free / GIGA:.1f} GB are free: free some space there, or name a folder on another "
+            "disk in VISION_MODELS_DIR."
+        )
 
 
 def _fetch_ahead(argv: list[str]) -> None:

@@ -170,7 +170,7 @@ def test_a_tokenizer_must_encode_and_decode(
 
     assert words in outcome.said
     assert f"{tmp_path}/blip/{'tokenizer.json' if has_json else 'vocab.txt'}" in outcome.said
-    assert "The hub refused own/blip" in outcome.said
+    assert "The hub knows no public own/blip" in outcome.said
 
     hub.repos["own/blip"] = CHECKPOINTS / "blip"
     assert model_process.start(row("blip"), tmp_path, RED_CIRCLE).said == "a red circle"

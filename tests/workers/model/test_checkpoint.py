@@ -244,14 +244,24 @@ def test_of_many_faults_the_first_are_told(tmp_path: Path) -> None:
         pytest.param("model.safetensors pytorch_model.bin", "model.safetensors", id="safetensors"),
         pytest.param("pytorch_model.bin flax_model.msgpack", "pytorch_model.bin", id="only-bin"),
         pytest.param(
-            "model-1-of-2.safetensors model-2-of-2.safetensors pytorch_model.bin",
-            "model-1-of-2.safetensors model-2-of-2.safetensors",
+            "model-1-of-1.safetensors model.safetensors.index.json pytorch_model.bin",
+            "model-1-of-1.safetensors model.safetensors.index.json",
             id="shards",
         ),
         pytest.param(
-            "pytorch_model-1-of-2.bin pytorch_model-2-of-2.bin",
-            "pytorch_model-1-of-2.bin pytorch_model-2-of-2.bin",
+            "pytorch_model-1-of-1.bin pytorch_model.bin.index.json",
+            "pytorch_model-1-of-1.bin pytorch_model.bin.index.json",
             id="bin-shards",
+        ),
+        pytest.param(
+            "model.safetensors model-1-of-1.safetensors model.safetensors.index.json",
+            "model.safetensors",
+            id="in-one-file-and-in-shards",
+        ),
+        pytest.param(
+            "model-1-of-1.safetensors pytorch_model.bin",
+            "pytorch_model.bin",
+            id="shards-without-an-index",
         ),
         pytest.param("tf_model.h5 model.onnx rust_model.ot", "", id="foreign"),
         pytest.param("fp16/model.safetensors onnx/model.onnx", "", id="in-folders"),

@@ -82,7 +82,7 @@ def test_a_reply_that_ends_early_without_a_word_is_noticed(
 
     outcome = model_process.fetch(ROW, tmp_path / "models")
 
-    assert f"file should be of size {len(WHOLE)} but has size 300000" in outcome.said
+    assert f"{WEIGHTS} has 300,000 bytes instead of {len(WHOLE):,}" in outcome.said
     assert outcome.retry_in_s == DAMAGED_AGAIN_S
     assert hub.fetched().count(WEIGHTS) == 2
 
@@ -208,7 +208,7 @@ def test_without_the_hub_it_is_said_what_is_damaged_and_why_it_is_not_fetched(
         assert outcome.error == ""
     else:
         assert outcome.said.startswith(f"{folder} cannot be used: {file} is ")
-        assert "The hub refused own/tiny: " in outcome.said
+        assert "The hub knows no public own/tiny: " in outcome.said
         assert outcome.retry_in_s == 0
 
 

@@ -1,33 +1,21 @@
 """Fetching weights with the real ``huggingface_hub`` from a stand-in for the hub."""
 
-import os
 import queue
 import shutil
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from shared.model_spec import ModelSpec
-from shared.settings import ROOT
 from tests.damage import LFS_POINTER, LOGIN_PAGE, safetensors
-from tests.hub_standin import XET, HubStandIn
-from tests.stack import wait_for
+from tests.hub_standin import HubStandIn
+from tests.workers.model.fetching import CHECKPOINT, contents, fetch, home_of, make_repo, start
 from workers.model import hub as hub_client
 from workers.model.family import LoadError
 from workers.model.weights import ensure_weights
 
-CHECKPOINT = ROOT / "tests" / "checkpoints" / "vit-gpt2"
-ROWS = [
-    {"name": "tiny", "family": "vision_encoder_decoder", "source": "own/tiny", "folder": "tiny-1"},
-    {"name": "mixed", "family": "blip", "source": "own/mixed", "revision": "v1"},
-    {"name": "foreign", "family": "blip", "source": "own/foreign"},
-    {"name": "gone", "family": "blip", "source": "own/gone"},
-]
 MIXED = {
     "config.json": b'{"model_type": "blip"}',
     "preprocessor_config.json": b'{"image_processor_type": "BlipImageProcessor"}',
@@ -38,16 +26,17 @@ MIXED = {
     "chat_template.jinja": b"{{ messages }}",
     "README.md": b"# Mixed",
     ".gitattributes": b"not wanted",
+    "model-00001-of-00002.safetensors": b"not wanted",
+    "model-00002-of-00002.safetensors": b"not wanted",
+    "model.safetensors.index.json": b"not wanted",
+    "model.fp16.safetensors": b"not wanted",
+    "consolidated.safetensors": b"not wanted",
+    "model-Q4_K_M.gguf": b"not wanted",
     "onnx/model.onnx": b"not wanted",
     "onnx/config.json": b"not wanted",
+    "openvino/openvino_model.bin": b"not wanted",
+    "original/consolidated.00.pth": b"not wanted",
 }
-
-
-def make_repo(folder: Path, files: Mapping[str, bytes]) -> Path:
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
 
 
 @pytest.fixture
@@ -58,48 +47,8 @@ def hub(tmp_path: Path) -> Iterator[HubStandIn]:
         "own/foreign": make_repo(tmp_path / "foreign", {"config.json": b"{}", "model.onnx": b""}),
     }
     with HubStandIn(repos) as standin:
+        standin.tags.add("v1")
         yield standin
-
-
-def home_of(tmp_path: Path) -> Path:
-    """Return the home directory of the processes under test."""
-    home = tmp_path / "home"
-    home.mkdir(exist_ok=True)
-    return home
-
-
-def start(tmp_path: Path, hub_url: str, model: str) -> "subprocess.Popen[str]":
-    catalog = tmp_path / "models.yaml"
-    catalog.write_text(yaml.safe_dump({"models": ROWS}))
-    ours = ("VISION_", "HF_", "HUGGING", "XDG_")
-    outside = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environment = outside | {
-        "HF_ENDPOINT": hub_url,
-        "HOME": str(home_of(tmp_path)),
-        "NO_PROXY": "127.0.0.1",
-        "PYTHONPATH": str(ROOT),
-        "VISION_CATALOG": str(catalog),
-        "VISION_MODELS_DIR": str(tmp_path / "models"),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "workers.model.weights", model],
-        env=environment,
-        cwd=tmp_path,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def fetch(tmp_path: Path, hub_url: str, model: str) -> tuple[int, str]:
-    """Run ``python -m workers.model.weights MODEL``; return its exit status and output."""
-    with start(tmp_path, hub_url, model) as process:
-        output, _ = process.communicate(timeout=60)
-    return process.returncode, output
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def test_only_the_files_that_the_model_needs_are_fetched(tmp_path: Path, hub: HubStandIn) -> None:
@@ -132,57 +81,22 @@ def test_an_interrupted_download_leaves_no_half_model_and_is_finished_by_the_nex
     assert hub.fetched().count("vocab.json") == 1
 
 
-def unfinished(partial: Path) -> list[Path]:
-    return list(partial.rglob("*.incomplete"))
-
-
-def test_a_killed_download_leaves_complete_files_and_the_next_run_deletes_the_others(
-    tmp_path: Path, hub: HubStandIn
-) -> None:
-    folder, partial = tmp_path / "models" / "tiny-1", tmp_path / "models" / "tiny-1.partial"
-    hub.holds = {"model.safetensors": 300_000}
-
-    def mid_file() -> list[Path] | None:
-        """Return the file that is being fetched, once all others are complete."""
-        one = [path for path in unfinished(partial) if path not in left]
-        if len(one) != 1 or len(contents(partial)) != len(contents(CHECKPOINT)) - 1:
-            return None
-        return one
-
-    left: list[Path] = []
-    with start(tmp_path, hub.url, "tiny") as killed:
-        left = wait_for("a file to be fetched", mid_file, 30)
-        killed.kill()
-    assert unfinished(partial) == left
-
-    with start(tmp_path, hub.url, "tiny") as process:
-        assert wait_for("the file to be fetched anew", mid_file, 30) == unfinished(partial)
-        hub.go_on.set()
-        output, _ = process.communicate(timeout=60)
-
-    assert process.returncode == 0, output
-    assert contents(folder) == contents(CHECKPOINT)
-    assert hub.fetched().count("vocab.json") == 1
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["tiny-1", "tiny-1.lock"]
-
-
 def test_nothing_is_written_outside_the_models_folder(tmp_path: Path, hub: HubStandIn) -> None:
     code, output = fetch(tmp_path, hub.url, "tiny")
 
     assert code == 0, output
     assert list(home_of(tmp_path).rglob("*")) == []
-    assert not any(XET in path for _, path in hub.requests)
 
 
 def test_progress_never_exceeds_100_percent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_client, "REPORT_S", 0.01)
-    make_repo(tmp_path, {"model.safetensors": bytes(300), ".cache/a.1.incomplete": bytes(50)})
+    make_repo(tmp_path, {"model.safetensors": bytes(300), "a.1.incomplete": bytes(50)})
     spec = ModelSpec(name="tiny", family="blip", source="own/tiny")
     output: queue.Queue[str] = queue.Queue()
 
-    with hub_client.Progress(tmp_path, {"model.safetensors": 100}, spec, output.put):
+    with hub_client.Progress(tmp_path, 100, spec, output.put):
         assert output.get(timeout=10).startswith("100 % ")
 
 
@@ -231,7 +145,7 @@ def test_a_damaged_file_that_cannot_be_fetched_is_told_in_a_sentence(
 
     assert code != 0
     assert f"{folder} cannot be used: config.json is a web page, such as the login page" in output
-    assert "The hub refused own/tiny" in output
+    assert "The hub knows no public own/tiny: check `source` in the row of tiny" in output
     assert "Traceback" not in output
 
 
@@ -246,7 +160,7 @@ def test_two_workers_that_start_at_once_fetch_once(tmp_path: Path, hub: HubStand
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        pytest.param("gone", r"own/gone.*Repository Not Found", id="unknown-repository"),
+        pytest.param("gone", "The hub knows no public own/gone", id="unknown-repository"),
         pytest.param("foreign", "own/foreign holds no weights in a format", id="foreign-format"),
         pytest.param("nobody", "There is no model 'nobody'", id="not-in-the-catalogue"),
     ],
@@ -257,8 +171,7 @@ def test_a_failed_download_is_reported_in_a_sentence(
     code, output = fetch(tmp_path, hub.url, model)
 
     assert code != 0
-    assert message.partition(".*")[0] in output
-    assert message.rpartition(".*")[2] in output
+    assert message in output
     assert "Traceback" not in output
     assert not (tmp_path / "models" / model).exists()
 
@@ -272,7 +185,7 @@ def test_an_unreachable_hub_is_reported_in_a_sentence(tmp_path: Path) -> None:
 
     assert code != 0
     assert "Cannot fetch own/tiny into" in output
-    assert "Check the network" in output
+    assert "Check the network, HTTPS_PROXY and HF_ENDPOINT" in output
     assert "Traceback" not in output
 
 
