@@ -69,6 +69,7 @@ class EngineHarness:
         return raw
 
     def status(self, server: OllamaStandin) -> OllamaHost:
+        """Return what the last poll has found; for what has just changed, wait."""
         return next(status for status in self.engine.status.hosts if status.url == server.url)
 
     def wait(self, server: OllamaStandin, condition: Callable[[OllamaHost], object]) -> OllamaHost:
