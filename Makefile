@@ -25,7 +25,7 @@ test-slow: $(DEV) ## run the slow tests: healing, replicas killed in each state,
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope -m slow $(TESTS)
 
 test-gpu: $(DEV) ## run the tests that need a CUDA GPU
-	@$(BIN)/python -m pytest -m gpu $(TESTS)
+	@$(BIN)/python -m benchmarks.gpu.tests $(TESTS)
 
 test-containers: $(DEV) ## build the images and test the compose stack; COMPOSE_COMMAND sets the compose command
 	@$(BIN)/python -m pytest -m containers $(TESTS)
@@ -53,7 +53,7 @@ bench-engine: $(DEV) ## compare the stack with bare models of real size, half an
 	@$(BIN)/python -m benchmarks.engine $(if $(MODELS),--models $(MODELS)) \
 	  $(if $(QUICK),--quick) $(if $(CHECKPOINTS),--checkpoints $(CHECKPOINTS))
 
-bench-gpu: $(DEV) ## measure models, stack and recovery on one GPU, eight minutes; MODELS=a,b STAGES=bare,stack
+bench-gpu: $(DEV) ## test and measure models, stack and recovery on one GPU, eight minutes; MODELS=a,b STAGES=bare,stack
 	@$(BIN)/python -m benchmarks.gpu $(if $(MODELS),--models $(MODELS)) $(if $(STAGES),--stages $(STAGES))
 
 bench-recovery: $(DEV) ## measure restarts, a recycle under load, and the gain of a second replica

@@ -1,11 +1,12 @@
-"""Measure the service on one GPU: models alone, the whole stack, and recovery.
+"""Test and measure the service on one GPU: models alone, first batches, the stack, and recovery.
 
 Works from the checkout alone, without a network: weights are random, of the published size. Each
 stage is a process with a time limit, and each figure is written as soon as it is known, so that a
 run that is cut off still tells something. Figures of one run are comparable; those of runs on
 different machines are not.
 
-    python -m benchmarks.gpu [--stages bare,stack,recovery] [--models kosmos-2,blip,vit-gpt2]
+    python -m benchmarks.gpu [--stages tests,bare,stack,recovery,first]
+                             [--models kosmos-2,blip,vit-gpt2]
                              [--out FILE] [--budget-s 460] [--small]
 
 ``--small`` uses the tests' tiny checkpoints on whatever device there is, to see that all runs.
@@ -23,12 +24,14 @@ from benchmarks.gpu.rows import CAPTIONERS, checkpoint_folder
 from benchmarks.measuring import machine
 from shared.settings import ROOT
 
-STAGES = {"bare": 2.0, "stack": 3.0, "recovery": 2.0}
+STAGES = {"tests": 2.0, "bare": 2.0, "stack": 3.0, "recovery": 3.0, "first": 1.0}
 """Stages in their order, with their share of the time per model."""
 RESERVE_S = 5.0
 """Left for the tables."""
-RECOVERY_MODEL = "kosmos-2"
-"""Recovery is measured with this model only, or else with the first."""
+ONCE = {"tests", "recovery", "first"}
+"""Stages that are run once: with ``ONCE_MODEL``, or else with the first model. The tests have
+models of their own."""
+ONCE_MODEL = "kosmos-2"
 
 
 def main() -> None:
@@ -51,12 +54,13 @@ def main() -> None:
             shares = sum(STAGES[name] for name, _ in steps)
             limit_s = (until - time.monotonic()) * STAGES[stage] / shares
             steps = steps[1:]
-            argv = [
-                *(sys.executable, "-m", f"benchmarks.gpu.{stage}", model),
-                *("--checkpoints", str(checkpoint_folder(Path(scratch), small=options.small))),
-                *("--out", str(out), "--limit-s", f"{limit_s:.0f}"),
-                *(["--small"] if options.small else []),
-            ]
+            argv = [sys.executable, "-m", f"benchmarks.gpu.{stage}"]
+            if stage != "tests":
+                argv += [
+                    *(model, "--out", str(out), "--limit-s", f"{limit_s:.0f}"),
+                    *("--checkpoints", str(checkpoint_folder(Path(scratch), small=options.small))),
+                    *(["--small"] if options.small else []),
+                ]
             try:
                 # The stage keeps to its limit by itself; what hangs is ended a little later.
                 subprocess.run(argv, cwd=ROOT, check=True, timeout=limit_s + RESERVE_S)
@@ -68,13 +72,13 @@ def main() -> None:
 
 def planned(stages: list[str], models: list[str]) -> list[tuple[str, str]]:
     """Return the stages to run, each with its model, in order."""
-    steps = []
-    for stage in stages:
-        for model in models:
-            chosen = RECOVERY_MODEL if RECOVERY_MODEL in models else models[0]
-            if stage != "recovery" or model == chosen:
-                steps.append((stage, model))
-    return steps
+    chosen = ONCE_MODEL if ONCE_MODEL in models else models[0]
+    return [
+        (stage, model)
+        for stage in stages
+        for model in models
+        if stage not in ONCE or model == chosen
+    ]
 
 
 def memory_folder() -> Path | None:

@@ -28,7 +28,7 @@ def main() -> None:
     until = time.monotonic() + given.limit_s
     results = Results(given.out)
     ensure_checkpoint(given.model, given.checkpoints, "cuda")
-    for standby in ("on", "off"):
+    for standby in ("off", "on"):
         with (
             tempfile.TemporaryDirectory() as folder,
             stack_of(given, Path(folder), standby=standby) as (stack, base),
@@ -36,10 +36,11 @@ def main() -> None:
             worker = stack.another_worker(given.model)
             stack.wait_ready(given.model, timeout_s=LOAD_TIMEOUT_S)
             model = Disturbed(stack, base, given.model)
-            what = "recycle with a standby" if standby == "on" else "cold recycle"
-            measure(results, model, what, model.recycle)
-            if standby == "off" and time.monotonic() < until:
+            if standby == "off":
                 measure(results, model, "kill -9 of the model process", model.kill)
+            what = "recycle with a standby" if standby == "on" else "cold recycle"
+            if time.monotonic() < until:
+                measure(results, model, what, model.recycle)
             end(worker)
 
 
