@@ -24,6 +24,7 @@ from shared.settings import ROOT
 from shared.tasks.registry import Task
 from tests.conftest import data_url
 from tests.stack import API, SAMPLES
+from workers.model.cpu_threads import wait_asleep
 from workers.model.family import load_model
 from workers.model.main import prepare, run_batch
 
@@ -90,6 +91,7 @@ def bare(
     It includes all of a worker's work on them, from the encoded photos to the results.
     """
     retain_freed_memory()
+    wait_asleep()
     model = load_model(spec, folder, "cpu", torch_threads)
     photo, instructions = PHOTO.read_bytes(), Instructions(tasks=(task,))
 

@@ -1,6 +1,7 @@
 """Model processes are forked from a server that has imported their code, and that is healed too."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -53,6 +54,19 @@ def test_what_is_imported_ahead_may_be_forked(*, torch: bool) -> None:
 def test_a_module_that_cannot_be_imported_ahead_is_left_for_the_model_process() -> None:
     command = [sys.executable, "-c", LOOK_AROUND, '["no_such_module", "workers.model.main"]']
     assert subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout
+
+
+def test_threads_of_torch_do_not_spin_while_they_wait_for_each_other() -> None:
+    """On a busy host they would keep those that they wait for from a core."""
+    command = [sys.executable, "-c", LOOK_AROUND, '["torch"]']
+    environment = {**os.environ, "OMP_DISPLAY_ENV": "VERBOSE"}
+    environment.pop("OMP_WAIT_POLICY", None)
+
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment
+    )
+
+    assert "GOMP_SPINCOUNT = '0'" in done.stderr
 
 
 def server_pid(engine: LocalEngine) -> int:
