@@ -12,7 +12,7 @@ from uvicorn_worker import UvicornWorker
 
 from api import WAITING_ROOM
 from api.front.application import Front
-from api.front.connection import Connection
+from api.front.connection import IDLE_S, Connection
 from shared.settings import get_settings
 
 WATCH_S = 0.5
@@ -34,6 +34,7 @@ class FrontWorker(UvicornWorker):  # type: ignore[misc]  # it is not typed
         "access_log": False,
         "forwarded_allow_ips": list(get_settings().trusted_proxies),
         "callback_notify": None,  # done in `_watch`
+        "timeout_keep_alive": int(IDLE_S),  # and not gunicorn's 2 s: a request may meet the end
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the base class

@@ -119,12 +119,13 @@ def test_a_job_that_is_cancelled_while_it_waits_is_dropped_before_its_batch() ->
 def test_a_running_batch_that_nobody_waits_for_is_cut() -> None:
     cancelled: set[str] = set()
     with running(lambda _: cancelled, hang_on_red=9) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
-        unwanted, late = item(9), item(9, deadline_s=3)
-        for job in (unwanted, late):
+        for deadline_s in (30, 3):
+            wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+            job = item(9, deadline_s=deadline_s)
             dropped = engine.submit(job)
             wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
-            cancelled.add(unwanted.task_id)
+            if deadline_s == 30:
+                cancelled.add(job.task_id)
             assert type(dropped.exception(20)) is Dropped
         assert caption(engine, 1)
         assert engine.status.recycles == {"cancelled": 2}
