@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from shared.errors import NotOffered
 from shared.families import OLLAMA
 from shared.model_spec import ModelSpec
-from shared.tasks.registry import Task
+from shared.tasks.registry import Task, find_task
 
 ANY_VERSION = ("", "latest")
 """Versions that match any: PhotoPrism sends ``latest`` when none is configured."""
@@ -182,6 +182,12 @@ class Catalog(BaseModel):
         Raises:
             NotOffered: no such model or version, or it does not offer the task.
         """
+        try:
+            return self._resolve(task, name, version, enabled)
+        except NotOffered as err:
+            raise NotOffered(f"{err.message} {find_task(task).advice}".rstrip()) from err
+
+    def _resolve(self, task: Task, name: str, version: str, enabled: Iterable[str]) -> ModelSpec:
         tasks = self._stands_for(name)
         if task in tasks or not name.partition(":")[0].strip():
             return self._default(task, enabled)

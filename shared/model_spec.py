@@ -1,8 +1,10 @@
 """One row of ``models.yaml``: a model and the options of its workers."""
 
-from typing import Any, Literal, Self
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     ConfigDict,
@@ -77,6 +79,18 @@ class EngineOptions(BaseModel):
     )
 
 
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.name == "":
+        msg = f"{name!r} is no file inside the model's folder"
+        raise ValueError(msg)
+    return str(path)
+
+
+FileName = Annotated[str, AfterValidator(_inside)]
+"""A file inside the model's folder, and inside its repository."""
+
+
 class ModelSpec(BaseModel):
     """One row of the catalogue."""
 
@@ -90,6 +104,8 @@ class ModelSpec(BaseModel):
     source: str | None = None
     revision: str = "main"
     folder: str = ""
+    files: tuple[FileName, ...] = ()
+    """What the model consists of, for families that run single files; empty: a checkpoint."""
     resolution: int = Field(224, gt=0)
     limits: Limits = Limits()
     engine: EngineOptions = EngineOptions()

@@ -48,14 +48,53 @@ def flat(image: Shape, dtype: int = TensorProto.FLOAT) -> ModelProto:
     return model(nodes, image, [image[0], "values"], dtype=dtype)
 
 
-def colours(image: Shape = ("batch", 3, 8, 8), scale: float = 20.0) -> ModelProto:
-    """Return a classifier whose logits are the means of the channels, times ``scale``.
+def colours(
+    image: Shape = ("batch", 3, 8, 8),
+    *,
+    scale: float = 20.0,
+    dtype: int = TensorProto.FLOAT,
+    classes: Sequence[int] = (0, 1, 2),
+) -> ModelProto:
+    """Return a classifier whose logits are the means of the three channels, times ``scale``.
 
-    For colours from 0 to 1 in an RGB model, its classes are red, green and blue.
+    Args:
+        image: shape of the input.
+        scale: 20 suits values from 0 to 1.
+        dtype: of the input.
+        classes: those of the first, second and third channel; others have no weights.
     """
-    axes = [2, 3] if image[1] == 3 else [1, 2]
+    weights = np.zeros((3, max(classes) + 1), np.float32)
+    weights[range(3), classes] = scale
     nodes = [
-        helper.make_node("ReduceMean", ["image"], ["means"], axes=axes, keepdims=0),
-        helper.make_node("Mul", ["means", "scale"], ["answer"]),
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["means"], axes=space(image), keepdims=0),
+        helper.make_node("MatMul", ["means", "weights"], ["answer"]),
     ]
-    return model(nodes, image, [image[0], 3], scale=np.array(scale, np.float32))
+    return model(nodes, image, [image[0], weights.shape[1]], dtype=dtype, weights=weights)
+
+
+def quantised(scale: float = 20.0) -> ModelProto:
+    """Return :func:`colours` with activations and weights in 8 bits, as quantisers write it."""
+    weights = np.eye(3, dtype=np.int8) * 127
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("QuantizeLinear", ["means", "step", "zero"], ["small"]),
+        helper.make_node("DequantizeLinear", ["small", "step", "zero"], ["inputs"]),
+        helper.make_node("DequantizeLinear", ["weights", "weight_step", "none"], ["matrix"]),
+        helper.make_node("MatMul", ["inputs", "matrix"], ["answer"]),
+    ]
+    return model(
+        nodes,
+        ("batch", 3, 8, 8),
+        ("batch", 3),
+        weights=weights,
+        step=np.array(1 / 255, np.float32),
+        zero=np.array(0, np.uint8),
+        weight_step=np.array(scale / 127, np.float32),
+        none=np.array(0, np.int8),
+    )
+
+
+def space(image: Shape) -> list[int]:
+    """Return the dimensions that are height and width."""
+    return [2, 3] if image[1] == 3 else [1, 2]

@@ -18,13 +18,6 @@ CLIENT_CLOSED_REQUEST = 499
 """nginx's status code for a client that closed the connection; only our log and metrics see it."""
 
 
-_NO_FACES = (
-    "There is no recognition of faces here yet. PhotoPrism sends faces because "
-    "PHOTOPRISM_VISION_URI is set: unset it and name this service as `Uri` of the models in "
-    "vision.yml instead, and PhotoPrism recognises faces by itself."
-)
-
-
 def register_error_handlers(app: Flask, base: str) -> None:
     """Answer every error with JSON that has ``id``, ``code`` and ``error``.
 
@@ -77,8 +70,6 @@ def _no_route(base: str) -> str:
     """Return a message that names the routes that exist."""
     if not request.path.startswith(base):
         return "There is no such route. /openapi.json and /docs list all routes."
-    if request.path.startswith(f"{base}/face"):
-        return _NO_FACES
     tasks = ", ".join(task_names())
     return (
         f"There is no such route. Below {base} there is one route per task ({tasks}), optionally "

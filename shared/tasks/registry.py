@@ -37,11 +37,16 @@ class TaskSpec:
     needs_image: bool = True
     needs_text: bool = False
     """It has no answer without a prompt."""
+    field_name: str = ""
+    """Name of the answer in ``result`` of a reply; default: the task's."""
+    advice: str = ""
+    """What to do where no model here does it, as whole sentences."""
     adapter: "TypeAdapter[Any]" = field(init=False, repr=False, compare=False)
     """Reads and writes payloads."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "adapter", TypeAdapter(self.payload))
+        object.__setattr__(self, "field_name", self.field_name or self.name)
 
     def with_unreadable(self, payload: Any, reasons: Mapping[int, str]) -> Any:  # noqa: ANN401 - the payload
         """Return a payload that also has the images that could not be read.

@@ -18,7 +18,7 @@ from workers.runtime.classes import (
     NsfwParameters,
     nsfw_from_classes,
 )
-from workers.runtime.imagenet import ImageNetClass, imagenet_classes
+from workers.runtime.imagenet import readable_classes
 from workers.runtime.pretrained import Pretrained, PretrainedParameters
 
 _UNNAMED = re.compile(r"LABEL_\d+")
@@ -59,7 +59,7 @@ class ImageClassification(PerImageModel):
                 f"config.json in {context.folder} does not name the {len(self._names)} classes of "
                 "the model: `id2label` is missing, or has another length."
             )
-        classes = _readable_classes(self._names, self._parameters.categories)
+        classes = readable_classes(self._names, self._parameters.categories)
         self._labeller = Labeller(classes, self._parameters.labels)
 
     @torch.inference_mode()
@@ -103,16 +103,3 @@ def _class_names(id2label: Mapping[int, str], context: LoadContext) -> list[str]
             "without a gap."
         )
     return [str(id2label[index]) for index in range(len(id2label))]
-
-
-def _readable_classes(
-    names: Sequence[str], categories: Mapping[str, tuple[str, ...]]
-) -> tuple[ImageNetClass, ...]:
-    """Return the classes under names that people use, in the order of the model's outputs."""
-    known = imagenet_classes()
-    if len(names) == len(known) and names[0].startswith("tench"):
-        return known
-    return tuple(
-        ImageNetClass(name.split(",")[0].replace("_", " ").strip(), categories.get(name, ()), 0)
-        for name in names
-    )

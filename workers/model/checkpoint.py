@@ -68,6 +68,21 @@ def find_faults(folder: Path, *, writes_text: bool) -> list[Fault]:
     return faults
 
 
+def find_faults_of(folder: Path, names: Iterable[str]) -> list[Fault]:
+    """Return which files of a row that names them are missing from a folder, or damaged.
+
+    Raises:
+        OSError: the folder or a file cannot be read.
+    """
+    faults = []
+    for name in names:
+        if not (folder / name).is_file():
+            faults.append(Fault(name, "is missing", is_missing=True))
+        elif problem := find_damage(folder / name):
+            faults.append(Fault(name, problem))
+    return faults
+
+
 def describe(faults: Sequence[Fault]) -> str:
     """Return the first faults as one clause."""
     told = "; ".join(map(str, faults[:MAX_FAULTS_TOLD]))
@@ -103,6 +118,29 @@ def _wanted_weights(names: Sequence[str]) -> list[str]:
         if name + INDEX in names:
             return [name + INDEX, *(other for other in names if fnmatch(other, shard))]
     return []
+
+
+def files_to_fetch(on_hub: Iterable[str], folder: Path, faults: Sequence[Fault]) -> list[str]:
+    """Choose what mends a folder: its damaged files, and if it is incomplete what it lacks.
+
+    Files that are there are kept. Weights are left out if those in the folder are fine, whatever
+    their format; and so is what the owner of a complete folder removed.
+    """
+    wanted = wanted_files(on_hub)
+    damaged = {fault.file for fault in faults if not fault.is_missing}
+    # A damaged file that the hub does not have is replaced by another format, if by anything.
+    is_incomplete = any(fault.is_missing for fault in faults) or not damaged <= set(wanted)
+    needs_weights = any(is_weights(fault.file) for fault in faults)
+    return [
+        name
+        for name in wanted
+        if name in damaged
+        or (
+            is_incomplete
+            and not (folder / name).exists()
+            and (needs_weights or not is_weights(name))
+        )
+    ]
 
 
 def absent_files(folder: Path) -> list[str]:

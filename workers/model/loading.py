@@ -31,12 +31,14 @@ def load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
     def report_download(progress: str) -> None:
         send(pipe, StateReport(state=WorkerState.DOWNLOADING, reason=progress))
 
-    if not spec.source:
+    if not (spec.source or spec.files):
         return _start(pipe, settings, spec, None)
     folder = ensure_weights(spec, settings.models_dir, report_download)
     try:
         return _start(pipe, settings, spec, folder)
     except PartDamaged as err:
+        if not spec.source:
+            raise
         _mend(settings, spec, err, report_download)
     memory.release()  # of the model that was of no use
     return _start(pipe, settings, spec, folder)

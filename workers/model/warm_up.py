@@ -67,7 +67,7 @@ def _answer(
     except LoadError:
         raise
     except Exception as err:
-        if is_out_of_memory(err) or is_device_fault(err) or folder is None:
+        if is_out_of_memory(err) or is_device_fault(err) or folder is None or spec.files:
             raise
         absent = absent_files(folder)
         raise PartDamaged(

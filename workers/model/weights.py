@@ -6,7 +6,7 @@ the next download goes on where it stopped.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -19,10 +19,18 @@ from shared.families import FAMILIES
 from shared.model_spec import ModelSpec
 from shared.units import GIGA, MEGA
 from workers.model import hub
-from workers.model.checkpoint import Fault, describe, find_faults, is_weights, wanted_files
+from workers.model.checkpoint import (
+    Fault,
+    describe,
+    files_to_fetch,
+    find_faults,
+    find_faults_of,
+    is_weights,
+    wanted_files,
+)
 from workers.model.download_errors import explain
 from workers.model.family import LoadError
-from workers.model.hub import HubFile, Progress, Repository
+from workers.model.hub import Progress, Repository
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +44,7 @@ def ensure_weights(spec: ModelSpec, models_dir: Path, report: Report) -> Path:
     Several workers may call this at once: one fetches, the others wait for it.
 
     Args:
-        spec: model with a ``source`` on the hub.
+        spec: model with a ``source`` on the hub, or with ``files`` that are there.
         models_dir: parent of the folders of weights; created if it is missing.
         report: called with the progress.
 
@@ -46,6 +54,11 @@ def ensure_weights(spec: ModelSpec, models_dir: Path, report: Report) -> Path:
     """
     folder = models_dir / spec.folder
     faults = _find_faults(spec, folder)
+    if faults and not spec.source:
+        raise LoadError(
+            f"{folder} cannot be used: {describe(faults)}. Put the file there, or name a "
+            f"repository that has it as `source` in the row of {spec.name}."
+        )
     if faults:
         found = f"{folder} cannot be used: {describe(faults)}. " if any(folder.glob("*")) else ""
         try:
@@ -78,7 +91,7 @@ def refetch(spec: ModelSpec, models_dir: Path, files: Sequence[str], report: Rep
         repository = hub.look_up(spec)
         names = [
             name
-            for name in wanted_files(repository.files)
+            for name in repository.files.keys() & spec.files or wanted_files(repository.files)
             if any(fnmatch(name, pattern) for pattern in files)
             and repository.files[name].difference(folder / name)
         ]
@@ -89,6 +102,8 @@ def refetch(spec: ModelSpec, models_dir: Path, files: Sequence[str], report: Rep
 
 def _find_faults(spec: ModelSpec, folder: Path) -> list[Fault]:
     try:
+        if spec.files:
+            return find_faults_of(folder, spec.files)
         return find_faults(folder, writes_text=FAMILIES[spec.family].writes_text)
     except OSError as err:
         raise LoadError(f"{folder} cannot be read: {err}. Check its permissions.") from err
@@ -114,9 +129,7 @@ def _mend(spec: ModelSpec, folder: Path, faults: Sequence[Fault], report: Report
         log.warning("files of weights are damaged", model=spec.name, files=describe(damaged))
     report(f"asking for {spec.source}")
     repository = hub.look_up(spec)
-    names = files_to_fetch(repository.files, folder, faults)
-    if any(is_weights(fault.file) for fault in faults) and not any(map(is_weights, names)):
-        raise LoadError(f"{spec.source} holds no weights in a format known here.")
+    names = _choose(spec, repository, folder, faults)
     for name in {fault.file for fault in damaged}.intersection(names):
         if repository.files[name].is_same(folder / name):
             raise LoadError(f"It is the same in {spec.source}: choose another source or revision.")
@@ -127,29 +140,26 @@ def _mend(spec: ModelSpec, folder: Path, faults: Sequence[Fault], report: Report
         raise LoadError(f"What {spec.source} holds is not enough: {describe(left)}.")
 
 
-def files_to_fetch(
-    on_hub: Mapping[str, HubFile], folder: Path, faults: Sequence[Fault]
+def _choose(
+    spec: ModelSpec, repository: Repository, folder: Path, faults: Sequence[Fault]
 ) -> list[str]:
-    """Choose what mends a folder: its damaged files, and if it is incomplete what it lacks.
+    """Return which files are to be fetched.
 
-    Files that are there are kept. Weights are left out if those in the folder are fine, whatever
-    their format; and so is what the owner of a complete folder removed.
+    Raises:
+        LoadError: the repository does not have what is needed.
     """
-    wanted = wanted_files(on_hub)
-    damaged = {fault.file for fault in faults if not fault.is_missing}
-    # A damaged file that the hub does not have is replaced by another format, if by anything.
-    is_incomplete = any(fault.is_missing for fault in faults) or not damaged <= set(wanted)
-    needs_weights = any(is_weights(fault.file) for fault in faults)
-    return [
-        name
-        for name in wanted
-        if name in damaged
-        or (
-            is_incomplete
-            and not (folder / name).exists()
-            and (needs_weights or not is_weights(name))
-        )
-    ]
+    if spec.files:
+        for fault in faults:
+            if fault.file not in repository.files:
+                raise LoadError(
+                    f"{spec.source} has no file {fault.file}: correct `files` in the row of "
+                    f"{spec.name}."
+                )
+        return [fault.file for fault in faults]
+    names = files_to_fetch(repository.files, folder, faults)
+    if any(is_weights(fault.file) for fault in faults) and not any(map(is_weights, names)):
+        raise LoadError(f"{spec.source} holds no weights in a format known here.")
+    return names
 
 
 def _fetch(
@@ -176,6 +186,7 @@ def _fetch(
         hub.download(repository, names, partial, attempts=attempts)
     folder.mkdir(exist_ok=True)
     for name in sorted(names, key=is_weights):  # weights last: they complete it
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (partial / name).replace(folder / name)
     shutil.rmtree(partial, ignore_errors=True)
     log.info("weights fetched", model=spec.name, folder=str(folder), files=len(names))
@@ -207,7 +218,7 @@ def _fetch_ahead(argv: list[str]) -> None:
         catalog = Catalog.load(settings.catalog)
         for name in argv or list(settings.models):
             spec = catalog.get(name)
-            if spec.source:
+            if spec.source or spec.files:
                 folder: Any = ensure_weights(spec, settings.models_dir, lambda _: None)
             else:
                 folder = "a Python package"

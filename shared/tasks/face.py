@@ -1,0 +1,43 @@
+"""The task ``face``: embeddings of faces, by which PhotoPrism recognises people.
+
+PhotoPrism finds and cuts out the faces of a photo itself, and assigns the embeddings to them by
+their positions (package ``internal/ai/vision``, function ``applyEndpointEmbeddings``, October
+2026). A face whose entry is empty stays without one, in older versions, too.
+"""
+
+from collections.abc import Sequence
+
+from shared.tasks.registry import TaskSpec
+
+Embeddings = tuple[tuple[float, ...], ...]
+"""Of one face: one vector of length 1, or nothing. PhotoPrism refuses any other number."""
+
+
+def _one_each(answers: Sequence[Embeddings | None]) -> tuple[Embeddings, ...]:
+    """Return one entry per image, in order; an empty one where the model gave none."""
+    return tuple(answer or () for answer in answers)
+
+
+def _nothing(_reason: str) -> Embeddings:
+    return ()
+
+
+def _text(faces: tuple[Embeddings, ...]) -> str:
+    return f"{sum(map(bool, faces))} of {len(faces)} faces embedded"
+
+
+SPEC = TaskSpec(
+    name="face",
+    field_name="embeddings",
+    payload=tuple[Embeddings, ...],
+    combine=_one_each,
+    as_text=_text,
+    for_unreadable=_nothing,
+    is_structured=True,
+    on_base_route=False,
+    advice=(
+        "To embed faces here, add a row as docs/models.md has it under `Faces`. Or have PhotoPrism "
+        "do it: unset PHOTOPRISM_VISION_URI, which makes it send faces, and name this service as "
+        "`Uri` of the models in vision.yml."
+    ),
+)
