@@ -78,7 +78,9 @@ class Settings(BaseSettings):
     )
     api_processes: int = Field(1, ge=1, description="number of gunicorn processes of the API")
     max_body_mb: Finite = Field(64, gt=0, description="maximum size of a request body in MB")
-    max_images: int = Field(16, ge=1, description="maximum number of images in one request")
+    max_images: int = Field(
+        16, ge=1, description="maximum number of images in one request; 256 for faces"
+    )
     max_megapixels: Finite = Field(
         50,
         gt=0,

@@ -95,6 +95,25 @@ def quantised(scale: float = 20.0) -> ModelProto:
     )
 
 
+def faces(batch: int | str = 1, values: int = 128) -> ModelProto:
+    """Return what embeds faces of 112 x 112: means of squares of 14 pixels, as many as wanted."""
+    nodes = [
+        helper.make_node(
+            "AveragePool", ["image"], ["means"], kernel_shape=[14, 14], strides=[14, 14]
+        ),
+        helper.make_node("Flatten", ["means"], ["flat"]),
+        helper.make_node("Slice", ["flat", "first", "last", "axis"], ["answer"]),
+    ]
+    return model(
+        nodes,
+        (batch, 3, 112, 112),
+        (batch, values),
+        first=np.array([0]),
+        last=np.array([values]),
+        axis=np.array([1]),
+    )
+
+
 def space(image: Shape) -> list[int]:
     """Return the dimensions that are height and width."""
     return [2, 3] if image[1] == 3 else [1, 2]

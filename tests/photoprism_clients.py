@@ -1,8 +1,21 @@
-"""What PhotoPrism's clients make of an entry of ``result.nsfw``."""
+"""What PhotoPrism's clients send, and what they make of the replies."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.conftest import data_url
+
+LABEL_MODELS = (
+    "efficientformerv2_s2", "efficientformerv2_s1", "repvit_m1_0", "efficientnet_b0", "nasnet",
+)  # fmt: skip
+NSFW_MODELS = (
+    "yahoo_open_nsfw", "adamcodd_vit_base_nsfw_fp32", "adamcodd_vit_base_nsfw_int8",
+    "falconsai_nsfw_image_detection_224", "freepik_nsfw_image_detector", "nsfw",
+)  # fmt: skip
+"""What PhotoPrism of 2024 to 2026 calls the models that it has built in."""
+FACE_WIDTHS = {"facenet": 512, "sface": 128, "auraface": 512}
+"""How many values a vector of each of its face models has."""
 UPLOAD, INDEX = 0.75, 0.98
 """Fixed limits of the clients up to the middle of 2026: for uploads, and for the index."""
 
@@ -24,3 +37,38 @@ def flagged_by_score(verdict: Mapping[str, Any], percent: int = 75) -> bool:
     if "score" in verdict:
         return float(verdict["score"]) >= percent / 100
     return verdict.get("status") == "unsafe"
+
+
+def request_of(model: str, images: Sequence[bytes], **fields: Any) -> dict[str, Any]:
+    """Return the body of a request of the client of autumn 2026, which leaves out empty fields."""
+    return {
+        "id": "4b1f2a52-52cf-4a0e-9d1a-1f0f3a8a1f11",
+        "model": model,
+        "version": "latest",
+        "suffix": "",
+        "stream": False,
+        "images": [data_url(image) if image else "" for image in images],
+        **fields,
+    }
+
+
+def usable_embeddings(
+    reply: Mapping[str, Any], faces: int, configured: str
+) -> list[list[float] | None]:
+    """Return the vector that the client of autumn 2026 stores for each face, or none.
+
+    Args:
+        reply: the body.
+        faces: how many the client has found and sent.
+        configured: its model, whose width a vector must have, and which the reply must name.
+    """
+    nothing: list[list[float] | None] = [None] * faces
+    named = reply["model"]["name"].strip().lower().replace("-", "_")
+    if named not in ("", configured):
+        return nothing
+    for position, entry in enumerate(reply["result"]["embeddings"][:faces]):
+        if len(entry) != 1 or len(entry[0]) != FACE_WIDTHS[configured]:
+            continue
+        if all(map(math.isfinite, entry[0])) and any(entry[0]):
+            nothing[position] = entry[0]
+    return nothing

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -107,9 +108,13 @@ class Stack:
         self.redis_process = self.processes.start("redis", self._redis_command)
         self.redis = connect(self.redis_url)
         self.store = Store(self.redis)
-        self.catalog = Catalog.load(CATALOG)
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         wait_for("Redis", lambda: _succeeds(self.redis.ping))
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalogue of its processes."""
+        return Catalog.load(Path(self.environment["VISION_CATALOG"]))
 
     def restart_redis(self) -> None:
         """Kill Redis with all its data, and start another one on the same port."""

@@ -25,7 +25,9 @@ COMMENTED = (
 )  # fmt: skip
 """Files whose comments refer to sections of documents."""
 SECTION = re.compile(r'([\w./-]+\.md), "([^"]+)"')
-MODEL_ROW = re.compile(r"^\| `([^`]+)` \| ((?:caption|labels|nsfw)(?:, \w+)*) \|", re.MULTILINE)
+MODEL_ROW = re.compile(
+    r"^\| `([^`]+)` \| ((?:caption|face|labels|nsfw)(?:, \w+)*) \|", re.MULTILINE
+)
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 COMPOSE_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| (?:`(.+)`|none) \| (.+) \|$", re.MULTILINE)
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::?-([^}]*)|:?\?[^}]*)\}")

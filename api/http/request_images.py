@@ -1,7 +1,7 @@
 """The encoded images of a request: uploaded, in base64, or fetched by URL."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from api.http.base64_text import decode_image
 from api.http.client_connection import ClientGone
@@ -12,6 +12,7 @@ from shared.errors import BadRequest, DeadlineExceeded, TooLarge
 from shared.images import check_header
 from shared.images.several import ReadImages, read_each
 from shared.settings import Settings
+from shared.tasks.registry import Task, find_task
 from shared.units import MEGA
 
 
@@ -37,7 +38,11 @@ def decode_images(sources: object, settings: Settings) -> ReadImages[bytes]:
 
 
 def read_images(
-    parsed: ParsedRequest, settings: Settings, deadline: float, client_gone: Callable[[], bool]
+    parsed: ParsedRequest,
+    tasks: Iterable[Task],
+    settings: Settings,
+    deadline: float,
+    client_gone: Callable[[], bool],
 ) -> ReadImages[bytes]:
     """Return the encoded images of a request, in order; those given as URLs are fetched.
 
@@ -45,6 +50,7 @@ def read_images(
 
     Args:
         parsed: the request.
+        tasks: what is to be done with the images; some tasks may have more of them.
         settings: limits; all images together may be as large as a body.
         deadline: when the request must be answered, in seconds since the epoch.
         client_gone: returns whether the client has closed the connection; called before each fetch.
@@ -56,8 +62,9 @@ def read_images(
     sources: list[str | bytes] = [*parsed.uploads, *parsed.body.images]
     if parsed.body.url:
         sources.append(parsed.body.url)
-    if len(sources) > settings.max_images:
-        raise TooLarge(f"There are {len(sources)} images; the limit is {settings.max_images}.")
+    most = max([settings.max_images, *(find_task(task).max_images for task in tasks)])
+    if len(sources) > most:
+        raise TooLarge(f"There are {len(sources)} images; the limit is {most}.")
     left_mb = settings.max_body_mb
 
     def read(source: str | bytes) -> bytes:

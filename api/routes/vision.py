@@ -97,8 +97,8 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
         partial(has_disconnected, request.environ),
     )
     service.check(plan, deadline)
-    images = read_images(parsed, service.settings, deadline, client_gone)
     names = [name for assignment in plan for name in assignment.tasks]
+    images = read_images(parsed, names, service.settings, deadline, client_gone)
     ignored = parsed.ignored
     body = body.without_images  # their text takes more memory than all else while the client waits
     del parsed

@@ -26,8 +26,13 @@ def _text(faces: tuple[Embeddings, ...]) -> str:
     return f"{sum(map(bool, faces))} of {len(faces)} faces embedded"
 
 
+MAX_FACES = 256
+"""In one request are all faces of a photo, each some 160 x 160 pixels. Were a photo of many people
+refused, PhotoPrism would not even note where the faces are."""
+
 SPEC = TaskSpec(
     name="face",
+    max_images=MAX_FACES,
     field_name="embeddings",
     payload=tuple[Embeddings, ...],
     combine=_one_each,

@@ -37,6 +37,9 @@ class TaskSpec:
     needs_image: bool = True
     needs_text: bool = False
     """It has no answer without a prompt."""
+    max_images: int = 0
+    """Most images of a request, where that is more than VISION_MAX_IMAGES: of tasks whose images
+    are small and many."""
     field_name: str = ""
     """Name of the answer in ``result`` of a reply; default: the task's."""
     advice: str = ""

@@ -12,16 +12,9 @@ from shared.settings import ROOT
 from shared.tasks import LABELS, NSFW
 from shared.tasks.registry import Task
 from tests.conftest import data_url
+from tests.photoprism_clients import LABEL_MODELS, NSFW_MODELS
 from tests.stack import API, CATALOG, Stack
 
-LABEL_MODELS = (
-    "efficientformerv2_s2", "efficientformerv2_s1", "repvit_m1_0", "efficientnet_b0", "nasnet",
-)  # fmt: skip
-NSFW_MODELS = (
-    "yahoo_open_nsfw", "adamcodd_vit_base_nsfw_fp32", "adamcodd_vit_base_nsfw_int8",
-    "falconsai_nsfw_image_detection_224", "freepik_nsfw_image_detector", "nsfw",
-)  # fmt: skip
-"""What PhotoPrism of 2024 to 2026 calls the models that it has built in."""
 SENT: list[tuple[Task, str]] = [
     *((LABELS, name) for name in LABEL_MODELS),
     *((NSFW, name) for name in NSFW_MODELS),

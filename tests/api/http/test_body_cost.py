@@ -15,6 +15,7 @@ from api.http.json_bounds import MAX_CONTAINERS, MAX_TEXT, MAX_VALUES
 from api.http.request_images import read_images
 from api.http.request_parsing import read_request
 from shared.settings import Settings
+from shared.tasks import LABELS
 from shared.units import MEGA
 from tests.api.http.cost import Cost, cost_of
 from tests.api.http.hostile_bodies import END, FORM, HOSTILE, JSON, MULTIPART, PART, members
@@ -129,4 +130,4 @@ def read(body: bytes, kind: str) -> tuple[bytes, ...]:
     app.config["MAX_CONTENT_LENGTH"] = 64 * MEGA
     with app.test_request_context("/", method="POST", data=body, content_type=kind):
         parsed = read_request(flask.request)
-        return read_images(parsed, Settings(), math.inf, lambda: False).images
+        return read_images(parsed, (LABELS,), Settings(), math.inf, lambda: False).images

@@ -22,7 +22,7 @@ from shared.errors import (
 )
 from shared.images.several import ReadImages
 from shared.settings import Settings
-from shared.tasks import CAPTION
+from shared.tasks import CAPTION, FACE
 from tests.api.http.pictures import BASE64, PNG, picture
 
 SETTINGS = Settings(max_images=5, max_megapixels=1, url_allow=())
@@ -30,7 +30,7 @@ SETTINGS = Settings(max_images=5, max_megapixels=1, url_allow=())
 
 def read(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> ReadImages[bytes]:
     parsed = ParsedRequest(VisionRequest(images=sources, url=url), uploads)
-    return read_images(parsed, SETTINGS, math.inf, client_gone=lambda: False)
+    return read_images(parsed, (CAPTION,), SETTINGS, math.inf, client_gone=lambda: False)
 
 
 def images_of(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> list[bytes]:
@@ -39,6 +39,20 @@ def images_of(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> 
 
 def test_the_base64_of_the_sample_differs_between_the_alphabets() -> None:
     assert all(sign in BASE64 for sign in "+/=")
+
+
+def test_a_photo_of_many_people_has_more_faces_than_a_request_has_photos() -> None:
+    parsed = ParsedRequest(VisionRequest(images=(BASE64,) * 256), ())
+    too_many = ParsedRequest(VisionRequest(images=(BASE64,) * 257), ())
+
+    def number(parsed: ParsedRequest, task: str) -> int:
+        return len(read_images(parsed, (task,), SETTINGS, math.inf, lambda: False).images)
+
+    assert number(parsed, FACE) == 256
+    with pytest.raises(TooLarge, match="There are 256 images; the limit is 5"):
+        number(parsed, CAPTION)
+    with pytest.raises(TooLarge, match="There are 257 images; the limit is 256"):
+        number(too_many, FACE)
 
 
 WAYS = [
@@ -137,9 +151,9 @@ def test_a_data_url_that_is_not_base64_is_refused(source: str) -> None:
 def test_nothing_is_fetched_for_a_disconnected_client_or_after_the_deadline() -> None:
     parsed = ParsedRequest(VisionRequest(images=("http://127.0.0.1:1/",)), ())
     with pytest.raises(ClientGone):
-        read_images(parsed, SETTINGS, math.inf, client_gone=lambda: True)
+        read_images(parsed, (CAPTION,), SETTINGS, math.inf, client_gone=lambda: True)
     with pytest.raises(DeadlineExceeded):
-        read_images(parsed, SETTINGS, deadline=0, client_gone=lambda: False)
+        read_images(parsed, (CAPTION,), SETTINGS, deadline=0, client_gone=lambda: False)
 
 
 LARGE = base64.b64encode(picture(side=1001)).decode()
