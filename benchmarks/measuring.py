@@ -99,7 +99,7 @@ def bare(
         run_batch(
             model,
             [prepare(model, [model.preparation.run(photo, MEGAPIXELS)]) for _ in range(photos)],
-            instructions,
+            [instructions] * photos,
             photos,
         )
 

@@ -22,6 +22,8 @@ class Family(NamedTuple):
     """Whether its models generate text, for which a checkpoint needs a tokenizer."""
     chats: bool = False
     """Whether its models accept a system prompt and a JSON schema."""
+    mixes_prompts: bool = False
+    """Whether jobs with different prompts can be in one batch."""
     imports: tuple[str, ...] | None = None
     """What the fork server imports ahead instead of numpy and the family's module."""
 
@@ -50,6 +52,7 @@ FAMILIES = {
         _ANY_PHOTO_TASK,
         writes_text=True,
         chats=True,
+        mixes_prompts=True,
     ),
     "image_classification": Family(
         "workers.families.image_classification:ImageClassification",

@@ -128,7 +128,7 @@ class OllamaInstructions(BaseModel):
 
 
 class Instructions(BaseModel):
-    """What a model is to do; jobs with equal instructions can form one batch."""
+    """What a model is to do."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -142,6 +142,11 @@ class Instructions(BaseModel):
         None, description="whether to think first, or how much, for families that chat"
     )
     options: Options = Options()
+
+    @property
+    def without_wording(self) -> "Instructions":
+        """The instructions without what each text of a batch may have for itself."""
+        return Instructions(tasks=self.tasks, think=self.think, options=self.options)
 
     @property
     def is_seeded(self) -> bool:

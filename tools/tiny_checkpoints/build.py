@@ -32,6 +32,7 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
+from tools.tiny_checkpoints.chat import smolvlm
 from tools.tiny_checkpoints.checkpoint import Checkpoint
 from tools.tiny_checkpoints.shapes import LABELS
 from tools.tiny_checkpoints.sizes import TINY, TINY_KOSMOS_2, Size
@@ -182,4 +183,5 @@ BUILDERS: dict[str, Callable[[], Checkpoint]] = {
     "blip": blip,
     "vit-classifier": vit_classifier,
     "kosmos-2": kosmos_2,
+    "smolvlm": smolvlm,
 }

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
@@ -29,6 +30,7 @@ class Checkpoint:
         image_processor_type: Its class name for `preprocessor_config.json`.
         tokenizer: Text to ids and back; a classifier has none.
         processor: Combines the tokenizer and the image processor, if the architecture has one.
+        processor_settings: Contents of `processor_config.json`, if the hub has such a file.
         vocabulary_files: Whether the vocabulary is saved in files beside `tokenizer.json`, too.
 
     """
@@ -38,6 +40,7 @@ class Checkpoint:
     image_processor_type: str
     tokenizer: PreTrainedTokenizerBase | None = None
     processor: ProcessorMixin | None = None
+    processor_settings: Mapping[str, Any] | None = None
     vocabulary_files: bool = False
 
 
@@ -62,6 +65,8 @@ def save(checkpoint: Checkpoint, folder: Path, *, halve: bool = True) -> None:
     checkpoint.image_processor.save_pretrained(folder)
     # A newer format than the hub's; preprocessor_config.json has the same content.
     (folder / "processor_config.json").unlink(missing_ok=True)
+    if checkpoint.processor_settings is not None:
+        _write(folder / "processor_config.json", checkpoint.processor_settings)
     names = {"image_processor_type": checkpoint.image_processor_type}
     if checkpoint.processor is not None:
         names["processor_class"] = type(checkpoint.processor).__name__
@@ -74,7 +79,11 @@ def save(checkpoint: Checkpoint, folder: Path, *, halve: bool = True) -> None:
 
 def _update(path: Path, changes: dict[str, str]) -> None:
     content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | changes, indent=2, sort_keys=True) + "\n")
+    _write(path, content | changes)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def _halve(path: Path) -> None:

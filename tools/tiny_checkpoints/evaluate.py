@@ -21,6 +21,9 @@ from transformers import (
     AutoTokenizer,
 )
 
+from tools.tiny_checkpoints.chat import IMAGE_TOKENS
+from tools.tiny_checkpoints.chat_text import conversation, expanded
+from tools.tiny_checkpoints.lessons import COLOUR, SHAPE, Lesson, colour
 from tools.tiny_checkpoints.shapes import HELD_OUT_SEED, Box, Picture, caption_of, draw
 
 if TYPE_CHECKING:
@@ -161,6 +164,33 @@ def _kosmos_2(folder: str) -> Answerer:
     return answer
 
 
+def _smolvlm(folder: str) -> Answerer:
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder).eval()
+    images = AutoImageProcessor.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+
+    def ask(pictures: Sequence[Picture], lesson: Lesson) -> list[str]:
+        prompt = tokenizer.apply_chat_template(
+            conversation(lesson, pictures[:1]), tokenize=False, add_generation_prompt=True
+        )
+        ids = tokenizer(expanded(prompt, IMAGE_TOKENS), return_tensors="pt").input_ids
+        seen = images(images=[[p.image] for p in pictures], return_tensors="pt")
+        output = model.generate(
+            input_ids=ids.expand(len(pictures), -1),
+            pixel_values=seen.pixel_values,
+            max_new_tokens=4,
+        )
+        new = output[:, ids.shape[1] :]
+        texts: list[str] = tokenizer.batch_decode(new, skip_special_tokens=True)
+        return texts
+
+    def answer(pictures: Sequence[Picture]) -> list[Answer]:
+        colours, shapes = (ask(pictures, Lesson(prompt, colour)) for prompt in (COLOUR, SHAPE))
+        return [Answer(caption_of(f"{c} {s}")) for c, s in zip(colours, shapes, strict=True)]
+
+    return answer
+
+
 def _vit_classifier(folder: str) -> Answerer:
     model: Any = AutoModelForImageClassification.from_pretrained(folder).eval()
     images = AutoImageProcessor.from_pretrained(folder)
@@ -179,4 +209,5 @@ _ANSWERERS: dict[str, Callable[[str], Answerer]] = {
     "blip": _blip,
     "kosmos-2": _kosmos_2,
     "vit-classifier": _vit_classifier,
+    "smolvlm": _smolvlm,
 }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.kosmos2.processing_kosmos2 import coordinate_to_patch_index
 
+from tools.tiny_checkpoints.chat import smolvlm_loss
 from tools.tiny_checkpoints.evaluate import PROMPT
 
 if TYPE_CHECKING:
@@ -139,5 +140,6 @@ LOSSES: dict[str, Callable[[Checkpoint, Sequence[Picture], Tensor], Loss]] = {
     "vit-gpt2": vit_gpt2_loss,
     "blip": blip_loss,
     "kosmos-2": kosmos_2_loss,
+    "smolvlm": smolvlm_loss,
     "vit-classifier": vit_classifier_loss,
 }

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from tools.tiny_checkpoints.build import BUILDERS
+from tools.tiny_checkpoints.chat import smolvlm_states
 from tools.tiny_checkpoints.checkpoint import Checkpoint, save
 from tools.tiny_checkpoints.evaluate import chunks, measure
 from tools.tiny_checkpoints.losses import LOSSES
@@ -60,6 +61,7 @@ PLANS = {
     "blip": Plan(2000, 1500),
     "vit-classifier": Plan(0, 3000),
     "kosmos-2": Plan(2500, 1200),
+    "smolvlm": Plan(1500, 1600),
 }
 
 
@@ -120,7 +122,8 @@ def pixel_values(checkpoint: Checkpoint, pictures: Sequence[Picture]) -> Tensor:
         process(images=[picture.image for picture in chunk], return_tensors="pt").pixel_values
         for chunk in chunks(pictures, 256)
     ]
-    return torch.cat(pixels)
+    side = pixels[0].shape[-1]
+    return torch.cat(pixels).view(-1, 3, side, side)  # SmolVLM's has a dimension of tiles
 
 
 def kosmos_2_states(model: Any, pixels: Tensor) -> list[Tensor]:  # noqa: ANN401 - untyped library
@@ -139,6 +142,7 @@ STATES: dict[str, Callable[[Any, Tensor], list[Tensor]]] = {
     "vit-gpt2": lambda model, pixels: [model.encoder(pixels).last_hidden_state],
     "blip": lambda model, pixels: [model.vision_model(pixels).last_hidden_state],
     "kosmos-2": kosmos_2_states,
+    "smolvlm": smolvlm_states,
 }
 """Layers of each vision tower; the last one is the text transformer's view of the picture."""
 

@@ -15,13 +15,21 @@ LONGEST_S = 0.2
 
 
 class BatchQueue:
-    """Waiting jobs: first come, first served, but batched with others of equal instructions.
+    """Waiting jobs: first come, first served, but batched with others of like instructions.
+
+    These are equal, but for their wording if the family mixes prompts.
 
     Suspects are run alone, and take turns with batches of all other jobs: others wait for one
     suspect at most between two of their batches, and no suspect waits for ever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, mixes_prompts: bool = False) -> None:
+        """Begin empty.
+
+        Args:
+            mixes_prompts: whether jobs with different prompts can be in one batch.
+        """
+        self._mixes_prompts = mixes_prompts
         self._jobs: list[EngineJob] = []
         self._suspect_is_next = False
 
@@ -50,7 +58,7 @@ class BatchQueue:
         return next((job.instructions for job in self._candidates() if not job.suspect), None)
 
     def next_batch(self, images: int) -> list[EngineJob]:
-        """Return a batch: the first job and others of equal instructions, in order.
+        """Return a batch: the first job and others of like instructions, in order.
 
         It has whatever has come while the model was busy, up to ``images``, but none that a batch
         has waited for and that is still not prepared. A job is never split between batches, so a
@@ -61,8 +69,14 @@ class BatchQueue:
         others = [job for job in jobs if not job.suspect]
         if suspects and (self._suspect_is_next or not others):
             return suspects[:1]
-        alike = [job for job in others if job.instructions == others[0].instructions]
+        alike = [job for job in others if self._is_like(job, others[0])]
         return alike[:1] if alike and alike[0].instructions.is_seeded else _fill(alike, images)
+
+    def _is_like(self, job: EngineJob, first: EngineJob) -> bool:
+        one, other = job.instructions, first.instructions
+        if self._mixes_prompts:
+            one, other = one.without_wording, other.without_wording
+        return one == other
 
     def _candidates(self) -> list[EngineJob]:
         return [job for job in self._jobs if job.is_prepared or not job.is_late]

@@ -11,6 +11,7 @@ from multiprocessing.connection import wait
 
 import structlog
 
+from shared.families import FAMILIES
 from shared.model_spec import ModelSpec
 from shared.redis.presence import EngineStatus
 from shared.settings import Settings
@@ -57,7 +58,7 @@ class EngineLoop:
         self._experience = Experience(
             spec.engine, settings.batch_timeout_s, self._sizer, self._tracker
         )
-        self._queue = BatchQueue()
+        self._queue = BatchQueue(mixes_prompts=FAMILIES[spec.family].mixes_prompts)
         self._backoff = FailureBackoff(spec.engine.max_failures)
         self._supervisor = ProcessSupervisor(settings, spec, self._tracker, self._backoff)
         self._recovery = Recovery(

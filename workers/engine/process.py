@@ -77,14 +77,14 @@ class ModelProcess:
         """Have the process run a batch, about which it reports once.
 
         Args:
-            jobs: the jobs, prepared and with equal instructions.
+            jobs: the jobs, prepared, and alike as the family needs it.
             max_images: most images that the model gets at once.
         """
         for job in jobs:
             self.hold(job)
         run = Run(
             jobs=tuple(job.key for job in jobs),
-            instructions=jobs[0].instructions,
+            instructions=tuple(job.instructions for job in jobs),
             max_images=max_images,
         )
         self._outbox.put((run, ()))

@@ -29,9 +29,9 @@ from workers.runtime.pretrained import Pretrained
 
 log = structlog.get_logger(__name__)
 
-MAX_PIXELS = 720 * 720
-"""What PhotoPrism sends at most. Some 700 tokens of most models, so that a batch of eight images
-and a model of 2 billion parameters fit into 8 GB."""
+MAX_PIXELS = 280 * 48 * 48
+"""280 tokens of Gemma 4, which is its own default, 630 of Qwen3-VL. PhotoPrism sends 720 x 720 at
+most. So a batch of eight images and a model of 2 billion parameters fit into 8 GB."""
 
 
 class ImageTextToTextParameters(GenerationParameters, AnswerDefaults):
@@ -39,6 +39,9 @@ class ImageTextToTextParameters(GenerationParameters, AnswerDefaults):
 
     max_new_tokens: int = generation.MAX_NEW_TOKENS
     max_pixels: int = Field(MAX_PIXELS, gt=0, description="larger images are shrunk")
+    images: dict[str, Any] = Field(
+        {}, description="settings of the type's own image processor, such as max_soft_tokens"
+    )
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class ImageTextToText(GeneratingModel):
         self._environment = context.environment or OllamaSettings.model_construct()
         self.preparation = pixels.whole(self._defaults.max_pixels / MEGA)
         pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
-        self._chat = ChatModel(pretrained, self._defaults)
+        self._chat = ChatModel(
+            pretrained, self._defaults, self._defaults.max_pixels, self._defaults.images
+        )
 
     def prepare(self, image: Prepared) -> Image.Image:
         """Return the image as the processor takes it."""

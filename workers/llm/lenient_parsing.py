@@ -12,6 +12,7 @@ from shared.messages import JsonObject
 from shared.text import clean
 from shared.units import clamp01
 from workers.captions.reading import QUOTES
+from workers.captions.thoughts import without_thoughts
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
@@ -32,8 +33,6 @@ NAME_KEYS = ("name", "label", "labelname", "tag", "title", "object", "class", "k
 CONFIDENCE_KEYS = ("confidence", "confidencescore", "score", "probability", "certainty", "conf")
 """Keys that models use for a name and a confidence, normalised by :func:`normalise_key`."""
 
-_THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
-_THINKING_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _SPECIAL_TOKEN = re.compile(r"<\|\w+\|>")
 """From a model's chat template."""
 _BARE_PERCENT = re.compile(r"(:\s*)(\d+(?:\.\d+)?\s*%)")
@@ -58,15 +57,10 @@ class UnusableAnswer(Exception):
     """The answer contains nothing that can be used; the message says why."""
 
 
-def without_thoughts(text: str) -> str:
-    """Return the answer without the thinking before it, and without special tokens.
-
-    The opening tag may be missing, where it is part of the model's template, and the closing one,
-    where the model ran out of tokens: then there is no answer.
-    """
+def answer_alone(text: str) -> str:
+    """Return the answer without the thinking before it, and without special tokens."""
     text = _SPECIAL_TOKEN.sub("", clean(text[:MAX_THINKING_CHARACTERS]))
-    text = _THINKING.sub("", text)
-    return _THINKING_END.split(text)[-1].strip()[:MAX_ANSWER_CHARACTERS]
+    return without_thoughts(text)[:MAX_ANSWER_CHARACTERS]
 
 
 def read_json(text: str) -> Json:
@@ -75,7 +69,7 @@ def read_json(text: str) -> Json:
     Several values are returned as a list. NaN and infinity are possible, as in Python's own JSON.
     """
     # json_repair reads an unquoted `1%` as 1, which would be 100%.
-    answer = _BARE_PERCENT.sub(r'\1"\2"', without_thoughts(text))
+    answer = _BARE_PERCENT.sub(r'\1"\2"', answer_alone(text))
     # It keeps only the last of several objects on lines of their own.
     answer = _JSON_LINES.sub("},{", answer)
     try:

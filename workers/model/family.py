@@ -109,7 +109,8 @@ class VisionModel(Protocol):
         """Answer each job, in order.
 
         Args:
-            jobs: a batch, whose jobs have equal instructions.
+            jobs: a batch, whose jobs have equal instructions, but for their wording if the family
+                mixes prompts.
             max_images: most images that the device should get at once. Only a batch of a single
                 job may have more; the family may split it.
         """

@@ -106,26 +106,32 @@ def prepare(model: VisionModel, images: Sequence[Prepared]) -> Inputs:
 
 
 def run_batch(
-    model: VisionModel, jobs: Sequence[Inputs], instructions: Instructions, max_images: int
+    model: VisionModel,
+    jobs: Sequence[Inputs],
+    instructions: Sequence[Instructions],
+    max_images: int,
 ) -> BatchReport:
-    """Run the model once over all jobs that could be prepared.
+    """Run the model once over all jobs that could be prepared, each with its instructions.
 
     A job that could not be prepared fails alone; when the model raises, all others fail. The report
     has one outcome per job, in order, unless it names a fault of the process.
     """
-    ready = [job for job in jobs if not isinstance(job, JobError)]
-    images = sum(map(len, ready))
+    ready = [
+        PreparedJob(job, asked)
+        for job, asked in zip(jobs, instructions, strict=True)
+        if not isinstance(job, JobError)
+    ]
+    images = sum(len(job.images) for job in ready)
     started, steps = time.perf_counter(), _steps(model)
     results: list[Result | JobError] = []
     fault = ""
     if ready:
         try:
-            prepared = [PreparedJob(job, instructions) for job in ready]
-            answered = model.predict(prepared, max_images)  # Step 6: predict.
-            results += [_with_answers(result, instructions) for result in answered]
-            if len(results) != len(ready):
-                msg = f"{len(results)} results for {len(ready)} jobs"
+            answered = model.predict(ready, max_images)  # Step 6: predict.
+            if len(answered) != len(ready):
+                msg = f"{len(answered)} results for {len(ready)} jobs"
                 raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of a model
+            results += map(_with_answers, answered, [job.instructions for job in ready])
         except Exception as err:
             log.exception("predict failed", images=images)
             fault = _fault(err)

@@ -32,7 +32,7 @@ class Run(BaseModel):
 
     kind: Literal["run"] = "run"
     jobs: tuple[str, ...]
-    instructions: Instructions
+    instructions: tuple[Instructions, ...] = Field(description="of each job")
     max_images: int = Field(description="most images that the model gets at once")
 
 

@@ -1,15 +1,24 @@
 """Conversations about images as inputs of a model that chats."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
 from PIL import Image
 
+from workers.captions.thoughts import open_mark
 from workers.model.family import LoadError
 
 THINKING_SWITCHES = ("enable_thinking", "thinking")
 """Variables of chat templates that say whether the model thinks first."""
+PLAIN_TEMPLATE = (
+    "{% for m in messages %}{% for c in m.content %}"
+    "{% if c.type == 'image' %}IMAGE{% else %}{{ c.text }}{% endif %}"
+    "{% endfor %}{% endfor %}"
+)
+"""For types that are not trained to chat, but to follow a prompt behind an image."""
+WITHOUT_TEMPLATE = frozenset({"PaliGemmaProcessor"})
+"""Processors of such types."""
 _MARK = "z9q"
 """Text that no template has."""
 
@@ -35,16 +44,23 @@ class ChatInputs:
             LoadError: it cannot render a question about an image.
         """
         self._processor = processor
-        template = processor.chat_template
-        if not template:
+        if processor.chat_template is None and type(processor).__name__ in WITHOUT_TEMPLATE:
+            processor.chat_template = PLAIN_TEMPLATE.replace("IMAGE", processor.image_token)
+        if not processor.chat_template:
             raise LoadError(
-                "The checkpoint has no chat template: add `chat_template.jinja` to its folder, or "
-                "use an instruction-tuned checkpoint."
+                "The checkpoint has no chat template: put `chat_template.jinja` into its folder, "
+                "or use a checkpoint that was tuned to follow instructions."
             )
-        self._switches = [name for name in THINKING_SWITCHES if name in str(template)]
-        if not self._renders(Turn((), _MARK)):
-            raise LoadError("The checkpoint's chat template does not render a user's message.")
-        self._has_system = self._renders(Turn((), "", _MARK))
+        template = str(processor.chat_template)
+        self._control = _control_tokens(processor.tokenizer, template)
+        self._switches = [name for name in THINKING_SWITCHES if name in template]
+        self._has_system = True
+        if _MARK not in self._rendered(Turn((), _MARK)):
+            raise LoadError(
+                "The checkpoint's chat template does not render what a user asks: it is not one "
+                "for messages with images."
+            )
+        self._has_system = _MARK in self._rendered(Turn((), "", _MARK))
 
     def encode(self, turns: Sequence[Turn]) -> Any:  # noqa: ANN401 - a ``BatchFeature``
         """Return the inputs of ``generate`` for a batch; shorter prompts are padded on the left."""
@@ -54,35 +70,49 @@ class ChatInputs:
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
-            sanitize_control_tokens=True,  # clients write neither roles nor image tokens
             processor_kwargs={"padding": True},
             **self._thinking(turns[0]),
         )
 
-    def decode(self, tokens: torch.Tensor) -> list[str]:
-        """Return the texts of new tokens, (N, length)."""
-        texts: list[str] = self._processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return texts
+    def open_thought(self, turn: Turn) -> str:
+        """Return the mark with which the prompt has begun a thought; empty: it has not."""
+        return open_mark(self._rendered(turn._replace(images=(), prompt=_MARK, system="")))
 
     def _messages(self, turn: Turn) -> list[dict[str, Any]]:
         prompt, system = turn.prompt, turn.system
         if system and not self._has_system:
             prompt, system = f"{system}\n\n{prompt}", ""
         images = [{"type": "image", "image": image} for image in turn.images]
-        asked = [*images, {"type": "text", "text": prompt}]
-        told = [{"role": "system", "content": [{"type": "text", "text": system}]}] if system else []
-        return [*told, {"role": "user", "content": asked}]
+        told = [{"role": "system", "content": [self._text(system)]}] if system else []
+        return [*told, {"role": "user", "content": [*images, self._text(prompt)]}]
+
+    def _text(self, text: str) -> dict[str, str]:
+        """Return a client's text as part of a message: it has neither roles nor image tokens.
+
+        transformers' own ``sanitize_control_tokens`` does not work for types with a processor of
+        the old kind, such as Idefics 3.
+        """
+        plain = self._control.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text)
+        return {"type": "text", "text": plain}
 
     def _thinking(self, turn: Turn) -> Mapping[str, bool]:
         return dict.fromkeys(self._switches, bool(turn.think))
 
-    def _renders(self, turn: Turn) -> bool:
-        """Return whether the template renders a text that has :data:`_MARK` in it."""
-        self._has_system = True
+    def _rendered(self, turn: Turn) -> str:
+        """Return a conversation as text; empty: the template refuses it."""
         try:
-            text = self._processor.apply_chat_template(
-                self._messages(turn), add_generation_prompt=True, **self._thinking(turn)
+            return str(
+                self._processor.apply_chat_template(
+                    self._messages(turn), add_generation_prompt=True, **self._thinking(turn)
+                )
             )
         except Exception:  # noqa: BLE001 - templates raise errors of their own
-            return False
-        return _MARK in text
+            return ""
+
+
+def _control_tokens(tokenizer: Any, template: str) -> re.Pattern[str]:  # noqa: ANN401 - not typed
+    """Match the tokens that mean something to the model or its processor, if they are in a text."""
+    added = tokenizer.added_tokens_decoder.values()
+    tokens = {token.content for token in added if token.special or token.content in template}
+    tokens = {token for token in tokens if token.strip() and len(token) > 1}
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or r"(?!)")

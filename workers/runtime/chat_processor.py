@@ -18,9 +18,12 @@ _NAMED_IN = ("processor_config.json", "preprocessor_config.json", "tokenizer_con
 
 
 class NoVideos(VideoProcessorMixin):
-    """Stands in for the video processor, which is never called."""
+    """Stands in for the video processor, which is never called, but read by some processors."""
 
-    num_frames = fps = 1  # SmolVLM's processor reads both for any conversation
+    def __getattr__(self, name: str) -> None:
+        """Have no setting."""
+        if name.startswith("_"):
+            raise AttributeError(name)
 
 
 class NoAudio(FeatureExtractionMixin):

@@ -1,5 +1,11 @@
 """Which jobs form the next batch, and how long the engine waits for the clients of the last one."""
 
+from typing import Any
+
+import pytest
+
+from shared.messages import Instructions, Options
+from shared.tasks import CAPTION
 from tests.engines import item
 from workers.engine.batching import LONGEST_S, SHARE, BatchQueue, Linger
 from workers.engine.job import EngineJob
@@ -83,3 +89,35 @@ def test_a_job_that_a_batch_has_waited_for_is_passed_over_until_it_is_prepared()
     late.preparation = PREPARATION
     late.prepared = []
     assert take(waiting, 8) == [late]
+
+
+def asking(prompt: str, **instructions: Any) -> EngineJob:
+    job = item(1)
+    job.instructions = Instructions(tasks=(CAPTION,), prompt=prompt, **instructions)
+    return job
+
+
+def test_prompts_are_mixed_only_where_the_family_can() -> None:
+    jobs = [asking("colour?"), asking("shape?", system="short"), asking("colour?")]
+    apart, mixed = BatchQueue(), BatchQueue(mixes_prompts=True)
+    for job in jobs:
+        apart.add(job)
+        mixed.add(job)
+    assert take(apart, 8) == [jobs[0], jobs[2]]
+    assert take(mixed, 8) == jobs
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        asking("?", options=Options(temperature=1.0)),
+        asking("?", options=Options(num_predict=3)),
+        asking("?", think=True),
+    ],
+    ids=["sampling", "length", "thinking"],
+)
+def test_what_holds_for_a_whole_batch_is_never_mixed(other: EngineJob) -> None:
+    waiting, first = BatchQueue(mixes_prompts=True), asking("?")
+    waiting.add(first)
+    waiting.add(other)
+    assert take(waiting, 8) == [first]

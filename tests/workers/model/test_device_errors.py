@@ -141,6 +141,6 @@ def test_memory_is_released_once_nothing_holds_the_failed_batch(
 
     monkeypatch.setattr(memory, "release", release)
     with capture_logs():  # structlog without our configuration keeps tracebacks
-        report = run_batch(model, [[object()]], Instructions(tasks=(CAPTION,)), 1)
+        report = run_batch(model, [[object()]], [Instructions(tasks=(CAPTION,))], 1)
     assert report.fault == "out_of_memory"
     assert alive == [None]

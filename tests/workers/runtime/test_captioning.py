@@ -41,7 +41,8 @@ def run(
 ) -> tuple[Result | JobError, ...]:
     """One job for each image, all in one batch."""
     jobs = [prepare(model, [model.preparation.run(image, 50)]) for image in images]
-    report = run_batch(model, jobs, Instructions(tasks=tasks, **instructions), len(images))
+    asked = Instructions(tasks=tasks, **instructions)
+    report = run_batch(model, jobs, [asked] * len(jobs), len(images))
     assert not report.fault
     return report.outcomes
 

@@ -11,10 +11,10 @@ from workers.llm.lenient_parsing import (
     MAX_DEPTH,
     Json,
     UnusableAnswer,
+    answer_alone,
     first_value,
     normalise_keys,
     read_json,
-    without_thoughts,
 )
 from workers.llm.task import ImagesPerPrompt, LlmTask
 
@@ -41,7 +41,7 @@ def read_answer(text: str) -> Caption:
     Raises:
         UnusableAnswer: the answer has none, or is a refusal.
     """
-    answer = _FENCE.sub("", without_thoughts(text)).strip()
+    answer = _FENCE.sub("", answer_alone(text)).strip()
     if answer.startswith(("{", "[")):
         answer = _find_text(read_json(answer), MAX_DEPTH)
     answer = _HEADING.sub("", answer).strip() or answer

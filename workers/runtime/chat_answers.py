@@ -1,0 +1,37 @@
+"""From the tokens of a chat model to what a client may see of them."""
+
+import re
+from typing import Any
+
+import torch
+
+from workers.captions.thoughts import MARKS, without_thoughts
+
+_ROLE = re.compile(r"\A\s*(?:assistant|model)\s*(?::\s*|\n+)", re.IGNORECASE)
+"""The role that small models write once more before their answer."""
+
+
+class AnswerTexts:
+    """Decodes answers: without thoughts, special tokens and roles."""
+
+    def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 - not typed
+        """Find the tokenizer's special tokens."""
+        self._tokenizer = tokenizer
+        added = tokenizer.added_tokens_decoder.values()
+        special = {token.content for token in added if token.special}
+        special |= set(tokenizer.all_special_tokens)
+        # A type may mark thoughts with special tokens: they are needed to find what is a thought.
+        kept = (token for token in special if token and not MARKS.fullmatch(token))
+        longest_first = sorted(kept, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def decode(self, tokens: torch.Tensor, thought: str = "") -> list[str]:
+        """Return the texts of new tokens, (N, length).
+
+        Args:
+            tokens: each row is padded after its end.
+            thought: the mark with which the prompt has begun a thought; empty: it has not.
+        """
+        raw: list[str] = self._tokenizer.batch_decode(tokens, skip_special_tokens=False)
+        texts = (without_thoughts(thought + self._special.sub("", text)) for text in raw)
+        return [_ROLE.sub("", text) for text in texts]
