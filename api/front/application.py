@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +19,7 @@ from api.front.messages import error_body
 from api.front.received import ReceivedBody
 from api.front.triage import Needs, triage
 from api.front.turns import Turns
-from api.front.wsgi import WsgiCall
+from api.front.wsgi import OneThread, Threads, WsgiCall
 from api.http.client_connection import ARRIVED, CLIENT, IS_UNREAD, REFUSAL, ClientGone
 from api.http.request_id import MAX_BODY_BYTES
 from api.limits.body_memory import BodyMemory, Share, bytes_for_bodies
@@ -49,9 +48,9 @@ class Front:
         self._app, self._settings, self._room = app, settings, room
         self._max_bytes = int(settings.max_body_mb * MEGA)
         self._memory = BodyMemory(bytes_for_bodies(settings))
-        self._slots = ThreadPoolExecutor(settings.threads, "request")
-        self._spare = ThreadPoolExecutor(SPARE_THREADS, "spare")
-        self._file = ThreadPoolExecutor(1, "file")
+        self._slots = Threads(settings.threads, "request")
+        self._spare = Threads(SPARE_THREADS, "spare")
+        self._file = OneThread("file")
         self._in_spare = 0
         self._turns = Turns()
         self._reading: set[asyncio.Timeout] = set()
@@ -194,7 +193,7 @@ class Front:
         self,
         exchange: Exchange,
         environ: Environ,
-        threads: Executor | None,
+        threads: Threads | None,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         """Have the application answer, and send its reply as fast as the client reads it.
@@ -213,6 +212,8 @@ class Front:
 
     async def _send(self, exchange: Exchange, call: WsgiCall, part: bytes) -> None:
         """Send a reply whose first part is made, and have the others made as the client reads."""
+        if call.threads is not None:  # they may have made several replies since the last pass
+            await self._turns.take(client_of(call.environ["REMOTE_ADDR"]))
         await exchange.send_head(call.status, call.headers, has_length=call.has_length)
         while not call.is_done and not exchange.is_lost:
             await exchange.send_part(part, more=True)

@@ -8,7 +8,8 @@ the client has read all of it.
 import asyncio
 import contextvars
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from api.front.environ import Environ
@@ -21,10 +22,39 @@ PART_BYTES = 64 * 1024
 """How much of a reply of known length is made in one step."""
 
 
+class Threads:
+    """Threads in which the application runs."""
+
+    def __init__(self, count: int, name: str) -> None:
+        """Prepare; each starts when it is first needed."""
+        self._executor = ThreadPoolExecutor(count, name)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Have the next free thread call the function."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
+
+class OneThread(Threads):
+    """A thread that gets no work before the loop has taken what it did last.
+
+    It would else go through the requests of a crowd while the loop waits for the interpreter's
+    lock, and then have the loop send all their replies at once.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(1, name)
+        self._lock = asyncio.Lock()
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Have the thread call the function after those of earlier calls."""
+        async with self._lock:
+            return await super().run(function)
+
+
 class WsgiCall:
     """One call of the application: status and headers, and its body part by part."""
 
-    def __init__(self, app: WsgiApp, environ: Environ, threads: Executor | None) -> None:
+    def __init__(self, app: WsgiApp, environ: Environ, threads: Threads | None) -> None:
         """Prepare.
 
         Args:
@@ -32,7 +62,7 @@ class WsgiCall:
             environ: the request.
             threads: where to run it; ``None``: in this thread, for what never waits.
         """
-        self._app, self.environ, self._threads = app, environ, threads
+        self._app, self.environ, self.threads = app, environ, threads
         self._context = contextvars.copy_context()
         self._iterable: Iterable[bytes] | None = None
         self._parts: Iterator[bytes] = iter(())
@@ -55,10 +85,9 @@ class WsgiCall:
         return any(name == b"content-length" for name, _ in self.headers)
 
     async def _run(self, function: Callable[[], T]) -> T:
-        if self._threads is None:
+        if self.threads is None:
             return self._context.run(function)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._context.run, function)
+        return await self.threads.run(partial(self._context.run, function))
 
     def _next_part(self) -> bytes:
         if self._iterable is None:

@@ -22,30 +22,41 @@ from tests.stack import API, Stack, wait_for
 HALF_A_HEADER = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-"
 HALF_A_BODY = caption_request(f"{API}/caption/fake")[:-20]
 LARGE_FILE = b"GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+MISSING_FILE = b"GET /docs/static/nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+READINESS = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 REFUSED = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
 WATCHED = """
 import gc
 from asyncio.base_events import BaseEventLoop
+from api.front.exchange import Exchange
 from api.front.wsgi import WsgiCall
 
-begun, most, step, one_pass = 0, 0, WsgiCall.step, BaseEventLoop._run_once
+begun = sent = most = 0
+step, send_head, one_pass = WsgiCall.step, Exchange.send_head, BaseEventLoop._run_once
 
 def counted_step(call):
     global begun
     begun += 1
     return step(call)
 
-def counted_pass(loop):
-    global begun, most
-    begun = 0
-    one_pass(loop)
-    if begun > most:
-        most = begun
-        print(f"begun at one pass: {most}; frozen: {gc.get_freeze_count()};", flush=True)
+def counted_head(*args, **kwargs):
+    global sent
+    sent += 1
+    return send_head(*args, **kwargs)
 
-WsgiCall.step, BaseEventLoop._run_once = counted_step, counted_pass
+def counted_pass(loop):
+    global begun, sent, most
+    begun = sent = 0
+    one_pass(loop)
+    if max(begun, sent) > most:
+        most = max(begun, sent)
+        print(f"at one pass: {most}; frozen: {gc.get_freeze_count()};", flush=True)
+
+WsgiCall.step, Exchange.send_head = counted_step, counted_head
+BaseEventLoop._run_once = counted_pass
 """
-"""Has an API say how many parts of replies it began at once, and what no collection looks at."""
+"""Has an API say how many parts of replies it began at once, or replies, and what no collection
+looks at."""
 AHEAD = """
 from api.front.connection import Connection
 
@@ -124,12 +135,17 @@ def test_clients_that_do_not_read_a_large_file(base: str) -> None:
 
 def test_the_loop_is_shared_fairly(stack: Stack) -> None:
     base = stack.api(before=WATCHED)
-    with crowd(base, 100, REFUSED * 20) as refused, crowd(base, 100, LARGE_FILE * 8, buffer=4096):
-        for line in refused:
+    with (
+        crowd(base, 100, REFUSED * 20) as refused,
+        crowd(base, 100, MISSING_FILE * 8) as missing,
+        crowd(base, 30, READINESS * 2) as ready,
+        crowd(base, 60, LARGE_FILE * 8, buffer=4096),
+    ):
+        for line in (*refused, *missing, *ready):
             line.shutdown(socket.SHUT_WR)
             read_to_end(line)
     log = stack.processes.logs("api")
-    assert set(re.findall(r"begun at one pass: (\d+);", log)) == {"1"}
+    assert set(re.findall(r"at one pass: (\d+);", log)) == {"1"}
     assert int(re.findall(r"frozen: (\d+);", log)[-1]) > 50_000
 
 
