@@ -13,12 +13,14 @@ always as long as the caller allows.
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch  # noqa: TID253 - not used by the service
 from transformers.utils import logging  # noqa: TID253
 
+from tools.full_models import florence2, qwen3_vl, smolvlm2
 from tools.tiny_checkpoints.build import blip, kosmos_2, vit_gpt2
 from tools.tiny_checkpoints.checkpoint import Checkpoint, save
 from tools.tiny_checkpoints.sizes import Size, Transformer
@@ -29,19 +31,24 @@ BASE, LARGE = Transformer(768, 12, 12), Transformer(1024, 24, 16)
 class Published(NamedTuple):
     """Architecture, size and dtype of a published model."""
 
-    build: Callable[[Size], Checkpoint]
-    size: Size
+    build: Callable[[], Checkpoint]
     dtype: torch.dtype = torch.float32
 
 
+VIT_GPT2 = Size(224, 16, BASE, BASE, 1024, pieces=50257)
+BLIP = Size(384, 16, LARGE, BASE, 512, pieces=30523)
+KOSMOS_2 = Size(224, 14, LARGE, Transformer(2048, 24, 32), 2048, pieces=64002)
+CUT = 4
+"""Layers of a model that is too large for a few cores, of each of its transformers."""
 MODELS = {
-    "vit-gpt2": Published(vit_gpt2, Size(224, 16, BASE, BASE, 1024, pieces=50257)),
-    "blip": Published(blip, Size(384, 16, LARGE, BASE, 512, pieces=30523)),
-    "kosmos-2": Published(
-        kosmos_2,
-        Size(224, 14, LARGE, Transformer(2048, 24, 32), 2048, pieces=64002),
-        torch.bfloat16,
-    ),
+    "vit-gpt2": Published(partial(vit_gpt2, VIT_GPT2)),
+    "blip": Published(partial(blip, BLIP)),
+    "kosmos-2": Published(partial(kosmos_2, KOSMOS_2), torch.bfloat16),
+    "smolvlm2-256m": Published(partial(smolvlm2, "smolvlm2-256m")),
+    "smolvlm2": Published(partial(smolvlm2, "smolvlm2")),
+    "qwen3-vl-2b": Published(partial(qwen3_vl, "qwen3-vl-2b"), torch.bfloat16),
+    "qwen3-vl-2b-cut": Published(partial(qwen3_vl, "qwen3-vl-2b", CUT), torch.bfloat16),
+    "florence2-base": Published(partial(florence2, "florence2-base")),
 }
 
 
@@ -71,7 +78,7 @@ def make(name: str) -> Checkpoint:
     before = torch.get_default_dtype()
     torch.set_default_dtype(published.dtype)
     try:
-        checkpoint = published.build(published.size)
+        checkpoint = published.build()
     finally:
         torch.set_default_dtype(before)
     never_end(checkpoint)
@@ -87,7 +94,15 @@ def never_end(checkpoint: Checkpoint) -> None:
     tokenizer: Any = checkpoint.tokenizer
     no_words = sorted({*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()})
     with torch.no_grad():
-        if hasattr(model, "text_decoder"):  # BLIP's decoder does not read generation_config.json
+        if model.config.model_type in ("smolvlm", "qwen3_vl"):
+            model.lm_head.weight[no_words] = 0  # never the largest of the logits
+            if model.config.tie_word_embeddings:
+                # Of the latest token, the logit is now the smallest.
+                model.model.language_model.norm.weight.neg_()
+        elif model.config.model_type == "florence2":
+            model.lm_head.weight[no_words] = 0
+            model.model.language_model.decoder.layers[-1].final_layer_norm.weight.neg_()
+        elif hasattr(model, "text_decoder"):  # BLIP's decoder does not read generation_config.json
             model.text_decoder.cls.predictions.bias[no_words] = -1e4
         elif hasattr(model, "text_model"):  # nor does that of Kosmos-2
             decoder = model.text_model.model
