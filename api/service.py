@@ -15,6 +15,7 @@ from api.limits.admission import check_queue, check_served, queue_room
 from api.limits.memory import room_for
 from api.metrics import Metrics
 from api.redis_retry import retry_while_unreachable
+from shared.answer_schema import check_schema
 from shared.catalog import Assignment, Catalog
 from shared.errors import BadRequest, ModelUnavailable
 from shared.families import FAMILIES, OLLAMA
@@ -179,6 +180,8 @@ class VisionService:
         }
         if not FAMILIES[spec.family].chats:
             changes |= {"system": "", "output_schema": None}
+        elif template.output_schema is not None:
+            check_schema(template.output_schema)
         job = template.model_copy(update=changes)
         message_bytes = MESSAGE_COPIES * _json_bytes(job)
         published = PublishedJob(self._app, self.store, spec, job, images, self.presence)

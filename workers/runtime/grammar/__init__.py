@@ -1,0 +1,1 @@
+"""Answers by a JSON schema: texts that a grammar allows, and no others."""
