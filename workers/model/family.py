@@ -63,9 +63,16 @@ class LoadContext(NamedTuple):
     """Folder of the weights; ``None`` when they come with a Python package."""
     device: str
     torch_threads: int
-    """CPU threads; 0: the library decides."""
+    """CPU threads that the settings ask for; 0: none in particular."""
     environment: OllamaSettings | None = None
     """The operator's prompts for all models that chat; ``None``: there are none."""
+    share_of_cores: int = 1
+    """The cores of this machine, divided among its models."""
+
+    @property
+    def small_model_threads(self) -> int:
+        """CPU threads of a model that takes milliseconds, and so is often busy beside others."""
+        return self.torch_threads or self.share_of_cores
 
 
 class FamilyParameters(BaseModel):
@@ -138,6 +145,14 @@ class GeneratingModel:
 class PerImageModel(GeneratingModel, ABC):
     """Base of families that answer for each image by itself; large jobs are split."""
 
+    @property
+    def first_batches(self) -> Sequence[int]:
+        """Sizes of batches that cost more the first times, in the order to run them while loading.
+
+        Those that are repeated need more than one call.
+        """
+        return ()
+
     @abstractmethod
     def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
         """Answer the tasks of ``instructions`` for each prepared image, in order."""
@@ -174,12 +189,14 @@ def load_model(
     device: str,
     torch_threads: int,
     environment: OllamaSettings | None = None,
+    share_of_cores: int = 1,
 ) -> VisionModel:
-    """Import the family of ``spec`` and load the model.
+    """Import the family of ``spec`` and load the model; arguments as in :class:`LoadContext`.
 
     Raises:
         LoadError: the cause is known. Any other exception is a fault of the weights or a bug.
     """
     module, _, name = FAMILIES[spec.family].target.partition(":")
     family: type[VisionModel] = getattr(importlib.import_module(module), name)
-    return family(LoadContext(spec, folder, device, torch_threads, environment))
+    context = LoadContext(spec, folder, device, torch_threads, environment, share_of_cores)
+    return family(context)

@@ -2,20 +2,35 @@
 
 import io
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import structlog
 from PIL import Image, ImageDraw
 
 from shared.families import FAMILIES
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION
+from workers.model import memory
 from workers.model.checkpoint import SETTINGS, TOKENIZER_TEXTS, absent_files, present_files
 from workers.model.device_errors import is_device_fault, is_out_of_memory
-from workers.model.family import LoadError, PartDamaged, PreparedJob, VisionModel, brief
+from workers.model.family import (
+    LoadError,
+    PartDamaged,
+    PerImageModel,
+    PreparedJob,
+    VisionModel,
+    brief,
+)
 
 SIDE_PX = 224
+FIRST_BATCHES_S = 1.0
+"""No further batch is begun then: how soon a model is ready counts more than its first batches."""
+
+log = structlog.get_logger(__name__)
 
 
 def warm_up(model: VisionModel, spec: ModelSpec, folder: Path | None) -> None:
@@ -33,12 +48,47 @@ def warm_up(model: VisionModel, spec: ModelSpec, folder: Path | None) -> None:
         result = _answer(model, spec, folder, picture)
         caption = result.root.get(CAPTION)
         if not must_write or (caption is not None and any(map(str.isalpha, caption.text))):
+            run_first_batches(model, spec)
             return
     raise PartDamaged(
         f"{spec.name} answered the test pictures with no words: its tokenizer or its weights are "
         f"damaged. Delete {folder} to have them fetched again, or put intact files there.",
         absent_files(folder) if folder else (),
     )
+
+
+def run_first_batches(model: VisionModel, spec: ModelSpec) -> None:
+    """Run batches of the sizes that cost more the first times, for a second or two at most.
+
+    Whether so many images fit in memory is not decided here: batches find their size while serving.
+    """
+    if not isinstance(model, PerImageModel):
+        return
+    image = _input(model, next(simple_pictures()))
+    began_at = time.monotonic()
+    for size in model.first_batches:
+        if time.monotonic() - began_at > FIRST_BATCHES_S or not _fits(model, spec, [image] * size):
+            break
+
+
+def _fits(model: PerImageModel, spec: ModelSpec, images: list[Any]) -> bool:
+    """Run a batch; return whether there was memory for it."""
+    try:
+        model.predict_images(images, Instructions(tasks=spec.tasks))
+    except Exception as err:
+        if not is_out_of_memory(err):
+            raise
+        log.warning("no memory for a batch ahead of requests", images=len(images))
+    else:
+        return True
+    memory.release()  # only here: the exception's traceback kept the batch alive
+    return False
+
+
+def _input(model: VisionModel, picture: Image.Image) -> Any:  # noqa: ANN401 - the family's own
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return model.prepare(model.preparation.run(file.getvalue(), math.inf))
 
 
 def simple_pictures() -> Iterator[Image.Image]:
@@ -59,10 +109,7 @@ def _answer(
     model: VisionModel, spec: ModelSpec, folder: Path | None, picture: Image.Image
 ) -> Result:
     try:
-        file = io.BytesIO()
-        picture.save(file, "PNG")
-        prepared = model.preparation.run(file.getvalue(), math.inf)
-        job = PreparedJob([model.prepare(prepared)], Instructions(tasks=spec.tasks))
+        job = PreparedJob([_input(model, picture)], Instructions(tasks=spec.tasks))
         (result,) = model.predict([job], max_images=1)
     except LoadError:
         raise

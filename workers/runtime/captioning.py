@@ -31,6 +31,11 @@ class CaptioningModel(PerImageModel):
         """How plain texts are decoded, for operators."""
         return self._static.description if self._static else "none"
 
+    @property
+    def first_batches(self) -> Sequence[int]:
+        """Sizes of batches whose steps are recorded while loading."""
+        return self._static.first_batches if self._static else ()
+
     @abstractmethod
     def generate(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
         """Answer for each prepared image, in order; ``None``: the text is no answer to a task."""

@@ -27,6 +27,8 @@ class Runner(Protocol):
 
     description: str
     """For operators: how they are run, and why not as graphs."""
+    records: bool
+    """Whether the first calls of a function cost more than later ones."""
 
     def run(self, key: Hashable, kernels: Kernels) -> None:
         """Call ``kernels``, or do what it did when it was recorded under the same key."""
@@ -42,6 +44,7 @@ class EagerRunner:
     """Calls the functions. For devices that are not CUDA GPUs."""
 
     description = "none"
+    records = False
 
     def run(self, key: Hashable, kernels: Kernels) -> None:
         """Call ``kernels``."""
@@ -62,6 +65,8 @@ class GraphRunner:
     The first call lets libraries choose their kernels and allocate what they keep, which must not
     happen while a graph is recorded. A function that cannot be recorded is called each time.
     """
+
+    records = True
 
     def __init__(self, device: torch.device) -> None:
         """Prepare to record on a CUDA device; no memory is taken before the first graph."""

@@ -92,5 +92,41 @@ def test_failures_of_another_kind_stay_what_they_are(tmp_path: Path, error: Exce
     assert caught.value is error
 
 
+class TakesTime(Says):
+    """Notes the sizes of its batches; more than ``fits`` images are too many."""
+
+    first_batches = (8, 8, 1, 1)
+
+    def __init__(self, fits: int = 8) -> None:
+        super().__init__()
+        self.fits = fits
+        self.sizes: list[int] = []
+
+    def predict_images(self, images: Sequence[Any], instructions: Instructions) -> list[Answer]:
+        self.sizes.append(len(images))
+        if len(images) > self.fits:
+            raise MemoryError
+        return [{CAPTION: Caption(text="a square")} for _ in images]
+
+
+def test_batches_that_cost_more_the_first_times_are_run_before_requests_come() -> None:
+    model = TakesTime()
+    warm_up(model, spec("blip"), None)
+    assert model.sizes == [1, 8, 8, 1, 1]
+
+
+def test_a_slow_device_is_not_kept_from_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.model.warm_up.FIRST_BATCHES_S", -1.0)
+    model = TakesTime()
+    warm_up(model, spec("blip"), None)
+    assert model.sizes == [1]
+
+
+def test_a_batch_that_does_not_fit_is_no_fault_of_the_model() -> None:
+    model = TakesTime(fits=1)
+    warm_up(model, spec("blip"), None)
+    assert model.sizes == [1, 8]
+
+
 def test_the_pictures_differ() -> None:
     assert len({picture.tobytes() for picture in simple_pictures()}) == 3

@@ -13,6 +13,12 @@ from workers.runtime.graphs import Runner
 ROWS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Numbers of images that are computed. A batch is padded to the next of them, so that few graphs
 are recorded; beyond the last, to a multiple of it."""
+FIRST_BATCHES = (8, 8, 1, 1)
+"""Recorded while loading: the size that the engine begins with on accelerators, and a single image.
+The larger one comes first, because graphs are lost when tensors grow; each is recorded when it runs
+the second time. On an H100 these four take less than a second of the four that a model may take to
+be ready. Other sizes cost 0.3 to 0.5 s each, so the dozen would take longer than all of loading;
+they are recorded when they first come up."""
 LENGTHS = 64
 """Texts get room for a multiple of so many tokens."""
 STEPS_PER_CHECK = 4
@@ -87,6 +93,11 @@ class StaticDecoder:
     def description(self) -> str:
         """For operators: whether the steps are recorded, and why not."""
         return self._runner.description
+
+    @property
+    def first_batches(self) -> Sequence[int]:
+        """Sizes of batches that are worth running while the model loads."""
+        return FIRST_BATCHES if self._runner.records else ()
 
     def generate(self, pixels: torch.Tensor, prompt: Sequence[int], new_tokens: int) -> Generated:
         """Generate one text per image.

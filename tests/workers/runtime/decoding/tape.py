@@ -40,6 +40,7 @@ class TapeRunner:
     """Calls a function the first time, records it the second time, and replays it from then on."""
 
     description = "tape"
+    records = True
 
     def __init__(self) -> None:
         self._tapes: dict[Hashable, Tape | None] = {}

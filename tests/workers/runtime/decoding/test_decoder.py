@@ -20,10 +20,12 @@ from tests.workers.runtime.decoding.tape import TapeRunner
 from tools.tiny_checkpoints import shapes
 from workers.families.kosmos2 import CAPTION_PROMPT
 from workers.model.family import PreparedJob, VisionModel, load_model
+from workers.model.warm_up import warm_up
 from workers.runtime.decoding.decoder import rules_of
 
 CHECKPOINTS = TESTS / "checkpoints"
 FAMILIES = {"vision_encoder_decoder": "vit-gpt2", "blip": "blip", "kosmos2": "kosmos-2"}
+SPEC = ModelSpec.model_validate({"name": "m", "family": "blip", "source": "x/y"})
 CASES = [
     ("vision_encoder_decoder", 1), ("vision_encoder_decoder", 4), ("blip", 1), ("kosmos2", 1)
 ]  # fmt: skip
@@ -74,6 +76,20 @@ def test_batches_of_changing_size_give_the_same_captions(pair: tuple[Any, Any]) 
     for count, first in ((8, 0), (1, 8), (7, 9), (8, 16), (3, 24), (5, 27), (1, 32), (4, 33)):
         assert captions(predict(static, count, first)) == captions(predict(usual, count, first))
     assert static._static._runner.replays > 10
+
+
+def test_what_is_recorded_while_loading_serves_the_first_requests(pair: tuple[Any, Any]) -> None:
+    usual, static = pair
+    static._static.release()
+    warm_up(static, SPEC, None)
+    runner = static._static._runner
+    recorded = len(runner._tapes)
+    for images in (8, 1):
+        before = runner.replays
+        assert captions(predict(static, images)) == captions(predict(usual, images))
+        assert runner.replays > before
+    assert len(runner._tapes) == recorded
+    assert None not in runner._tapes.values()
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
