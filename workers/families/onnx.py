@@ -29,7 +29,9 @@ class OnnxParameters(InputParameters, OutputParameters):
         "", description="package/file: a file that an installed Python package has, for `files`"
     )
     threads: int = Field(
-        0, ge=0, description="CPU threads, unless VISION_TORCH_THREADS says; 0: one per core"
+        0,
+        ge=0,
+        description="CPU threads, unless VISION_TORCH_THREADS says; 0: its share of the cores",
     )
 
 
@@ -46,7 +48,8 @@ class Onnx(PerImageModel):
             LoadError: the file cannot be used, or the row does not fit it.
         """
         own = OnnxParameters.model_validate(context.spec.parameters)
-        file, threads = _find_file(context, own), context.torch_threads or own.threads
+        file = _find_file(context, own)
+        threads = context.torch_threads or own.threads or context.share_of_cores
         try:
             self._session = OnnxSession(file, context.device, threads, own.output)
         except PartDamaged as err:

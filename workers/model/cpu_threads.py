@@ -1,6 +1,9 @@
 """How many threads a model computes with on a CPU, and how they wait for each other."""
 
 import os
+from pathlib import Path
+
+from workers.model.memory import CGROUP
 
 
 def wait_asleep() -> None:
@@ -11,3 +14,17 @@ def wait_asleep() -> None:
     time. To be called before torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def usable_cores(cgroup: Path = CGROUP) -> int:
+    """Return how many cores this process may keep busy, by its affinity and its container's limit.
+
+    Args:
+        cgroup: where the kernel shows a container its limits.
+    """
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup v2, or "max": no limit
+        return cores

@@ -10,6 +10,7 @@ from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
+from workers.model.cpu_threads import usable_cores
 from workers.model.device_errors import is_out_of_memory
 from workers.model.family import LoadError, PartDamaged, VisionModel, brief, load_model
 from workers.model.protocol import StateReport, send
@@ -61,7 +62,10 @@ def _start(
     pipe: Connection, settings: Settings, spec: ModelSpec, folder: Path | None
 ) -> VisionModel:
     send(pipe, StateReport(state=WorkerState.LOADING))
-    model = load_model(spec, folder, settings.device, settings.torch_threads, settings.ollama)
+    share = max(1, usable_cores() // max(1, len(settings.models)))
+    model = load_model(
+        spec, folder, settings.device, settings.torch_threads, settings.ollama, share
+    )
     warm_up(model, spec, folder)
     return model
 

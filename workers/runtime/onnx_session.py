@@ -3,7 +3,7 @@
 onnxruntime starts a thread when it is imported, so the fork server must not import this module.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +53,14 @@ class OnnxSession:
     batch_size: int | None
     """How many images the model takes at once; ``None``: any number."""
 
-    def __init__(self, model: Path | bytes, device: str, threads: int, output: str = "") -> None:
+    def __init__(
+        self,
+        model: Path | bytes,
+        device: str,
+        threads: int,
+        output: str = "",
+        weights: Mapping[str, np.ndarray[Any, Any]] | None = None,
+    ) -> None:
         """Load a model.
 
         Args:
@@ -62,6 +69,7 @@ class OnnxSession:
                 for CUDA it is the CPU whatever is asked for; :attr:`acceleration` says so then.
             threads: on a CPU; 0: as many as there are cores.
             output: name of the output that is wanted; empty: the first.
+            weights: by name those that the file only refers to.
 
         Raises:
             LoadError: the message says what to do.
@@ -74,6 +82,11 @@ class OnnxSession:
         # Threads that wait for work must not keep the other processes of this machine from theirs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # errors are raised, and nothing else concerns operators
+        # The session computes from this very memory, so it must last as long.
+        self._weights = {
+            k: onnxruntime.OrtValue.ortvalue_from_numpy(v) for k, v in (weights or {}).items()
+        }
+        options.add_external_initializers(list(self._weights), list(self._weights.values()))
         providers = self._choose_providers(device)
         content = str(model) if isinstance(model, Path) else model
         try:
