@@ -58,4 +58,4 @@ class Experience:
         times = [job.times for job in batch]
         self._tracker.record_batch(report.images, report.seconds, times)
         size = BatchSize(report.images, report.steps)
-        wear.record(kind, size, report.seconds, report.memory)
+        wear.record(kind, size, report.alone_seconds, report.memory)

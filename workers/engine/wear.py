@@ -77,7 +77,8 @@ class WearMonitor:
         Args:
             kind: what its time depends on besides its size, such as the tasks.
             size: size of the batch.
-            seconds: time that the model took.
+            seconds: time that the model took, without what a busy host made of it: a new process
+                would be no faster there, and loading it would keep the host busier still.
             memory: memory of the process afterwards.
         """
         self._images += size.images

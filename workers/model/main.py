@@ -10,7 +10,6 @@ thread, which runs the model, from Python's lock.
 import os
 import queue
 import threading
-import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
@@ -38,6 +37,7 @@ from workers.model.protocol import (
     receive_command,
     send,
 )
+from workers.model.stopwatch import Stopwatch
 from workers.preparing.preparation import Prepared
 
 log = structlog.get_logger(__name__)
@@ -122,7 +122,7 @@ def run_batch(
         if not isinstance(job, JobError)
     ]
     images = sum(len(job.images) for job in ready)
-    started, steps = time.perf_counter(), _steps(model)
+    watch, steps = Stopwatch(), _steps(model)
     results: list[Result | JobError] = []
     fault = ""
     if ready:
@@ -146,7 +146,8 @@ def run_batch(
             "fault": fault,
             "images": images,
             "steps": _steps(model) - steps,
-            "seconds": time.perf_counter() - started,
+            "seconds": watch.elapsed_s(),
+            "alone_seconds": watch.alone_s(),
             "acceleration": model.acceleration if isinstance(model, GeneratingModel) else "",
             "memory": memory.measure(),
         }

@@ -79,6 +79,7 @@ class BatchReport(BaseModel):
     images: int = 0
     steps: int = Field(0, description="tokens generated one after the other; 0: unknown")
     seconds: float = 0.0
+    alone_seconds: float = Field(0.0, description="what they would have been on an idle host")
     acceleration: str = Field("", description="how the model is accelerated, or why not")
     memory: Memory
 
