@@ -1,5 +1,6 @@
 """gunicorn's configuration, from our settings."""
 
+import gc
 import os
 import shutil
 import signal
@@ -47,6 +48,16 @@ def on_starting(server: Arbiter) -> None:
     # prometheus_client chose its storage on import, before there was a folder, and cannot
     # choose anew: https://github.com/prometheus/client_python/issues/886
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+
+
+def pre_fork(server: Arbiter, worker: Worker) -> None:
+    """Keep collections of garbage from copying the memory that processes share after the fork.
+
+    At rest, master and one process held 103 MB together, and hold 85 so.
+    """
+    del server, worker
+    gc.collect()
+    gc.freeze()
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
