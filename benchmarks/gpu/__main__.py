@@ -13,6 +13,7 @@ different machines are not.
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ STAGES = {"tests": 2.0, "bare": 2.0, "stack": 3.0, "recovery": 3.0, "first": 1.0
 """Stages in their order, with their share of the time per model."""
 RESERVE_S = 5.0
 """Left for the tables."""
+STOP_S = 10.0
+"""How long a stage that is out of time may take to stop its servers."""
 ONCE = {"tests", "recovery", "first"}
 """Stages that are run once: with ``ONCE_MODEL``, or else with the first model. The tests have
 models of their own."""
@@ -61,13 +64,27 @@ def main() -> None:
                     *("--checkpoints", str(checkpoint_folder(Path(scratch), small=options.small))),
                     *(["--small"] if options.small else []),
                 ]
-            try:
-                # The stage keeps to its limit by itself; what hangs is ended a little later.
-                subprocess.run(argv, cwd=ROOT, check=True, timeout=limit_s + RESERVE_S)
-            except subprocess.SubprocessError as err:
-                print(f"{stage} of {model} ended early: {err}", file=sys.stderr, flush=True)
+            # The stage keeps to its limit by itself; what hangs is ended a little later.
+            if problem := run_for(argv, limit_s + RESERVE_S):
+                print(f"{stage} of {model} {problem}", file=sys.stderr, flush=True)
         print(Results(out).tables())
     print(f"\nEnded {machine()}.")
+
+
+def run_for(argv: list[str], limit_s: float) -> str:
+    """Run a stage; return what went wrong, or nothing."""
+    stage = subprocess.Popen(argv, cwd=ROOT)
+    try:
+        status = stage.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        stage.send_signal(signal.SIGINT)  # which has it stop its servers
+        try:
+            stage.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            stage.kill()
+            stage.wait()
+        return f"was ended after {limit_s:.0f} s"
+    return f"ended with status {status}" if status else ""
 
 
 def planned(stages: list[str], models: list[str]) -> list[tuple[str, str]]:
