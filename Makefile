@@ -6,7 +6,7 @@ RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow test-containers test-gpu check bench bench-engine bench-gpu bench-recovery bench-ollama soak prove lock clean
+.PHONY: help run models test test-slow test-containers test-gpu check bench bench-engine bench-gpu bench-recovery bench-peers bench-ollama soak prove lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -58,6 +58,9 @@ bench-gpu: $(DEV) ## test and measure models, stack and recovery on one GPU, eig
 
 bench-recovery: $(DEV) ## measure restarts, a recycle under load, and the gain of a second replica
 	@$(BIN)/python -m benchmarks.recovery
+
+bench-peers: $(DEV) ## compare with Flask, gunicorn, LitServe, BentoML and Celery as in tutorials; MODELS=a,b QUICK=1
+	@$(BIN)/python -m benchmarks.peers $(if $(MODELS),--models $(MODELS)) $(if $(QUICK),--quick)
 
 bench-ollama: $(DEV) ## measure healing, and the gain of a second server, with stand-ins for Ollama
 	@$(BIN)/python -m benchmarks.ollama

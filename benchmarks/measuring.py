@@ -41,8 +41,9 @@ class Client:
     each time, the client took as much CPU time as a process of the stack.
     """
 
-    def __init__(self, base: str, model: str, task: Task) -> None:
-        self._address, self._path = urlsplit(base).netloc, f"{API}/{task}/{model}"
+    def __init__(self, base: str, model: str, task: Task, path: str = "") -> None:
+        """Use a server; ``path``: of another program's route, if it is not ours."""
+        self._address, self._path = urlsplit(base).netloc, path or f"{API}/{task}/{model}"
         self._body = json.dumps({"images": [data_url(PHOTO.read_bytes())]}).encode()
         self._local = threading.local()
 

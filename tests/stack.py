@@ -71,6 +71,11 @@ class Processes:
         self._running.append(process)
         return process
 
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of those that run."""
+        return [process.pid for process in self._running if process.poll() is None]
+
     def logs(self, name: str) -> str:
         return "\n".join(
             path.read_text(errors="replace") for path in sorted(self.folder.glob(f"{name}-*.log"))

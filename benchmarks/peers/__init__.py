@@ -1,0 +1,1 @@
+"""Compares the service with other ways to serve the same model: `make bench-peers`."""
