@@ -71,7 +71,7 @@ def test_malformed_requests_are_400_and_the_message_names_the_error(
         pytest.param("/caption/nobody", "vit-gpt2", id="model"),
         pytest.param("/caption/opennsfw", "Models that do: ", id="task-of-model"),
         pytest.param("/caption/fake/8", "'7'", id="version"),
-        pytest.param("/smell/fake", "caption, labels, nsfw", id="task"),
+        pytest.param("/smell/fake", "caption, labels, nsfw, face", id="task"),
         pytest.param("/caption/fake/7/more", "/<model>/<version>", id="too-deep"),
     ],
 )

@@ -94,7 +94,7 @@ def test_openapi_metrics_and_the_list_of_models_have_it(toys: tuple[Stack, str])
     assert ask(api, "/compare").ok
     document = requests.get(f"{api}/openapi.json", timeout=10).json()
     result = document["components"]["schemas"]["Result"]
-    assert set(result["properties"]) == {"caption", "labels", "nsfw", "compare"}
+    assert set(result["properties"]) == {"caption", "labels", "nsfw", "embeddings", "compare"}
     metrics = requests.get(f"{api}/metrics", timeout=10).text
     assert 'vision_requests_total{model="toy",status="200",task="compare"}' in metrics
     rows = requests.get(f"{api}{API}/models", timeout=10).json()["models"]
