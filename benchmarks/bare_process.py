@@ -10,10 +10,17 @@ from typing import Any, NamedTuple
 from benchmarks.measuring import PHOTO, bare, seconds
 from shared.images import decode_rgb
 from shared.model_spec import ModelSpec
+from shared.tasks import CAPTION
 from shared.tasks.registry import Task
+from workers.llm.tasks import LLM_TASKS
 
 TOKENS = 16
 """Length of all generated texts."""
+
+CHAT_TYPES = ("smolvlm", "qwen3_vl")
+"""Types of models that chat."""
+PROMPTS = {"kosmos-2": "<grounding>An image of", "florence2": "<CAPTION>"}
+"""Of the types whose processor takes one."""
 
 _calls: dict[str, Callable[..., None]] = {}
 """The bare models, in their process."""
@@ -56,11 +63,11 @@ def _time(name: str, *arguments: int) -> float:
 def simple_captioner(folder: Path) -> Callable[[], None]:
     """Return a function that captions one photo with unmodified transformers in float32.
 
-    vit-gpt2 uses beam search with 4 beams, as the service of 2024 did.
+    vit-gpt2 uses beam search with 4 beams, as the service of 2024 did. A chat model gets an image
+    of as many tokens as our family gives it: many times as many are usual with SmolVLM.
     """
     import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
-    from transformers.models.auto import AutoImageProcessor
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
     from transformers.utils import logging
 
     disable_progress_bar: Any = logging.disable_progress_bar  # not typed
@@ -68,18 +75,42 @@ def simple_captioner(folder: Path) -> Callable[[], None]:
     loader: Any = AutoModelForImageTextToText
     model = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
     beams = 4 if model.config.model_type == "vision-encoder-decoder" else 1
-    processor: Any = AutoProcessor
-    if model.config.model_type != "kosmos-2":
-        processor = AutoImageProcessor
-    processor = processor.from_pretrained(folder, local_files_only=True)
+    encode = _encoder(folder, model.config.model_type)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     photo = PHOTO.read_bytes()
-    prompt = {"text": "<grounding>An image of"} if model.config.model_type == "kosmos-2" else {}
 
     @torch.no_grad()
     def call() -> None:
-        inputs = processor(images=decode_rgb(photo), return_tensors="pt", **prompt)
+        inputs = encode(decode_rgb(photo))
         tokens = model.generate(**inputs, max_new_tokens=TOKENS, num_beams=beams, do_sample=False)
         tokenizer.batch_decode(tokens, skip_special_tokens=True)
 
     return call
+
+
+def _encoder(folder: Path, model_type: str) -> Callable[[Any], Any]:
+    """Return a function that makes the inputs of ``generate`` from an image."""
+    from transformers import AutoProcessor
+    from transformers.models.auto import AutoImageProcessor
+
+    if model_type in CHAT_TYPES:
+        return _chat_encoder(folder)
+    loader: Any = AutoProcessor if model_type in PROMPTS else AutoImageProcessor
+    processor = loader.from_pretrained(folder, local_files_only=True)
+    prompt = {"text": PROMPTS[model_type]} if model_type in PROMPTS else {}
+    return lambda image: processor(images=image, return_tensors="pt", **prompt)
+
+
+def _chat_encoder(folder: Path) -> Callable[[Any], Any]:
+    # AutoProcessor has no processor of these types without torchvision, for the sake of videos.
+    from workers.families.image_text_to_text import MAX_PIXELS
+    from workers.runtime.chat_inputs import ChatInputs, Turn
+    from workers.runtime.chat_processor import ChatProcessor
+    from workers.runtime.image_budget import limits
+
+    processor = ChatProcessor.from_pretrained(folder, local_files_only=True)
+    images = processor.image_processor
+    settings = images.to_dict() | limits(images, MAX_PIXELS)
+    processor.image_processor = type(images).from_dict(settings)
+    inputs = ChatInputs(processor)
+    return lambda image: inputs.encode([Turn([image], LLM_TASKS[CAPTION].prompt)])

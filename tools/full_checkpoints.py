@@ -38,6 +38,8 @@ class Published(NamedTuple):
 VIT_GPT2 = Size(224, 16, BASE, BASE, 1024, pieces=50257)
 BLIP = Size(384, 16, LARGE, BASE, 512, pieces=30523)
 KOSMOS_2 = Size(224, 14, LARGE, Transformer(2048, 24, 32), 2048, pieces=64002)
+INITIAL = 0.02
+"""Standard deviation of transformers' random embeddings."""
 CUT = 4
 """Layers of a model that is too large for a few cores, of each of its transformers."""
 MODELS = {
@@ -95,6 +97,8 @@ def never_end(checkpoint: Checkpoint) -> None:
     no_words = sorted({*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()})
     with torch.no_grad():
         if model.config.model_type in ("smolvlm", "qwen3_vl"):
+            # Or the states of a text would hardly differ, and all tokens would be the same.
+            model.get_input_embeddings().weight.mul_(1 / INITIAL)
             model.lm_head.weight[no_words] = 0  # never the largest of the logits
             if model.config.tie_word_embeddings:
                 # Of the latest token, the logit is now the smallest.

@@ -5,8 +5,8 @@ stage is a process with a time limit, and each figure is written as soon as it i
 run that is cut off still tells something. Figures of one run are comparable; those of runs on
 different machines are not.
 
-    python -m benchmarks.gpu [--stages tests,bare,stack,recovery,first]
-                             [--models kosmos-2,blip,vit-gpt2]
+    python -m benchmarks.gpu [--stages tests,bare,stack,constrained,recovery,first]
+                             [--models kosmos-2,blip,vit-gpt2,smolvlm2,qwen3-vl-2b]
                              [--out FILE] [--budget-s 460] [--small]
 
 ``--small`` uses the tests' tiny checkpoints on whatever device there is, to see that all runs.
@@ -21,11 +21,13 @@ import time
 from pathlib import Path
 
 from benchmarks.gpu.results import Results
-from benchmarks.gpu.rows import CAPTIONERS, checkpoint_folder
+from benchmarks.gpu.rows import CAPTIONERS, CHAT_MODELS, checkpoint_folder
 from benchmarks.measuring import machine
 from shared.settings import ROOT
 
-STAGES = {"tests": 2.0, "bare": 2.0, "stack": 3.0, "recovery": 3.0, "first": 1.0}
+STAGES = {
+    "tests": 2.0, "bare": 2.0, "stack": 3.0, "constrained": 2.0, "recovery": 3.0, "first": 1.0,
+}  # fmt: skip
 """Stages in their order, with their share of the time per model."""
 RESERVE_S = 5.0
 """Left for the tables."""
@@ -51,6 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=memory_folder()) as scratch:
         out = options.out or Path(scratch) / "results.jsonl"
         out.touch()
+        checkpoints = checkpoint_folder(Path(scratch), small=options.small)
         steps = planned(options.stages.split(","), options.models.split(","))
         while steps:
             stage, model = steps[0]
@@ -61,7 +64,7 @@ def main() -> None:
             if stage != "tests":
                 argv += [
                     *(model, "--out", str(out), "--limit-s", f"{limit_s:.0f}"),
-                    *("--checkpoints", str(checkpoint_folder(Path(scratch), small=options.small))),
+                    *("--checkpoints", str(checkpoints)),
                     *(["--small"] if options.small else []),
                 ]
             # The stage keeps to its limit by itself; what hangs is ended a little later.
@@ -94,7 +97,8 @@ def planned(stages: list[str], models: list[str]) -> list[tuple[str, str]]:
         (stage, model)
         for stage in stages
         for model in models
-        if stage not in ONCE or model == chosen
+        if (stage not in ONCE or model == chosen)
+        and (stage != "constrained" or model in CHAT_MODELS)
     ]
 
 

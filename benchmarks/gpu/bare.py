@@ -36,7 +36,8 @@ def main() -> None:
         model = load_model(spec(given.model, decoding=decoding), folder, str(device), 0)
         load_s = round(time.perf_counter() - began, 2)
         ways[decoding] = model
-        dtype = getattr(getattr(model, "_pretrained", None), "dtype", "?")
+        owner = getattr(model, "_chat", model)
+        dtype = getattr(getattr(owner, "_pretrained", None), "dtype", "?")
         results.add("bare", given.model, f"load {decoding}", load_s=load_s, dtype=dtype, **versions)
     auto = ways["auto"]
     image = auto.prepare(auto.preparation.run(PHOTO.read_bytes(), math.inf))

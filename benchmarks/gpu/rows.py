@@ -9,9 +9,12 @@ import yaml
 
 from shared.model_spec import ModelSpec
 from shared.settings import ROOT
+from tests.chat_checkpoints import make_checkpoint
 from tests.stack import TESTS
 
 CAPTIONERS = ("kosmos-2", "blip", "vit-gpt2")
+CHAT_MODELS = {"smolvlm2": "smolvlm", "qwen3-vl-2b": "qwen3_vl"}
+"""Rows of chat models, with their types."""
 TOKENS = 16
 """Length of all texts."""
 
@@ -39,8 +42,13 @@ def arguments() -> Arguments:
 
 
 def checkpoint_folder(scratch: Path, *, small: bool) -> Path:
-    """Return the folder of all checkpoints."""
-    return TESTS / "checkpoints" if small else scratch
+    """Return the folder of all checkpoints; small ones are put there, others when they are used."""
+    if small:
+        for name in CAPTIONERS:
+            (scratch / name).symlink_to(TESTS / "checkpoints" / name)
+        for name, model_type in CHAT_MODELS.items():
+            make_checkpoint(model_type, scratch / name)
+    return scratch
 
 
 def row(name: str, **changes: object) -> dict[str, Any]:

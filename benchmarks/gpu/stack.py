@@ -20,7 +20,7 @@ from shared.catalog import Catalog
 from shared.tasks import CAPTION
 from tests.stack import Stack, running_stack
 
-LOADS, SMALL_LOADS = (64, 16, 1), (4, 1)
+LOADS, SMALL_LOADS = (64, 1, 32, 8), (4, 1)
 """Numbers of clients."""
 WARM_UP_S, CELL_S = 15.0, 6.0
 """Before the first cell batches grow and graphs are recorded."""
