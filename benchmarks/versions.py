@@ -1,0 +1,159 @@
+"""Compare checkouts of this project, such as before and after a change: latency, rate, CPU time.
+
+A stack of each runs all the time, and they are measured in turns, because timings are noisy. Redis,
+API, worker, model and preparing processes count towards the CPU time. Prints Markdown.
+"""
+
+import argparse
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import yaml
+
+from benchmarks.closed_loop import send_for
+from benchmarks.measuring import PHOTO, bare, machine, percentile, print_row, seconds
+from shared.model_spec import ModelSpec
+from shared.settings import ROOT
+from shared.tasks import CAPTION
+from tests.conftest import data_url
+from tests.stack import API, CATALOG
+
+MODELS: Mapping[str, Mapping[str, float]] = {
+    "nothing": {},
+    "batched": {"predict_s": 0.020, "image_s": 0.005},
+}
+"""Parameters of fake models: one that costs nothing; one with 20 ms a batch and 5 ms a photo."""
+WARM_UP_S = 3.0
+BARE_CALLS = 30
+# It runs in the folder of its checkout, until its input closes.
+_STACK = """
+import sys
+from pathlib import Path
+from shared.catalog import Catalog
+from tests.stack import running_stack
+folder, catalog, *models = sys.argv[1:]
+with running_stack(Path(folder), VISION_CATALOG=catalog) as stack:
+    stack.catalog = Catalog.load(Path(catalog))
+    for model in models:
+        stack.worker(model)
+    print(stack.api(), flush=True)
+    sys.stdin.read()
+"""
+
+
+class Side(NamedTuple):
+    """The stack of one checkout."""
+
+    name: str
+    base: str
+    process: psutil.Process
+
+    def cpu_s(self) -> float:
+        """Return the CPU time of all its processes so far."""
+        times = [process.cpu_times() for process in self.process.children(recursive=True)]
+        return sum(each.user + each.system for each in times)
+
+
+class Figures(NamedTuple):
+    """What was measured of one side with so many clients, in one round."""
+
+    p50_ms: float
+    p99_ms: float
+    per_s: float
+    cpu_ms: float
+    """Of all processes, for each request."""
+
+
+def main() -> None:
+    """Run all stacks, measure them in turns, and print a table for each model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("others", nargs="*", type=Path, help="folders of other checkouts")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--clients", nargs="+", type=int, default=[1, 4, 16, 64])
+    chosen = parser.parse_args()
+    print(f"{machine()}, {chosen.rounds} rounds of {chosen.seconds:g} s, photo of 35 kB.")
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as cleanup:
+        catalog = _write_catalog(Path(folder) / "models.yaml")
+        sides = [
+            cleanup.enter_context(
+                _running(checkout, Path(folder) / str(number), catalog, chosen.models)
+            )
+            for number, checkout in enumerate((*chosen.others, ROOT))
+        ]
+        for model in chosen.models:
+            _compare(model, sides, chosen.clients, chosen.seconds, chosen.rounds)
+
+
+def _write_catalog(path: Path) -> Path:
+    """Write the tests' catalogue and the models of this benchmark."""
+    catalog = yaml.safe_load(CATALOG.read_text())
+    rows = [{"name": n, "family": "fake", "parameters": dict(p)} for n, p in MODELS.items()]
+    path.write_text(yaml.safe_dump({**catalog, "models": [*catalog["models"], *rows]}))
+    return path
+
+
+@contextlib.contextmanager
+def _running(checkout: Path, folder: Path, catalog: Path, models: Sequence[str]) -> Iterator[Side]:
+    folder.mkdir()
+    argv = [sys.executable, "-c", _STACK, str(folder), str(catalog), *models]
+    with subprocess.Popen(
+        argv, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        base = process.stdout.readline().strip()
+        try:
+            yield Side(checkout.resolve().name, base, psutil.Process(process.pid))
+        finally:
+            process.communicate()
+
+
+def _compare(
+    model: str, sides: Sequence[Side], clients: Sequence[int], seconds_each: float, rounds: int
+) -> None:
+    in_process = bare(
+        ModelSpec(name=model, family="fake", parameters=dict(MODELS[model])), None, CAPTION, 1
+    )
+    for side in sides:
+        _measure(side, model, max(clients), WARM_UP_S)
+    bare_s: list[float] = []
+    found: dict[tuple[int, Side], list[Figures]] = {}
+    for _ in range(rounds):
+        bare_s += [seconds(partial(in_process, 1)) for _ in range(BARE_CALLS)]
+        for count in clients:
+            for side in sides:
+                figures = _measure(side, model, count, seconds_each)
+                found.setdefault((count, side), []).append(figures)
+    bare_ms = 1000 * statistics.median(bare_s)
+    print(f"\n{model} ({dict(MODELS[model])}), in-process {bare_ms:.1f} ms\n")
+    print_row(["clients", "checkout", "p50 ms", "p99 ms", "p99/p50", "requests/s", "CPU ms"])
+    print_row(["---"] * 7)
+    for (count, side), each in sorted(found.items(), key=lambda item: item[0][0]):
+        p50, p99, rate, cpu = (statistics.median(values) for values in zip(*each, strict=True))
+        ratio = f"{p99 / p50:.2f}"
+        print_row(
+            [count, side.name, f"{p50:.1f}", f"{p99:.1f}", ratio, f"{rate:.0f}", f"{cpu:.1f}"]
+        )
+
+
+def _measure(side: Side, model: str, clients: int, seconds_each: float) -> Figures:
+    body = json.dumps({"images": [data_url(PHOTO.read_bytes())]}).encode()
+    began = side.cpu_s()
+    load = send_for(seconds_each, side.base, f"{API}/caption/{model}", body, clients)
+    cpu_ms = 1000 * (side.cpu_s() - began) / len(load.latencies_s)
+    p50, p99 = (1000 * percentile(load.latencies_s, percent) for percent in (50, 99))
+    return Figures(p50, p99, load.per_s, cpu_ms)
+
+
+if __name__ == "__main__":
+    main()
