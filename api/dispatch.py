@@ -15,26 +15,27 @@ from typing import NamedTuple
 import structlog
 from celery import Celery
 
-from api.http.client_connection import ClientGone
+from api.http.client_connection import Client, ClientGone
 from api.lost_tasks import TaskLost, TaskWatch
 from api.redis_retry import CLEANUP_S, RETRY_PAUSE_S, clean_up, redis_call, retry_while_unreachable
 from shared.errors import BrokerUnavailable, DeadlineExceeded, ModelFailed
 from shared.messages import Job, JsonObject, Outcome, celery_task_name, read_end
 from shared.model_spec import ModelSpec
+from shared.redis.connection import SPARE_TTL_S
 from shared.redis.deadline import redis_within
-from shared.redis.images import image_keys
+from shared.redis.faults import is_refusal
+from shared.redis.inputs import store_inputs
 from shared.redis.leases import ENQUEUED_AT
 from shared.redis.presence import Presence
+from shared.redis.publishing import attached
 from shared.redis.store import Store
 
 log = structlog.get_logger(__name__)
 
 POLL_S = 1.0
-"""How often the client's connection and the task are checked during the wait."""
+"""How often the task is checked during the wait."""
 MAX_RESENDS = 2
 """How many times a job is published again after the death of a worker."""
-EXPIRY_MARGIN_S = 5
-"""How long after a job's deadline Celery discards its message; the engine discards it earlier."""
 
 
 class _Task(NamedTuple):
@@ -60,7 +61,7 @@ class PublishedJob:
 
         Args:
             app: the Celery application.
-            store: where the images go.
+            store: Redis.
             spec: the model that is to answer.
             job: the job, without its images.
             images: the encoded images.
@@ -74,7 +75,7 @@ class PublishedJob:
         self._resends = 0
         self._task: _Task | None = None
         self._stored: dict[str, tuple[str, ...]] = {}
-        """Keys of images that may be in Redis, by task id."""
+        """Keys of inputs that may be in Redis, by task id."""
         self._unsure: list[str] = []
         """Ids of tasks whose message Redis may have, or take later, although publishing failed."""
 
@@ -88,67 +89,76 @@ class PublishedJob:
         self._clear_failed()
 
     def _publish(self) -> None:
-        # Step 3: store the images and publish the message; `wait` waits for the result.
+        # Step 3: write the images and the message; `wait` waits for the result.
         now = time.time()
         left_s = max(0.1, self._deadline - now)
         task_id = str(uuid.uuid4())
         # Keys of their own for each task: a worker deletes them with its reply, and one that was
         # taken for dead may reply late.
-        keys = self._stored[task_id] = image_keys(task_id, len(self._images))
-        self._store.images.put(keys, self._images, left_s)
+        job, inputs = store_inputs(task_id, self._job, self._images)
+        self._stored[task_id] = tuple(inputs)
         self._unsure.append(task_id)
-        job = self._job.model_copy(update={"images": keys})
-        self._app.send_task(
-            celery_task_name(job),
-            kwargs={"job": job.model_dump(mode="json", exclude_defaults=True)},
-            task_id=task_id,
-            queue=self._spec.queue,
-            expires=left_s + EXPIRY_MARGIN_S,
-            headers={ENQUEUED_AT: now},
-            ignore_result=True,  # the worker replies itself
-        )
+        try:
+            with attached(inputs, int(left_s) + SPARE_TTL_S):
+                self._app.send_task(
+                    celery_task_name(self._job),
+                    kwargs={"job": job.model_dump(mode="json", exclude_defaults=True)},
+                    task_id=task_id,
+                    queue=self._spec.queue,
+                    declare=(),  # in Redis a queue is there when it is used
+                    headers={ENQUEUED_AT: now},
+                    # What Flower shows. Celery would format all of the job for it.
+                    argsrepr="()",
+                    kwargsrepr=f"{{'request_id': {job.request_id!r}}}",
+                    ignore_result=True,  # the worker replies itself
+                )
+        except Exception as err:
+            if is_refusal(err):
+                self._unsure.remove(task_id)
+            raise
         self._unsure.remove(task_id)
         watch = TaskWatch(task_id, self._spec, self._store.leases, self._presence)
         self._task = _Task(task_id, watch)
 
-    def wait(self, client_gone: Callable[[], bool]) -> Outcome:
+    def wait(self, client: Client) -> Outcome:
         """Block until the result is there.
 
         Args:
-            client_gone: returns whether the client has closed the connection.
+            client: who waits for it.
 
         Raises:
             ClientGone: the client has closed the connection.
             DeadlineExceeded: there was no result before the deadline.
             VisionError: the worker raised it.
         """
-        for message in self._messages(client_gone):
+        for message in self._messages(client):
             if "part" not in message:
                 return read_end(message)
         raise AssertionError  # the end is always the last message
 
-    def reply_parts(self, client_gone: Callable[[], bool]) -> Iterator[JsonObject]:
+    def reply_parts(self, client: Client) -> Iterator[JsonObject]:
         """Yield the parts of Ollama's reply as they arrive, up to the one that is ``done``.
 
         Args:
-            client_gone: returns whether the client has closed the connection.
+            client: who waits for them.
 
         Raises:
             ClientGone, DeadlineExceeded, VisionError: as :meth:`wait`.
         """
-        for message in self._messages(client_gone):
+        for message in self._messages(client):
             if "part" in message:
                 yield message["part"]
             else:
                 read_end(message)
 
-    def _messages(self, client_gone: Callable[[], bool]) -> Iterator[JsonObject]:
+    def _messages(self, client: Client) -> Iterator[JsonObject]:
         """Yield what the worker sends, up to the end of the job."""
         started = False
+        client.when_gone = self._stop_waiting
         while True:
             assert self._task is not None  # noqa: S101 - published before it is waited for
-            message = self._next_message(self._task)
-            if message is not None:
+            message = None if client.is_gone else self._next_message(self._task)
+            if message:
                 started = True
                 if "part" not in message:
                     # Step 9: the worker has deleted the images with it; nothing stays in Redis.
@@ -159,14 +169,14 @@ class PublishedJob:
                     return
                 continue
             try:
-                self._check_awaited(self._task, client_gone)
+                self._check_awaited(self._task, client)
             except TaskLost:
                 if started:
                     raise ModelFailed("The worker died while it answered.") from None
                 self._publish_again(self._task)
 
     def _next_message(self, task: _Task) -> JsonObject | None:
-        """Wait a moment for the worker's next message.
+        """Wait a moment for the worker's next message; it may be empty, or there is none.
 
         Raises:
             DeadlineExceeded: the time is over.
@@ -217,8 +227,8 @@ class PublishedJob:
         self._delete(task_id)
 
     def _delete(self, task_id: str) -> None:
-        images = self._stored.pop(task_id, ())
-        clean_up(partial(self._store.delete_request, images, task_id))
+        inputs = self._stored.pop(task_id, ())
+        clean_up(partial(self._store.delete_request, inputs, task_id))
 
     def _left_s(self) -> float:
         return self._deadline - time.time()
@@ -227,8 +237,13 @@ class PublishedJob:
         log.warning("waiting for Redis", error=err.message)
         time.sleep(min(RETRY_PAUSE_S, max(0.0, self._left_s())))
 
-    def _check_awaited(self, task: _Task, client_gone: Callable[[], bool]) -> None:
-        if client_gone():
+    def _stop_waiting(self) -> None:
+        """Have :meth:`_next_message` return; called in another thread."""
+        if task := self._task:
+            clean_up(partial(self._store.replies.wake, task.id))
+
+    def _check_awaited(self, task: _Task, client: Client) -> None:
+        if client.is_gone:
             raise ClientGone
         with redis_within(self._left_s()):
             task.watch.check()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -11,8 +11,9 @@ from celery import Celery
 
 from api.commands import CommandSender
 from api.dispatch import PublishedJob
+from api.http.client_connection import Client
 from api.limits.admission import check_queue, check_served, queue_room
-from api.limits.memory import room_for
+from api.limits.memory import Room
 from api.metrics import Metrics
 from api.redis_retry import retry_while_unreachable
 from shared.answer_schema import check_schema
@@ -22,6 +23,7 @@ from shared.families import FAMILIES, OLLAMA
 from shared.images.several import ReadImages
 from shared.messages import Job, Result
 from shared.model_spec import ModelSpec
+from shared.redis.inputs import MOST_IN_MESSAGE
 from shared.redis.presence import Presence
 from shared.redis.store import Store
 from shared.settings import Settings
@@ -32,7 +34,7 @@ REMEMBERED_S = 0.25
 """How long it is remembered that a model is served and its queue is short."""
 MESSAGE_COPIES = 3
 """How much of Redis' memory a message takes, as a multiple of its JSON: in base64, and twice while
-it is delivered."""
+it is delivered. What is too large for a message lies beside it once."""
 
 
 class VisionService:
@@ -46,6 +48,7 @@ class VisionService:
         self._seen_at: dict[str, float] = {}
         self._fine_until: dict[str, float] = {}
         self._without_redis_at = -math.inf
+        self._room = Room(store.memory)
 
     def check(self, plan: Sequence[Assignment], deadline: float) -> None:
         """Raise an error if a plan cannot be carried out now, before anything is stored.
@@ -129,7 +132,7 @@ class VisionService:
         template: Job,
         plan: Sequence[Assignment],
         images: ReadImages[bytes],
-        client_gone: Callable[[], bool],
+        client: Client,
     ) -> Result:
         """Have each model of the plan do its tasks on the images, and merge their results.
 
@@ -139,7 +142,7 @@ class VisionService:
             template: what the jobs have in common: request id, prompt, options, deadline.
             plan: tasks by model, as :meth:`Catalog.plan` returns them.
             images: encoded images; a caption describes the first that can be read, labels all.
-            client_gone: returns whether the client has closed the connection.
+            client: who waits for them.
 
         Raises:
             VisionError: any of the subclasses.
@@ -155,7 +158,7 @@ class VisionService:
                 jobs.append(job)
             self.publish(jobs, template.deadline)
             for job in jobs:
-                answers |= job.wait(client_gone).result.root
+                answers |= job.wait(client).result.root
         result = Result({task: answers[task] for task in task_names() if task in answers})
         return result.with_unreadable(images.unreadable)
 
@@ -183,9 +186,9 @@ class VisionService:
         elif template.output_schema is not None:
             check_schema(template.output_schema)
         job = template.model_copy(update=changes)
-        message_bytes = MESSAGE_COPIES * _json_bytes(job)
+        size = _json_bytes(job)
         published = PublishedJob(self._app, self.store, spec, job, images, self.presence)
-        published.size += message_bytes
+        published.size += size + MESSAGE_COPIES * min(size, MOST_IN_MESSAGE)
         published.on_lost = partial(self.metrics.count_lost_task, spec)
         return published
 
@@ -197,7 +200,7 @@ class VisionService:
             Overloaded: Redis has no room now.
             BrokerUnavailable: Redis does not serve, and has not for as long as one may wait.
         """
-        with room_for(self.store.memory, sum(job.size for job in jobs), deadline):
+        with self._room.hold(sum(job.size for job in jobs), deadline):
             for job in jobs:
                 job.publish()
 

@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+from api.dispatch import PublishedJob
 from benchmarks.measuring import Client, print_row
 from shared.celery_app import make_celery
-from shared.messages import Job, celery_task_name
-from shared.redis.images import image_keys
+from shared.messages import Job
+from shared.redis import publishing
 from shared.settings import Settings
 from shared.tasks import CAPTION
 from tests.stack import SAMPLES, Stack, running_stack
@@ -62,6 +63,7 @@ def throughput(stack: Stack, processes: int, workers: int) -> None:
 def memory(stack: Stack) -> None:
     """Print the memory that queued requests take in Redis."""
     settings = Settings(redis_url=stack.redis_url)
+    publishing.install()
     app, spec = make_celery(settings, worker=False), stack.catalog.get("unserved")
     photo = (SAMPLES / "cat.jpg").read_bytes()
     print("\n| photo kB | Redis kB per queued request |\n| --- | --- |")
@@ -72,12 +74,9 @@ def memory(stack: Stack) -> None:
             job = Job(
                 request_id=str(uuid.uuid4()),
                 tasks=(CAPTION,),
-                images=image_keys(str(uuid.uuid4()), 1),
                 deadline=time.time() + settings.timeout,
             )
-            stack.store.images.put(job.images, [image], settings.timeout)
-            message = {"job": job.model_dump(mode="json", exclude_defaults=True)}
-            app.send_task(celery_task_name(job), kwargs=message, queue=spec.queue)
+            PublishedJob(app, stack.store, spec, job, [image], stack.store.presence.of).publish()
         after = int(stack.redis.info("memory")["used_memory"])
         print_row([size_kb, f"{(after - before) / QUEUED_REQUESTS / 1000:.0f}"])
 

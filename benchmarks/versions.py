@@ -25,7 +25,7 @@ from shared.model_spec import ModelSpec
 from shared.settings import ROOT
 from shared.tasks import CAPTION
 from tests.conftest import data_url
-from tests.stack import API, CATALOG
+from tests.stack import API
 
 MODELS: Mapping[str, Mapping[str, float]] = {
     "nothing": {},
@@ -41,7 +41,8 @@ from pathlib import Path
 from shared.catalog import Catalog
 from tests.stack import running_stack
 folder, catalog, *models = sys.argv[1:]
-with running_stack(Path(folder), VISION_CATALOG=catalog) as stack:
+settings = {"VISION_CATALOG": catalog, "VISION_MODELS": models[0]}
+with running_stack(Path(folder), **settings) as stack:
     stack.catalog = Catalog.load(Path(catalog))
     for model in models:
         stack.worker(model)
@@ -96,10 +97,9 @@ def main() -> None:
 
 
 def _write_catalog(path: Path) -> Path:
-    """Write the tests' catalogue and the models of this benchmark."""
-    catalog = yaml.safe_load(CATALOG.read_text())
+    """Write a catalogue of the models of this benchmark."""
     rows = [{"name": n, "family": "fake", "parameters": dict(p)} for n, p in MODELS.items()]
-    path.write_text(yaml.safe_dump({**catalog, "models": [*catalog["models"], *rows]}))
+    path.write_text(yaml.safe_dump({"models": rows}))
     return path
 
 

@@ -13,7 +13,6 @@ MAX_DEADLINE_S = 600
 SETTINGS: dict[str, Any] = {
     "accept_content": ["json"],
     "task_serializer": "json",
-    # Celery checks `expires` when it receives a message, so it should receive late.
     "worker_prefetch_multiplier": 1,
     # What a killed worker held is lost; the API sends it again (api/dispatch.py).
     "task_acks_late": True,
@@ -23,6 +22,8 @@ SETTINGS: dict[str, Any] = {
         # commands a request, and deliver it again after `visibility_timeout`. The API does that,
         # within seconds.
         "ack_emulation": False,
+        # Nothing has a priority; Redis would have to look at a list for each of four.
+        "priority_steps": [0],
         "socket_timeout": 30,
         "socket_connect_timeout": 2,
     },

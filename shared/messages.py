@@ -159,8 +159,16 @@ class Job(Instructions):
 
     request_id: str
     images: tuple[str, ...] = Field((), description="Redis keys of the encoded images, in order")
+    stored_as: str = Field(
+        "", description="Redis key of the whole job, of which the message then has a part"
+    )
     ollama: OllamaInstructions | None = None
     deadline: float = Field(description="when the client stops waiting, in seconds since the epoch")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All that lies in Redis for the job: the keys of its images, and of itself if it does."""
+        return (*self.images, self.stored_as) if self.stored_as else self.images
 
     @property
     def instructions(self) -> Instructions:

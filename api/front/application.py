@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
@@ -32,10 +33,8 @@ log = structlog.get_logger(__name__)
 
 SMALL_BODY_S = 1.0
 """How long a small body may take that is read only for its ``id``: its sender may have no key."""
-
 STOPPING_BODY_S = 3.0
 """How long bodies may go on coming when the process has to end: what it has read is answered."""
-
 MAX_IN_SPARE = 8 * SPARE_THREADS
 """Requests that have or await one of the threads that are not for request slots."""
 _FIRST = asyncio.FIRST_COMPLETED
@@ -51,6 +50,7 @@ class Front:
         self._slots = Threads(settings.threads, "request")
         self._spare = Threads(SPARE_THREADS, "spare")
         self._file = OneThread("file")
+        self._hang_ups = ThreadPoolExecutor(1, "hang-up")
         self._in_spare = 0
         self._turns = Turns()
         self._reading: set[asyncio.Timeout] = set()
@@ -97,6 +97,11 @@ class Front:
         """
         address = client_of(environ["REMOTE_ADDR"])
         share, place = Share(address), None
+
+        def wake_waiter(_: object) -> None:
+            self._hang_ups.submit(exchange.when_gone)
+
+        exchange.gone.add_done_callback(wake_waiter)
         try:
             if self._room.is_full:
                 raise self._room.refusal()
@@ -108,6 +113,7 @@ class Front:
             self._release(share, place)()
             await self._answer_here(exchange, environ, refusal)
         finally:
+            exchange.gone.remove_done_callback(wake_waiter)
             self._release(share, place)()
 
     def _release(self, share: Share, place: Place | None) -> Callable[[], None]:

@@ -1,6 +1,7 @@
 """One request and its reply on a connection."""
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -36,6 +37,8 @@ class Exchange:
         self.arrived = connection.arrived
         """When its first byte came, in seconds since the epoch."""
         self.gone = connection.gone
+        self.when_gone: Callable[[], object] = _nothing
+        """What :meth:`api.front.application.Front` calls when the client is gone."""
         headers = dict(cycle.scope["headers"])
         self.has_length = b"transfer-encoding" not in headers
         self.length = int(headers.get(b"content-length", 0))
@@ -106,3 +109,7 @@ class Exchange:
     def abort(self) -> None:
         """End the connection, because the reply cannot be completed."""
         self._connection.transport.abort()
+
+
+def _nothing() -> None:
+    """Do nothing."""

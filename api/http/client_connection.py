@@ -1,6 +1,6 @@
 """What the server tells the application of a request, in its WSGI environment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 CLIENT = "vision.client"
@@ -24,11 +24,20 @@ class Client(Protocol):
     def is_gone(self) -> bool:
         """Whether the client has closed its side of the connection; may be asked in any thread."""
 
+    when_gone: Callable[[], object]
+    """Is called when it does so, in some thread; to be set by whoever waits for something else."""
 
-def has_disconnected(environ: Mapping[str, Any]) -> bool:
-    """Return whether the client of a request has closed its side of the connection.
 
-    Only our own server tells; with others the result is always false.
-    """
+class _Unknown:
+    """The client of another server than our own, which tells nothing of it."""
+
+    is_gone = False
+
+    def __init__(self) -> None:
+        self.when_gone: Callable[[], object] = lambda: None
+
+
+def client_of(environ: Mapping[str, Any]) -> Client:
+    """Return the client of a request."""
     client: Client | None = environ.get(CLIENT)
-    return client is not None and client.is_gone
+    return client or _Unknown()

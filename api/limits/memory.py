@@ -1,5 +1,7 @@
 """Admission by memory: refuses requests whose images would fill Redis."""
 
+import math
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,31 +15,59 @@ from shared.units import MEGA
 ROOM_S = 1.0
 """How long a request waits at most until others leave room. It holds a request slot meanwhile."""
 POLL_S = 0.1
+REMEMBERED_S = 0.25
+"""How long this process may use a part of what was left without asking again."""
+REMEMBERED_PART = 1 / 16
+"""Which part. Other processes have theirs, and half of Redis' memory is not for requests at all."""
 
 
-@contextmanager
-def room_for(memory: Memory, size: int, deadline: float) -> Iterator[None]:
-    """Hold room in Redis while ``size`` bytes are stored there.
+class Room:
+    """Room in Redis, as far as this process knows; its threads share it."""
 
-    Args:
-        memory: of Redis.
-        size: bytes that a request is about to store.
-        deadline: when the request must be answered, in seconds since the epoch.
+    def __init__(self, memory: Memory) -> None:
+        """Take the room that ``memory`` has."""
+        self._memory, self._lock = memory, threading.Lock()
+        self._known_bytes, self._known_until = 0.0, -math.inf
 
-    Raises:
-        TooLarge: there never is so much room.
-        Overloaded: there is none now.
-        BrokerUnavailable: Redis does not serve.
-    """
-    until = time.time() + ROOM_S
-    while not (reservation := _reserve(memory, size, deadline)).granted:
-        if time.time() + POLL_S > until:
-            raise Overloaded("Redis has no room for one more request's images. Try again soon.")
-        time.sleep(POLL_S)
-    try:
-        yield
-    finally:
-        clean_up(partial(memory.release, reservation))
+    @contextmanager
+    def hold(self, size: int, deadline: float) -> Iterator[None]:
+        """Hold room in Redis while ``size`` bytes are stored there.
+
+        Args:
+            size: bytes that a request is about to store.
+            deadline: when the request must be answered, in seconds since the epoch.
+
+        Raises:
+            TooLarge: there never is so much room.
+            Overloaded: there is none now.
+            BrokerUnavailable: Redis does not serve.
+        """
+        if self._take_known(size):
+            yield
+            return
+        until = time.time() + ROOM_S
+        while not (reservation := _reserve(self._memory, size, deadline)).granted:
+            if time.time() + POLL_S > until:
+                raise Overloaded("Redis has no room for one more request's images. Try again soon.")
+            time.sleep(POLL_S)
+        self._remember(reservation)
+        try:
+            yield
+        finally:
+            clean_up(partial(self._memory.release, reservation))
+
+    def _take_known(self, size: int) -> bool:
+        with self._lock:
+            if size > self._known_bytes or time.monotonic() > self._known_until:
+                return False
+            self._known_bytes -= size
+            return True
+
+    def _remember(self, reservation: Reservation) -> None:
+        left = reservation.left_bytes if reservation.limit_bytes else math.inf
+        with self._lock:
+            self._known_bytes = left * REMEMBERED_PART
+            self._known_until = time.monotonic() + REMEMBERED_S
 
 
 def _reserve(memory: Memory, size: int, deadline: float) -> Reservation:

@@ -14,7 +14,7 @@ from flask import Response, g, request
 
 from api.dispatch import PublishedJob
 from api.http import request_id
-from api.http.client_connection import has_disconnected
+from api.http.client_connection import client_of
 from api.http.json_bounds import check_text
 from api.http.request_images import decode_images
 from api.http.request_parsing import check_input, read_object, read_options
@@ -68,7 +68,7 @@ class OllamaViews:
         assignment = Assignment(spec, ())
         job = Job(ollama=instructions, **self._job_fields(assignment))
         published = self._publish(assignment, job, [], resources)
-        return _json(published.wait(partial(has_disconnected, request.environ)).raw or {})
+        return _json(published.wait(client_of(request.environ)).raw or {})
 
     def tags(self) -> Response:
         """Answer ``/api/tags``."""
@@ -105,10 +105,10 @@ class OllamaViews:
         instructions = OllamaInstructions(call=call, body=fields, stream=stream)
         job = Job(ollama=instructions, **common)
         published = self._publish(assignment, job, images, resources)
-        client_gone = partial(has_disconnected, request.environ)
+        client = client_of(request.environ)
         if not stream:
-            return _json(published.wait(client_gone).raw or {})
-        parts = published.reply_parts(client_gone)
+            return _json(published.wait(client).raw or {})
+        parts = published.reply_parts(client)
         first = next(parts)  # an error before the first part still determines the status
         ids = (g.request_id, request_id.for_reply())
         return StreamedReply(reply_lines(first, parts, *ids))
@@ -153,7 +153,7 @@ class OllamaViews:
         chat = chat_fields(body.get("system"), body.get("format"))
         job = Job(prompt=prompt, options=options, **chat, **common)
         published = self._publish(assignment, job, images.images, resources)
-        outcome = published.wait(partial(has_disconnected, request.environ))
+        outcome = published.wait(client_of(request.environ))
         result = outcome.result.with_unreadable(images.unreadable)
         return answers.result_as_text(result, structured=bool(body.get("format")))
 

@@ -6,7 +6,7 @@ from functools import partial
 from flask import Blueprint, Response, g, request
 
 from api.http import request_id
-from api.http.client_connection import has_disconnected
+from api.http.client_connection import client_of
 from api.http.forms import MULTIPART, URL_ENCODED
 from api.http.openapi import BYTES, JSON, Content, operation
 from api.http.request_images import read_images
@@ -92,13 +92,10 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     g.tasks = ",".join(name for assignment in plan for name in assignment.tasks)
     _check_prompt(plan, body.prompt)
     # Step 2 starts here, so that no image is fetched for a request that cannot be answered now.
-    deadline, client_gone = (
-        service.deadline(plan, g.arrived),
-        partial(has_disconnected, request.environ),
-    )
+    deadline, client = service.deadline(plan, g.arrived), client_of(request.environ)
     service.check(plan, deadline)
     names = [name for assignment in plan for name in assignment.tasks]
-    images = read_images(parsed, names, service.settings, deadline, client_gone)
+    images = read_images(parsed, names, service.settings, deadline, lambda: client.is_gone)
     ignored = parsed.ignored
     body = body.without_images  # their text takes more memory than all else while the client waits
     del parsed
@@ -112,7 +109,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
         deadline=deadline,
     )
     # Steps 2 to 9: one job per model, answered by the workers.
-    result = service.run(template, plan, images, client_gone)
+    result = service.run(template, plan, images, client)
     return _reply(plan[0], result)
 
 

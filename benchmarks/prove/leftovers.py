@@ -6,11 +6,11 @@ from typing import Any
 import redis
 
 _OF_REQUESTS = re.compile(
-    r"vision:(?:image|lease|reply|pending)\b|vision\.|unacked(?:_index)?$|celery-task-meta-"
+    r"vision:(?:image|job|lease|reply|pending)\b|vision\.|unacked(?:_index)?$|celery-task-meta-"
 )
-"""Images, leases, replies, queues and messages on them, results; not marks of cancelled tasks,
+"""Inputs, leases, replies, queues and messages on them, results; not marks of cancelled tasks,
 which outlive their deadline, nor keys of workers and of Celery."""
-_DELETED_BY_API = ("vision:image:", "vision:pending", "vision:reply:")
+_DELETED_BY_API = ("vision:image:", "vision:job:", "vision:pending", "vision:reply:")
 
 
 def leftovers(client: "redis.Redis", *, of_killed_api: bool = True) -> list[str]:

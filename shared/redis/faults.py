@@ -40,6 +40,12 @@ def passes_by_itself(error: BaseException) -> bool:
     return _answer(cause).partition(" ")[0] in _PASSING
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Return whether Redis has answered that it does not do what it was asked."""
+    cause = _redis_error(error)
+    return cause is not None and not isinstance(cause, redis.TimeoutError) and bool(_answer(cause))
+
+
 def is_full(error: BaseException) -> bool:
     """Return whether Redis refuses to write because it is full."""
     cause = _redis_error(error)

@@ -1,6 +1,5 @@
 """Where a published task is: held by a worker, on its queue, or lost."""
 
-import json
 import time
 from typing import Any, NamedTuple
 
@@ -23,8 +22,9 @@ ENQUEUED_AT = "enq"
 """Message header: when the API published the task, in seconds since the epoch."""
 
 # Workers of an earlier version have a heartbeat, but no mark that they are alive.
-# KEYS: lease, queue. Returns the lease, whether its holder is alive, the queue's length and its
-# oldest message. O(1): the oldest message is at the end of the list.
+# KEYS: lease, queue. ARGV: the header. Returns the lease, whether its holder is alive, the queue's
+# length and when its oldest message was published. That is the one at the end of the list. In what
+# a client sent the header cannot stand, since quotes are escaped there.
 _LOCATE = """
 local lease = redis.call('GET', KEYS[1]) or ''
 local worker = string.match(lease, '^[^|]*')
@@ -32,7 +32,9 @@ local alive = 0
 if lease ~= '' then
     alive = redis.call('EXISTS', 'vision:alive:' .. worker, 'vision:worker:' .. worker)
 end
-return {lease, alive, redis.call('LLEN', KEYS[2]), redis.call('LINDEX', KEYS[2], -1) or ''}
+local oldest = redis.call('LINDEX', KEYS[2], -1) or ''
+local published_at = string.match(oldest, '"' .. ARGV[1] .. '": ?([%d.]+)') or ''
+return {lease, alive, redis.call('LLEN', KEYS[2]), published_at}
 """
 
 
@@ -94,15 +96,11 @@ class Leases:
             queue: key of its queue.
             enqueued_at: when it was published, in seconds since the epoch.
         """
-        lease, alive, queued, oldest = self._locate(keys=[lease_key(task_id), queue])
+        keys = [lease_key(task_id), queue]
+        lease, alive, queued, oldest = self._locate(keys=keys, args=[ENQUEUED_AT])
         holder, _, requeued_at = lease.decode().partition("|")
         if requeued_at:
             enqueued_at = float(requeued_at)
-        maybe_queued = False
-        if queued:
-            try:
-                oldest_at = float(json.loads(oldest)["headers"][ENQUEUED_AT])
-                maybe_queued = oldest_at <= enqueued_at
-            except (ValueError, KeyError, TypeError):
-                maybe_queued = True  # not published by our API: unknown, so keep waiting
+        # If our API has not published the oldest one, its age is unknown: keep waiting.
+        maybe_queued = bool(queued) and (not oldest or float(oldest) <= enqueued_at)
         return TaskLocation(bool(holder), bool(alive), maybe_queued, enqueued_at)

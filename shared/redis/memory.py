@@ -15,14 +15,15 @@ _KEY = "vision:pending"
 
 # KEYS: the writers under way, a sorted set of `<id>|<bytes>` by the time at which they expire.
 # ARGV: an id, bytes, the longest time to write them in seconds, the share. Returns whether there is
-# room, and the bytes that may be used; 0: the limit is not applied. So it is where INFO is
-# forbidden, and where Redis is full already or refuses to write: the write that follows says why.
+# room, the bytes that may be used, and those that are left; 0, 0: the limit is not applied. So it
+# is where INFO is forbidden, and where Redis is full already or refuses to write: the write that
+# follows says why.
 _RESERVE = """
 local info = redis.pcall('INFO', 'memory')
-if type(info) ~= 'string' then return {1, 0} end
+if type(info) ~= 'string' then return {1, 0, 0} end
 local most = tonumber(info:match('maxmemory:(%d+)'))
 local used = tonumber(info:match('used_memory:(%d+)'))
-if most == 0 or used > most then return {1, 0} end
+if most == 0 or used > most then return {1, 0, 0} end
 local now = tonumber(redis.call('TIME')[1])
 local writers = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 if writers[2] and tonumber(writers[2]) <= now then
@@ -33,11 +34,11 @@ for place = 1, #writers, 2 do
     used = used + tonumber(writers[place]:match('|(%d+)$'))
 end
 local limit = most * ARGV[4]
-if used + ARGV[2] > limit then return {0, limit} end
+if used + ARGV[2] > limit then return {0, limit, 0} end
 local added = redis.pcall('ZADD', KEYS[1], now + ARGV[3], ARGV[1] .. '|' .. ARGV[2])
-if type(added) ~= 'number' then return {1, 0} end
+if type(added) ~= 'number' then return {1, 0, 0} end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
-return {1, limit}
+return {1, limit, limit - used - ARGV[2]}
 """
 
 
@@ -49,6 +50,8 @@ class Reservation(NamedTuple):
     granted: bool
     limit_bytes: int
     """What all requests together may use; 0: there is no limit."""
+    left_bytes: int
+    """What others may still use besides."""
 
 
 class Memory:
@@ -61,9 +64,9 @@ class Memory:
     def reserve(self, size: int) -> Reservation:
         """Ask for room for ``size`` bytes."""
         unique = uuid.uuid4()
-        granted, limit = self._reserve(keys=[_KEY], args=[str(unique), size, WRITE_S, SHARE])
+        granted, limit, left = self._reserve(keys=[_KEY], args=[str(unique), size, WRITE_S, SHARE])
         token = f"{unique}|{size}" if granted and limit else ""
-        return Reservation(token, bool(granted), int(limit))
+        return Reservation(token, bool(granted), int(limit), int(left))
 
     def release(self, reservation: Reservation) -> None:
         """Say that the bytes are written, or will not be."""

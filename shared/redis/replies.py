@@ -31,17 +31,23 @@ class Replies:
             _append(pipe, task_id, {"part": part})
             pipe.execute()
 
-    def push_end(self, task_id: str, end: JsonObject, images: Sequence[str]) -> None:
+    def push_end(self, task_id: str, end: JsonObject, inputs: Sequence[str]) -> None:
         """Append how the job ended, and delete what nobody needs any more.
 
         Args:
             task_id: Celery's id of the task.
             end: see :func:`~shared.messages.end_message`.
-            images: keys of the job's images.
+            inputs: keys of the job's inputs.
         """
         with self._redis.pipeline(transaction=False) as pipe:
             _append(pipe, task_id, end)
-            pipe.delete(*images, lease_key(task_id))
+            pipe.delete(*inputs, lease_key(task_id))
+            pipe.execute()
+
+    def wake(self, task_id: str) -> None:
+        """Have whoever waits for the next message get one that says nothing."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            _append(pipe, task_id, {})
             pipe.execute()
 
     def pop(self, task_id: str, timeout_s: float) -> JsonObject | None:

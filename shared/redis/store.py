@@ -6,7 +6,7 @@ import redis
 
 from shared.redis.cancellations import Cancellations
 from shared.redis.claims import Claims
-from shared.redis.images import Images
+from shared.redis.inputs import Inputs
 from shared.redis.leases import Leases, lease_key
 from shared.redis.memory import Memory
 from shared.redis.ollama import OllamaSnapshots
@@ -20,7 +20,7 @@ class Store:
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
         self.memory = Memory(client)
-        self.images = Images(client)
+        self.inputs = Inputs(client)
         self.presence = Presences(client)
         self.leases = Leases(client)
         self.cancellations = Cancellations(client)
@@ -28,14 +28,14 @@ class Store:
         self.ollama = OllamaSnapshots(client)
         self.claims = Claims(client)
 
-    def delete_request(self, images: Sequence[str], task_id: str) -> None:
-        """Delete what a task has left: images, its lease and its reply.
+    def delete_request(self, inputs: Sequence[str], task_id: str) -> None:
+        """Delete what a task has left: its inputs, its lease and its reply.
 
         Args:
-            images: their keys.
+            inputs: their keys.
             task_id: Celery's id of the task.
         """
-        self._redis.delete(*images, lease_key(task_id), reply_key(task_id))
+        self._redis.delete(*inputs, lease_key(task_id), reply_key(task_id))
 
     def ping(self) -> None:
         """Check that Redis answers.

@@ -23,7 +23,8 @@ def answer(base: str, *parts: bytes) -> tuple[bytes, Any]:
     with connect(base) as line:
         for part in parts:
             line.sendall(part)
-        if b"HTTP/1.0" not in parts[0]:
+        # Who ends its side while a model works has hung up.
+        if b"HTTP/1.0" not in parts[0] and b"Connection: close" not in parts[0]:
             line.shutdown(socket.SHUT_WR)
         head, _, body = read_to_end(line).partition(b"\r\n\r\n")
     return head, json.loads(body) if body else None

@@ -49,6 +49,14 @@ def test_prompt_and_options_come_from_the_request_before_the_catalogue(
     assert by_request["think"] is False
 
 
+def test_a_prompt_that_is_too_large_for_a_message_arrives_as_a_whole(ollama: Ollama) -> None:
+    prompt, system = "word " * 20_000, "x" * 100_000
+    ollama.caption(model="gemma", prompt=prompt, system=system)
+    (sent,) = ollama.sent()
+    assert (sent["prompt"].strip(), sent["system"]) == (prompt.strip(), system)
+    wait_for("nothing to be left", lambda: not ollama.stack.redis.keys("vision:job:*"), 5)
+
+
 def test_all_images_of_a_label_request_are_used(ollama: Ollama) -> None:
     crops = [data_url(plain(red)) for red in (1, 2, 3)]
     assert ollama.post("labels", images=crops).status_code == 200

@@ -36,13 +36,13 @@ def push_end(store: Store, task_id: str, job: Job, message: JsonObject) -> None:
     Args:
         store: Redis.
         task_id: of the job's task.
-        job: the job; its images are deleted with the reply.
+        job: the job; its inputs are deleted with the reply.
         message: how the job ended.
     """
     until, warned = job.deadline + GIVE_UP_S, False
     while True:
         try:
-            store.replies.push_end(task_id, message, job.images)
+            store.replies.push_end(task_id, message, job.keys)
         except redis.RedisError as err:
             if not passes_by_itself(err) or time.time() > until:
                 log.error("reply lost", task_id=task_id, error=describe(err))  # noqa: TRY400 - one line

@@ -113,20 +113,20 @@ def _requeue(task_id: str, store: Store) -> None:
 
 
 def _fetch(task_id: str, job: Job, store: Store) -> EngineJob:
-    """Fetch the job's images; while Redis is away, perhaps restarting, retry until the deadline.
+    """Fetch what lies beside the message; while Redis is away, retry until the deadline.
 
     Raises:
         Dropped: nobody waits for the job any more.
     """
     while True:
+        if time.time() > job.deadline:
+            raise Dropped
         try:
-            images = store.images.get(job.images, task_id)
+            inputs = store.inputs.get(task_id, job)
         except redis.RedisError as err:
-            if time.time() > job.deadline:
-                raise Dropped from err
             log.warning("waiting for Redis", error=describe(err))
             time.sleep(REDIS_RETRY_S)
             continue
-        if images is None:
+        if inputs is None:
             raise Dropped
-        return EngineJob(task_id, job, images)
+        return EngineJob(task_id, *inputs)

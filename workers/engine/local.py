@@ -15,7 +15,7 @@ from workers.engine.job import EngineJob, FindCancelled, requeue
 from workers.engine.loop import EngineLoop
 from workers.preparing.pool import PreparingPool
 
-CANCELLED_POLL_S = 0.5
+CANCELLED_POLL_S = 0.1
 """How often it is asked which of the jobs have been cancelled."""
 
 log = structlog.get_logger(__name__)

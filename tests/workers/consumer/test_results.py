@@ -75,7 +75,7 @@ def test_a_reply_that_nobody_waits_for_any_more_is_given_up_without_an_error(
 
 
 def test_the_images_of_a_job_are_deleted_with_its_reply(stack: Stack) -> None:
-    stack.store.images.put(["image"], [b"x"], 30)
+    stack.redis.set("image", b"x")
     with_image = job(30).model_copy(update={"images": ("image",)})
     push_end(stack.store, "another", with_image, {"outcome": {}})
     assert not stack.redis.exists("image")

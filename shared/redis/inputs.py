@@ -1,0 +1,63 @@
+"""What a worker needs for a job besides its message: images, and instructions that are large.
+
+The message is small, however much a client sends: it is delivered, shown in Flower and kept in
+memory as a whole.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from shared.messages import Job
+from shared.redis.cancellations import cancellation_key
+
+MOST_IN_MESSAGE = 16 * 1024
+"""Bytes of a job's JSON in its message. A usual prompt has some hundred."""
+
+
+def store_inputs(task_id: str, job: Job, images: Sequence[bytes]) -> tuple[Job, dict[str, bytes]]:
+    """Return a job as its message has it, and by their keys the inputs that lie beside it.
+
+    Args:
+        task_id: Celery's id of the task.
+        job: the whole job, without its images.
+        images: the encoded images.
+    """
+    keys = tuple(f"vision:image:{task_id}:{number}" for number in range(len(images)))
+    inputs = dict(zip(keys, images, strict=True))
+    job = job.model_copy(update={"images": keys})
+    text = job.model_dump_json(exclude_defaults=True).encode()
+    if len(text) <= MOST_IN_MESSAGE:
+        return job, inputs
+    key = f"vision:job:{task_id}"
+    about = {"request_id": job.request_id, "tasks": job.tasks, "deadline": job.deadline}
+    return Job(images=keys, stored_as=key, **about), {**inputs, key: text}
+
+
+class Inputs:
+    """``vision:image:<task id>:<n>`` and ``vision:job:<task id>``.
+
+    The API writes them with the message (:mod:`shared.redis.publishing`), a worker reads them, and
+    deletes them with its reply.
+    """
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+
+    def get(self, task_id: str, job: Job) -> tuple[Job, list[bytes]] | None:
+        """Return the whole job and its images, or ``None`` if nobody waits for its answer any more.
+
+        Its request has ended then, and they are deleted; or it has been cancelled.
+
+        Args:
+            task_id: Celery's id of the task.
+            job: as its message has it.
+        """
+        found: list[Any] = self._redis.mget([cancellation_key(task_id), *job.keys])
+        cancelled, *inputs = found
+        if cancelled or None in inputs:
+            return None
+        if job.stored_as:
+            job = Job.model_validate_json(inputs.pop())
+        return job, inputs
