@@ -76,6 +76,12 @@ class ImageTextToText(GeneratingModel):
         """Return the image as the processor takes it."""
         return pixels.unpacked(image)
 
+    def check(self, instructions: Instructions) -> None:
+        """Refuse forms of answers that cannot be given: see :meth:`GeneratingModel.check`."""
+        for name in instructions.tasks:
+            wording = self._wording(LLM_TASKS[name], instructions)
+            self._chat.check(wording.format, Options(**wording.options))
+
     def predict(self, jobs: Sequence[PreparedJob], max_images: int) -> list[Result]:
         """Answer each job: see :meth:`workers.model.family.VisionModel.predict`."""
         answers: list[dict[str, Any]] = [{} for _ in jobs]

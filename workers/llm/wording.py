@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.messages import JsonObject
 from shared.ollama_settings import OllamaSettings
 from workers.llm.defaults import AnswerDefaults
 from workers.llm.task import LlmTask
+
+ANY_OBJECT: JsonObject = {"type": "object"}
+"""Says less than the schema of a task, if that has one."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,14 @@ def resolve(
         defaults: the model's, from its row in the catalogue.
         environment: the operator's prompts for all models.
     """
+    asked = None if request.format == ANY_OBJECT and task.schema else request.format
     return Wording(
         prompt=request.prompt
         or defaults.prompts.get(task.name)
         or task.prompt_setting(environment)
         or task.prompt,
         system=request.system or defaults.system,
-        format=request.format or defaults.format or task.schema,
+        format=asked or defaults.format or task.schema,
         think=defaults.think if request.think is None else request.think,
         options={**defaults.options, **request.options},
     )

@@ -133,6 +133,13 @@ class GeneratingModel:
     accelerator = ""
     """Name of the device if only the family knows it; empty: torch's GPU if it is in use."""
 
+    def check(self, instructions: Instructions) -> None:
+        """Refuse a job that cannot be answered as it is asked.
+
+        Raises:
+            VisionError: the message says why.
+        """
+
     @property
     def acceleration(self) -> str:
         """How the model is accelerated beyond its device, or why not, for people; empty: it isn't.

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 import structlog
 
 from shared.allocator import retain_freed_memory
-from shared.errors import ModelFailed
+from shared.errors import ModelFailed, VisionError
 from shared.log import configure_logging
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
@@ -113,9 +113,11 @@ def run_batch(
 ) -> BatchReport:
     """Run the model once over all jobs that could be prepared, each with its instructions.
 
-    A job that could not be prepared fails alone; when the model raises, all others fail. The report
+    A job that could not be prepared, or that the model refuses, fails alone; when the model raises,
+    all others fail. The report
     has one outcome per job, in order, unless it names a fault of the process.
     """
+    jobs = [_refusal(model, asked) or job for job, asked in zip(jobs, instructions, strict=True)]
     ready = [
         PreparedJob(job, asked)
         for job, asked in zip(jobs, instructions, strict=True)
@@ -176,6 +178,15 @@ def _with_answers(result: Result, instructions: Instructions) -> Result | JobErr
         return result
     message = f"The model found no {' or '.join(tasks)} for this image."
     return JobError(error=ModelFailed.__name__, message=message)
+
+
+def _refusal(model: VisionModel, instructions: Instructions) -> JobError | None:
+    try:
+        if isinstance(model, GeneratingModel):
+            model.check(instructions)
+    except VisionError as err:
+        return JobError(error=type(err).__name__, message=err.message)
+    return None
 
 
 def _fault(err: Exception) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
 import torch
 from transformers import (
     AutoModelForImageTextToText,
-    LogitsProcessor,
+    GenerationConfig,
     LogitsProcessorList,
     StoppingCriteriaList,
 )
@@ -18,9 +19,13 @@ from workers.runtime.chat_inputs import ChatInputs, Turn
 from workers.runtime.chat_processor import ChatProcessor
 from workers.runtime.device import float_type
 from workers.runtime.generation import GenerationParameters
+from workers.runtime.grammar.answer import Answer
+from workers.runtime.grammar.writing import Writing
 from workers.runtime.image_budget import limits
 from workers.runtime.loops import LoopStop
 from workers.runtime.pretrained import Pretrained
+
+log = structlog.get_logger(__name__)
 
 
 class ChatModel:
@@ -56,6 +61,7 @@ class ChatModel:
         self._model: Any = pretrained.model(AutoModelForImageTextToText)
         if grids := settings.get("image_grid_pinpoints"):
             self._model.config.image_grid_pinpoints = grids  # it puts tiles together by the same
+        self._writing = _writing(processor.tokenizer, self._model.generation_config)
 
     @torch.inference_mode()
     def generate(self, turns: Sequence[Turn], options: Options) -> list[str]:
@@ -75,25 +81,49 @@ class ChatModel:
 
         room = generation.positions(self._model) - given
         arguments = generation.arguments(options, self._defaults, decode, room)
+        answers = [self._answer(turn, arguments, options) for turn in turns]
         stops = arguments.setdefault("stopping_criteria", StoppingCriteriaList())
-        stops.append(LoopStop(given, [turn.format is not None for turn in turns]))
+        stops.append(LoopStop(given, [answer is not None for answer in answers]))
         generation.seed(options)
-        processors = self._logits_processors(turns, given)
+        processors = self._writing.processors(answers, arguments) if self._writing else []
         tokens = self._model.generate(
             **inputs, logits_processor=LogitsProcessorList(processors), **arguments
         )[:, given:]
         self.steps += tokens.shape[1]
-        return [generation.cut(text, options) for text in decode(tokens)]
+        return [
+            answer.text if answer else generation.cut(text, options)
+            for answer, text in zip(answers, decode(tokens), strict=True)
+        ]
 
-    def _logits_processors(self, turns: Sequence[Turn], given: int) -> list[LogitsProcessor]:
-        """Return what has a word in each step of a batch, whose row i is for turn i.
+    def check(self, wanted: object, options: Options) -> None:
+        """Raise an error if no answer of a form can be given.
 
-        Args:
-            turns: the batch; ``format`` says which form an answer must have.
-            given: length of all prompts, with the padding on their left.
+        Raises:
+            BadRequest: the JSON schema cannot be used, or needs more tokens than the options allow.
         """
-        del turns, given
-        return []
+        if self._writing:
+            room = generation.positions(self._model)
+            arguments = generation.arguments(options, self._defaults, self._texts.decode, room)
+            self._writing.begin(wanted, arguments["max_new_tokens"], options)
+
+    def _answer(self, turn: Turn, arguments: dict[str, Any], options: Options) -> Answer | None:
+        """Begin an answer by a grammar; ``None``: the turn asks for free text."""
+        if self._writing is None:
+            return None
+        answer = self._writing.begin(turn.format, arguments["max_new_tokens"], options)
+        if answer:
+            arguments["num_beams"] = 1
+        return answer
+
+
+def _writing(tokenizer: Any, config: GenerationConfig) -> Writing | None:  # noqa: ANN401
+    """Return what writes answers by schemas; ``None``, and a line in the log: nothing can."""
+    ends = config.eos_token_id if config.eos_token_id is not None else tokenizer.eos_token_id
+    try:
+        return Writing(tokenizer, ends if isinstance(ends, list) else [ends])
+    except ValueError as err:
+        log.warning("answers by schemas are not enforced", reason=str(err))
+        return None
 
 
 def _changed(processor: Any, settings: Mapping[str, Any]) -> Any:  # noqa: ANN401 - not typed

@@ -140,8 +140,14 @@ def seed(options: Options) -> None:
 
 def cut(text: str, options: Options) -> str:
     """Cut a generated text at the first of the stop words, but not so that no word is left."""
+    end = stop_at(text, options)
+    return text[:end] if end >= 0 else text
+
+
+def stop_at(text: str, options: Options) -> int:
+    """Return where the first of the stop words ends a text; -1: none does."""
     ends = [end for word in options.stop_words if (end := _find(word, text)) >= 0]
-    return text[: min(ends)] if ends else text
+    return min(ends, default=-1)
 
 
 def _find(word: str, text: str) -> int:

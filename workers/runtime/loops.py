@@ -41,9 +41,14 @@ class LoopStop(StoppingCriteria):
 
 def repeats(tokens: Sequence[int]) -> bool:
     """Return whether some tokens end with one part again and again."""
+    return period_at_end(tokens) > 0
+
+
+def period_at_end(tokens: Sequence[int]) -> int:
+    """Return the length of the part that tokens end with, again and again; 0: there is none."""
     for period in range(1, min(MAX_PERIOD, len(tokens) // MIN_TIMES) + 1):
         length = max(MIN_LENGTH, MIN_TIMES * period)
         tail = tokens[-length:]
         if len(tail) == length and tail[period:] == tail[:-period]:
-            return True
-    return False
+            return period
+    return 0

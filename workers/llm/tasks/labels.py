@@ -37,6 +37,7 @@ STRICTER_PROMPT = (
     '{"labels": [{"name": "bicycle", "confidence": 0.9, "topicality": 0.7}]} with the '
     "values for this photo."
 )
+MAX_NAME_CHARACTERS = 64
 SCHEMA: JsonObject = {
     "type": "object",
     "properties": {
@@ -47,7 +48,11 @@ SCHEMA: JsonObject = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "name": {"type": "string", "minLength": 1},
+                    "name": {
+                        "type": "string",
+                        "minLength": 1,
+                        "maxLength": MAX_NAME_CHARACTERS,
+                    },
                     "confidence": UNIT_INTERVAL_SCHEMA,
                     "topicality": UNIT_INTERVAL_SCHEMA,
                 },
@@ -59,7 +64,6 @@ SCHEMA: JsonObject = {
 }
 """The fields are PhotoPrism's."""
 MAX_LABELS = 50
-MAX_NAME_CHARACTERS = 64
 MAX_NAME_WORDS = 4
 """A name of more words is a sentence."""
 DEFAULT_CONFIDENCE = 0.5

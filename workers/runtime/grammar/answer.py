@@ -8,6 +8,7 @@ from llguidance import LLMatcher
 from shared.errors import BadRequest
 from workers.runtime.grammar.closing import ends
 from workers.runtime.grammar.compiling import Grammar, Grammars
+from workers.runtime.loops import STEPS_PER_CHECK, period_at_end
 
 MAX_SEARCHES = 16
 """Thorough searches for ends of one answer: they may take 0.1 s each."""
@@ -56,10 +57,6 @@ class Answer:
     def text(self) -> str:
         """The whole answer; if it has not ended, with the end that is known."""
         return self._vocabulary.text(self._tokens + self._end).decode()
-
-    @property
-    def _so_far(self) -> str:
-        return self._vocabulary.text(self._tokens).decode(errors="ignore")
 
     def take(self, candidates: Iterable[int]) -> int:
         """Take the first of the candidates with which the answer can end in time.
@@ -118,24 +115,38 @@ class Answer:
     def _taken(self, token: int) -> int:
         self._tokens.append(token)
         self._left -= 1
-        cut = -1 if self._stop is None else self._stop(self._so_far)
-        if cut < 0:
+        kept = self._kept()
+        if kept == len(self._tokens):
             return token
-        self._end_before(cut)
+        self._end_within(kept)
         return self._vocabulary.final[0]
 
-    def _end_before(self, cut: int) -> None:
-        """End the answer after at most so many characters of what there is."""
-        size, most = len(self._so_far[:cut].encode()), self._left + len(self._tokens)
-        for count in range(len(self._tokens) - 1, 0, -1):
-            kept = self._tokens[:count]
-            if len(self._vocabulary.text(kept)) > size:
-                continue
+    def _kept(self) -> int:
+        """Return how many tokens are left without repetitions, and without a stop word."""
+        tokens, text = self._tokens, self._vocabulary.text
+        if len(tokens) % STEPS_PER_CHECK == 0 and (period := period_at_end(tokens)):
+            second = len(tokens) - period  # where the part begins for the second time
+            while second > period and tokens[second - 1] == tokens[second - 1 - period]:
+                second -= 1
+            return second
+        if self._stop is None:
+            return len(tokens)
+        so_far = text(tokens).decode(errors="ignore")
+        end = self._stop(so_far)
+        if end < 0:
+            return len(tokens)
+        size = len(so_far[:end].encode())
+        return next(n for n in range(len(tokens), -1, -1) if len(text(tokens[:n])) <= size)
+
+    def _end_within(self, count: int) -> None:
+        """End the answer after at most so many tokens of what there is."""
+        most = self._left + len(self._tokens)
+        for kept in range(count, 0, -1):
             matcher = self._grammar.matcher()
-            matcher.consume_tokens(kept)
-            end = self._grammar.closing.find(matcher, most - count)
+            matcher.consume_tokens(self._tokens[:kept])
+            end = self._grammar.closing.find(matcher, most - kept)
             if end is not None:
-                self._tokens = kept
+                self._tokens = self._tokens[:kept]
                 return self._finish(end)
         self._tokens = []
         return self._finish(self._grammar.shortest or [])

@@ -59,7 +59,6 @@ class Grammars:
         self,
         tokenizer: Any,  # noqa: ANN401 - not typed
         ends: Sequence[int],
-        scores: int,
         most: int,
     ) -> None:
         """Read a tokenizer, which takes a second where it has 100,000 tokens.
@@ -67,14 +66,13 @@ class Grammars:
         Args:
             tokenizer: a fast tokenizer of transformers.
             ends: tokens that end a text.
-            scores: number of tokens that the model has scores for.
             most: tokens that an answer can have.
 
         Raises:
             ValueError: llguidance cannot read the tokenizer.
         """
-        size, slices = max(scores, len(tokenizer)), LLTokenizer.json_slices()
-        self.tokenizer = from_tokenizer(tokenizer, size, list(ends), slices)
+        slices = LLTokenizer.json_slices()
+        self.tokenizer = from_tokenizer(tokenizer, len(tokenizer), list(ends), slices)
         self.vocabulary, self._most = Vocabulary(self.tokenizer), most
         self._kept: OrderedDict[str, Grammar | BadRequest] = OrderedDict()
 

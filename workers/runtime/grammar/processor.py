@@ -20,21 +20,25 @@ _BITS = 32
 class Masks:
     """Computes which tokens may follow, in Rust, while the model computes its scores."""
 
-    def __init__(self) -> None:
-        """Start the threads."""
+    def __init__(self, tokens: int) -> None:
+        """Start the threads.
+
+        Args:
+            tokens: number of tokens that grammars know.
+        """
+        self._words = -(-tokens // _BITS)
         self._executor = LLExecutor(THREADS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="grammar")
 
-    def begin(self, answers: Sequence[Answer], scores: int) -> "Future[torch.Tensor]":
-        """Begin to compute masks, (answers, words), int32, of so many tokens.
+    def begin(self, answers: Sequence[Answer]) -> "Future[torch.Tensor]":
+        """Begin to compute masks, (answers, words), int32, with a bit for each token.
 
         Until the result is there, nothing else may be done with the answers.
         """
-        return self._thread.submit(self._compute, answers, scores)
+        return self._thread.submit(self._compute, answers)
 
-    def _compute(self, answers: Sequence[Answer], scores: int) -> torch.Tensor:
-        pinned = torch.cuda.is_available()
-        words = -(-scores // _BITS)
+    def _compute(self, answers: Sequence[Answer]) -> torch.Tensor:
+        pinned, words = torch.cuda.is_available(), self._words
         masks = torch.zeros((len(answers), words), dtype=torch.int32, pin_memory=pinned)
         matchers = [(answer.matcher, row) for row, answer in enumerate(answers)]
         self._executor.unsafe_compute_mask_ptr(matchers, masks.data_ptr(), words * 4, len(masks))
@@ -66,7 +70,7 @@ class GrammarProcessor(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return scores (N, vocabulary) that leave one token to each row with a grammar."""
         if self._next is None:
-            self._next = self._masks.begin(self._answers, scores.shape[1])
+            self._next = self._masks.begin(self._answers)
         masks = self._next.result()
         for answer in self._answers:
             if answer.matcher.is_error() and not answer.is_done:
@@ -78,7 +82,7 @@ class GrammarProcessor(LogitsProcessor):
             answer.take(_candidates(best[number], keys[number]))
             for number, answer in enumerate(self._answers)
         ]
-        self._next = self._masks.begin(self._answers, scores.shape[1])
+        self._next = self._masks.begin(self._answers)
         scores[rows] = -torch.inf
         scores[rows, torch.tensor(chosen, device=scores.device)] = 0.0
         return scores
@@ -89,8 +93,9 @@ class GrammarProcessor(LogitsProcessor):
         """Return numbers (rows, vocabulary) whose order is that in which tokens are tried."""
         words = masks.to(scores.device, non_blocking=True)
         bits = torch.arange(_BITS, dtype=torch.int32, device=scores.device)
-        allowed = ((words[:, :, None] >> bits) & 1).flatten(1)[:, : scores.shape[1]].bool()
-        scores = scores.masked_fill(~allowed, -torch.inf)
+        allowed = ((words[:, :, None] >> bits) & 1).flatten(1).bool()
+        unknown = scores.shape[1] - allowed.shape[1]  # below 0: there are scores for fewer tokens
+        scores = scores.masked_fill(~torch.nn.functional.pad(allowed, (0, unknown)), -torch.inf)
         if self._warpers is None:
             return scores
         shares = self._warpers(input_ids, scores).softmax(-1)  # type: ignore[arg-type]

@@ -83,12 +83,12 @@ def tokenizer() -> Any:
 
 @cache
 def grammars() -> Grammars:
-    return Grammars(tokenizer(), [tokenizer().eos_token_id], len(tokenizer()) + 5, MOST)
+    return Grammars(tokenizer(), [tokenizer().eos_token_id], MOST)
 
 
 @cache
 def masks() -> Masks:
-    return Masks()
+    return Masks(grammars().tokenizer.vocab_size)
 
 
 @cache

@@ -134,3 +134,11 @@ def test_an_answer_ends_before_a_stop_word() -> None:
         answer.take([token])
     assert answer.is_done
     assert json.loads(answer.text) == {"name": "dog", "age": 0}
+
+
+def test_a_repetition_stands_once() -> None:
+    answer = begin(PERSON, 200)
+    for token in tokenizer().encode('{"name": "on and on' + " and on" * 40):
+        answer.take([token])
+    assert answer.is_done
+    assert json.loads(answer.text)["name"].count("and") == 1

@@ -1,0 +1,79 @@
+"""Answers by schemas for a model that chats: what its batches need of this room."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    TypicalLogitsWarper,
+)
+
+from shared.messages import JsonObject, Options
+from workers.runtime import generation
+from workers.runtime.grammar.answer import Answer
+from workers.runtime.grammar.compiling import Grammars
+from workers.runtime.grammar.processor import GrammarProcessor, Masks
+
+ANY_OBJECT: JsonObject = {"type": "object"}
+"""What Ollama's word ``json`` asks for."""
+_WARPERS: Mapping[str, Any] = {
+    "temperature": TemperatureLogitsWarper,
+    "top_k": TopKLogitsWarper,
+    "top_p": TopPLogitsWarper,
+    "min_p": MinPLogitsWarper,
+    "typical_p": TypicalLogitsWarper,
+}
+"""In the order of ``generate``."""
+
+
+class Writing:
+    """Has one model write answers by schemas."""
+
+    def __init__(self, tokenizer: Any, ends: Sequence[int]) -> None:  # noqa: ANN401 - not typed
+        """Prepare for a model's tokenizer.
+
+        Args:
+            tokenizer: a fast one of transformers.
+            ends: tokens that end a text.
+
+        Raises:
+            ValueError: llguidance cannot read the tokenizer.
+        """
+        self._grammars = Grammars(tokenizer, ends, generation.MAX_NEW_TOKENS)
+        self._masks = Masks(self._grammars.tokenizer.vocab_size)
+
+    def begin(self, wanted: object, limit: int, options: Options) -> Answer | None:
+        """Begin an answer; ``None``: it is free text.
+
+        Args:
+            wanted: a JSON schema, or ``json``; anything else is no form.
+            limit: most tokens.
+            options: have the stop words.
+
+        Raises:
+            BadRequest: the schema cannot be used, or needs more tokens.
+        """
+        schema = ANY_OBJECT if wanted == "json" else wanted
+        if not isinstance(schema, dict):
+            return None
+        stop = partial(generation.stop_at, options=options) if options.stop_words else None
+        return Answer(self._grammars.compile(schema), self._grammars, limit, stop)
+
+    def processors(
+        self, answers: Sequence[Answer | None], arguments: Mapping[str, Any]
+    ) -> list[LogitsProcessor]:
+        """Return what has ``generate`` write a batch with these arguments; none if all is free."""
+        if not any(answers):
+            return []
+        warpers = LogitsProcessorList(
+            kind(arguments[name])
+            for name, kind in _WARPERS.items()
+            if name in arguments and not (name == "top_k" and arguments[name] < 1)
+        )
+        return [GrammarProcessor(answers, self._masks, warpers if arguments["do_sample"] else None)]
