@@ -120,6 +120,15 @@ def test_it_listens_on_an_ipv6_address(stack: Stack) -> None:
     assert requests.get(f"{base}/readyz", timeout=10).ok
 
 
+def test_processes_at_rest_share_what_was_loaded_before_they_were_forked(stack: Stack) -> None:
+    stack.api(VISION_API_PROCESSES="2")
+    master = psutil.Process(stack.api_process.pid)
+    for process in master.children():
+        memory = process.memory_full_info()
+        assert memory.rss < 80 * 2**20
+        assert memory.uss < memory.rss / 2
+
+
 def test_a_process_that_has_served_requests_is_small_and_loads_no_model_library(
     stack: Stack, cat: bytes
 ) -> None:

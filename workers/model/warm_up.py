@@ -62,7 +62,7 @@ def run_first_batches(model: VisionModel, spec: ModelSpec) -> None:
 
     Whether so many images fit in memory is not decided here: batches find their size while serving.
     """
-    if not isinstance(model, PerImageModel):
+    if not isinstance(model, PerImageModel) or not model.first_batches:
         return
     image = _input(model, next(simple_pictures()))
     began_at = time.monotonic()
