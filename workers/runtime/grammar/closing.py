@@ -67,6 +67,8 @@ class Closing:
         """
         self._vocabulary = vocabulary
         hints = bytes(dict.fromkeys(hints.translate(None, _SYNTAX)))[:MAX_HINTS]
+        self._brace = vocabulary.steps(b"}")
+        self._only_in_text, self._filler = vocabulary.steps(b"~"), vocabulary.steps(b".")
         self._hinted = vocabulary.steps(b'"' + hints)
         self._usual = vocabulary.steps(PREFERRED + hints)
         every = PREFERRED + hints + printable.encode() + bytes(CONTINUATIONS)
@@ -100,7 +102,7 @@ class Closing:
         probe = matcher.deep_copy()
         found: list[int] = []
         while not probe.is_accepting():
-            taken = probe.compute_ff_tokens() or [*islice(self._allowed(probe, self._steps), 1)]
+            taken = probe.compute_ff_tokens() or self._simplest(probe)
             found += taken
             if not taken or len(found) > most or not probe.consume_tokens(taken):
                 return None
@@ -131,6 +133,13 @@ class Closing:
                 tried = self._allowed(probe, steps) if len(every) > MAX_ALTERNATIVES else every
                 waiting += [[*path, step] for step in tried]
         return None
+
+    def _simplest(self, matcher: LLMatcher) -> list[int]:
+        """Return the token of the first byte that the grammar allows; nothing: it allows none."""
+        step = [*islice(self._allowed(matcher, self._steps), 1)]
+        if step == self._brace and matcher.validate_tokens(self._only_in_text):
+            return self._filler  # in a text that is too short to end
+        return step
 
     def _allowed(self, matcher: LLMatcher, steps: list[int]) -> Iterator[int]:
         return (step for step in steps if matcher.validate_tokens([step]))

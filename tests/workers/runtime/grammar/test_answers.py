@@ -142,3 +142,11 @@ def test_a_repetition_stands_once() -> None:
         answer.take([token])
     assert answer.is_done
     assert json.loads(answer.text)["name"].count("and") == 1
+
+
+def test_a_text_that_must_be_long_is_filled_with_dots() -> None:
+    answer = begin({"type": "string", "minLength": 6}, 40)
+    for token in tokenizer().encode('"on'):
+        answer.take([token])
+    answer.give_up()
+    assert json.loads(answer.text).strip(".") == "on"
