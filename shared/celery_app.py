@@ -24,7 +24,10 @@ SETTINGS: dict[str, Any] = {
         "ack_emulation": False,
         # Nothing has a priority; Redis would have to look at a list for each of four.
         "priority_steps": [0],
-        "socket_timeout": 30,
+        # A worker waits for messages for a second at a time: a connection that stays silent for
+        # longer is half-open. By default, kombu would notice after 26 to 51 s.
+        "socket_timeout": 10,
+        "health_check_interval": 5,
         "socket_connect_timeout": 2,
     },
     # Redis' refusals (READONLY, OOM, …) are "channel errors". They end as lost connections do, and

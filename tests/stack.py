@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import redis
 import requests
 
 from launcher.ports import LOOPBACK, client_host, free_port
@@ -111,8 +112,9 @@ class Stack:
         self.processes = Processes(folder, self.environment)
         self._redis_command = redis_command(port, folder)
         self.redis_process = self.processes.start("redis", self._redis_command)
-        self.redis = connect(self.redis_url)
-        self.store = Store(self.redis)
+        self.redis = redis.Redis.from_url(self.redis_url, socket_timeout=UP_S)
+        self.product_redis = connect(self.redis_url)  # which is less patient
+        self.store = Store(self.product_redis)
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
         wait_for("Redis", lambda: _succeeds(self.redis.ping))
 
@@ -210,6 +212,7 @@ def running_stack(folder: Path, **settings: str) -> Iterator[Stack]:
     finally:
         stack.processes.stop()
         stack.redis.close()
+        stack.product_redis.close()
 
 
 def _succeeds(call: Callable[[], Any]) -> bool:

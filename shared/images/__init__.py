@@ -12,10 +12,10 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TypeVar
 
-from PIL import Image, ImageFile
+from PIL import Image
 
 from shared.errors import UndecodableImage
-from shared.images import png
+from shared.images.last_row import check_last_row
 from shared.images.opening import decoder_errors, open_image
 from shared.images.orientation import SWAPPING, transposition_of
 from shared.images.pixels_only import pixels_only
@@ -110,19 +110,11 @@ def _decode(max_megapixels: float, needed: Needed | None, data: bytes) -> Image.
             width, height = needed(image.size[::-1] if lies else image.size)
             reduce_to((height, width) if lies else (width, height), image, data)
         with _reduced_decoding if is_reduced else nullcontext():
-            _load(image, data)
+            image.load()
+            check_last_row(image, data)
         transposition = transposition_of(image)
         rgb = to_rgb(image)
         return rgb if transposition is None else rgb.transpose(transposition)
-
-
-def _load(image: ImageFile.ImageFile, data: bytes) -> None:
-    """Decode an image; see that it is there to its end where Pillow does not."""
-    image.load()
-    if image.format == "PNG" and not image.info.get("interlace"):
-        last_row = image.crop((0, image.height - 1, image.width, image.height))
-        if not any(last_row.tobytes()):  # black or clear, as rows that are missing are
-            png.check_rows(data)
 
 
 def _is_plain(max_megapixels: float, data: bytes) -> bool:
@@ -134,7 +126,8 @@ def _is_plain(max_megapixels: float, data: bytes) -> bool:
             check_scans(image, data)
             if fit_within(max_megapixels, image, data) or transposition_of(image) is not None:
                 return False
-            _load(image, data)
+            image.load()
+            check_last_row(image, data)
         with open_image(data) as image, decoder_errors("The image is damaged"):
             image.verify()  # the checksums of PNGs
     except UndecodableImage:

@@ -30,6 +30,15 @@ def segments(data: bytes) -> Iterator[Segment]:
         yield Segment(marker, start, end)
 
 
+def end_of_image(data: bytes) -> int:
+    """Return where the marker is that ends the image; without one: the file's length."""
+    end = len(SOI)
+    for segment in segments(data):
+        end = segment.end
+    found = _NEXT_MARKER.search(data, end)
+    return found.start() if found else len(data)
+
+
 def header(data: bytes) -> Iterator[Segment]:
     """Yield the segments up to the start of the first scan, which is the last of them."""
     for segment in segments(data):

@@ -29,6 +29,7 @@ from workers.consumer import kombu_guard
 from workers.consumer.heartbeat import Heartbeat
 from workers.consumer.metrics import WorkerMetrics
 from workers.consumer.results import EndingPool
+from workers.consumer.stopping import BriefConsumer, Stopping
 from workers.consumer.tasks import register_tasks
 from workers.engine.interface import Engine
 from workers.engine.job import FindCancelled
@@ -56,6 +57,7 @@ def serve(settings: Settings, model: str) -> None:
     deadline.install()
     app = make_celery(settings, worker=True)
     app.conf.worker_pool = f"{EndingPool.__module__}:{EndingPool.__name__}"
+    app.conf.worker_consumer = f"{BriefConsumer.__module__}:{BriefConsumer.__name__}"
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
     store = Store(connect(settings.broker_url))
     engine: Engine
@@ -99,7 +101,8 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
     metrics = WorkerMetrics(spec.name, lambda: engine.status)
     engine.on_batch = metrics.batch_done
     served_elsewhere = partial(store.presence.is_served, spec, besides=name)
-    register_tasks(app, store, engine, served_elsewhere, heartbeat.in_engine)
+    stopping = Stopping()
+    register_tasks(app, store, engine, served_elsewhere, heartbeat.in_engine, stopping)
     _register_commands(engine)
 
     @signals.worker_init.connect(weak=False)
@@ -110,6 +113,7 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
 
     @signals.worker_shutting_down.connect(weak=False)
     def drain(**_: Any) -> None:  # noqa: ANN401
+        stopping.begin()
         heartbeat.drain()
         engine.drain()
 

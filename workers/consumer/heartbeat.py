@@ -31,7 +31,7 @@ HELD_S = 30.0
 """How long a running task may be outside of the engine, while Redis takes heartbeats. There it only
 fetches images and stores its result; whatever keeps it there keeps its slot for ever."""
 SIGN_OFF_S = 1.0
-"""How long a stalled worker waits for Redis before it exits."""
+"""How long a worker that ends waits for Redis to take it off the list."""
 EXIT_STALLED = 70
 """``EX_SOFTWARE`` of ``<sysexits.h>``."""
 
@@ -83,8 +83,12 @@ class Heartbeat:
         """Stop, and take the worker off the list of its model."""
         self._stop.set()
         self._thread.join()
+        self._leave()
+
+    def _leave(self) -> None:
         try:
-            self._store.presence.leave(self._worker, self._spec.name)
+            with redis_within(SIGN_OFF_S):  # so that others get its tasks at once
+                self._store.presence.leave(self._worker, self._spec.name)
         except redis.RedisError as err:
             log.warning("could not sign off", error=describe(err))
 
@@ -196,11 +200,7 @@ class Heartbeat:
     def _exit(self, why: str) -> None:
         """End this process; the model process dies with us, and supervision starts us again."""
         log.critical("stalled; exiting", reason=why)
-        try:
-            with redis_within(SIGN_OFF_S):  # so that others get its tasks at once
-                self._store.presence.leave(self._worker, self._spec.name)
-        except redis.RedisError as err:
-            log.warning("could not sign off", error=describe(err))
+        self._leave()
         os._exit(EXIT_STALLED)
 
     def _current(self, held: int) -> WorkerStatus:

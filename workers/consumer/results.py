@@ -19,6 +19,7 @@ from celery.concurrency.thread import TaskPool
 from shared.messages import Job, JsonObject
 from shared.redis.faults import describe, passes_by_itself
 from shared.redis.store import Store
+from workers.consumer.stopping import Stopping
 from workers.engine.climbing import MOST
 
 log = structlog.get_logger(__name__)
@@ -30,7 +31,7 @@ MOST_TASKS = 2 * MOST
 """Tasks of the largest batch that finds its size by itself, and of the next one."""
 
 
-def push_end(store: Store, task_id: str, job: Job, message: JsonObject) -> None:
+def push_end(store: Store, task_id: str, job: Job, message: JsonObject, stopping: Stopping) -> None:
     """Reply to the API as soon as Redis takes it; give up when nobody waits for it any more.
 
     Args:
@@ -38,13 +39,14 @@ def push_end(store: Store, task_id: str, job: Job, message: JsonObject) -> None:
         task_id: of the job's task.
         job: the job; its inputs are deleted with the reply.
         message: how the job ended.
+        stopping: whether the worker stops, and so cannot wait for long.
     """
     until, warned = job.deadline + GIVE_UP_S, False
     while True:
         try:
             store.replies.push_end(task_id, message, job.keys)
         except redis.RedisError as err:
-            if not passes_by_itself(err) or time.time() > until:
+            if not passes_by_itself(err) or time.time() > stopping.limit(until):
                 log.error("reply lost", task_id=task_id, error=describe(err))  # noqa: TRY400 - one line
                 return
             if not warned:

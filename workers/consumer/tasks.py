@@ -15,6 +15,7 @@ from shared.messages import Job, Outcome, celery_task_names, end_message
 from shared.redis.faults import describe
 from shared.redis.store import Store
 from workers.consumer.results import push_end
+from workers.consumer.stopping import Stopping
 from workers.engine.interface import Engine
 from workers.engine.job import Dropped, EngineJob, Requeued
 
@@ -29,6 +30,7 @@ def register_tasks(
     engine: Engine,
     served_elsewhere: Callable[[], bool],
     in_engine: set[str],
+    stopping: Stopping,
 ) -> None:
     """Register one Celery task per vision task, so that Flower tells them apart.
 
@@ -38,17 +40,18 @@ def register_tasks(
         engine: runs the jobs.
         served_elsewhere: returns whether another worker has the model ready.
         in_engine: is kept to the ids of the tasks whose jobs the engine has.
+        stopping: whether the worker stops.
     """
 
     def run(self: "celery.Task[Any, Any]", job: dict[str, Any]) -> dict[str, Any]:
         message, task_id = Job.model_validate(job), str(self.request.id)
-        end = run_job(self, message, store, engine, in_engine)
+        end = run_job(self, message, store, engine, in_engine, stopping)
         failed_here = isinstance(end, ModelUnavailable) and not engine.status.state.is_up
         if failed_here and served_elsewhere():
             # This worker's model failed while it held the request; it takes no more until it is up.
             _requeue(task_id, store)
             raise Reject("another worker has the model", requeue=True)
-        push_end(store, task_id, message, end_message(end))  # Step 8: the reply.
+        push_end(store, task_id, message, end_message(end), stopping)  # Step 8: the reply.
         if isinstance(end, VisionError):
             raise end  # so that Flower shows it
         return end.to_message()
@@ -58,7 +61,12 @@ def register_tasks(
 
 
 def run_job(
-    task: "celery.Task[Any, Any]", job: Job, store: Store, engine: Engine, in_engine: set[str]
+    task: "celery.Task[Any, Any]",
+    job: Job,
+    store: Store,
+    engine: Engine,
+    in_engine: set[str],
+    stopping: Stopping,
 ) -> Outcome | VisionError:
     """Run one job in the engine and return its outcome, or the error for the client.
 
@@ -72,7 +80,7 @@ def run_job(
     ):
         status, engine_job = "failed", None
         try:
-            engine_job = _fetch(str(task.request.id), job, store)
+            engine_job = _fetch(str(task.request.id), job, store, stopping)
             in_engine.add(engine_job.task_id)
             end: Outcome | VisionError
             end = engine.submit(engine_job).result()  # Step 4 of a request's way: submit.
@@ -112,14 +120,14 @@ def _requeue(task_id: str, store: Store) -> None:
         log.warning("cannot record that a task is back on the queue", error=describe(err))
 
 
-def _fetch(task_id: str, job: Job, store: Store) -> EngineJob:
+def _fetch(task_id: str, job: Job, store: Store, stopping: Stopping) -> EngineJob:
     """Fetch what lies beside the message; while Redis is away, retry until the deadline.
 
     Raises:
-        Dropped: nobody waits for the job any more.
+        Dropped: nobody waits for the job any more, or the worker stops.
     """
     while True:
-        if time.time() > job.deadline:
+        if time.time() > stopping.limit(job.deadline):
             raise Dropped
         try:
             inputs = store.inputs.get(task_id, job)

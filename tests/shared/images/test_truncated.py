@@ -10,7 +10,9 @@ from PIL import Image
 
 from shared.errors import UndecodableImage
 from shared.images import check_header, decode_rgb, for_ollama
+from shared.images.jpeg import SOS, header
 from tests.shared.images.files import RED, Layout, encode, png_chunk, quadrants, tiff
+from tests.stack import SAMPLES
 
 WIDTH, HEIGHT = 40, 100
 START = b"\x89PNG\r\n\x1a\n"
@@ -86,6 +88,47 @@ def test_a_truncated_png_in_an_icon_is_refused() -> None:
     assert decode_rgb(icon(png(ROW * HEIGHT))).size == (WIDTH, HEIGHT)
     with pytest.raises(UndecodableImage, match="after 99 of 100 rows"):
         decode_rgb(icon(png(ROW * 99)))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": 0}, {"subsampling": 2}, {"restart_marker_rows": 1}, {"progressive": True},
+        {"optimize": True, "quality": 30},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_jpeg_that_ends_before_its_last_row_is_refused(
+    mode: str, options: dict[str, Any]
+) -> None:
+    photo = Image.open(SAMPLES / "cat.jpg").resize((200, 300)).convert(mode)
+    whole = encode(photo, "JPEG", **options)
+    (start,) = [segment.end for segment in header(whole) if segment.marker == SOS]
+    rest = whole.index(b"\xff\xda", start) if "progressive" in options else len(whole) - 2
+    assert decode_rgb(whole).size == photo.size
+    for share in (0.0, 0.1, 0.5, 0.9, 0.99):
+        cut = whole[: start + int((rest - start) * share)].rstrip(b"\xff") + b"\xff\xd9"
+        for read in (decode_rgb, for_ollama, reduced):
+            with pytest.raises(UndecodableImage, match=r"truncated|broken"):
+                read(cut)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("size", [(8, 8), (33, 47), (640, 480)])
+def test_a_jpeg_that_is_grey_at_its_end_is_not_truncated(
+    mode: str, *, progressive: bool, size: tuple[int, int]
+) -> None:
+    grey = Image.new("RGB", size, (128, 128, 128)).convert(mode)
+    for image in (grey, grey.point([127] * 256 * len(grey.getbands()))):
+        data = encode(image, "JPEG", progressive=progressive)
+        for behind in (b"", b"more", data):
+            assert decode_rgb(data + behind).size == size
+
+
+def reduced(data: bytes) -> Image.Image:
+    return decode_rgb(data, needed=lambda _: (20, 20))
 
 
 def entry(tag: int, code: str, count: int, value: int | None = None) -> bytes:

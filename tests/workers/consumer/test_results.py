@@ -13,6 +13,7 @@ from tests.redis_faults import full, read_only, without_replicas
 from tests.stack import Stack, running_stack
 from workers.consumer import results
 from workers.consumer.results import EndingPool, push_end
+from workers.consumer.stopping import Stopping
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,9 @@ def test_our_pool_tells_it_as_the_failure_of_the_task() -> None:
 @pytest.mark.parametrize("fault", [full, read_only, without_replicas])
 def test_a_reply_is_sent_as_soon_as_redis_takes_it(stack: Stack, fault: Any) -> None:
     end: JsonObject = {"outcome": {}}
-    replying = threading.Thread(target=push_end, args=(stack.store, "task", job(30), end))
+    replying = threading.Thread(
+        target=push_end, args=(stack.store, "task", job(30), end, Stopping())
+    )
     with fault(stack):
         replying.start()
         replying.join(0.5)
@@ -69,7 +72,7 @@ def test_a_reply_that_nobody_waits_for_any_more_is_given_up_without_an_error(
     monkeypatch.setattr(results, "GIVE_UP_S", 0.0)
     started = time.monotonic()
     with full(stack):
-        push_end(stack.store, "late", job(0.5), {"outcome": {}})
+        push_end(stack.store, "late", job(0.5), {"outcome": {}}, Stopping())
     assert 0.5 <= time.monotonic() - started < 5
     assert stack.store.replies.pop("late", 0.1) is None
 
@@ -77,5 +80,5 @@ def test_a_reply_that_nobody_waits_for_any_more_is_given_up_without_an_error(
 def test_the_images_of_a_job_are_deleted_with_its_reply(stack: Stack) -> None:
     stack.redis.set("image", b"x")
     with_image = job(30).model_copy(update={"images": ("image",)})
-    push_end(stack.store, "another", with_image, {"outcome": {}})
+    push_end(stack.store, "another", with_image, {"outcome": {}}, Stopping())
     assert not stack.redis.exists("image")

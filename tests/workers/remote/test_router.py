@@ -39,7 +39,7 @@ def test_a_server_that_always_fails_costs_no_request_while_the_other_is_busy(
     stack: Stack, first: OllamaStandin, second: OllamaStandin
 ) -> None:
     first.knobs.fail_next, second.knobs.token_s = -1, 0.02
-    with running_engine(stack, first, second) as harness:
+    with running_engine(stack, first, second, stall_s=20) as harness:
         assert harness.captions(24, clients=8) == texts(24)
         harness.wait(first, lambda status: status.failing == (MODEL,))
     assert len(first.generates()) <= 3  # it is not tried again and again
@@ -49,7 +49,7 @@ def test_a_server_that_hangs_costs_time_only_once(
     stack: Stack, first: OllamaStandin, second: OllamaStandin
 ) -> None:
     first.knobs.hang_next = -1
-    with running_engine(stack, first, second) as harness:
+    with running_engine(stack, first, second, stall_s=2) as harness:
         assert [harness.caption(n) for n in range(1, 5)] == texts(4)
     assert len(first.generates()) == 1
 
