@@ -101,10 +101,10 @@ class VisionRequest(VisionQuery):
     options: Annotated[
         Options, BeforeValidator(lambda value: {} if value is None else value), _OrNull()
     ] = Field(Options(), description="generation options, named as Ollama names them")
-    system: Any = Field(None, description="system prompt, for Ollama's models")
-    format: Any = Field(None, description="`json` or a JSON schema, for Ollama's models")
-    schema_: Any = Field(None, alias="schema", description="JSON schema, for Ollama's models")
-    think: Any = Field(None, description="true, false or a level, for Ollama's models")
+    system: Any = Field(None, description="system prompt, for models that chat")
+    format: Any = Field(None, description="`json` or a JSON schema, for models that chat")
+    schema_: Any = Field(None, alias="schema", description="JSON schema, for models that chat")
+    think: Any = Field(None, description="true, false or a level, for models that chat")
     suffix: Any = Field(None, description="ignored")
     context: Any = Field(None, description="ignored")
     stream: Any = Field(None, description="ignored: replies are not streamed")
@@ -117,7 +117,7 @@ class VisionRequest(VisionQuery):
     @property
     def for_chat(self) -> dict[str, Any]:
         """The fields of a job that only families that chat understand, if the request has them."""
-        return chat_fields(self.system, self.schema_ or self.format)
+        return chat_fields(self.system, self.schema_ or self.format, self.think)
 
     @property
     def for_ollama(self) -> dict[str, Any]:
@@ -133,18 +133,21 @@ def is_output_format(value: object) -> bool:
     return value in (None, "", "json") or isinstance(value, dict)
 
 
-def chat_fields(system: object, output_format: object) -> dict[str, Any]:
-    """Return a system prompt and an output format as fields of a job.
+def chat_fields(system: object, output_format: object, think: object) -> dict[str, Any]:
+    """Return what goes with a prompt as fields of a job.
 
     Args:
         system: a system prompt; anything but a string is left out.
-        output_format: a JSON schema; words such as ``json`` are left out.
+        output_format: a JSON schema, or ``json`` for any object; other words are left out.
+        think: true, false or a level; anything else is left out.
     """
+    schema = {"type": "object"} if output_format == "json" else output_format
     fields = {
         "system": system if isinstance(system, str) else "",
-        "output_schema": output_format if isinstance(output_format, dict) else None,
+        "output_schema": schema if isinstance(schema, dict) else None,
+        "think": think if isinstance(think, bool | str) else None,
     }
-    return {name: value for name, value in fields.items() if value}
+    return {name: value for name, value in fields.items() if value not in ("", None, {})}
 
 
 class ShowRequest(BaseModel):

@@ -182,7 +182,7 @@ class VisionService:
             "ollama": ollama if to_ollama else None,
         }
         if not FAMILIES[spec.family].chats:
-            changes |= {"system": "", "output_schema": None}
+            changes |= {"system": "", "output_schema": None, "think": None, "messages": ()}
         elif template.output_schema is not None:
             check_schema(template.output_schema)
         job = template.model_copy(update=changes)

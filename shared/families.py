@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from shared.tasks import CAPTION, FACE, LABELS, NSFW
+from shared.tasks import ANSWER, CAPTION, FACE, LABELS, NSFW
 from shared.tasks.registry import Task
 
 OLLAMA = "ollama"
@@ -36,6 +36,7 @@ class Family(NamedTuple):
 
 
 _ANY_PHOTO_TASK = frozenset({CAPTION, LABELS, NSFW})
+_ANYTHING_ASKED = _ANY_PHOTO_TASK | {ANSWER}
 
 FAMILIES = {
     "kosmos2": Family(
@@ -49,7 +50,7 @@ FAMILIES = {
     "blip": Family("workers.families.blip:Blip", frozenset({CAPTION}), writes_text=True),
     "image_text_to_text": Family(
         "workers.families.image_text_to_text:ImageTextToText",
-        _ANY_PHOTO_TASK,
+        _ANYTHING_ASKED,
         writes_text=True,
         chats=True,
         mixes_prompts=True,
@@ -71,5 +72,5 @@ FAMILIES = {
     "fake": Family(
         "workers.families.fake:Fake", _ANY_PHOTO_TASK, imports=("workers.families.fake",)
     ),
-    OLLAMA: Family("", _ANY_PHOTO_TASK),
+    OLLAMA: Family("", _ANYTHING_ASKED),
 }

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -127,6 +127,16 @@ class OllamaInstructions(BaseModel):
     stream: bool = Field(default=False, description="stream the reply")
 
 
+class ChatMessage(BaseModel):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Literal["system", "user", "assistant"]
+    text: WellFormed = ""
+    images: tuple[int, ...] = Field((), description="positions among the job's images")
+
+
 class Instructions(BaseModel):
     """What a model is to do."""
 
@@ -140,6 +150,9 @@ class Instructions(BaseModel):
     )
     think: bool | WellFormed | None = Field(
         None, description="whether to think first, or how much, for families that chat"
+    )
+    messages: tuple[ChatMessage, ...] = Field(
+        (), description="a conversation in place of the prompt, for families that chat"
     )
     options: Options = Options()
 
@@ -179,6 +192,7 @@ class Job(Instructions):
             system=self.system,
             output_schema=self.output_schema,
             think=self.think,
+            messages=self.messages,
             options=self.options.known,
         )
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from shared.catalog import Assignment
+from shared.families import FAMILIES
 from shared.messages import JsonObject, Result
 from shared.model_spec import ModelSpec
 from shared.redis.ollama import OllamaSnapshot
 from shared.redis.presence import WorkerStatus
+from shared.tasks import ANSWER
 from shared.tasks.registry import all_tasks, find_task
 from shared.units import MEGA
 
@@ -20,8 +22,13 @@ STARTED_AT = datetime.now(UTC)
 _NEVER = "9999-12-31T23:59:59Z"
 
 
-def assignment_for(spec: ModelSpec, output_format: object) -> Assignment:
-    """Return which task our own model does: preferably a structured one if a format is set."""
+def assignment_for(spec: ModelSpec, output_format: object, *, is_asked: bool) -> Assignment:
+    """Return which task our own model does: preferably a structured one if a format is set.
+
+    A model that chats answers what it is asked.
+    """
+    if is_asked and ANSWER in FAMILIES[spec.family].tasks:
+        return Assignment(spec, (ANSWER,))
     tasks = list(all_tasks())
     if output_format:
         tasks.sort(key=lambda task: not task.is_structured)
@@ -31,7 +38,7 @@ def assignment_for(spec: ModelSpec, output_format: object) -> Assignment:
 def result_as_text(result: Result, *, structured: bool) -> str:
     """Return a result as a language model would write it: as JSON if ``structured``."""
     answers = [(find_task(name), payload) for name, payload in result.root.items()]
-    if structured:
+    if structured and not any(task.is_verbatim for task, _ in answers):
         return json.dumps({task.name: task.to_data(payload) for task, payload in answers})
     return "\n".join(task.as_text(payload) for task, payload in answers)
 

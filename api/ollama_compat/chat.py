@@ -4,7 +4,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from shared.errors import BadRequest
-from shared.messages import JsonObject
+from shared.messages import ChatMessage, JsonObject
 
 
 class Chat(NamedTuple):
@@ -30,6 +30,21 @@ class Chat(NamedTuple):
         of_turn = [index for message in self._turn for index in message.get("images") or ()]
         of_each = (message.get("images") or [] for message in reversed(self.messages))
         return [self.images[index] for index in of_turn or next(filter(None, of_each), [])]
+
+    @property
+    def conversation(self) -> tuple[ChatMessage, ...]:
+        """All messages, for one of our own models that chats.
+
+        What is no answer of the model's, such as the result of a tool, counts as the user's.
+        """
+        return tuple(
+            ChatMessage(
+                role=role if (role := message.get("role")) in {"system", "assistant"} else "user",
+                text=text if isinstance(text := message.get("content"), str) else "",
+                images=tuple(message.get("images") or ()),
+            )
+            for message in self.messages
+        )
 
     @property
     def _turn(self) -> list[JsonObject]:

@@ -19,6 +19,7 @@ from api.http.json_bounds import check_text
 from api.http.request_images import decode_images
 from api.http.request_parsing import check_input, read_object, read_options
 from api.ollama_compat import answers
+from api.ollama_compat.asked import Asked, asked_in_chat, asked_to_generate, check_length
 from api.ollama_compat.chat import read_chat
 from api.ollama_compat.streaming import StreamedReply, ndjson, reply_lines
 from api.redis_retry import retry_while_unreachable
@@ -53,8 +54,7 @@ class OllamaViews:
         _check_fields(body)
         if spec.family == OLLAMA:
             return self._pass_on(call, body, assignment, resources)
-        assignment = answers.assignment_for(spec, body.get("format"))
-        return self._answer_with_own_model(call, body, assignment, resources)
+        return self._answer_with_own_model(call, body, spec, resources)
 
     def show(self, resources: ExitStack) -> Response:
         """Answer ``/api/show``."""
@@ -114,20 +114,25 @@ class OllamaViews:
         return StreamedReply(reply_lines(first, parts, *ids))
 
     def _answer_with_own_model(
-        self, call: OllamaCall, body: JsonObject, assignment: Assignment, resources: ExitStack
+        self, call: OllamaCall, body: JsonObject, spec: ModelSpec, resources: ExitStack
     ) -> Reply:
         """Have one of our own models answer, and return its result in Ollama's form."""
         is_chat = call == OllamaCall.CHAT
-        prompt, sources = _chat_input(body) if is_chat else _generate_input(body)
-        check_text([prompt, body])
-        images = self._decode(sources)
-        del sources  # their text takes more memory than all else while the client waits
+        asked = asked_in_chat(body, spec) if is_chat else asked_to_generate(body)
+        prompt = asked.prompt
+        assignment = answers.assignment_for(spec, body.get("format"), is_asked=bool(prompt))
+        check_text([prompt, asked.messages, body])
+        check_length(spec, asked)
+        images = self._decode(asked.images)
+        if asked.messages:
+            images.all_images()  # messages name them by their positions
+        asked.images = ()  # their text takes more memory than all else while the client waits
         started = time.monotonic()
         needs_image = any(find_task(task).needs_image for task in assignment.tasks)
         has_input = bool(images.images) or (bool(prompt) and not needs_image)
         if prompt and not has_input:
             raise BadRequest(f"{assignment.spec.name} needs an image, and the request has none.")
-        text = self._run(body, prompt, images, assignment, resources) if has_input else ""
+        text = self._run(body, asked, images, assignment, resources) if has_input else ""
         took_s = time.monotonic() - started
         reply = answers.complete_reply(_model_name(body), text, took_s, chat=is_chat)
         if not has_input:
@@ -139,19 +144,19 @@ class OllamaViews:
     def _run(
         self,
         body: JsonObject,
-        prompt: str,
+        asked: Asked,
         images: ReadImages[bytes],
         assignment: Assignment,
         resources: ExitStack,
     ) -> str:
         """Return the result of one of our own models as text."""
-        check_input(assignment.tasks, prompt, images.images)
+        check_input(assignment.tasks, asked.prompt, images.images)
         common = self._job_fields(assignment)
         self._service.check((assignment,), common["deadline"])
         g.tasks, g.plan = ",".join(assignment.tasks), (assignment,)
         options = read_options(body.get("options"))
-        chat = chat_fields(body.get("system"), body.get("format"))
-        job = Job(prompt=prompt, options=options, **chat, **common)
+        chat = chat_fields(body.get("system"), body.get("format"), body.get("think"))
+        job = Job(prompt=asked.prompt, messages=asked.messages, options=options, **chat, **common)
         published = self._publish(assignment, job, images.images, resources)
         outcome = published.wait(client_of(request.environ))
         result = outcome.result.with_unreadable(images.unreadable)
@@ -205,21 +210,6 @@ def _check_fields(body: JsonObject) -> None:
         raise BadRequest("`format` is neither `json` nor a JSON schema.")
     if not isinstance(body.get("stream"), bool | None):
         raise BadRequest("`stream` is neither true nor false.")
-
-
-def _chat_input(body: JsonObject) -> tuple[str, list[Any]]:
-    """Take prompt and images out of a chat."""
-    body.pop("images", None)
-    chat = read_chat(body.pop("messages", None))
-    return chat.prompt, chat.subject
-
-
-def _generate_input(body: JsonObject) -> tuple[str, object]:
-    """Take prompt and images out of a request for an answer."""
-    prompt = body.pop("prompt", None)
-    if prompt is not None and not isinstance(prompt, str):
-        raise BadRequest("`prompt` is not a string.")
-    return prompt or "", body.pop("images", None)
 
 
 def _without(body: JsonObject, *names: str) -> JsonObject:

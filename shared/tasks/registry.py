@@ -30,6 +30,9 @@ class TaskSpec:
     entry per image; by default such images do not appear in the payload."""
     is_structured: bool = False
     """The answer is data rather than a sentence: preferred where a client requests a format."""
+    is_verbatim: bool = False
+    """The answer is what the model wrote: its text is the reply to clients of Ollama's API, also if
+    they request a format."""
     aliases: tuple[str, ...] = ()
     """Other names in routes."""
     on_base_route: bool = True

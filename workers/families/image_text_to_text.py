@@ -22,7 +22,7 @@ from workers.preparing import pixels
 from workers.preparing.preparation import Prepared
 from workers.runtime import generation
 from workers.runtime.chat import ChatModel
-from workers.runtime.chat_inputs import Turn
+from workers.runtime.chat_inputs import Message, Turn, single_question
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.pretrained import Pretrained
@@ -46,12 +46,23 @@ class ImageTextToTextParameters(GenerationParameters, AnswerDefaults):
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt about images of one job."""
+    """A conversation about images of one job, which the model is to continue."""
 
     job: int
     """Position of the job in the batch."""
-    images: Sequence[Image.Image]
+    messages: Sequence[Message]
     wording: Wording
+
+    @property
+    def images(self) -> int:
+        """Number of images in it."""
+        return sum(len(message.images) for message in self.messages)
+
+    def stricter(self, task: LlmTask) -> "Question":
+        """Return the question of the second attempt."""
+        last = self.messages[-1]
+        asked = last._replace(text=task.second_prompt(last.text))
+        return replace(self, messages=[*self.messages[:-1], asked])
 
 
 class ImageTextToText(GeneratingModel):
@@ -96,13 +107,14 @@ class ImageTextToText(GeneratingModel):
     def _payloads(self, task: LlmTask, jobs: Sequence[PreparedJob], max_images: int) -> list[Any]:
         """Return the answer to one task for each job; ``None``: the model gave none."""
         questions = [
-            Question(number, images, self._wording(task, job.instructions))
+            Question(number, messages, wording)
             for number, job in enumerate(jobs)
-            for images in _split(job.images, task.images)
+            for wording in [self._wording(task, job.instructions)]
+            for messages in _conversations(task, job, wording)
         ]
         found = self._ask(task, questions, max_images)
         missing = [number for number, answer in enumerate(found) if answer is None]
-        again = [_stricter(task, questions[number]) for number in missing]
+        again = [questions[number].stricter(task) for number in missing]
         for number, answer in zip(missing, self._ask(task, again, max_images), strict=True):
             found[number] = answer
         payloads = []
@@ -126,7 +138,7 @@ class ImageTextToText(GeneratingModel):
         """Return what the model answers to each question; ``None``: nothing that can be used."""
         answers: list[Any] = []
         for batch in _chunks(questions, max_images):
-            turns = [_turn(question) for question in batch]
+            turns = [Turn(q.messages, q.wording.think, q.wording.format) for q in batch]
             options = Options(**batch[0].wording.options)  # those of a batch are equal
             texts = self._chat.generate(turns, options)
             self.steps = self._chat.steps
@@ -139,21 +151,19 @@ class ImageTextToText(GeneratingModel):
         return answers
 
 
-def _split(images: Sequence[Image.Image], by: ImagesPerPrompt) -> list[Sequence[Image.Image]]:
-    """Return the images of each question."""
-    if by is ImagesPerPrompt.ALL:
-        return [images]
-    return [images[:1]] if by is ImagesPerPrompt.FIRST else [[image] for image in images]
-
-
-def _turn(question: Question) -> Turn:
-    asked = question.wording
-    return Turn(question.images, asked.prompt, asked.system, asked.think, asked.format)
-
-
-def _stricter(task: LlmTask, question: Question) -> Question:
-    wording = replace(question.wording, prompt=task.second_prompt(question.wording.prompt))
-    return replace(question, wording=wording)
+def _conversations(
+    task: LlmTask, job: PreparedJob, wording: Wording
+) -> Iterator[Sequence[Message]]:
+    """Yield the client's conversation, or those that the task needs."""
+    if given := job.instructions.messages:
+        told = [] if given[0].role == "system" else single_question("", (), wording.system)[:-1]
+        yield [*told, *(Message(m.role, m.text, [job.images[n] for n in m.images]) for m in given)]
+        return
+    shares: list[Sequence[Image.Image]] = [[image] for image in job.images]
+    if task.images is not ImagesPerPrompt.EACH:
+        shares = [job.images if task.images is ImagesPerPrompt.ALL else job.images[:1]]
+    for images in shares:
+        yield single_question(wording.prompt, images, wording.system)
 
 
 def _chunks(questions: Sequence[Question], max_images: int) -> Iterator[Sequence[Question]]:
@@ -161,7 +171,7 @@ def _chunks(questions: Sequence[Question], max_images: int) -> Iterator[Sequence
     chunk: list[Question] = []
     images = 0
     for question in questions:
-        count = max(1, len(question.images))
+        count = max(1, question.images)
         if chunk and images + count > max_images:
             yield chunk
             chunk, images = [], 0

@@ -14,6 +14,7 @@ from shared.families import FAMILIES
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION
+from shared.tasks.registry import Task
 from workers.model import memory
 from workers.model.checkpoint import SETTINGS, TOKENIZER_TEXTS, absent_files, present_files
 from workers.model.device_errors import is_device_fault, is_out_of_memory
@@ -44,8 +45,9 @@ def warm_up(model: VisionModel, spec: ModelSpec, folder: Path | None) -> None:
         PartDamaged: the model raises, or has no words for any of the pictures.
     """
     must_write = FAMILIES[spec.family].writes_text and CAPTION in spec.tasks
+    tasks = (CAPTION,) if must_write else spec.tasks
     for picture in simple_pictures():
-        result = _answer(model, spec, folder, picture)
+        result = _answer(model, spec, folder, picture, tasks)
         caption = result.root.get(CAPTION)
         if not must_write or (caption is not None and any(map(str.isalpha, caption.text))):
             run_first_batches(model, spec)
@@ -106,10 +108,14 @@ def simple_pictures() -> Iterator[Image.Image]:
 
 
 def _answer(
-    model: VisionModel, spec: ModelSpec, folder: Path | None, picture: Image.Image
+    model: VisionModel,
+    spec: ModelSpec,
+    folder: Path | None,
+    picture: Image.Image,
+    tasks: tuple[Task, ...],
 ) -> Result:
     try:
-        job = PreparedJob([_input(model, picture)], Instructions(tasks=spec.tasks))
+        job = PreparedJob([_input(model, picture)], Instructions(tasks=tasks))
         (result,) = model.predict([job], max_images=1)
     except LoadError:
         raise

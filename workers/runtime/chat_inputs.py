@@ -23,15 +23,30 @@ _MARK = "z9q"
 """Text that no template has."""
 
 
-class Turn(NamedTuple):
-    """One conversation: some images, and what is asked of them."""
+class Message(NamedTuple):
+    """One message of a conversation; its images come before its text."""
 
-    images: Sequence[Image.Image]
-    prompt: str
-    system: str = ""
+    role: str
+    """``system``, ``user`` or ``assistant``."""
+    text: str
+    images: Sequence[Image.Image] = ()
+
+
+class Turn(NamedTuple):
+    """One conversation that the model is to continue."""
+
+    messages: Sequence[Message]
     think: Any = False
     format: Any = None
     """Form of the answer: ``json`` or a JSON schema; ``None``: free text."""
+
+
+def single_question(
+    prompt: str, images: Sequence[Image.Image] = (), system: str = ""
+) -> list[Message]:
+    """Return the messages of a single question."""
+    told = [Message("system", system)] if system else []
+    return [*told, Message("user", prompt, images)]
 
 
 class ChatInputs:
@@ -55,12 +70,12 @@ class ChatInputs:
         self._control = _control_tokens(processor.tokenizer, template)
         self._switches = [name for name in THINKING_SWITCHES if name in template]
         self._has_system = True
-        if _MARK not in self._rendered(Turn((), _MARK)):
+        if _MARK not in self._rendered(Turn(single_question(_MARK))):
             raise LoadError(
                 "The checkpoint's chat template does not render what a user asks: it is not one "
                 "for messages with images."
             )
-        self._has_system = _MARK in self._rendered(Turn((), "", _MARK))
+        self._has_system = _MARK in self._rendered(Turn(single_question("", system=_MARK)))
 
     def encode(self, turns: Sequence[Turn]) -> Any:  # noqa: ANN401 - a ``BatchFeature``
         """Return the inputs of ``generate`` for a batch; shorter prompts are padded on the left."""
@@ -76,15 +91,25 @@ class ChatInputs:
 
     def open_thought(self, turn: Turn) -> str:
         """Return the mark with which the prompt has begun a thought; empty: it has not."""
-        return open_mark(self._rendered(turn._replace(images=(), prompt=_MARK, system="")))
+        return open_mark(self._rendered(turn._replace(messages=single_question(_MARK))))
 
     def _messages(self, turn: Turn) -> list[dict[str, Any]]:
-        prompt, system = turn.prompt, turn.system
-        if system and not self._has_system:
-            prompt, system = f"{system}\n\n{prompt}", ""
-        images = [{"type": "image", "image": image} for image in turn.images]
-        told = [{"role": "system", "content": [self._text(system)]}] if system else []
-        return [*told, {"role": "user", "content": [*images, self._text(prompt)]}]
+        """Return a conversation as templates take it; the role of a system may be the user's."""
+        messages = list(turn.messages)
+        if not self._has_system and messages[0].role == "system" and len(messages) > 1:
+            told, first = messages[:2]
+            text = f"{told.text}\n\n{first.text}"
+            messages[:2] = [first._replace(text=text, images=[*told.images, *first.images])]
+        return [
+            {
+                "role": message.role,
+                "content": [
+                    *({"type": "image", "image": image} for image in message.images),
+                    self._text(message.text),
+                ],
+            }
+            for message in messages
+        ]
 
     def _text(self, text: str) -> dict[str, str]:
         """Return a client's text as part of a message: it has neither roles nor image tokens.

@@ -11,7 +11,7 @@ from shared.model_spec import ModelSpec
 from tests.chat_checkpoints import RECIPES, make_checkpoint
 from workers.model.family import LoadContext
 from workers.runtime.chat import ChatModel
-from workers.runtime.chat_inputs import Turn
+from workers.runtime.chat_inputs import Turn, single_question
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.pretrained import Pretrained
 
@@ -44,7 +44,10 @@ def test_a_batch_of_different_prompts_and_sizes_equals_one_by_one(
     model_type: str, tmp_path: Path
 ) -> None:
     model = load(make_checkpoint(model_type, tmp_path / model_type))
-    turns = [Turn([noise(size)], prompt) for size, prompt in zip(SIZES, PROMPTS, strict=True)]
+    turns = [
+        Turn(single_question(prompt, [noise(size)]))
+        for size, prompt in zip(SIZES, PROMPTS, strict=True)
+    ]
     together = model.generate(turns, OPTIONS)
     assert together == [model.generate([turn], OPTIONS)[0] for turn in turns]
     assert len(set(together)) == len(turns)

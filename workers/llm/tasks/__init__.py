@@ -5,7 +5,9 @@ A new task is a file beside these that makes an :class:`~workers.llm.task.LlmTas
 
 from types import MappingProxyType
 
-from workers.llm.tasks import caption, labels, nsfw
+from workers.llm.tasks import answer, caption, labels, nsfw
 
-LLM_TASKS = MappingProxyType({task.name: task for task in (caption.TASK, labels.TASK, nsfw.TASK)})
+LLM_TASKS = MappingProxyType(
+    {task.name: task for task in (caption.TASK, labels.TASK, nsfw.TASK, answer.TASK)}
+)
 """The tasks by name."""

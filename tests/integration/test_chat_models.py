@@ -1,0 +1,129 @@
+"""A chat model of our own through the whole stack: it does what it is asked, by every door."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from shared.tasks.registry import find_task
+from tests.conftest import data_url, png
+from tests.stack import API, running_stack
+from tools.tiny_checkpoints import lessons
+from tools.tiny_checkpoints.shapes import HELD_OUT_SEED, Picture, draw
+
+MODEL = "smolvlm"
+RED_CIRCLE = draw(HELD_OUT_SEED, colour="red", shape="circle")
+BLUE_SQUARE = draw(HELD_OUT_SEED + 1, colour="blue", shape="square")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_stack(tmp_path_factory.mktemp("chat")) as stack:
+        stack.worker(MODEL)
+        yield stack.api()
+
+
+def vision(base: str, task: str, *pictures: Picture, **body: Any) -> Any:
+    images = [data_url(png(picture.image)) for picture in pictures]
+    path = f"{base}{API}/{task}/{MODEL}"
+    reply = requests.post(path, json={"images": images, **body}, timeout=60)
+    assert reply.status_code == 200, reply.text
+    return reply.json()["result"][task]
+
+
+def ollama(base: str, call: str, **body: Any) -> dict[str, Any]:
+    path = f"{base}/api/{call}"
+    reply = requests.post(path, json={"model": MODEL, "stream": False, **body}, timeout=60)
+    assert reply.status_code == 200, reply.text
+    answer: dict[str, Any] = reply.json()
+    return answer
+
+
+def bare(picture: Picture) -> str:
+    return data_url(png(picture.image)).partition(",")[2]
+
+
+def test_each_of_many_clients_gets_the_answer_to_its_own_prompt(base: str) -> None:
+    asked = [
+        (draw(HELD_OUT_SEED, colour=colour, shape=shape), prompt)
+        for colour, shape in (("red", "circle"), ("blue", "square"), ("green", "triangle"))
+        for prompt in (lessons.COLOUR, lessons.SHAPE, "", lessons.JOURNALISTIC)
+    ]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        found = pool.map(lambda a: vision(base, "caption", a[0], prompt=a[1])["text"], asked)
+        texts = list(found)
+    right = {
+        lessons.COLOUR: lessons.colour,
+        lessons.SHAPE: lessons.shape,
+        "": lessons.caption,
+        lessons.JOURNALISTIC: lessons.journalistic,
+    }
+    assert texts == [right[prompt]([picture]) for picture, prompt in asked]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [(lessons.GERMAN, "Ein Kreis in Rot."), (lessons.JAPANESE, "赤い円です。")],
+    ids=["German", "Japanese"],
+)
+def test_captions_in_other_languages_arrive_as_they_are(
+    base: str, prompt: str, answer: str
+) -> None:
+    assert vision(base, "caption", RED_CIRCLE, prompt=prompt)["text"] == answer
+
+
+def test_stop_words_end_a_caption(base: str) -> None:
+    body = {"prompt": lessons.JOURNALISTIC, "options": {"stop": [" Witnesses"]}}
+    text = vision(base, "caption", RED_CIRCLE, **body)["text"]
+    assert text == "A red circle has appeared on grey ground."
+
+
+def test_a_system_prompt_is_followed(base: str) -> None:
+    body = {"prompt": lessons.SHAPE, "system": lessons.CAPITALS}
+    assert vision(base, "caption", BLUE_SQUARE, **body)["text"] == "SQUARE"
+
+
+def test_labels_are_asked_of_all_images_at_once(base: str) -> None:
+    found = vision(base, "labels", RED_CIRCLE, BLUE_SQUARE)
+    assert [label["name"] for label in found] == ["red circle", "blue square"]
+    assert found[0]["confidence"] == 0.9
+    assert found[0]["topicality"] == 0.8
+
+
+def test_nsfw_scores_are_asked_of_each_image(base: str) -> None:
+    found = vision(base, "nsfw", BLUE_SQUARE, RED_CIRCLE)
+    assert [verdict["status"] for verdict in found] == ["safe", "unsafe"]
+
+
+def test_thoughts_are_never_part_of_an_answer(base: str) -> None:
+    body = {"prompt": lessons.COLOUR, "think": True}
+    assert vision(base, "caption", RED_CIRCLE, **body)["text"] == "red"
+
+
+def test_a_text_that_repeats_itself_is_cut(base: str) -> None:
+    text = vision(base, "caption", RED_CIRCLE, prompt=lessons.CHANT)["text"]
+    assert text == "the red circle"
+
+
+def test_whatever_is_asked_by_ollamas_door_is_answered(base: str) -> None:
+    for prompt, answer in ((lessons.COLOUR, "blue"), (lessons.SHAPE, "square")):
+        reply = ollama(base, "generate", prompt=prompt, images=[bare(BLUE_SQUARE)])
+        assert reply["response"] == answer
+    alone = ollama(base, "generate", prompt=lessons.NOBODY)
+    assert alone["response"] == "I am a tiny model that knows shapes."
+
+
+def test_a_chat_goes_on_about_the_image_of_an_earlier_message(base: str) -> None:
+    messages = [
+        {"role": "user", "content": lessons.COLOUR, "images": [bare(BLUE_SQUARE)]},
+        {"role": "assistant", "content": "blue"},
+        {"role": "user", "content": lessons.SHAPE},
+    ]
+    assert ollama(base, "chat", messages=messages)["message"]["content"] == "square"
+
+
+def test_the_vision_route_answers_freely_too(base: str) -> None:
+    assert vision(base, "answer", RED_CIRCLE, prompt=lessons.SHAPE) == {"text": "circle"}
+    assert find_task("answer").needs_text
