@@ -59,6 +59,7 @@ class ChatInputs:
             LoadError: it cannot render a question about an image.
         """
         self._processor = processor
+        self.tokenizer = processor.tokenizer
         if processor.chat_template is None and type(processor).__name__ in WITHOUT_TEMPLATE:
             processor.chat_template = PLAIN_TEMPLATE.replace("IMAGE", processor.image_token)
         if not processor.chat_template:

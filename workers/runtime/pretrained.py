@@ -1,5 +1,6 @@
 """Loading for all families of transformers: a checkpoint folder, a device and a dtype."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +36,10 @@ from workers.runtime.tokenizer_check import check_tokenizer
 log = structlog.get_logger(__name__)
 UNUSED_WEIGHTS = ("pooler", "position_ids")
 """Parts of names of weights that published checkpoints lack, and that no answer depends on."""
+
+
+_PACKAGE = re.compile(r"No module named '([\w.]+)'|pip install ([\w-]+)")
+"""How Python and transformers name a package that is missing."""
 
 
 class PretrainedParameters(FamilyParameters):
@@ -168,8 +173,18 @@ class Pretrained:
 
 
 def _missing_package(err: Exception) -> str:
-    log.warning("package missing", error=str(err))
-    return (
-        "This model runs through timm, which needs torchvision: install `timm` and the "
-        "`torchvision` that belongs to your torch."
-    )
+    text = str(err)
+    log.warning("package missing", error=text)
+    if "timm" in text:
+        return (
+            "This model runs through timm, which needs torchvision: install `timm` and the "
+            "`torchvision` that belongs to your torch."
+        )
+    if "torchvision" in text.lower():
+        return (
+            "The image processor of this model needs torchvision: install the `torchvision` that "
+            "belongs to your torch."
+        )
+    found = _PACKAGE.search(text)
+    package = f"`{found[1] or found[2]}`" if found else f"what it names ({brief(err)})"
+    return f"This model needs a package that is not installed: install {package}."

@@ -10,7 +10,10 @@ from workers.llm.lenient_parsing import UnusableAnswer, answer_alone
 from workers.llm.task import ImagesPerPrompt, LlmTask
 from workers.llm.tasks import caption
 
-STRICTER_PROMPT = "Do not leave the answer empty."
+STRICTER_PROMPT = (
+    "Answer in words, directly and without any introduction. Say each thing once. Do not leave the "
+    "answer empty."
+)
 _FENCED = re.compile(r"\A```\w*\n(.*?)\n?```\Z", re.DOTALL)
 """An answer that is nothing but a block of code; a block within an answer is part of it."""
 
