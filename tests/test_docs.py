@@ -26,7 +26,7 @@ COMMENTED = (
 """Files whose comments refer to sections of documents."""
 SECTION = re.compile(r'([\w./-]+\.md), "([^"]+)"')
 MODEL_ROW = re.compile(
-    r"^\| `([^`]+)` \| ((?:caption|face|labels|nsfw)(?:, \w+)*) \|", re.MULTILINE
+    r"^\| `([^`]+)` \| ((?:answer|caption|face|labels|nsfw)(?:, \w+)*) \|", re.MULTILINE
 )
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 COMPOSE_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| (?:`(.+)`|none) \| (.+) \|$", re.MULTILINE)

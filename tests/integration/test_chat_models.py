@@ -47,7 +47,7 @@ def bare(picture: Picture) -> str:
 
 def test_each_of_many_clients_gets_the_answer_to_its_own_prompt(base: str) -> None:
     asked = [
-        (draw(HELD_OUT_SEED, colour=colour, shape=shape), prompt)
+        (draw(HELD_OUT_SEED + 1, colour=colour, shape=shape), prompt)
         for colour, shape in (("red", "circle"), ("blue", "square"), ("green", "triangle"))
         for prompt in (lessons.COLOUR, lessons.SHAPE, "", lessons.JOURNALISTIC)
     ]
