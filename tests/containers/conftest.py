@@ -29,6 +29,7 @@ def project(engine: None) -> Iterator[Project]:
     port = free_ports(5)
     project = Project(
         f"vision-test-{os.getpid()}",
+        CAPTIONS_MODEL="blip",
         COMPOSE_PROFILES="flower",
         FLOWER_BASIC_AUTH=":".join(FLOWER_AUTH),
         OLLAMA_ENABLED="true",
@@ -37,6 +38,7 @@ def project(engine: None) -> Iterator[Project]:
         VISION_API_KEYS=f"another-key,{KEY}",
         VISION_FLOWER_PORT=str(port + 4),
         VISION_HOST="127.0.0.1",
+        VISION_MODELS="efficientnet-lite0,opennsfw,blip",
         VISION_PORT=f"{port}-{port + 3}",  # two APIs, and two more while they are replaced
     )
     try:

@@ -25,7 +25,7 @@ UNREACHABLE = "http://127.0.0.1:9"
 """An Ollama server that does not exist: port 9 of the worker's own container."""
 BUILD_VARIABLES = {"PYTHON_IMAGE", "TORCH_INDEX"}
 """Variables that the machine running the tests may need for building images."""
-SERVICES = ("redis", "api", "worker-labels", "worker-nsfw", "worker-blip", "flower")
+SERVICES = ("redis", "api", "worker-labels", "worker-nsfw", "worker-captions", "flower")
 FIND_PROCESSES = (
     "for d in /proc/[0-9]*; do grep -qsz {word} $d/cmdline && echo ${{d#/proc/}}; done; true"
 )

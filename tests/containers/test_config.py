@@ -23,7 +23,7 @@ def published(service: dict[str, Any]) -> tuple[str, str]:
 
 def test_without_variables_the_default_set_runs_and_only_the_api_is_published() -> None:
     default = services()
-    assert set(default) == {"api", "redis", "worker-blip", "worker-labels", "worker-nsfw"}
+    assert set(default) == {"api", "redis", "worker-captions", "worker-labels", "worker-nsfw"}
     assert [name for name, row in default.items() if row.get("ports")] == ["api"]
     assert published(default["api"]) == ("0.0.0.0", "5000")
 
@@ -42,7 +42,7 @@ def test_each_model_has_a_variable_for_its_replicas(count: int) -> None:
     found = services(
         COMPOSE_PROFILES="*",
         **{f"{kind}_REPLICAS": str(count) for kind in (
-            "LABELS", "NSFW", "BLIP", "KOSMOS_2", "VIT_GPT2", "OLLAMA",
+            "LABELS", "NSFW", "CAPTIONS", "KOSMOS_2", "VIT_GPT2", "OLLAMA",
         )},
     )  # fmt: skip
     replicas = {n: row["deploy"]["replicas"] for n, row in found.items() if n.startswith("worker-")}
@@ -68,6 +68,6 @@ def test_ollama_is_on_the_host_or_on_given_servers_or_on_those_of_models_yaml(
 def test_api_and_workers_get_the_settings_for_traces() -> None:
     collector = "http://collector:4318"
     found = services(OTEL="true", OTEL_EXPORTER_OTLP_ENDPOINT=collector)
-    for name in ("api", "worker-blip"):
+    for name in ("api", "worker-captions"):
         assert found[name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == collector
         assert found[name]["build"]["args"]["OTEL"] == "true"

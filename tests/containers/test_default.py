@@ -33,4 +33,4 @@ def test_it_answers_requests_without_a_key(default: Project, cat: bytes) -> None
 
 def test_readyz_names_the_models_without_a_worker(default: Project) -> None:
     ready = requests.get(f"{default.base()}/readyz", timeout=10).json()
-    assert ready["models"] == {"blip": "no worker", "opennsfw": "no worker"}
+    assert ready["models"] == {"smolvlm2": "no worker", "opennsfw": "no worker"}

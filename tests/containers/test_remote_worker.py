@@ -62,6 +62,7 @@ def remote(here: Project, certificate: Path, url: str) -> Project:
         f"{here.name}-remote",
         "compose.yaml", "compose.remote-worker.yaml", TEST,
         "tests/containers/compose.remote.test.yaml",
+        CAPTIONS_MODEL="blip",
         OUTSIDE=f"{here.name}_outside",
         TLS_DIR=str(certificate),
         VISION_REDIS_URL=url,
@@ -71,11 +72,11 @@ def remote(here: Project, certificate: Path, url: str) -> Project:
 def test_a_remote_worker_serves(here: Project, certificate: Path, red_circle: bytes) -> None:
     there = remote(here, certificate, f"{URL}&ssl_ca_certs=/app/tls/redis.crt")
     try:
-        there.up("worker-blip")
+        there.up("worker-captions")
         here.wait_workers("blip", 1)
         reply = here.ask(here.base(), "caption/blip", red_circle)
         assert reply.json()["result"]["caption"]["text"] == "a red circle"
-        assert {row["Service"] for row in there.containers()} == {"worker-blip"}
+        assert {row["Service"] for row in there.containers()} == {"worker-captions"}
     finally:
         there.compose("down", "--volumes", check=False)
 
@@ -83,7 +84,15 @@ def test_a_remote_worker_serves(here: Project, certificate: Path, red_circle: by
 def test_a_certificate_of_an_unknown_authority_is_refused(here: Project, certificate: Path) -> None:
     there = remote(here, certificate, URL)
     try:
-        check = ("run", "--rm", "-T", "worker-blip", "python", "-m", "workers.consumer.healthcheck")
+        check = (
+            "run",
+            "--rm",
+            "-T",
+            "worker-captions",
+            "python",
+            "-m",
+            "workers.consumer.healthcheck",
+        )
         assert "CERTIFICATE_VERIFY_FAILED" in there.compose(*check, check=False, merge=True)
     finally:
         there.compose("down", "--volumes", check=False)

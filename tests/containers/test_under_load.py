@@ -10,7 +10,7 @@ BLIP = "caption/blip"
 
 
 def test_three_replicas_share_the_load(project: Project, base: str, red_circle: bytes) -> None:
-    project.up("--no-recreate", "--scale", "worker-blip=3")
+    project.up("--no-recreate", "--scale", "worker-captions=3")
     before = {row["worker"]: row["images"] for row in project.wait_workers("blip", 3)}
     with project.load(base, BLIP, red_circle, clients=12) as load:
         load.more(150)
@@ -22,10 +22,10 @@ def test_three_replicas_share_the_load(project: Project, base: str, red_circle: 
 def test_killing_a_replica_fails_no_request_and_it_is_restarted(
     project: Project, base: str, red_circle: bytes
 ) -> None:
-    project.up("--no-recreate", "--scale", "worker-blip=2")
+    project.up("--no-recreate", "--scale", "worker-captions=2")
     started = {row["worker"]: row["started_at"] for row in project.wait_workers("blip", 2)}
     with project.load(base, BLIP, red_circle) as load:
-        project.signal("worker-blip", "KILL", "workers")
+        project.signal("worker-captions", "KILL", "workers")
 
         def restarted() -> bool:
             rows = project.workers("blip")
@@ -39,15 +39,15 @@ def test_killing_a_replica_fails_no_request_and_it_is_restarted(
 def test_killing_the_only_worker_fails_no_request(
     project: Project, base: str, red_circle: bytes
 ) -> None:
-    project.up("--no-recreate", "--scale", "worker-blip=1")
+    project.up("--no-recreate", "--scale", "worker-captions=1")
     project.wait_workers("blip", 1)
     with project.load(base, BLIP, red_circle) as load:
-        project.signal("worker-blip", "KILL", "workers")
+        project.signal("worker-captions", "KILL", "workers")
         load.more(20)
     assert load.got == {"200": load.answered}
 
 
-@pytest.mark.parametrize("service", ["worker-blip", "worker-labels", "worker-nsfw", "redis"])
+@pytest.mark.parametrize("service", ["worker-captions", "worker-labels", "worker-nsfw", "redis"])
 def test_restarting_a_service_fails_no_request(
     project: Project, base: str, cat: bytes, service: str
 ) -> None:
@@ -79,7 +79,7 @@ def test_replacing_a_container_fails_no_request(
     """As an upgrade does: stop, remove, create."""
     before = worker_names(project.wait_workers("blip", 1))
     with project.load(base, BLIP, red_circle) as load:
-        project.up("--force-recreate", "--no-deps", "worker-blip")
+        project.up("--force-recreate", "--no-deps", "worker-captions")
         after = worker_names(project.wait_workers("blip", 1))
         load.more(8)
     assert load.got == {"200": load.answered}

@@ -9,7 +9,7 @@ import pytest
 from tests.containers.project import Project
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
-FETCH = ("run", "--rm", "-T", "worker-blip", "python", "-m", "workers.model.weights")
+FETCH = ("run", "--rm", "-T", "worker-captions", "python", "-m", "workers.model.weights")
 OWNER = os.getuid() or 1234
 """If the tests run as root, neither root nor the image's own user."""
 
@@ -22,6 +22,7 @@ def fetching(project: Project, tmp_path: Path) -> Iterator[Project]:
     fetching = Project(
         f"vision-weights-{os.getpid()}",
         "compose.yaml", "tests/containers/compose.weights.test.yaml",
+        CAPTIONS_MODEL="blip",
         PUID=str(OWNER),
         PGID=str(OWNER if os.getuid() == 0 else os.getgid()),
         WEIGHTS=str(tmp_path),
