@@ -26,7 +26,7 @@ def running(
     **parameters: Any,
 ) -> Iterator[LocalEngine]:
     row = {"name": "fake", "family": "fake", "parameters": parameters, "engine": engine or {}}
-    with running_row(row, Settings(load_timeout_s=20), find_cancelled) as started:
+    with running_row(row, Settings(load_timeout_s=60), find_cancelled) as started:
         yield started
 
 
@@ -50,7 +50,7 @@ def item(*reds: int, green: int = 0, deadline_s: float = 60, **changes: Any) -> 
 
 
 def text_of(future: "Future[Outcome]") -> str:
-    return str(future.result(30).result[CAPTION].text)
+    return str(future.result(90).result[CAPTION].text)
 
 
 def caption(engine: LocalEngine, red: int) -> str:

@@ -33,7 +33,7 @@ class Worker:
 
     def news(self, what: str) -> dict[str, Any]:
         """The next news, which must be of this kind."""
-        told: Any = wait_for(f"news of {what}", lambda: self.stack.redis.lpop(NEWS), 20)
+        told: Any = wait_for(f"news of {what}", lambda: self.stack.redis.lpop(NEWS))
         news = dict(json.loads(told))
         assert what in news, news
         return news
@@ -44,7 +44,7 @@ class Worker:
     def command(self, change: Callable[..., Any]) -> None:
         """Have it begin or end consuming, and wait until it has; a lost command is given again."""
         told = partial(change, QUEUE, destination=[NAME], reply=True, timeout=1)
-        wait_for("the worker's word", told, 10)
+        wait_for("the worker's word", told)
 
 
 def app_of(stack: Stack) -> Celery:
@@ -131,7 +131,7 @@ def test_a_message_that_is_handed_back_stands_behind_those_that_wait(worker: Wor
     worker.command(worker.app.control.cancel_consumer)
     others = [send(worker.app, stamp) for stamp in (2.5, 3.5)]
     worker.say("reject")
-    wait_for("the first", lambda: len(queued(worker.stack)) == 3, 10)
+    wait_for("the first", lambda: len(queued(worker.stack)) == 3)
     ids = [message["headers"]["id"] for message in reversed(queued(worker.stack))]
     assert ids == [*others, first]
     # The header is the old one: only the lease tells when the message came back.

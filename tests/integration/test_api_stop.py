@@ -51,7 +51,7 @@ def test_a_stopping_api_answers_what_is_under_way_and_closes_the_rest(stack: Sta
         crowd(base, 20, b"GET /livez HTTP/1.1\r\nX-Half: "),
     ):
         replies = [pool.submit(post, f"{base}{API}/caption/slow") for _ in range(3)]
-        wait_for("the requests", lambda: stack.redis.keys("vision:lease:*"), 10)
+        wait_for("the requests", lambda: stack.redis.keys("vision:lease:*"))
         assert end(stack.api_process) == 0
         assert [reply.result().status_code for reply in replies] == [200] * 3
         assert read_to_end(idle[0]) == b""
@@ -71,7 +71,7 @@ def test_a_process_that_is_told_to_stop_runs_what_is_to_run_at_its_exit(stack: S
     (worker,) = psutil.Process(stack.api_process.pid).children()
     worker.terminate()
     worker.wait(10)
-    wait_for("its last words", lambda: "at exit" in stack.processes.logs("api"), 10)
+    wait_for("its last words", lambda: "at exit" in stack.processes.logs("api"))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_commands_to_a_silent_worker_hold_up_no_request_and_are_limited(stack: S
             commands = [reply.result() for reply in replies]
         worker.send_signal(signal.SIGCONT)
         # The limit is free again: commands go on.
-        wait_for("a confirmed command", lambda: confirmed(path), 20)
+        wait_for("a confirmed command", lambda: confirmed(path))
     finally:
         end(worker, signal.SIGKILL)
     assert [answer.status_code for answer in answers] == [200] * 8

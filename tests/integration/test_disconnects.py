@@ -56,9 +56,9 @@ def test_a_request_ends_with_its_connection(
     with connect(api) as line:
         line.sendall(caption_request(f"{API}/caption/unserved", f"X-Request-ID: {request_id}"))
         queue = stack.catalog.get("unserved").queue
-        wait_for("it to queue", lambda: stack.redis.llen(queue), 10)
+        wait_for("it to queue", lambda: stack.redis.llen(queue))
         leave(line)
-        wait_for("its end", lambda: events_of(stack, request_id), 10)
+        wait_for("its end", lambda: events_of(stack, request_id))
     assert '"status": 499' in events_of(stack, request_id)[-1]
     stack.redis.delete(queue)
 
@@ -67,10 +67,10 @@ def test_a_request_that_waits_for_a_slot_ends_with_its_connection(stack: Stack) 
     stack.worker("brief")
     base = stack.api(VISION_REQUEST_SLOTS="1")
     with posting(f"{base}{API}/caption/brief") as replies, connect(base) as line:
-        wait_for("a request in the slot", lambda: stack.redis.keys("vision:image:*"), 10)
+        wait_for("a request in the slot", lambda: stack.redis.keys("vision:image:*"))
         line.sendall(caption_request(f"{API}/caption/brief", "X-Request-ID: left-waiting"))
         line.close()
-        wait_for("its end", lambda: events_of(stack, "left-waiting"), 10)
+        wait_for("its end", lambda: events_of(stack, "left-waiting"))
         assert not replies
     assert '"status": 499' in events_of(stack, "left-waiting")[-1]
 

@@ -30,7 +30,7 @@ def test_clients_see_the_progress_of_a_download_and_are_served_after_it(
             "fetched", HF_ENDPOINT=hub.url, HOME=str(tmp_path), VISION_MODELS_DIR=str(tmp_path)
         )
         wait_for("a worker", lambda: stack.presence("fetched").workers)
-        said = wait_for("progress", refused_with_progress, 20)
+        said = wait_for("progress", refused_with_progress)
         (entry,) = [
             model
             for model in requests.get(f"{api}{API}/models", timeout=10).json()["models"]

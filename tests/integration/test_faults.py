@@ -103,7 +103,7 @@ def test_a_fault_of_the_gpu_fails_only_the_request_that_causes_it(stack: Stack, 
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda red: ask(api, "faulty", red), range(2, 12)))
     assert [reply.status_code for reply in replies] == [200] * 7 + [500] + [200] * 2
-    wait_for("the figures", lambda: set(worker_of(api, "faulty")["recycles"]) == {"device"}, 5)
+    wait_for("the figures", lambda: set(worker_of(api, "faulty")["recycles"]) == {"device"})
 
 
 def test_an_idle_model_releases_its_memory_and_serves_the_next_request(
@@ -136,7 +136,7 @@ def test_repeated_failures_are_503_with_the_reason_until_the_next_attempt(
     assert "times in a row, the last time on a test picture" in refused.json()["error"]
     assert int(refused.headers["Retry-After"]) > 0
     mark.unlink()
-    wait_for("the next try", lambda: ask(api, "doomed", 1).status_code == 200, 30)
+    wait_for("the next try", lambda: ask(api, "doomed", 1).status_code == 200)
 
 
 def test_several_deadly_images_at_once_fail_no_other_request(stack: Stack, api: str) -> None:
@@ -187,9 +187,9 @@ def test_a_stopping_worker_finishes_even_a_long_batch_and_nothing_is_run_twice(
     stack.wait_ready("lengthy")
     with ThreadPoolExecutor(3) as pool:
         replies = [pool.submit(ask, api, "lengthy", 9, id=f"lengthy-{n}") for n in (1, 2)]
-        wait_for("both", lambda: len(stack.redis.keys("vision:lease:*")) == 2, 10)
+        wait_for("both", lambda: len(stack.redis.keys("vision:lease:*")) == 2)
         first.terminate()
-        wait_for("the requeued task", lambda: stack.presence("lengthy").queued, 10)
+        wait_for("the requeued task", lambda: stack.presence("lengthy").queued)
         assert first.wait(30) == 0
         second = stack.another_worker("lengthy")
         assert [reply.result().status_code for reply in replies] == [200, 200]
@@ -209,7 +209,7 @@ def test_a_request_fails_after_three_workers_died_with_it(stack: Stack, api: str
         seen = _new_leases(stack, set())  # those of earlier requests have not expired yet
         reply = pool.submit(ask, api, "lengthy", 9)
         for _ in range(3):
-            seen |= wait_for("a new lease", partial(_new_leases, stack, seen), 30)
+            seen |= wait_for("a new lease", partial(_new_leases, stack, seen))
             worker.kill()
             worker = stack.another_worker("lengthy")
         refused = reply.result()

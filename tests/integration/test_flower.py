@@ -78,7 +78,7 @@ def test_a_request_is_one_task_with_queue_state_runtime_and_small_arguments(
         ours = [task for task in shown.values() if "seen-in-flower" in task["kwargs"]]
         return ours if ours and ours[0]["state"] == "SUCCESS" else None
 
-    (task,) = wait_for("the task", tasks, 15)
+    (task,) = wait_for("the task", tasks)
     assert task["name"] == "vision.labels"
     assert task["routing_key"] == "vision.fake"
     assert task["runtime"] > 0

@@ -40,7 +40,7 @@ def waiting(running: Running, count: int) -> Iterator[None]:
     """Have so many clients wait for an answer, who hang up when the block ends."""
     redis, request = running.stack.redis, caption_request(f"{API}/caption/leisurely")
     with crowd(running.base, count, request):
-        wait_for("all images", lambda: len(redis.keys("vision:image:*")) >= count, 20)
+        wait_for("all images", lambda: len(redis.keys("vision:image:*")) >= count)
         yield
 
 
@@ -52,13 +52,13 @@ def test_hardly_anything_is_inferred_for_those_who_hung_up(running: Running) -> 
     stack, base = running
     many = stack.api(before=NO_POLLING)
     with posting(f"{base}{API}/caption/leisurely") as replies:
-        wait_for("a running batch", lambda: stack.redis.keys("vision:lease:*"), 10)
+        wait_for("a running batch", lambda: stack.redis.keys("vision:lease:*"))
         with waiting(Running(stack, many), CLIENTS):
             pass
     assert replies[0].status_code == 200
     assert post(f"{base}{API}/caption/leisurely").status_code == 200
-    wait_for("an empty Redis", lambda: not leftovers(stack.redis), 10)
-    wait_for("the count", lambda: images(stack) >= 2, 5)
+    wait_for("an empty Redis", lambda: not leftovers(stack.redis))
+    wait_for("the count", lambda: images(stack) >= 2)
     assert images(stack) - 2 <= WASTED
 
 

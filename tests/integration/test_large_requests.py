@@ -37,7 +37,7 @@ def test_a_large_prompt_lies_beside_its_message_and_waiters_do_not_fetch_it(stac
     with ExitStack() as clients:
         for _ in range(WAITING):
             clients.enter_context(posting(f"{base}{API}/caption/described", prompt=PROMPT))
-        wait_for("the queue", lambda: stack.redis.llen(queue) == WAITING, 20)
+        wait_for("the queue", lambda: stack.redis.llen(queue) == WAITING)
         before = sent_bytes(stack)
         time.sleep(WATCHED_S)  # what is measured is a rate
         assert sent_bytes(stack) - before < MEGA

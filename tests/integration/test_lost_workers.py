@@ -30,7 +30,7 @@ def test_a_worker_that_is_just_restarting_is_waited_for(stack: Stack, base: str)
     end(first)
     assert stack.presence("restarting").workers == ()
     with posting(f"{base}/caption/restarting", red=77) as replies:
-        wait_for("a queued request", lambda: stack.presence("restarting").queued, 5)
+        wait_for("a queued request", lambda: stack.presence("restarting").queued)
         second = stack.another_worker("restarting")
     assert replies[0].json()["result"]["caption"]["text"] == "rgb 77 0 0"
     end(second)
@@ -45,7 +45,7 @@ def test_requests_of_a_lost_worker_are_answered_by_another(
     stack.wait_ready("leisurely")
     with ThreadPoolExecutor(4) as pool:
         replies = [pool.submit(post, f"{base}/caption/leisurely", n) for n in range(40, 44)]
-        wait_for("a lease", lambda: leases_of(stack, "leisurely"), 5)
+        wait_for("a lease", lambda: leases_of(stack, "leisurely"))
         first.send_signal(sig)
         second = stack.another_worker("leisurely")
         texts = [reply.result().json()["result"]["caption"]["text"] for reply in replies]
@@ -63,7 +63,7 @@ def test_requests_of_a_killed_worker_do_not_wait_for_its_lease_once_it_is_starte
     first = worker_with_long_leases(stack)
     stack.wait_ready("leisurely")
     with posting(f"{base}/caption/leisurely", red=45, id="killed-at-once") as replies:
-        wait_for("a lease", lambda: leases_of(stack, "leisurely"), 5)
+        wait_for("a lease", lambda: leases_of(stack, "leisurely"))
         end(first, signal.SIGKILL)
         second = worker_with_long_leases(stack)
         wait_for("it to be sent again", lambda: was_lost(stack, "killed-at-once"), LONG_LEASE_S / 2)
@@ -103,7 +103,7 @@ def test_a_worker_that_stands_still_for_a_moment_keeps_its_requests(
     with ThreadPoolExecutor(4) as pool:
         path = f"{base}/caption/leisurely"
         replies = [pool.submit(post, path, n, id=f"still-{n}") for n in range(50, 54)]
-        wait_for("the leases", lambda: leases_of(stack, "leisurely") == 4, 5)
+        wait_for("the leases", lambda: leases_of(stack, "leisurely") == 4)
         worker.send_signal(signal.SIGSTOP)
         time.sleep(8)  # longer than a heartbeat lives, and shorter than the watchdog allows
         worker.send_signal(signal.SIGCONT)
@@ -132,7 +132,7 @@ def test_a_restart_of_redis_fails_no_request(stack: Stack, base: str) -> None:
     assert post(f"{base}/caption/slow").status_code == 200
     with ThreadPoolExecutor(3) as pool:
         replies = [pool.submit(post, f"{base}/caption/slow", n) for n in (60, 61, 62)]
-        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"), 5)
+        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"))
         stack.restart_redis()
         answers = [reply.result() for reply in replies]
     assert [a.status_code for a in answers] == [200] * 3, [a.text for a in answers]

@@ -65,7 +65,7 @@ def all_slots_taken(base: str, slots: int, clients: int, **headers: str) -> Iter
     with ThreadPoolExecutor(clients) as pool:
         for number in range(clients):
             pool.submit(repeat, number)
-        wait_for("busy slots", lambda: in_flight(base) >= slots, 20)
+        wait_for("busy slots", lambda: in_flight(base) >= slots)
         try:
             yield
         finally:
@@ -127,7 +127,7 @@ def test_large_bodies_wait_for_memory_and_are_all_served(stack: Stack) -> None:
             time.sleep(0.01)  # a sample
     assert [reply.result() for reply in replies] == [200] * 16
     assert highest - idle < 3 * 50 * MB  # all at once would be 320 MB before anything is parsed
-    wait_for("the memory to come back", lambda: process.memory_info().rss < idle + 40 * MB, 10)
+    wait_for("the memory to come back", lambda: process.memory_info().rss < idle + 40 * MB)
 
 
 def test_one_that_only_announces_a_large_body_takes_no_memory(stack: Stack) -> None:
@@ -149,7 +149,7 @@ def test_a_busy_connection_is_never_ended_for_another(stack: Stack) -> None:
     base = stack.api(VISION_MAX_CONNECTIONS="2")
     with connect(base) as line:
         line.sendall(caption_request(f"{API}/caption/slow", "Connection: close"))
-        wait_for("it to be under way", lambda: in_flight(base) == 1, 10)
+        wait_for("it to be under way", lambda: in_flight(base) == 1)
         with crowd(base, 5, b""), contextlib.suppress(requests.ConnectionError):
             requests.get(f"{base}/livez", timeout=5)
         assert b"HTTP/1.1 200" in read_to_end(line)

@@ -54,7 +54,7 @@ def test_a_prompt_that_is_too_large_for_a_message_arrives_as_a_whole(ollama: Oll
     ollama.caption(model="gemma", prompt=prompt, system=system)
     (sent,) = ollama.sent()
     assert (sent["prompt"].strip(), sent["system"]) == (prompt.strip(), system)
-    wait_for("nothing to be left", lambda: not ollama.stack.redis.keys("vision:job:*"), 5)
+    wait_for("nothing to be left", lambda: not ollama.stack.redis.keys("vision:job:*"))
 
 
 def test_all_images_of_a_label_request_are_used(ollama: Ollama) -> None:
@@ -134,7 +134,7 @@ def test_a_server_that_has_the_model_loaded_is_preferred(ollama: Ollama) -> None
         loaded = "gemma3:4b" in statuses[ollama.second.url].gpu_share
         return loaded and "gemma3:4b" not in statuses[ollama.first.url].gpu_share
 
-    wait_for("the loaded models to be seen", known, 20)
+    wait_for("the loaded models to be seen", known)
     for _ in range(3):
         ollama.caption(model="gemma3:4b")
     assert [len(server.generates()) for server in ollama.servers] == [0, 3]
@@ -165,18 +165,18 @@ def test_operators_unload_and_reload_the_models_of_the_servers(ollama: Ollama) -
         return sum(server.unloads.total() for server in ollama.servers)
 
     ollama.caption()
-    wait_for("the load to be seen", lambda: "llava:7b" in loaded(), 10)
+    wait_for("the load to be seen", lambda: "llava:7b" in loaded())
     assert len(command("unload")) == 1
-    wait_for("the unload", lambda: not loaded(), 10)
+    wait_for("the unload", lambda: not loaded())
     ollama.caption()
-    wait_for("the load to be seen", lambda: "llava:7b" in loaded(), 10)
+    wait_for("the load to be seen", lambda: "llava:7b" in loaded())
 
     def healed() -> int:
         return sum(status.heals.get("healed", 0) for status in ollama.statuses().values())
 
     before, healed_before = unloads(), healed()
     assert len(command("recycle")) == 1
-    wait_for("the reload", lambda: healed() > healed_before, 20)
+    wait_for("the reload", lambda: healed() > healed_before)
     assert unloads() > before
 
 

@@ -45,7 +45,7 @@ def test_a_stream_arrives_while_it_is_generated(
     assert (next(iter(parts)).response or "").strip() == "rgb"
     before = standin.aborted
     parts.close()  # type: ignore[attr-defined]
-    wait_for("the server to stop", lambda: standin.aborted > before, 10)
+    wait_for("the server to stop", lambda: standin.aborted > before)
 
 
 def test_a_chat_with_images_reaches_ollama_unchanged(

@@ -121,7 +121,7 @@ def test_a_request_moves_to_another_server_when_one_hangs(ollama: Ollama, where:
         def hung() -> bool:
             return 0 in [server.knobs.hang_next for server in ollama.servers]
 
-        wait_for("one to hang", hung, 20)
+        wait_for("one to hang", hung)
         for server in ollama.servers:
             server.knobs.hang_next = 0  # one hangs, the other must not
         assert text.result().startswith("rgb 11 0 0")
@@ -136,7 +136,7 @@ def test_a_server_that_is_down_is_skipped_and_used_again_when_it_is_back(ollama:
     def seen_down() -> bool:
         return not ollama.statuses()[ollama.first.url].up
 
-    wait_for("the loss to be seen", seen_down, 20)
+    wait_for("the loss to be seen", seen_down)
     ollama.first.come_back()
 
     def used_again() -> bool:
@@ -144,7 +144,7 @@ def test_a_server_that_is_down_is_skipped_and_used_again_when_it_is_back(ollama:
             list(pool.map(ollama.caption, range(8)))
         return bool(ollama.first.generates())
 
-    wait_for("the first server to be used", used_again, 20)
+    wait_for("the first server to be used", used_again)
 
 
 @pytest.mark.slow
@@ -159,7 +159,7 @@ def test_a_request_that_takes_too_long_is_a_504_and_the_server_stops(ollama: Oll
     def aborted() -> bool:
         return ollama.first.aborted + ollama.second.aborted > before
 
-    wait_for("the server to stop", aborted, 10)
+    wait_for("the server to stop", aborted)
 
 
 def test_what_ollama_rejects_is_a_400_and_a_damaged_image_a_422(ollama: Ollama) -> None:
@@ -185,7 +185,7 @@ def test_a_client_that_disconnects_stops_the_generation(ollama: Ollama) -> None:
     def aborted() -> bool:
         return ollama.first.aborted + ollama.second.aborted > before
 
-    wait_for("the server to stop", aborted, 10)
+    wait_for("the server to stop", aborted)
 
 
 @pytest.mark.slow
@@ -209,7 +209,7 @@ def test_a_model_whose_server_is_down_is_a_503_at_once_also_with_two_workers(
                 workers = stack.presence("ollama").workers
                 return all(f"{down.url} is down" in worker.reason for worker in workers)
 
-            wait_for("the loss to be seen", noticed, 20)
+            wait_for("the loss to be seen", noticed)
             body = {"model": "llava:7b", "images": [data_url(plain(5))]}
             reply = requests.post(f"{base}{API}/caption", json=body, timeout=10)
             assert reply.status_code == 503

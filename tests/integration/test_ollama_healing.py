@@ -68,7 +68,7 @@ class HealingStack:
             status = self.status(server)
             return status if condition(status) else None
 
-        return wait_for("the server's status", seen, 30)
+        return wait_for("the server's status", seen)
 
 
 def standin(held: ExitStack, **knobs: Any) -> OllamaStandin:

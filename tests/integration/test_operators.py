@@ -34,7 +34,7 @@ def test_the_list_of_models_has_what_each_worker_does(base: str) -> None:
         worker = worker_of(base, "fake")
         return worker if worker["images"] >= 3 and worker["images_per_s"] else None
 
-    worker = wait_for("the figures", figures, 5)
+    worker = wait_for("the figures", figures)
     assert worker["state"] in ("ready", "busy")
     assert worker["batches"]["1"] >= 3
     assert worker["memory_mb"] > 10
@@ -52,7 +52,7 @@ def test_the_list_of_models_says_where_they_run_and_where_the_time_goes(
         worker = worker_of(base, "slow")
         return worker if worker["predict_ms"] else None
 
-    worker = wait_for("the figures", figures, 5)
+    worker = wait_for("the figures", figures)
     assert worker["device"] == "CPU"
     assert worker["acceleration"] == ""
     assert 0 < worker["memory_mb"] <= worker["memory_peak_mb"] < worker["memory_limit_mb"]
@@ -78,7 +78,7 @@ def test_recycle_replaces_the_process_and_requests_go_on(base: str) -> None:
 
 def test_unload_frees_the_memory_and_the_next_request_loads_again(base: str) -> None:
     requests.post(f"{base}/models/fake/unload", timeout=10)
-    wait_for("unloading", lambda: worker_of(base, "fake")["state"] == "unloaded", 10)
+    wait_for("unloading", lambda: worker_of(base, "fake")["state"] == "unloaded")
     assert worker_of(base, "fake")["model_pid"] == 0
     assert post(f"{base}/caption/fake").status_code == 200
 

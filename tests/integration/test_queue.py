@@ -59,15 +59,15 @@ def test_options_that_only_ollama_knows_are_not_put_on_our_own_queues(
 def test_a_deadline_that_passes_is_504_and_its_task_is_dropped(stack: Stack, base: str) -> None:
     stack.worker("brief")
     with posting(f"{base}/caption/brief", id="first-in-line"):
-        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"), 5)
+        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"))
         # The worker holds two tasks, of which one runs: the others wait too long.
         with ThreadPoolExecutor(3) as pool:
             late = list(pool.map(lambda n: post(f"{base}/caption/brief", id=f"late-{n}"), range(3)))
     assert [reply.status_code for reply in late] == [504] * 3
     assert "no result in time" in late[0].json()["error"]
-    wait_for("the queue to empty", lambda: stack.presence("brief").queued == 0, 20)
+    wait_for("the queue to empty", lambda: stack.presence("brief").queued == 0)
     # When the worker is idle, each of them was taken off the queue, and none was run.
-    wait_for("an idle worker", lambda: stack.presence("brief").workers[0].held == 0, 20)
+    wait_for("an idle worker", lambda: stack.presence("brief").workers[0].held == 0)
     done = [status for n in range(3) for status in job_statuses(stack, "brief", f"late-{n}")]
     assert "done" not in done
 
@@ -82,10 +82,10 @@ def test_a_request_whose_client_disconnects_takes_no_worker_time(stack: Stack, b
     )
     with ThreadPoolExecutor(4) as pool:
         others = [pool.submit(post, f"{base}/caption/slow") for _ in range(4)]
-        wait_for("a queue", lambda: stack.presence("slow").queued, 10)
+        wait_for("a queue", lambda: stack.presence("slow").queued)
         with socket.create_connection((str(host), int(port or 0))) as connection:
             connection.sendall(head.encode() + body)
-            wait_for("it to queue", lambda: was_queued(stack, "slow", "disconnected"), 10)
+            wait_for("it to queue", lambda: was_queued(stack, "slow", "disconnected"))
         assert [reply.result().status_code for reply in others] == [200] * 4
     # This one is queued behind the abandoned one: its reply shows that that was taken.
     assert post(f"{base}/caption/slow").status_code == 200
@@ -97,7 +97,7 @@ def test_a_queue_at_its_limit_is_429_with_retry_after(stack: Stack, base: str) -
     stack.worker("narrow")
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(post, f"{base}/caption/narrow") for _ in range(3)]
-        wait_for("a queue", lambda: stack.presence("narrow").queued, 10)
+        wait_for("a queue", lambda: stack.presence("narrow").queued)
         refused = post(f"{base}/caption/narrow")
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
@@ -110,7 +110,7 @@ def test_full_slots_are_429_while_health_routes_still_answer(stack: Stack) -> No
     small = stack.api(VISION_REQUEST_SLOTS="2", VISION_SLOT_WAIT_S="0")
     with ThreadPoolExecutor(12) as pool:
         replies = [pool.submit(post, f"{small}{API}/caption/slow") for _ in range(12)]
-        wait_for("a full API", lambda: any(r.done() for r in replies), 10)
+        wait_for("a full API", lambda: any(r.done() for r in replies))
         assert requests.get(f"{small}/livez", timeout=2).ok
         assert requests.get(f"{small}/readyz", timeout=2).ok
         codes = sorted(reply.result().status_code for reply in replies)

@@ -44,7 +44,7 @@ def model_pid(running: Running) -> int:
         workers = running.stack.presence("slow").workers
         return workers[0].model_pid if workers and workers[0].consuming else None
 
-    return wait_for(f"the worker\n{logs(running)}", pid, 30)
+    return wait_for(f"the worker\n{logs(running)}", pid)
 
 
 def holds_a_task(stack: Stack, model: str) -> bool:
@@ -61,7 +61,7 @@ def test_workers_outlive_a_redis_that_does_not_serve_and_no_request_fails(
     before = model_pid(running)
     with ThreadPoolExecutor(8) as pool:
         early = [pool.submit(post, path, red) for red in range(4)]
-        wait_for("a held task", partial(holds_a_task, stack, "slow"), 10)
+        wait_for("a held task", partial(holds_a_task, stack, "slow"))
         with FAULTS[name](stack):
             late = [pool.submit(post, path, red) for red in range(4, 8)]
             time.sleep(FAULT_S)  # what is tested is that this long a fault is waited out
@@ -79,11 +79,11 @@ def test_a_redis_that_is_full_while_results_are_stored_holds_no_worker(running: 
     worker = stack.another_worker("leisurely")
     stack.wait_ready("leisurely")
     with posting(path, red=1) as replies:
-        wait_for("a held task", partial(holds_a_task, stack, "leisurely"), 10)
+        wait_for("a held task", partial(holds_a_task, stack, "leisurely"))
         with full(stack):
             time.sleep(4)  # the result comes after 3 s
     assert replies[0].json()["result"]["caption"]["text"] == "rgb 1 0 0"
-    wait_for("free slots", lambda: not holds_a_task(stack, "leisurely"), 10)
+    wait_for("free slots", lambda: not holds_a_task(stack, "leisurely"))
     assert [post(path, red).status_code for red in (2, 3)] == [200, 200]
     assert worker.poll() is None
     assert end(worker) == 0
@@ -143,7 +143,7 @@ def test_a_silent_redis_moves_no_deadline(running: Running, when: str) -> None:
             took_s = time.monotonic() - started
     else:
         with posting(f"{hasty}/caption/restarting") as replies:
-            wait_for("a queued request", lambda: stack.presence("restarting").queued, 5)
+            wait_for("a queued request", lambda: stack.presence("restarting").queued)
             with silent(stack):
                 wait_for("the reply", lambda: replies, 60)
                 took_s = time.monotonic() - started

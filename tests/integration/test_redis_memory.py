@@ -85,7 +85,7 @@ def test_more_than_fits_at_once_is_answered_and_leaves_nothing(running: Running)
     assert max(used) <= MOST
     assert {reply.status for reply in innocent.result()} <= {200, 429}
     assert max(reply.seconds for reply in innocent.result()) < QUICK_S
-    wait_for("nothing to be left", lambda: not leftovers(stack.redis), 10)
+    wait_for("nothing to be left", lambda: not leftovers(stack.redis))
 
 
 @pytest.mark.slow

@@ -131,11 +131,11 @@ def test_a_full_service_is_429(stack: Stack, base: str, framing: str) -> None:
     queue = stack.catalog.get("unserved").queue
     with connected(base) as holder:
         holder.sendall(caption_request(f"{API}/caption/unserved", "Authorization: Bearer sesame"))
-        wait_for("the slot to be taken", lambda: stack.redis.llen(queue), 10)
+        wait_for("the slot to be taken", lambda: stack.redis.llen(queue))
         with connected(base) as line:
             reply = send_all_then_read(line, head(f"{API}/nsfw"), 8 * MB, framing)
         assert reply[0] == 429
-    wait_for("a free slot", lambda: in_flight(base) == 0, 10)
+    wait_for("a free slot", lambda: in_flight(base) == 0)
     stack.redis.delete(queue, "vision:seen:unserved")
 
 

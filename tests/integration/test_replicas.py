@@ -39,7 +39,7 @@ def test_replicas_share_the_load(stack: Stack, api: str) -> None:
     with ThreadPoolExecutor(len(REDS)) as pool:
         texts = list(pool.map(lambda red: ask(api + API, red), REDS))
     assert texts == [f"rgb {red} 0 0" for red in REDS]
-    wait_for("the numbers", lambda: sum(images_by_worker(stack)) == len(REDS), 5)
+    wait_for("the numbers", lambda: sum(images_by_worker(stack)) == len(REDS))
     assert min(images_by_worker(stack)) >= len(REDS) // 4
     for replica in replicas:
         end(replica)
@@ -54,19 +54,19 @@ def test_killing_a_replica_in_any_state_fails_no_request(
     stack.wait_ready("heavy", 1)
     victim = stack.another_worker("heavy")
     name = f"heavy-{victim.pid}@{socket.gethostname()}"
-    wait_for("the victim", lambda: state_of(stack, name), 10)
+    wait_for("the victim", lambda: state_of(stack, name))
     if state != "loading":
         stack.wait_ready("heavy", 2)
     children = psutil.Process(victim.pid).children(recursive=True)
     if state == "recycling":
         requests.post(f"{base}/models/heavy/recycle", timeout=10)
-        wait_for("its standby", lambda: has_more_children(victim.pid, children), 10)
+        wait_for("its standby", lambda: has_more_children(victim.pid, children))
     with ThreadPoolExecutor(len(REDS)) as pool:
         replies = [pool.submit(ask, base, red) for red in REDS]
         if state == "loading":
             assert state_of(stack, name) == WorkerState.LOADING
         else:
-            wait_for("a task of the victim's", lambda: has_lease(stack, name), 10)
+            wait_for("a task of the victim's", lambda: has_lease(stack, name))
         victim.kill()
         texts = [reply.result() for reply in replies]
     assert texts == [f"rgb {red} 0 0" for red in REDS]
@@ -88,7 +88,7 @@ def test_stopping_a_replica_loses_no_request_and_runs_none_twice(stack: Stack, a
     stack.wait_ready("heavy", 2)
     with ThreadPoolExecutor(len(REDS)) as pool:
         replies = [pool.submit(ask, api + API, red + 30) for red in REDS]
-        wait_for("leases", lambda: len(stack.redis.keys("vision:lease:*")) > 8, 10)
+        wait_for("leases", lambda: len(stack.redis.keys("vision:lease:*")) > 8)
         assert end(leaver) == 0
         texts = [reply.result() for reply in replies]
     assert texts == [f"rgb {red + 30} 0 0" for red in REDS]

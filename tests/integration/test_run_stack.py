@@ -127,6 +127,6 @@ def test_nothing_outlives_a_killed_supervisord(launch: Launch) -> None:
     family = launched.family()
     (supervisord,) = [p for p in family if "supervisor.supervisord" in p.cmdline()]
     supervisord.kill()
-    wait_for("the end of all processes", lambda: not any(map(alive, family)), 30)
+    wait_for("the end of all processes", lambda: not any(map(alive, family)))
     assert launched.process.wait(20) == 1
     assert "The supervisor ended by itself" in launched.log.read_text()

@@ -77,7 +77,7 @@ class EngineHarness:
             status = self.status(server)
             return status if condition(status) else None
 
-        return wait_for("the server's status", seen, 30)
+        return wait_for("the server's status", seen)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def running_engine(
     engine.start()
     try:
         harness = EngineHarness(engine)
-        wait_for("the servers", lambda: len(engine.status.hosts) == len(servers), 10)
+        wait_for("the servers", lambda: len(engine.status.hosts) == len(servers))
         for server in servers:
             harness.wait(server, lambda status: status.up or status.error)
         yield harness

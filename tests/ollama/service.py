@@ -74,5 +74,5 @@ def reset(running: Ollama) -> Ollama:
         statuses = running.statuses()
         return all(statuses[server.url].up for server in running.servers)
 
-    wait_for("both servers", both_up, 20)
+    wait_for("both servers", both_up)
     return running

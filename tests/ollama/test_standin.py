@@ -139,7 +139,7 @@ def test_keep_alive_says_how_long_a_model_stays_loaded(
     client: ollama.Client, keep_alive: str | int, loaded: int
 ) -> None:
     caption(client, keep_alive=keep_alive)
-    wait_for("the expiry", lambda: len(client.ps().models) == loaded, 5)
+    wait_for("the expiry", lambda: len(client.ps().models) == loaded)
 
 
 def test_an_expired_model_is_loaded_again(server: OllamaStandin, client: ollama.Client) -> None:
@@ -155,12 +155,12 @@ def test_an_unload_waits_for_generations_and_the_model_is_listed_until_then(
     server.knobs.hang_next, server.knobs.unload_s = 1, 0.2
     with ThreadPoolExecutor() as pool, connect(server.url, timeout=0.7) as impatient:
         hung = pool.submit(caption, impatient)
-        wait_for("the load", lambda: client.ps().models, 5)
+        wait_for("the load", lambda: client.ps().models)
         client.generate("gemma3", keep_alive=0)
         assert client.ps().models
         with pytest.raises(httpx.ReadTimeout):
             hung.result()
-    wait_for("the unload", lambda: not client.ps().models, 5)
+    wait_for("the unload", lambda: not client.ps().models)
     assert server.aborted == 1
 
 
@@ -237,7 +237,7 @@ def test_a_client_that_disconnects_ends_the_generation(server: OllamaStandin) ->
     server.knobs.token_s = 30
     with connect(server.url, timeout=0.2) as impatient, pytest.raises(httpx.ReadTimeout):
         caption(impatient)
-    wait_for("the abort", lambda: server.aborted, 5)
+    wait_for("the abort", lambda: server.aborted)
     assert (server.active, server.answered) == (0, 0)
     assert server.generates()[0].aborted
 
@@ -266,5 +266,5 @@ def test_a_process_can_be_killed_and_started_again() -> None:
 def test_a_restart_by_webhook_unloads_models(server: OllamaStandin, client: ollama.Client) -> None:
     caption(client)
     assert requests.post(f"{server.url}/standin/restart", timeout=9).status_code == 202
-    wait_for("the restart", lambda: server.restarts, 5)
+    wait_for("the restart", lambda: server.restarts)
     assert not client.ps().models

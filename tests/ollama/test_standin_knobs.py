@@ -110,7 +110,7 @@ def test_a_hang_lasts_until_the_client_disconnects(
     server.knobs.hang_next, server.knobs.hang_at = 1, where
     with connect(server.url, timeout=0.2) as impatient, pytest.raises(httpx.ReadTimeout):
         list(impatient.generate("gemma3", "Say.", images=[plain(1)], stream=True))
-    wait_for("the abort", lambda: server.aborted, 5)
+    wait_for("the abort", lambda: server.aborted)
     assert caption(client).response == "rgb 200 1 2"
 
 
@@ -239,7 +239,7 @@ def test_going_down_ends_generations(server: OllamaStandin) -> None:
     server.knobs.hang_next = 1
     with ThreadPoolExecutor() as pool, connect(server.url) as client:
         hung = pool.submit(caption, client)
-        wait_for("the request", lambda: server.in_flight, 5)
+        wait_for("the request", lambda: server.in_flight)
         server.go_down()
         with pytest.raises((httpx.TransportError, ConnectionError)):
             hung.result()

@@ -41,14 +41,14 @@ def test_a_model_that_fails_on_everything_refuses_with_the_reason_and_comes_back
     options: Any = {"max_failures": 3, "batch_timeout_s": 1}
     knobs: Any = {knob: 9, "all_red_while": str(broken)}
     with running(engine=options, **knobs) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         broken.write_text("9")
         refused = [engine.submit(item(red)).exception(30) for red in (20, 21, 22)]
         broken.unlink()
         assert [type(refused[0]), type(refused[-1])] == [ModelFailed, ModelUnavailable]
         assert reason in str(refused[-1])
         assert sum(engine.status.recycles.values()) == 4
-        wait_for("the next try", lambda: engine.status.state.is_up, 20)
+        wait_for("the next try", lambda: engine.status.state.is_up)
         assert captions(engine, (20, 21, 22)) == expected((20, 21, 22))  # none is in quarantine
 
 
@@ -56,13 +56,13 @@ def test_a_model_that_is_still_broken_after_the_pause_costs_one_process_and_no_r
     broken: Path,
 ) -> None:
     with running(crash_on_red=9, all_red_while=str(broken), engine={"max_failures": 1}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         broken.write_text("9")
         with pytest.raises(ModelUnavailable):
             engine.submit(item(1)).result(30)
         assert engine.status.recycles == {"crash": 2}
-        wait_for("the next probe", lambda: engine.status.recycles == {"crash": 3}, 20)
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
+        wait_for("the next probe", lambda: engine.status.recycles == {"crash": 3})
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
 
 
 def test_deadly_images_without_end_are_a_failure_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_deadly_images_without_end_are_a_failure_at_last(monkeypatch: pytest.Mon
         refused = [engine.submit(item(9, green=n)).exception(30) for n in range(3)]
         assert [type(err) for err in refused] == [ModelFailed, ModelFailed, ModelUnavailable]
         assert "died 5 times in a row: exit code -11" in str(refused[-1])
-        wait_for("the next try", lambda: engine.status.state.is_up, 20)
+        wait_for("the next try", lambda: engine.status.state.is_up)
         assert caption(engine, 1)
 
 
@@ -80,15 +80,15 @@ def test_a_model_that_failed_stays_failed_whatever_an_operator_wanted_before(bro
     with running(
         predict_s=0.5, crash_on_red=9, all_red_while=str(broken), engine=options
     ) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         broken.write_text("9")
         future = engine.submit(item(9))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         engine.recycle()
         with pytest.raises(ModelUnavailable):
             future.result(30)
         broken.unlink()
-        wait_for("the next try", lambda: engine.status.state.is_up, 20)
+        wait_for("the next try", lambda: engine.status.state.is_up)
         assert engine.status.recycles == {"crash": 2}
 
 
@@ -97,13 +97,13 @@ def test_an_operators_recycle_ends_the_pause_of_a_failed_model(
 ) -> None:
     monkeypatch.setattr(faults, "FIRST_PAUSE_S", 3600.0)
     with running(crash_on_red=9, all_red_while=str(broken), engine={"max_failures": 1}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         broken.write_text("9")
         with pytest.raises(ModelUnavailable):
             engine.submit(item(9)).result(30)
         broken.unlink()
         engine.recycle()
-        wait_for("the next try", lambda: engine.status.state.is_up, 20)
+        wait_for("the next try", lambda: engine.status.state.is_up)
         assert caption(engine, 1)
 
 
@@ -117,10 +117,10 @@ def test_a_process_that_dies_again_while_loading_is_a_failure_with_a_reason() ->
     with running(load_s=60) as engine:
         pids: set[int] = set()
         for _ in range(2):
-            pid = wait_for("a process", lambda: loading_pid(engine, pids), 20)
+            pid = wait_for("a process", lambda: loading_pid(engine, pids))
             psutil.Process(pid).kill()
             pids.add(pid)
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
         assert "the process ended: exit code -9" in engine.status.reason
 
 
@@ -131,13 +131,13 @@ def loading_pid(engine: LocalEngine, but: set[int]) -> int | None:
 
 def test_a_load_without_enough_memory_says_so() -> None:
     with running(load_out_of_memory=True) as engine:
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
         assert "not enough memory" in engine.status.reason
 
 
 def test_a_failed_load_is_told_and_jobs_are_refused_with_the_reason() -> None:
     with running(load_error="the file is corrupt") as engine:
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 20)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
         assert "the file is corrupt" in engine.status.reason
         with pytest.raises(ModelUnavailable, match="the file is corrupt"):
             engine.submit(item(1)).result(30)

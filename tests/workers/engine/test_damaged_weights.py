@@ -47,5 +47,5 @@ def test_weights_that_arrive_damaged_twice_are_not_fetched_with_every_try(
 
             hub.instead.clear()
             engine.recycle()
-            wait_for("the next try", lambda: engine.status.state.is_up, 20)
+            wait_for("the next try", lambda: engine.status.state.is_up)
             assert caption(engine, 1) == "rgb 1 0 0"

@@ -75,9 +75,9 @@ def test_what_was_only_prepared_beside_a_hang_or_a_fault_of_the_gpu_is_no_suspec
     knobs: Any = {knob: 200}
     options: Any = {"batch_timeout_s": 2.0, "max_batch": 4}
     with running(predict_s=0.5, engine=options, **knobs) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         guilty = engine.submit(item(200))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         prepared = [engine.submit(item(red)) for red in range(4)]
         assert [text_of(future) for future in prepared] == expected(range(4))
         assert type(guilty.exception(30)) is ModelFailed
@@ -96,11 +96,11 @@ def test_suspects_are_answered_although_others_keep_coming() -> None:
             engine.submit(item(1)).add_done_callback(follow)
 
     with running(predict_s=0.1, engine={"max_batch": 2}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         suspects = [engine.submit(item(red)) for red in range(2, 6)]
         for _ in range(6):
             engine.submit(item(1)).add_done_callback(follow)
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         psutil.Process(engine.status.model_pid).kill()
         assert [text_of(future) for future in suspects] == expected(range(2, 6))
         over.set()

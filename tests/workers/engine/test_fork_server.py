@@ -158,8 +158,8 @@ def test_a_fork_server_that_hangs_is_replaced() -> None:
         hung = fork_server(engine)
         hung.suspend()
         model(engine).kill()
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED, 30)
-        wait_for("the next try", lambda: engine.status.state == WorkerState.READY, 30)
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
+        wait_for("the next try", lambda: engine.status.state == WorkerState.READY)
         assert not hung.is_running()
         assert caption(engine, 1) == "rgb 1 0 0"
 
@@ -201,4 +201,4 @@ def test_the_end_of_the_thread_that_owns_it_ends_the_fork_server(server: ForkSer
     thread.start()
     thread.join()
     process = psutil.Process(server.pid)
-    wait_for("its end", lambda: process.status() == "zombie" or not process.is_running(), 20)
+    wait_for("its end", lambda: process.status() == "zombie" or not process.is_running())

@@ -50,7 +50,7 @@ def test_a_process_that_dies_while_idle_is_replaced_without_a_request() -> None:
         assert caption(engine, 1)
         pid = engine.status.model_pid
         psutil.Process(pid).kill()
-        wait_for("another process", lambda: engine.status.model_pid not in (0, pid), 20)
+        wait_for("another process", lambda: engine.status.model_pid not in (0, pid))
 
 
 def test_copies_of_a_deadly_image_are_refused_with_it_and_cost_no_more_processes() -> None:
@@ -98,8 +98,8 @@ def test_an_image_that_never_fits_is_refused_after_a_fresh_process_was_tried() -
 
 def test_a_job_that_runs_out_of_memory_while_the_worker_stops_is_requeued() -> None:
     with running(predict_s=0.5, out_of_memory_on_red=9) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         future = engine.submit(item(9))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         engine.drain()
         assert type(future.exception(30)) is Requeued

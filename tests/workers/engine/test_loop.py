@@ -23,9 +23,9 @@ def test_jobs_are_answered_each_with_its_own_result() -> None:
 
 def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
     with running(predict_s=0.3, engine={"max_batch": 8}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         first = engine.submit(item(0))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         assert captions(engine, range(8)) == expected(range(8))
         assert text_of(first)
         assert engine.status.batches == {1: 1, 8: 1}
@@ -105,10 +105,10 @@ def test_late_jobs_never_reach_the_model() -> None:
 def test_a_job_that_is_cancelled_while_it_waits_is_dropped_before_its_batch() -> None:
     cancelled: set[str] = set()
     with running(lambda _: cancelled, predict_s=2, engine={"max_batch": 1}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         first, second = engine.submit(item(1)), item(2)
         dropped = engine.submit(second)
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         cancelled.add(second.task_id)
         with pytest.raises(Dropped):
             dropped.result(30)
@@ -120,10 +120,10 @@ def test_a_running_batch_that_nobody_waits_for_is_cut() -> None:
     cancelled: set[str] = set()
     with running(lambda _: cancelled, hang_on_red=9) as engine:
         for deadline_s in (30, 3):
-            wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+            wait_for("the model", lambda: engine.status.state == WorkerState.READY)
             job = item(9, deadline_s=deadline_s)
             dropped = engine.submit(job)
-            wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+            wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
             if deadline_s == 30:
                 cancelled.add(job.task_id)
             assert type(dropped.exception(20)) is Dropped
@@ -134,9 +134,9 @@ def test_a_running_batch_that_nobody_waits_for_is_cut() -> None:
 def test_a_running_batch_goes_on_while_somebody_waits_for_one_of_its_jobs() -> None:
     cancelled: set[str] = set()
     with running(lambda _: cancelled, predict_s=2) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         first, unwanted = engine.submit(item(0)), item(1)
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         engine.submit(unwanted)
         other = engine.submit(item(2))
         assert text_of(first)
@@ -162,7 +162,7 @@ def test_answers_and_batches_do_not_wait_for_a_silent_redis() -> None:
         return set()
 
     with running(find_cancelled, predict_s=1, engine={"max_batch": 1}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         futures = [engine.submit(item(n)) for n in range(3)]
         silent.set()
         try:

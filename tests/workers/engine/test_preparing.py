@@ -25,7 +25,7 @@ def pids(engine: LocalEngine) -> list[int]:
 
 
 def wait_ready(engine: LocalEngine) -> None:
-    wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+    wait_for("the model", lambda: engine.status.state == WorkerState.READY)
 
 
 def test_many_jobs_at_once_are_answered_each_with_its_own_images() -> None:
@@ -37,10 +37,10 @@ def test_images_are_prepared_while_the_batch_before_them_runs() -> None:
     with running(predict_s=3) as engine:
         wait_ready(engine)
         first = engine.submit(item(1))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         second = item(2, prompt="another batch")
         engine.submit(second)
-        wait_for("its image", lambda: second.is_prepared, 10)
+        wait_for("its image", lambda: second.is_prepared)
         assert not first.done()
         assert text_of(second.future) == "rgb 2 0 0 another batch"
 
@@ -74,7 +74,7 @@ def test_a_decoder_that_is_killed_from_outside_costs_no_request() -> None:
     with running(**SLOW_DEATH | {"hang_s": 0.5}) as engine:
         wait_ready(engine)
         future = engine.submit(item(200))
-        wait_for("a busy process", lambda: busy(engine), 10)
+        wait_for("a busy process", lambda: busy(engine))
         (pid,) = pids(engine)
         os.kill(pid, signal.SIGKILL)
         assert text_of(future) == "rgb 200 0 0"
@@ -95,7 +95,7 @@ def test_a_job_that_is_cancelled_while_its_images_are_prepared_is_dropped() -> N
         wait_ready(engine)
         job = item(200)
         engine.submit(job)
-        wait_for("a busy process", lambda: busy(engine), 10)
+        wait_for("a busy process", lambda: busy(engine))
         cancelled.add(job.task_id)
         assert type(job.future.exception(10)) is Dropped
 
@@ -104,7 +104,7 @@ def test_a_worker_that_stops_requeues_what_is_being_prepared_and_leaves_no_proce
     with running(**SLOW_DEATH) as engine:
         wait_ready(engine)
         futures = [engine.submit(item(200)) for _ in range(3)]
-        wait_for("a busy process", lambda: busy(engine), 10)
+        wait_for("a busy process", lambda: busy(engine))
         begun = pids(engine)
     assert [type(future.exception(0)) for future in futures] == [Requeued] * 3
     assert not any(psutil.pid_exists(pid) for pid in begun)
@@ -114,13 +114,13 @@ def test_a_model_process_that_crashes_takes_no_prepared_image_along() -> None:
     with running(predict_s=0.5) as engine:
         wait_ready(engine)
         engine.submit(item(1))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY, 10)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
         waiting = item(2)
         engine.submit(waiting)
-        wait_for("its image", lambda: waiting.is_prepared, 10)
+        wait_for("its image", lambda: waiting.is_prepared)
         prepared = list(waiting.prepared)
         psutil.Process(engine.status.model_pid).kill()
-        wait_for("its end", lambda: engine.status.recycles, 10)
+        wait_for("its end", lambda: engine.status.recycles)
         assert waiting.prepared == prepared
         assert text_of(waiting.future) == "rgb 2 0 0"
 

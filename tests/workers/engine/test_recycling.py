@@ -33,7 +33,7 @@ def test_a_worn_process_is_replaced_and_no_job_fails(
             assert caption(engine, 3) == "rgb 3 0 0"
             return bool(engine.status.recycles)
 
-        wait_for("a recycle", again, 30)
+        wait_for("a recycle", again)
         assert caption(engine, 4) == "rgb 4 0 0"
         assert set(engine.status.recycles) == {why}
         assert engine.status.model_pid not in (0, first)
@@ -65,7 +65,7 @@ def test_an_idle_model_is_unloaded_and_loaded_again_with_the_next_job() -> None:
     with running(engine={"keep_alive_s": 0.3}) as engine:
         assert caption(engine, 0)
         pid = engine.status.model_pid
-        wait_for("unloading", lambda: engine.status.state == WorkerState.UNLOADED, 10)
+        wait_for("unloading", lambda: engine.status.state == WorkerState.UNLOADED)
         assert not psutil.pid_exists(pid)
         assert caption(engine, 1) == "rgb 1 0 0"
 
@@ -74,5 +74,5 @@ def test_an_operator_can_unload_the_model() -> None:
     with running() as engine:
         assert caption(engine, 0)
         engine.unload()
-        wait_for("unloading", lambda: engine.status.state == WorkerState.UNLOADED, 10)
+        wait_for("unloading", lambda: engine.status.state == WorkerState.UNLOADED)
         assert caption(engine, 1)

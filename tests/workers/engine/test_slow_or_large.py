@@ -38,7 +38,7 @@ REFUSED = "fake crashed or hung on this image alone; it is refused for a while."
 def test_a_slow_model_loses_one_batch_at_most_and_batches_grow_again() -> None:
     options = {"max_batch": 8, "batch_timeout_s": 1.0}
     with running(image_s=0.2, engine=options) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         assert captions(engine, range(24)) == expected(range(24))
         assert engine.status.recycles.get("hang", 0) <= 1
         assert captions(engine, range(24, 48)) == expected(range(24, 48))
@@ -109,16 +109,16 @@ def test_batches_grow_again_when_memory_is_back(tmp_path: Path) -> None:
             assert captions(engine, range(32)) == expected(range(32))
             return engine.status.state.is_up and engine.status.state != WorkerState.DEGRADED
 
-        wait_for("full batches", grown, 30)
+        wait_for("full batches", grown)
         assert engine.status.max_batch == 8
         assert engine.status.reason == ""
 
 
 def test_a_divided_request_is_requeued_as_a_whole_when_the_worker_stops() -> None:
     with running(hang_on_red=200, engine={"batch_timeout_s": 1.0}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY, 20)
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         asked = engine.submit(nsfw(1, 200))
-        wait_for("the hang", lambda: engine.status.recycles, 20)
+        wait_for("the hang", lambda: engine.status.recycles)
         engine.drain()
         assert type(asked.exception(30)) is Requeued
         assert type(engine.submit(item(1)).exception(30)) is Requeued

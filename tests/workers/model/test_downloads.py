@@ -55,7 +55,7 @@ def kill_while_weights_arrive(tmp_path: Path, hub: HubStandIn) -> Path:
         return left[0] if there and len(left) == 1 and left[0].stat().st_size == CHUNK else None
 
     with start(tmp_path, hub.url, "tiny") as killed:
-        left = wait_for("a part of the weights", has_all_but_weights, 30)
+        left = wait_for("a part of the weights", has_all_but_weights)
         killed.kill()
     hub.holds = {}
     hub.go_on.set()

@@ -117,9 +117,9 @@ def test_a_picture_that_takes_long_to_decode_is_ended_in_the_middle_of_it() -> N
 def test_a_process_that_is_stopped_or_killed_by_something_else_costs_no_image() -> None:
     with pool_of(1, timeout_s=3) as pool:
         for number in (signal.SIGKILL, signal.SIGSTOP):
-            wait_for("a process", lambda: pool.pids, 20)
+            wait_for("a process", lambda: pool.pids)
             future = pool.submit(b"", step("sleep", seconds=0.3))
-            wait_for("a busy process", lambda: pool.is_busy, 10)
+            wait_for("a busy process", lambda: pool.is_busy)
             os.kill(pool.pids[0], number)
             assert future.result(30).content == b""
 
@@ -171,7 +171,7 @@ def test_what_is_cancelled_while_it_waits_is_not_prepared(pool: PreparingPool) -
 def test_a_pool_that_closes_cancels_what_waits_and_leaves_no_process() -> None:
     with pool_of(2) as pool:
         futures = [pool.submit(b"", step("sleep", seconds=3600.0)) for _ in range(4)]
-        wait_for("two processes", lambda: len(pool.pids) == 2, 20)
+        wait_for("two processes", lambda: len(pool.pids) == 2)
         pids = pool.pids
         began = time.monotonic()
     assert time.monotonic() - began < 10

@@ -76,7 +76,7 @@ def test_a_restart_that_does_not_help_is_not_repeated_and_requests_go_on(
     server.knobs.slow_after, server.knobs.slow_until = 5, "never"
     with running_engine(stack, server, healing=FREQUENT) as harness:
         harness.captions(12, clients=2)
-        wait_for("the restart", lambda: server.restarts, 10)
+        wait_for("the restart", lambda: server.restarts)
         assert harness.caption() == WORDS  # while the server is checked
         status = harness.wait(server, lambda status: status.heals.get("failed", 0) >= 2)
         assert status.degraded[MODEL]
