@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import psutil
 import redis
 import requests
 
@@ -152,6 +153,18 @@ class Stack:
             return len(done) >= count
 
         wait_for(f"{model}\n{self.processes.logs(f'worker-{model}')}", ready, timeout_s)
+
+    @contextlib.contextmanager
+    def suspended(self, model: str) -> Iterator[None]:
+        """Have the model of a worker accept requests but not answer them."""
+        self.worker(model)
+        (worker,) = self.presence(model).workers
+        process = psutil.Process(worker.model_pid)
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
 
     def presence(self, model: str) -> Presence:
         return self.store.presence.of(self.catalog.get(model))

@@ -64,12 +64,12 @@ def test_a_request_ends_with_its_connection(
 
 
 def test_a_request_that_waits_for_a_slot_ends_with_its_connection(stack: Stack) -> None:
-    stack.worker("brief")
+    stack.worker("slow")
     base = stack.api(VISION_REQUEST_SLOTS="1")
-    with posting(f"{base}{API}/caption/brief") as replies, connect(base) as line:
+    with posting(f"{base}{API}/caption/slow") as replies, stack.suspended("slow"):
         wait_for("a request in the slot", lambda: stack.redis.keys("vision:image:*"))
-        line.sendall(caption_request(f"{API}/caption/brief", "X-Request-ID: left-waiting"))
-        line.close()
+        with connect(base) as line:
+            line.sendall(caption_request(f"{API}/caption/slow", "X-Request-ID: left-waiting"))
         wait_for("its end", lambda: events_of(stack, "left-waiting"))
         assert not replies
     assert '"status": 499' in events_of(stack, "left-waiting")[-1]

@@ -72,6 +72,7 @@ def all_slots_taken(base: str, slots: int, clients: int, **headers: str) -> Iter
             stop = True
 
 
+@pytest.mark.slow
 def test_no_client_starves_when_there_are_more_than_slots(stack: Stack) -> None:
     base = stack.api(VISION_REQUEST_SLOTS="10")
 

@@ -34,19 +34,6 @@ def post(base: str, model: str) -> int:
     return requests.post(f"{base}{API}/caption/{model}", json=body, timeout=60).status_code
 
 
-@contextlib.contextmanager
-def suspended(stack: Stack, model: str) -> Iterator[None]:
-    """Have the model of a worker accept requests but not answer them."""
-    stack.worker(model)
-    (worker,) = stack.presence(model).workers
-    process = psutil.Process(worker.model_pid)
-    process.suspend()
-    try:
-        yield
-    finally:
-        process.resume()
-
-
 def hold_all_slots(pool: ThreadPoolExecutor, base: str, model: str) -> list[Future[int]]:
     """Send requests until both processes, each with one slot, have one in flight."""
     sent: list[Future[int]] = []
@@ -89,7 +76,7 @@ def test_a_killed_api_process_leaves_its_counts_but_nothing_in_flight(
     watched: Stack, base: str
 ) -> None:
     before = total(base, "vision_requests_total")
-    with suspended(watched, "slow"), ThreadPoolExecutor(2) as pool:
+    with watched.suspended("slow"), ThreadPoolExecutor(2) as pool:
         sent = hold_all_slots(pool, base, "slow")
         children = psutil.Process(watched.api_process.pid).children()
         assert len(children) == 2
@@ -136,7 +123,7 @@ def test_a_client_that_disconnects_is_counted(watched: Stack, base: str) -> None
     def aborts() -> float:
         return total(base, "vision_client_aborts_total", model="slow")
 
-    with suspended(watched, "slow"):
+    with watched.suspended("slow"):
         assert aborts() == 0
         with socket.create_connection(address) as connection:
             connection.sendall(head.encode() + image)

@@ -41,10 +41,17 @@ WRONG: list[tuple[Any, str]] = [
 IMAGE = shape("blue", "square")
 
 
+MODELS = [
+    "fake",
+    "blip",
+    pytest.param("kosmos-2", marks=pytest.mark.slow),
+    pytest.param("vit-gpt2", marks=pytest.mark.slow),
+]
+
+
 @pytest.fixture(scope="module")
 def base(stack: Stack, api: str) -> str:
-    for model in ("blip", "kosmos-2", "vit-gpt2", "fake"):
-        stack.worker(model)
+    stack.worker("fake")
     return api
 
 
@@ -52,8 +59,9 @@ def bare(image: bytes) -> str:
     return data_url(image).partition(",")[2]
 
 
-@pytest.mark.parametrize("model", ["kosmos-2:patch14-224", "blip", "vit-gpt2", "fake"])
-def test_photoprisms_request_for_labels_is_answered(base: str, model: str) -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_photoprisms_request_for_labels_is_answered(stack: Stack, base: str, model: str) -> None:
+    stack.worker(model)
     body = {"model": model, "images": [bare(IMAGE)], **PHOTOPRISM}
     reply = requests.post(f"{base}/api/generate", json=body, timeout=60)
     assert reply.status_code == 200, reply.text
@@ -61,11 +69,12 @@ def test_photoprisms_request_for_labels_is_answered(base: str, model: str) -> No
     assert answer.get("labels") or answer.get("caption")
 
 
-@pytest.mark.parametrize("model", ["kosmos-2", "blip", "vit-gpt2", "fake"])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: str(options)[:40])
 def test_any_value_that_ollama_accepts_is_answered(
-    base: str, model: str, options: dict[str, Any]
+    stack: Stack, base: str, model: str, options: dict[str, Any]
 ) -> None:
+    stack.worker(model)
     body = {"model": model, "stream": False, "images": [bare(IMAGE)], "options": options}
     reply = requests.post(f"{base}/api/generate", json=body, timeout=60)
     assert reply.status_code == 200, reply.text

@@ -39,7 +39,13 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("torch", [False, True], ids=["without torch", "with torch"])
+@pytest.mark.parametrize(
+    "torch",
+    [
+        pytest.param(False, id="without torch"),
+        pytest.param(True, id="with torch", marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_imported_ahead_may_be_forked(*, torch: bool) -> None:
     """No threads, which a fork leaves behind with their locks, and no context of CUDA."""
     light = {"fake", "onnx"}
@@ -98,6 +104,7 @@ def test_models_of_torch_are_forked_one_after_the_other_and_answer_right() -> No
     assert texts == ["a red square"] * 3
 
 
+@pytest.mark.slow
 def test_where_imports_use_a_gpu_each_process_imports_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fork_server_module, "serve", serve_after_using_a_gpu)
     with running() as engine:
