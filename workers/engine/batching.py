@@ -1,4 +1,4 @@
-"""How batches are formed: jobs that wait for the model, and a short wait for more of them.
+"""How batches are formed of the jobs that wait for the model.
 
 Pure bookkeeping, no process in sight.
 """
@@ -7,11 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from shared.messages import Instructions
 from workers.engine.job import EngineJob, drop
-
-SHARE = 0.05
-"""How long to linger, as a share of the time that the last batch took."""
-LONGEST_S = 0.2
-"""How long to linger at most."""
 
 
 class BatchQueue:
@@ -145,30 +140,3 @@ def _fill(jobs: Sequence[EngineJob], images: int) -> list[EngineJob]:
             break
         chosen.append(job)
     return chosen
-
-
-class Linger:
-    """Delays the next batch briefly so that clients that just got an answer can join it.
-
-    Clients that send their next request once they have an answer, as PhotoPrism's workers do, would
-    otherwise split for good into those that are served and those that wait meanwhile, and each
-    batch would be half as large as it could be. A single client is never delayed.
-    """
-
-    def __init__(self) -> None:
-        self._expected, self._until = 0, 0.0
-
-    def start(self, expected: int, seconds: float, now: float) -> None:
-        """Start the delay, at the end of a batch.
-
-        Args:
-            expected: jobs that wait plus jobs that are answered now, at most a full batch.
-            seconds: how long the batch took.
-            now: the time in seconds, as for :meth:`remaining`.
-        """
-        self._expected = expected
-        self._until = now + min(SHARE * seconds, LONGEST_S)
-
-    def remaining(self, waiting: int, now: float) -> float:
-        """Return the seconds left with so many jobs waiting; 0: begin the batch."""
-        return 0.0 if waiting >= self._expected else max(0.0, self._until - now)

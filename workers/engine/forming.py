@@ -3,8 +3,9 @@
 import time
 from collections.abc import Sequence
 
-from workers.engine.batching import BatchQueue, Linger
+from workers.engine.batching import BatchQueue
 from workers.engine.job import EngineJob
+from workers.engine.linger import Linger
 from workers.engine.lookahead import Lookahead
 from workers.engine.pace import kind_of
 from workers.engine.process import ModelProcess
@@ -33,10 +34,20 @@ class BatchFormer:
             return 0.0
         return self.lingers_s() or self._lookahead.remaining(time.monotonic())
 
-    def batch_ended(self, jobs: int, seconds: float) -> None:
-        """Note that a batch of so many jobs took so long."""
-        expected = min(self._sizer.most, jobs + len(self._queue))
-        self._linger.start(expected, seconds, time.monotonic())
+    def job_arrived(self) -> None:
+        """Note that a job has come."""
+        self._linger.arrived(time.monotonic())
+
+    def batch_ended(self, jobs: int, seconds: float, fixed_s: float) -> None:
+        """Note that a batch has ended.
+
+        Args:
+            jobs: how many it had.
+            seconds: how long it took.
+            fixed_s: what of that does not depend on the number of images, as far as is known.
+        """
+        waiting, most = len(self._queue), self._sizer.most
+        self._linger.start(jobs, waiting, most, seconds, fixed_s, time.monotonic())
         self._last_batch_s = seconds
 
     def prepare_ahead(self, process: ModelProcess, probe: EngineJob | None) -> None:

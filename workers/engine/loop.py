@@ -155,6 +155,7 @@ class EngineLoop:
             elif self._draining:
                 requeue([entry])
             else:
+                self._former.job_arrived()
                 for job in self._recovery.admit(entry):
                     self._queue.add(job)
 
@@ -178,7 +179,7 @@ class EngineLoop:
         if not batch[0].is_probe:
             self._backoff.succeeded()
         self._experience.record(batch, report, self._begun_at, process.wear)
-        self._former.batch_ended(len(batch), report.seconds)
+        self._former.batch_ended(len(batch), report.seconds, self._experience.fixed_s(batch))
         worn = process.wear.restart_reason()
         if not worn and not self._supervisor.restart_requested:
             self._begin_batch()  # before the answers: the device should not wait for them

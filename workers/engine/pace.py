@@ -1,7 +1,7 @@
-"""How long a batch may take: learnt from how long such batches take."""
+"""How long batches may take, and what of their time is fixed: learnt from how long they take."""
 
 from collections import deque
-from statistics import median
+from typing import NamedTuple
 
 from shared.messages import Instructions
 
@@ -24,6 +24,11 @@ def kind_of(instructions: Instructions) -> Kind:
     return instructions.tasks, instructions.options.num_predict
 
 
+class _Sample(NamedTuple):
+    seconds: float
+    images: int
+
+
 class Pace:
     """The time that batches take, by kind and size; sizes between two powers of two are one."""
 
@@ -34,14 +39,27 @@ class Pace:
             unknown_s: time-out of a batch whose time is unknown.
         """
         self._unknown_s = unknown_s
-        self._seconds: dict[Kind, dict[int, deque[float]]] = {}
+        self._samples: dict[Kind, dict[int, deque[_Sample]]] = {}
 
     def record(self, kind: Kind, images: int, seconds: float) -> None:
         """Record the time of a batch that was answered."""
-        if images < 1 or (kind not in self._seconds and len(self._seconds) >= MAX_KINDS):
+        if images < 1 or (kind not in self._samples and len(self._samples) >= MAX_KINDS):
             return
-        sizes = self._seconds.setdefault(kind, {})
-        sizes.setdefault(images.bit_length(), deque(maxlen=SAMPLES)).append(seconds)
+        sizes = self._samples.setdefault(kind, {})
+        samples = sizes.setdefault(images.bit_length(), deque(maxlen=SAMPLES))
+        samples.append(_Sample(seconds, images))
+
+    def fixed_s(self, kind: Kind) -> float:
+        """Return what a batch takes besides the time for each image; 0 if that is not known.
+
+        It is where the line through the smallest and the largest known batches meets no images.
+        """
+        known = self._samples.get(kind, {})
+        if len(known) <= 1:
+            return 0.0
+        small, large = (_usual(known[bits]) for bits in (min(known), max(known)))
+        per_image_s = (large.seconds - small.seconds) / (large.images - small.images)
+        return max(0.0, small.seconds - small.images * max(0.0, per_image_s))
 
     def timeout_s(self, kind: Kind, images: int) -> float:
         """Return the seconds after which a batch hangs.
@@ -49,11 +67,16 @@ class Pace:
         They are proportional to the images where the time of fewer is known; twice as many images
         never take more than twice as long.
         """
-        known = self._seconds.get(kind)
+        known = self._samples.get(kind)
         if not known:
             return self._unknown_s
         expected_s = min(
-            median(seconds) * max(1.0, images / (1 << (bits - 1)))
-            for bits, seconds in known.items()
+            _usual(samples).seconds * max(1.0, images / (1 << (bits - 1)))
+            for bits, samples in known.items()
         )
         return max(min(self._unknown_s, FLOOR_S), FACTOR * expected_s)
+
+
+def _usual(samples: "deque[_Sample]") -> _Sample:
+    """Return the median."""
+    return sorted(samples)[len(samples) // 2]

@@ -1,4 +1,4 @@
-"""Which jobs form the next batch, and how long the engine waits for the clients of the last one."""
+"""Which jobs form the next batch."""
 
 from typing import Any
 
@@ -7,35 +7,11 @@ import pytest
 from shared.messages import Instructions, Options
 from shared.tasks import CAPTION
 from tests.engines import item
-from workers.engine.batching import LONGEST_S, SHARE, BatchQueue, Linger
+from workers.engine.batching import BatchQueue
 from workers.engine.job import EngineJob
 from workers.preparing.pixels import whole
 
 PREPARATION = whole()
-
-
-def after_a_batch(expected: int, seconds: float) -> Linger:
-    linger = Linger()
-    linger.start(expected, seconds, now=100)
-    return linger
-
-
-def test_a_wait_is_a_small_share_of_the_batch() -> None:
-    linger = after_a_batch(4, seconds=2)
-    assert round(linger.remaining(3, now=100), 6) == SHARE * 2
-    assert linger.remaining(3, now=100 + SHARE * 2) == 0
-
-
-def test_no_wait_is_long() -> None:
-    assert round(after_a_batch(4, seconds=60).remaining(3, now=100), 6) == LONGEST_S
-
-
-def test_who_is_complete_does_not_wait() -> None:
-    assert after_a_batch(4, seconds=2).remaining(4, now=100) == 0
-
-
-def test_nobody_waits_before_the_first_batch() -> None:
-    assert Linger().remaining(0, now=100) == 0
 
 
 def take(waiting: BatchQueue, images: int) -> list[EngineJob]:

@@ -1,7 +1,9 @@
 """The engine with the fake model in real processes: batches, errors, draining."""
 
 import threading
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -40,6 +42,22 @@ def test_a_client_that_asks_again_joins_those_that_waited() -> None:
         assert [bool(text_of(future)) for future in (first, *waiting)] == [True] * 4
         assert text_of(again[0])
         assert engine.status.batches == {1: 1, 4: 1}  # without a wait: 1, 3, 1
+
+
+def test_clients_that_soon_come_back_form_one_batch() -> None:
+    clients, rounds = 4, 15
+    with running(predict_s=0.1, image_s=0.01, engine={"max_batch": 8}) as engine:
+        assert caption(engine, 0)
+
+        def ask(red: int) -> None:
+            for _ in range(rounds):
+                assert caption(engine, red)
+                time.sleep(0.02)  # an answer's way to a client, and its next request's way back
+
+        with ThreadPoolExecutor(clients) as pool:
+            list(pool.map(ask, range(clients)))
+        batches = engine.status.batches
+        assert batches[clients] >= rounds // 2, batches  # else two of two jobs, again and again
 
 
 def test_the_next_batch_is_begun_before_the_last_one_is_answered() -> None:

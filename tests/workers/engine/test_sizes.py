@@ -58,6 +58,17 @@ def test_a_single_slow_batch_changes_little() -> None:
     assert pace.timeout_s(CAPTIONS, 1) == FACTOR * 4.0
 
 
+def test_what_is_fixed_of_a_batchs_time_is_learnt_from_two_sizes() -> None:
+    pace = Pace(120.0)
+    for images in (1, 1, 8):
+        assert pace.fixed_s(CAPTIONS) == 0
+        pace.record(CAPTIONS, images, 0.02 + 0.005 * images)
+    assert pace.fixed_s(CAPTIONS) == pytest.approx(0.02)
+    pace.record(LONG, 1, 0.02)
+    pace.record(LONG, 8, 0.16)
+    assert pace.fixed_s(LONG) == pytest.approx(0)
+
+
 def test_batches_are_halved_until_one_image_is_left() -> None:
     sizer = BatchSizer(EngineOptions(max_batch=8))
     assert [(sizer.shrink(8, SizeCause.MEMORY), sizer.most) for _ in range(4)] == [
