@@ -5,12 +5,20 @@ without ``mallopt`` are left alone.
 """
 
 import ctypes
+import resource
+from pathlib import Path
 
 KIB, MIB = 2**10, 2**20
+_PAGE_BYTES = resource.getpagesize()
 # Options of mallopt(3), from <malloc.h>.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
 
 
 def return_freed_memory() -> None:

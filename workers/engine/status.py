@@ -1,5 +1,6 @@
 """What an engine is doing and has done, for heartbeats and metrics."""
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,7 +18,10 @@ log = structlog.get_logger(__name__)
 
 
 class StatusTracker:
-    """Updated in the engine's thread; others read :attr:`status`, which is replaced as a whole."""
+    """Updated in the engine's thread; others read :attr:`status`.
+
+    That is made when somebody asks, which is some ten times a second, and not for each batch.
+    """
 
     def __init__(self, sizer: BatchSizer) -> None:
         """Take the sizes of batches from ``sizer`` whenever they are published."""
@@ -32,7 +36,17 @@ class StatusTracker:
         self._device = self.acceleration = ""
         self.hosts: tuple[OllamaHost, ...] = ()
         self._busy = False
-        self.status = EngineStatus()
+        self._lock = threading.Lock()
+        self._published: EngineStatus | None = EngineStatus()
+        """What is told; ``None``: it has changed since."""
+
+    @property
+    def status(self) -> EngineStatus:
+        """All that is told, for any thread."""
+        with self._lock:
+            if self._published is None:
+                self._published = self._make_status()
+            return self._published
 
     @property
     def state(self) -> WorkerState:
@@ -71,31 +85,39 @@ class StatusTracker:
             seconds: how long the model ran.
             times: of each of its jobs.
         """
-        self._batches[len(times)] += 1
-        self._images += images
-        self._recent.add(images, seconds, times)
-        for phase, whole in zip(JobTimes._fields, zip(*times, strict=True), strict=True):
-            self._job_seconds[phase] += sum(whole)
+        with self._lock:
+            self._batches[len(times)] += 1
+            self._images += images
+            self._recent.add(images, seconds, times)
+            for phase, whole in zip(JobTimes._fields, zip(*times, strict=True), strict=True):
+                self._job_seconds[phase] += sum(whole)
         self.publish()
 
     def record_restart(self, reason: str, details: str = "") -> None:
         """Record that the model process was replaced, and why."""
-        self._recycles[reason] += 1
-        self._pid = 0
-        if details:
-            self._last_error = f"{reason}: {details}"
+        with self._lock:
+            self._recycles[reason] += 1
+            self._pid = 0
+            if details:
+                self._last_error = f"{reason}: {details}"
         self.publish()
 
     def tick(self) -> None:
         """Let the rates fall while nothing happens; call about once a second."""
-        if self._recent.forget_old():
+        with self._lock:
+            changed = self._recent.forget_old()
+        if changed:
             self.publish()
 
     def publish(self) -> None:
-        """Make the numbers visible to other threads."""
+        """Have others see what has changed."""
+        with self._lock:
+            self._published = None
+
+    def _make_status(self) -> EngineStatus:
         self._recent.forget_old()
         times, running = self._recent.job_times, bool(self._pid)
-        self.status = EngineStatus(
+        return EngineStatus(
             state=self._shown_state(),
             reason=self._reason or (self._sizer.reason if self._sizer.is_reduced else ""),
             model_pid=self._pid,

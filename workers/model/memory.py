@@ -3,11 +3,15 @@
 import gc
 import resource
 import sys
+import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 from pydantic import BaseModel
+
+from shared.allocator import resident_bytes
 
 MIB = 2**20
 CGROUP = Path("/sys/fs/cgroup")
@@ -27,6 +31,9 @@ class Memory(BaseModel):
     """Bytes of host memory in use; the same as ``used`` on the CPU."""
 
 
+HOST_S = 1.0
+"""How long the host's free memory is remembered. To ask for it takes half a millisecond, which each
+batch would wait for."""
 _free_before: int | None = None
 """Bytes that were free on the GPU before a library that is not torch began to use it."""
 
@@ -43,7 +50,7 @@ def watch_gpu() -> None:
 
 def measure() -> Memory:
     """Return the memory of the GPU if this process uses one, else of the host."""
-    cuda, resident = _cuda(), psutil.Process().memory_info().rss
+    cuda, resident = _cuda(), resident_bytes()
     if cuda is not None:
         free, limit = cuda.mem_get_info()
         used, peak = cuda.memory_reserved(), cuda.max_memory_allocated()
@@ -51,11 +58,17 @@ def measure() -> Memory:
         if _free_before is not None:
             used = peak = max(0, _free_before - free)
         return Memory(used=used, peak=peak, free=free, limit=limit, resident=resident)
-    host, container = psutil.virtual_memory(), container_memory()
-    free, limit = min(host.available, container.free), min(host.total, container.limit)
+    free, limit = _host_memory(int(time.monotonic() / HOST_S))
     # The kernel's unit is KiB, and it brings the number up to date only now and then.
     peak = max(resident, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return Memory(used=resident, peak=peak, free=free, limit=limit, resident=resident)
+
+
+@lru_cache(maxsize=1)
+def _host_memory(_: int) -> tuple[int, int]:
+    """Return the free bytes and all bytes of host or container, remembered for a moment."""
+    host, container = psutil.virtual_memory(), container_memory()
+    return min(host.available, container.free), min(host.total, container.limit)
 
 
 class ContainerMemory(NamedTuple):

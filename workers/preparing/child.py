@@ -8,11 +8,10 @@ import resource
 import time
 import traceback
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from PIL import Image
 
-from shared.allocator import give_back_freed_memory, retain_freed_memory
+from shared.allocator import give_back_freed_memory, resident_bytes, retain_freed_memory
 from shared.errors import ModelFailed, VisionError
 from shared.images import check_header
 from shared.parent import end_with_parent
@@ -26,7 +25,6 @@ BYTES_PER_PIXEL = 48
 for JPEG 2000 and 640 MB for a JPEG over the limit, twice."""
 LARGE_BYTES = 128 * MEGA
 """A process that holds more than that after an image returns what it does not use."""
-_PAGE_BYTES = resource.getpagesize()
 
 
 def main(pipe: Connection, max_megapixels: float) -> None:
@@ -70,8 +68,3 @@ def _prepare(request: Request, data: bytes, max_megapixels: float) -> tuple[Repl
         reply.bug = traceback.format_exc(limit=-8)
         return reply, nothing
     return Reply(width=prepared.width, height=prepared.height), prepared
-
-
-def resident_bytes() -> int:
-    """Return the memory that this process holds."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES

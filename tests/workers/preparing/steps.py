@@ -5,8 +5,8 @@ import signal
 import time
 from typing import Any
 
+from shared.allocator import resident_bytes
 from shared.units import MEGA
-from workers.preparing.child import resident_bytes
 from workers.preparing.preparation import Preparation, Prepared
 
 
