@@ -6,7 +6,7 @@ RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow test-containers test-gpu check bench bench-engine bench-gpu bench-recovery bench-peers bench-ollama soak prove lock clean
+.PHONY: help run models test test-slow test-containers test-gpu check bench bench-versions bench-engine bench-gpu bench-recovery bench-peers bench-ollama soak prove lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,6 +48,9 @@ check: $(DEV) ## check format, lint, types, imports, Dockerfiles and manifests
 
 bench: $(DEV) ## measure what the stack adds to a model called in-process
 	@$(BIN)/python -m benchmarks.overhead
+
+bench-versions: $(DEV) ## compare this checkout with those in other folders; OTHERS="a b"
+	@$(BIN)/python -m benchmarks.versions $(OTHERS)
 
 bench-engine: $(DEV) ## compare the stack with bare models of real size, half an hour; MODELS=a,b QUICK=1
 	@$(BIN)/python -m benchmarks.engine $(if $(MODELS),--models $(MODELS)) \

@@ -3,6 +3,7 @@
 import ipaddress
 from collections import Counter
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 
@@ -29,6 +30,7 @@ class Held(Protocol):
 AnyHeld = TypeVar("AnyHeld", bound=Held)
 
 
+@lru_cache(maxsize=4096)
 def client_of(address: str) -> str:
     """Return whom an address stands for; those of an IPv6 network of 64 bits are one client."""
     try:

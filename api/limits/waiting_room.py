@@ -45,6 +45,8 @@ class WaitingRoom:
         self._in_flight, self._waiting_gauge = in_flight, waiting
         self._used: Counter[str] = Counter()
         self._waiting: dict[Place, None] = {}  # the first is the one that has waited longest
+        self._shown = 0
+        waiting.set(0)
 
     @property
     def is_full(self) -> bool:
@@ -63,7 +65,7 @@ class WaitingRoom:
         self._grant()
         if was_full and place in self._waiting:
             self._send_one_away()
-        self._waiting_gauge.set(len(self._waiting))
+        self._show()
         return place
 
     def leave(self, place: Place) -> None:
@@ -76,11 +78,17 @@ class WaitingRoom:
             self._used += Counter()  # forgets addresses that have none
             self._in_flight.dec()
         self._grant()
-        self._waiting_gauge.set(len(self._waiting))
+        self._show()
 
     def refusal(self) -> Overloaded:
         """Return the error for a request that gets no slot."""
         return Overloaded(f"{self._used.total()} requests are under way here. Try again soon.")
+
+    def _show(self) -> None:
+        """Set the gauge, which is a file that all API processes have mapped, if need be."""
+        if len(self._waiting) != self._shown:
+            self._shown = len(self._waiting)
+            self._waiting_gauge.set(self._shown)
 
     def _grant(self) -> None:
         while place := self._next():
