@@ -1,5 +1,6 @@
 """Assembles a worker: Celery's thread pool in front of an engine, heartbeat, metrics, commands."""
 
+import gc
 import os
 import socket
 from collections.abc import Sequence
@@ -138,6 +139,9 @@ def _follow_consumer(heartbeat: Heartbeat, spec: ModelSpec, name: str) -> None:
         """Take nothing off the queue until the heartbeat finds that the model is up."""
         del sender
         instance.app.amqp.queues.deselect(spec.queue)
+        # What is loaded stays. To look through all of it for garbage stops all threads each time.
+        gc.collect()
+        gc.freeze()
 
     @signals.worker_ready.connect(weak=False)
     def consuming(sender: Any, **_: Any) -> None:  # noqa: ANN401
