@@ -54,6 +54,7 @@ def colours(
     scale: float = 20.0,
     dtype: int = TensorProto.FLOAT,
     classes: Sequence[int] = (0, 1, 2),
+    softmax: bool = False,
 ) -> ModelProto:
     """Return a classifier whose logits are the means of the three channels, times ``scale``.
 
@@ -62,13 +63,15 @@ def colours(
         scale: 20 suits values from 0 to 1.
         dtype: of the input.
         classes: those of the first, second and third channel; others have no weights.
+        softmax: whether it gives probabilities.
     """
     weights = np.zeros((3, max(classes) + 1), np.float32)
     weights[range(3), classes] = scale
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["float"], ["means"], axes=space(image), keepdims=0),
-        helper.make_node("MatMul", ["means", "weights"], ["answer"]),
+        helper.make_node("MatMul", ["means", "weights"], ["logits"]),
+        helper.make_node("Softmax" if softmax else "Identity", ["logits"], ["answer"]),
     ]
     return model(nodes, image, [image[0], weights.shape[1]], dtype=dtype, weights=weights)
 

@@ -1,7 +1,7 @@
 """PhotoPrism's own ONNX files served here, asked for on the wire as its newest client asks.
 
-The files are stand-ins made here: of the same inputs and outputs, and declared as PhotoPrism
-declares its own (its ``vision.yml`` of October 2026).
+The files are stand-ins made here, of the same inputs and outputs. Their rows are those that the
+documents tell users to write for PhotoPrism's own files.
 """
 
 from collections.abc import Iterator
@@ -24,51 +24,33 @@ from tests.photoprism_clients import (
     request_of,
     usable_embeddings,
 )
-from tests.stack import API, running_stack
+from tests.stack import API, ROOT, running_stack
 
-IMAGENET: dict[str, Any] = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
 FILES: dict[str, ModelProto] = {
     # Classes of ImageNet: Egyptian cat, coffee mug, toilet tissue.
     "efficientformerv2_s2.onnx": onnx_files.colours(
         ("batch", 3, 224, 224), scale=10, classes=(285, 504, 999)
     ),
-    # Red is unsafe. Its classes are blue, green and red, as its input is BGR.
-    "yahoo_open_nsfw.onnx": onnx_files.colours((1, 3, 224, 224), scale=0.05, classes=(0, 2, 1)),
+    # Red is unsafe: the third channel, as the input is BGR.
+    "yahoo_open_nsfw.onnx": onnx_files.colours(
+        (1, 3, 224, 224), scale=0.05, classes=(0, 2, 1), softmax=True
+    ),
     "face_recognition_sface_2021dec.onnx": onnx_files.faces(),
 }
-ROWS: list[dict[str, Any]] = [
-    {
-        "name": "efficientformerv2",
-        "family": "onnx",
-        "files": ["efficientformerv2_s2.onnx"],
-        "parameters": {
-            "resize": {"mode": "crop", "shortest_edge": 236, "interpolation": "bicubic"},
-            **IMAGENET,
-        },
-    },
-    {
-        "name": "photoprism-nsfw",
-        "family": "onnx",
-        "tasks": ["nsfw"],
-        "files": ["yahoo_open_nsfw.onnx"],
-        "parameters": {
-            "resize": {"mode": "crop", "shortest_edge": 256, "interpolation": "bilinear"},
-            "colours": "BGR",
-            "mean": [104, 117, 123],
-            "unsafe": 1,
-            "threshold": 0.8,
-        },
-    },
-    {
-        "name": "sface",
-        "family": "onnx",
-        "tasks": ["face"],
-        "aliases": ["facenet"],
-        "files": ["face_recognition_sface_2021dec.onnx"],
-        "resolution": 112,
-        "parameters": {"resize": {"mode": "crop", "interpolation": "lanczos"}},
-    },
-]
+
+
+def documented_rows() -> list[dict[str, Any]]:
+    """Return the rows for PhotoPrism's files: two of the document, one of the catalogue."""
+    text = (ROOT / "docs" / "models.md").read_text("utf-8")
+    _, _, section = text.partition("## ONNX files")
+    rows: list[dict[str, Any]] = yaml.safe_load(section.split("```")[1].removeprefix("yaml"))
+    catalog = yaml.safe_load((ROOT / "models.yaml").read_text("utf-8"))
+    faces = next(dict(row) for row in catalog["models"] if row["name"] == "sface")
+    del faces["source"]
+    return [*(row for row in rows if "source" not in row), {**faces, "aliases": ["facenet"]}]
+
+
+ROWS = documented_rows()
 DEFAULTS = {
     "labels": {"prefer": ["efficientformerv2"], "stands_in_for": list(LABEL_MODELS)},
     "nsfw": {"prefer": ["photoprism-nsfw"], "stands_in_for": list(NSFW_MODELS)},
