@@ -14,6 +14,8 @@ CONTINUATIONS = (0x80, 0x90, 0xA0)
 MAX_HINTS = 32
 MAX_VISITS = 16
 """Places that allow the same tokens are alike but for a count; so many of them are looked at."""
+MAX_RUN = 40
+"""Equal bytes; a number that has more digits has no end."""
 MAX_ALTERNATIVES = 16
 """Where a grammar allows no more bytes than these, a search tries all of them."""
 MAX_PLACES = 100
@@ -104,6 +106,9 @@ class Closing:
         while not probe.is_accepting():
             taken = probe.compute_ff_tokens() or self._simplest(probe)
             found += taken
+            stuck = len(found) > MAX_RUN and len({*found[-MAX_RUN:]}) == 1
+            if stuck and taken != self._filler:
+                return None
             if not taken or len(found) > most or not probe.consume_tokens(taken):
                 return None
         return found

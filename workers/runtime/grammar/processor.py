@@ -62,7 +62,7 @@ class GrammarProcessor(LogitsProcessor):
             masks: of the model.
             warpers: what sampling does to scores; ``None``: the best token is taken.
         """
-        self._rows = [row for row, answer in enumerate(answers) if answer]
+        self._rows = torch.tensor([row for row, answer in enumerate(answers) if answer])
         self._answers = [answer for answer in answers if answer]
         self._masks, self._warpers = masks, warpers
         self._next: Future[torch.Tensor] | None = None
@@ -75,7 +75,7 @@ class GrammarProcessor(LogitsProcessor):
         for answer in self._answers:
             if answer.matcher.is_error() and not answer.is_done:
                 answer.give_up()
-        rows = torch.tensor(self._rows, device=scores.device)
+        self._rows = rows = self._rows.to(scores.device)
         keys = self._keys(input_ids[rows], scores[rows], masks)
         best = keys.argmax(-1).tolist()
         chosen = [
