@@ -1,9 +1,11 @@
 """A chat model of our own through the whole stack: it does what it is asked, by every door."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import jsonschema
 import pytest
 import requests
 
@@ -14,6 +16,15 @@ from tools.tiny_checkpoints import lessons
 from tools.tiny_checkpoints.shapes import HELD_OUT_SEED, Picture, draw
 
 MODEL = "smolvlm"
+FORM = {
+    "type": "object",
+    "properties": {
+        "colour": {"enum": ["red", "blue"]},
+        "words": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "certain": {"type": "boolean"},
+    },
+    "required": ["colour", "words", "certain"],
+}
 RED_CIRCLE = draw(HELD_OUT_SEED, colour="red", shape="circle")
 BLUE_SQUARE = draw(HELD_OUT_SEED + 1, colour="blue", shape="square")
 
@@ -127,3 +138,53 @@ def test_a_chat_goes_on_about_the_image_of_an_earlier_message(base: str) -> None
 def test_the_vision_route_answers_freely_too(base: str) -> None:
     assert vision(base, "answer", RED_CIRCLE, prompt=lessons.SHAPE) == {"text": "circle"}
     assert find_task("answer").needs_text
+
+
+def test_labels_are_whole_whatever_the_limit(base: str) -> None:
+    for limit in (22, 25, 31, 44):
+        options = {"num_predict": limit}
+        found = vision(base, "labels", RED_CIRCLE, BLUE_SQUARE, options=options)
+        assert found[0]["name"].startswith("red")
+        assert {"name", "confidence", "topicality"} <= found[0].keys()
+
+
+def test_answers_have_the_form_that_is_asked_for_by_ollamas_door_beside_free_ones(
+    base: str,
+) -> None:
+    def ask(number: int) -> None:
+        limit = 28 + 3 * (number // 4)
+        asked: dict[str, Any] = {"options": {"num_predict": limit, "stop": ["!"]}}
+        if number % 4 == 0:
+            free = ollama(base, "generate", prompt=lessons.SHAPE, images=[bare(BLUE_SQUARE)])
+            assert free["response"] == "square"
+        elif number % 4 == 1:
+            asked |= {"prompt": lessons.COLOUR, "images": [bare(RED_CIRCLE)], "format": FORM}
+            jsonschema.validate(json.loads(ollama(base, "generate", **asked)["response"]), FORM)
+        elif number % 4 == 2:
+            messages = [{"role": "user", "content": lessons.SHAPE, "images": [bare(RED_CIRCLE)]}]
+            reply = ollama(base, "chat", messages=messages, format=FORM, **asked)
+            jsonschema.validate(json.loads(reply["message"]["content"]), FORM)
+        else:
+            asked |= {"prompt": "?", "images": [bare(RED_CIRCLE)], "format": "json"}
+            assert isinstance(json.loads(ollama(base, "generate", **asked)["response"]), dict)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(24)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"format": {"$ref": "https://example.com/a.json"}}, "must begin with `#`"),
+        ({"format": {"not": {"type": "string"}}}, "cannot be used"),
+        ({"format": FORM, "options": {"num_predict": 2}}, "`num_predict` allows 2"),
+    ],
+    ids=["remote", "unsupported", "limit"],
+)
+def test_a_form_that_cannot_be_kept_is_refused_in_words(
+    asked: dict[str, Any], reason: str, base: str
+) -> None:
+    body = {"model": MODEL, "prompt": "?", "images": [bare(RED_CIRCLE)], "stream": False, **asked}
+    reply = requests.post(f"{base}/api/generate", json=body, timeout=60)
+    assert reply.status_code == 400, reply.text
+    assert reason in reply.json()["error"]

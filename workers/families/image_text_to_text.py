@@ -142,13 +142,20 @@ class ImageTextToText(GeneratingModel):
             options = Options(**batch[0].wording.options)  # those of a batch are equal
             texts = self._chat.generate(turns, options)
             self.steps = self._chat.steps
-            for text in texts:
-                try:
-                    answers.append(task.read(text, self._defaults))
-                except UnusableAnswer as err:
-                    log.warning("unusable answer", task=task.name, reason=str(err))
-                    answers.append(None)
+            answers += [
+                self._read(task, question, text)
+                for question, text in zip(batch, texts, strict=True)
+            ]
         return answers
+
+    def _read(self, task: LlmTask, question: Question, text: str) -> Any:  # noqa: ANN401 - the task's type
+        if task.read_form and question.wording.format and self._chat.keeps_forms:
+            return task.read_form(text)
+        try:
+            return task.read(text, self._defaults)
+        except UnusableAnswer as err:
+            log.warning("unusable answer", task=task.name, reason=str(err))
+            return None
 
 
 def _conversations(

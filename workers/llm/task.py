@@ -35,6 +35,8 @@ class LlmTask:
     images: ImagesPerPrompt
     read: Callable[[str, AnswerDefaults], Any]
     """Reads an answer, which the task's ``combine`` takes; raises ``UnusableAnswer``."""
+    read_form: Callable[[str], Any] | None = None
+    """Reads an answer in a form that was asked for, which a grammar has kept; ``None``: as any."""
     schema: JsonObject | None = None
     """JSON schema of the answer; ``None``: the answer is text."""
     prompt_setting: Callable[[OllamaSettings], str] = lambda _: ""

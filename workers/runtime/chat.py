@@ -95,6 +95,11 @@ class ChatModel:
             for answer, text in zip(answers, decode(tokens), strict=True)
         ]
 
+    @property
+    def keeps_forms(self) -> bool:
+        """Whether answers have the form that is asked for."""
+        return self._writing is not None
+
     def check(self, wanted: object, options: Options) -> None:
         """Raise an error if no answer of a form can be given.
 

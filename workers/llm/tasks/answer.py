@@ -42,4 +42,5 @@ TASK = LlmTask(
     stricter_prompt=STRICTER_PROMPT,
     images=ImagesPerPrompt.ALL,
     read=lambda text, _: read_answer(text),
+    read_form=lambda text: Answer(text=text),
 )

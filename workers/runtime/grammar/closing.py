@@ -14,7 +14,7 @@ CONTINUATIONS = (0x80, 0x90, 0xA0)
 MAX_HINTS = 32
 MAX_VISITS = 16
 """Places that allow the same tokens are alike but for a count; so many of them are looked at."""
-MAX_RUN = 40
+MAX_RUN = 20
 """Equal bytes; a number that has more digits has no end."""
 MAX_ALTERNATIVES = 16
 """Where a grammar allows no more bytes than these, a search tries all of them."""
