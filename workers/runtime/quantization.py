@@ -50,6 +50,9 @@ class Int8Linear(nn.Module):
         """Quantise ``weight`` (outputs, inputs); ``bias`` (outputs,) stays float32."""
         super().__init__()
         weight = weight.detach().float().contiguous()
+        self.out_features, self.in_features = weight.shape
+        self.weight = torch.empty(0)
+        """Has the dtype of inputs, for which models ask (Gemma 4); it is no parameter."""
         scales = _largest(weight, 1) / _INT8_MAX
         whole = torch.quantize_per_channel(
             weight, scales, torch.zeros(len(scales), dtype=torch.int64), 0, torch.qint8

@@ -117,3 +117,12 @@ def test_a_conversation_is_continued_with_all_its_messages(model: ImageTextToTex
     asked = job(model, PICTURE, tasks=(ANSWER,), messages=messages)
     (result,) = model.predict([asked], max_images=8)
     assert result[ANSWER].text == "triangle"
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bfloat16"])
+def test_answers_are_the_same_in_a_smaller_dtype(model: ImageTextToText, dtype: str) -> None:
+    smaller = load(dtype=dtype)
+    pictures = [draw(HELD_OUT_SEED + 50 + number) for number in range(16)]
+    for prompt in (lessons.SHAPE, lessons.JOURNALISTIC):
+        jobs = [job(model, picture, prompt=prompt) for picture in pictures]
+        assert smaller.predict(jobs, max_images=16) == model.predict(jobs, max_images=16)
