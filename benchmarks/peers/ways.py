@@ -1,8 +1,11 @@
 """The ways to serve a model, each started on a port of its own."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -104,18 +107,24 @@ def peer(
         try:
             for command in commands:
                 processes.start("server", command)
-            client = Client(f"http://{LOOPBACK}:{port}", spec.name, spec.tasks[0], PREDICT)
-            wait_for(f"{name}\n{Path(folder)}", lambda: answers(client), START_S)
-            yield Way(name, client, lambda: processes.pids)
+            make_client = partial(
+                Client, f"http://{LOOPBACK}:{port}", spec.name, spec.tasks[0], PREDICT
+            )
+            try:
+                wait_for(name, lambda: answers(make_client()), START_S)
+            except AssertionError:
+                print(processes.logs("server"), file=sys.stderr)
+                raise
+            yield Way(name, make_client(), lambda: processes.pids)
         finally:
             processes.stop()
 
 
 def answers(client: Client) -> bool:
-    """Return whether a server answers yet."""
+    """Return whether a server answers yet; the client is of no use if it does not."""
     try:
         client()
-    except (OSError, SystemExit):
+    except (OSError, HTTPException, SystemExit):
         return False
     return True
 
