@@ -1,9 +1,10 @@
 """The ways to serve a model, each started on a port of its own."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -50,18 +51,18 @@ def all_ways(spec: ModelSpec, programs: Path) -> Iterator[list[Way]]:
         programs: folder of the peers' Python.
     """
     with ExitStack() as ways, TemporaryDirectory() as folder:
-        yield [
-            ways.enter_context(way)
-            for way in (
-                ours(spec, Path(folder), 1),
-                ours(spec, Path(folder), 2),
-                flask(spec, programs, "Flask, 16 threads", "--threads", "16", threads=CORES),
-                flask(spec, programs, "gunicorn -w2", "--workers", "2", threads=CORES // 2),
-                litserve(spec, programs),
-                bentoml(spec, programs),
-                celery(spec, programs, Path(folder)),
-            )
-        ]
+        each_way = (  # each takes a free port only when it is started
+            partial(ours, spec, Path(folder), 1),
+            partial(ours, spec, Path(folder), 2),
+            partial(flask, spec, programs, "Flask, 16 threads", "--threads", "16", threads=CORES),
+            partial(
+                flask, spec, programs, "gunicorn -w2", "--workers", "2", threads=max(1, CORES // 2)
+            ),
+            partial(litserve, spec, programs),
+            partial(bentoml, spec, programs),
+            partial(celery, spec, programs, Path(folder)),
+        )
+        yield [ways.enter_context(start()) for start in each_way]
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def ours(spec: ModelSpec, folder: Path, workers: int) -> Iterator[Way]:
     own.mkdir()
     row = spec.model_dump(mode="json", exclude_unset=True)
     catalog.write_text(yaml.safe_dump({"models": [row]}))
-    threads = str(CORES // workers)
+    threads = str(max(1, CORES // workers))
     with running_stack(
         own,
         VISION_CATALOG=str(catalog),
@@ -117,7 +118,11 @@ def peer(
                 raise
             yield Way(name, make_client(), lambda: processes.pids)
         finally:
+            groups = processes.pids
             processes.stop()
+            for group in groups:  # LitServe leaves its children behind
+                with suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
 
 
 def answers(client: Client) -> bool:
