@@ -8,6 +8,7 @@ without the client. Prints Markdown for ``docs/benchmarks.md``.
 """
 
 import argparse
+import signal
 import statistics
 import sys
 from collections import defaultdict
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(str(row["name"]) for row in ROWS))
     parser.add_argument("--quick", action="store_true", help="one short round")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which stops all servers
     rounds, count = (1, 32) if options.quick else (5, 192)
     programs = ensure_environment()
     for row in ROWS:
