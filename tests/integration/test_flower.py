@@ -18,11 +18,12 @@ from selenium.webdriver.common.by import By
 from launcher.ports import LOOPBACK, free_port
 from launcher.supervisord import FLOWER_COLUMNS
 from tests.conftest import data_url
+from tests.integration.client import post
 from tests.stack import API, Stack, end, wait_for
 
 
 @pytest.fixture(scope="module")
-def flower(stack: Stack) -> Iterator[str]:
+def flower(stack: Stack, api: str) -> Iterator[str]:
     port = free_port()
     argv = [
         sys.executable, "-m", "celery", "flower",
@@ -36,14 +37,17 @@ def flower(stack: Stack) -> Iterator[str]:
     )
     base = f"http://{LOOPBACK}:{port}"
 
-    def workers_seen() -> bool:
+    def a_task_is_seen() -> bool:
+        """Workers send events from about a second after Flower's start; see that they do."""
         try:
-            return "fake-" in requests.get(f"{base}/workers?json=1", timeout=5).text
+            post(f"{api}{API}/caption/fake").raise_for_status()
+            shown = requests.get(f"{base}/api/tasks?state=SUCCESS", timeout=5).json()
         except requests.RequestException:
             return False
+        return any(task["runtime"] for task in shown.values())
 
     stack.worker("fake")
-    wait_for("Flower to see the worker", workers_seen)
+    wait_for("Flower to see the worker", a_task_is_seen)
     yield base
     end(process)
 
