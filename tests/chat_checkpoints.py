@@ -259,13 +259,12 @@ def make_checkpoint(model_type: str, folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     if recipe.has_template:
         (folder / "chat_template.jinja").write_text(_template(recipe.image))
-    _write(
-        folder / "preprocessor_config.json",
-        {"image_processor_type": f"{recipe.images}ImageProcessor", **recipe.image_settings},
-    )
-    _write(
-        folder / "processor_config.json", {"processor_class": recipe.processor, **recipe.settings}
-    )
+    for name, content in (
+        ("preprocessor", {"image_processor_type": f"{recipe.images}ImageProcessor"}),
+        ("processor", {"processor_class": recipe.processor}),
+    ):
+        own = recipe.image_settings if name == "preprocessor" else recipe.settings
+        (folder / f"{name}_config.json").write_text(json.dumps({**content, **own}))
     return folder
 
 
@@ -298,7 +297,3 @@ def _template(image: str) -> str:
         f"{{% for c in m.content %}}{content}{{% endfor %}}{END}\n{{% endfor %}}"
         f"{{% if add_generation_prompt %}}{BEGIN}model\n{{% endif %}}"
     )
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content))
