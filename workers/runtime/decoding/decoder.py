@@ -7,6 +7,7 @@ import torch
 from transformers import GenerationConfig
 
 from workers.runtime.decoding.cache import DecoderCache
+from workers.runtime.decoding.restrictions import Restrictions
 from workers.runtime.decoding.search import BeamSearch, GreedySearch, Rules, Search
 from workers.runtime.graphs import Runner
 
@@ -26,7 +27,8 @@ STEPS_PER_CHECK = 4
 _HARMLESS = frozenset(
     {
         "architectures", "bos_token_id", "decoder_start_token_id", "do_sample", "early_stopping",
-        "eos_token_id", "length_penalty", "max_length", "max_new_tokens", "num_beams",
+        "eos_token_id", "forced_bos_token_id", "forced_eos_token_id", "length_penalty",
+        "max_length", "max_new_tokens", "no_repeat_ngram_size", "num_beams",
         "output_attentions", "output_hidden_states", "pad_token_id", "temperature", "top_k",
         "top_p", "transformers_version", "use_cache", "_from_model_config",
     }
@@ -205,7 +207,12 @@ def rules_of(config: GenerationConfig, beams: int) -> Rules | None:
     ends = config.eos_token_id
     if unknown or ends is None or config.early_stopping not in (None, False, True):
         return None
+    if isinstance(config.forced_eos_token_id, list):
+        return None
     ends = tuple(ends) if isinstance(ends, list) else (ends,)
     pad = ends[0] if config.pad_token_id is None else config.pad_token_id
     penalty = 1.0 if config.length_penalty is None else float(config.length_penalty)
-    return Rules(ends, pad, beams, penalty, bool(config.early_stopping))
+    restrictions = Restrictions(
+        config.no_repeat_ngram_size or 0, config.forced_bos_token_id, config.forced_eos_token_id
+    )
+    return Rules(ends, pad, beams, penalty, bool(config.early_stopping), restrictions)

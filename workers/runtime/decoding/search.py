@@ -4,10 +4,12 @@ Both give the tokens that transformers' ``generate`` gives. Nothing here depends
 tensor, so that each step can be recorded as a CUDA graph.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
+
+from workers.runtime.decoding.restrictions import Restrictions
 
 IMPOSSIBLE = -1.0e9
 """A score that no text has; transformers' value."""
@@ -24,6 +26,7 @@ class Rules:
     beams: int = 1
     length_penalty: float = 1.0
     early_stopping: bool = False
+    restrictions: Restrictions = field(default_factory=Restrictions)
 
 
 class Search(Protocol):
@@ -75,17 +78,18 @@ class GreedySearch:
         self._probabilities = torch.zeros((images, length), device=device)
         self._finished = torch.zeros(images, dtype=torch.bool, device=device)
         self.position = torch.zeros(1, dtype=torch.int64, device=device)
+        self._last = torch.zeros(1, dtype=torch.int64, device=device)
         self.done = torch.zeros(1, dtype=torch.bool, device=device)
         self._images = self._padded = self._given = 0
 
     def begin(self, prompt: torch.Tensor, images: int, padded: int, new_tokens: int) -> None:
         """Begin a batch: see :class:`Search`."""
-        del new_tokens  # the caller counts
         self._images, self._padded, self._given = images, padded, len(prompt)
         self._tokens[:padded, : len(prompt)] = prompt
         self._finished[:images] = False
         self._finished[images:padded] = True
         self.position.fill_(len(prompt) - 1)
+        self._last.fill_(len(prompt) + new_tokens - 1)
 
     def tokens(self, count: int) -> torch.Tensor:
         """Return the first tokens of each row, (rows, count)."""
@@ -99,7 +103,9 @@ class GreedySearch:
         """Append the most probable token to each row."""
         rows = self._padded
         finished = self._finished[:rows]
-        logits = logits.float()
+        logits = self._rules.restrictions.apply(
+            logits.float(), self._tokens[:rows], self.position, self._last
+        )
         best = logits.argmax(-1, keepdim=True)
         probability = torch.exp(logits.gather(1, best) - logits.logsumexp(-1, keepdim=True))
         token = best.masked_fill(finished[:, None], self._rules.pad)
@@ -167,7 +173,12 @@ class BeamSearch:
     def choose(self, logits: torch.Tensor) -> torch.Tensor:
         """Continue the best beams of each image; returns the row that each continues."""
         n, beams, vocabulary = self._padded, self._rules.beams, logits.shape[-1]
-        scores = logits.float().log_softmax(-1).view(n, beams, vocabulary)
+        scores = self._rules.restrictions.apply(
+            logits.float().log_softmax(-1),
+            self._running[:n].flatten(0, 1),
+            self.position,
+            self._last,
+        ).view(n, beams, vocabulary)
         scores = (scores + self._scores[:n, :, None]).flatten(1)
         top, index = scores.topk(self._kept)
         source, token = index // vocabulary, index % vocabulary
