@@ -19,13 +19,20 @@ class Family(NamedTuple):
     default_tasks: frozenset[Task] = frozenset()
     """Tasks of a model whose row lists none; empty: all of the family's."""
     writes_text: bool = False
-    """Whether its models generate text, for which a checkpoint needs a tokenizer."""
+    """Whether its models generate text."""
+    reads_text: bool = False
+    """Whether its models read text that a row names, and generate none."""
     chats: bool = False
     """Whether its models accept a system prompt and a JSON schema."""
     mixes_prompts: bool = False
     """Whether jobs with different prompts can be in one batch."""
     imports: tuple[str, ...] | None = None
     """What the fork server imports ahead instead of numpy and the family's module."""
+
+    @property
+    def needs_tokenizer(self) -> bool:
+        """Whether its checkpoints need a tokenizer."""
+        return self.writes_text or self.reads_text
 
     @property
     def preload(self) -> tuple[str, ...]:
@@ -59,6 +66,12 @@ FAMILIES = {
         "workers.families.image_classification:ImageClassification",
         frozenset({LABELS, NSFW}),
         default_tasks=frozenset({LABELS}),
+    ),
+    "zero_shot": Family(
+        "workers.families.zero_shot:ZeroShot", frozenset({LABELS}), reads_text=True
+    ),
+    "florence2": Family(
+        "workers.families.florence2:Florence2", frozenset({CAPTION, LABELS}), writes_text=True
     ),
     "efficientnet_lite": Family(
         "workers.families.efficientnet_lite:EfficientNetLite", frozenset({CAPTION, LABELS})

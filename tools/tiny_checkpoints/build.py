@@ -34,6 +34,8 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from tools.tiny_checkpoints.chat import smolvlm
 from tools.tiny_checkpoints.checkpoint import Checkpoint
+from tools.tiny_checkpoints.contrastive import clip, siglip2
+from tools.tiny_checkpoints.florence2 import florence2
 from tools.tiny_checkpoints.shapes import LABELS
 from tools.tiny_checkpoints.sizes import TINY, TINY_KOSMOS_2, Size
 from tools.tiny_checkpoints.tokenization import (
@@ -184,4 +186,7 @@ BUILDERS: dict[str, Callable[[], Checkpoint]] = {
     "vit-classifier": vit_classifier,
     "kosmos-2": kosmos_2,
     "smolvlm": smolvlm,
+    "siglip2": siglip2,
+    "clip": clip,
+    "florence2": florence2,
 }

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers.models.kosmos2.processing_kosmos2 import coordinate_to_patch_index
 
+from tools.tiny_checkpoints.answerers import PROMPT
 from tools.tiny_checkpoints.chat import smolvlm_loss
-from tools.tiny_checkpoints.evaluate import PROMPT
+from tools.tiny_checkpoints.contrastive_texts import clip_loss, siglip2_loss
+from tools.tiny_checkpoints.florence2 import florence2_loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,4 +144,7 @@ LOSSES: dict[str, Callable[[Checkpoint, Sequence[Picture], Tensor], Loss]] = {
     "kosmos-2": kosmos_2_loss,
     "smolvlm": smolvlm_loss,
     "vit-classifier": vit_classifier_loss,
+    "siglip2": siglip2_loss,
+    "clip": clip_loss,
+    "florence2": florence2_loss,
 }

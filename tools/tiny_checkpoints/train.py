@@ -62,6 +62,9 @@ PLANS = {
     "vit-classifier": Plan(0, 3000),
     "kosmos-2": Plan(2500, 1200),
     "smolvlm": Plan(1500, 1600),
+    "siglip2": Plan(1500, 1500),
+    "clip": Plan(1500, 1500),
+    "florence2": Plan(2000, 2000),
 }
 
 
@@ -143,6 +146,9 @@ STATES: dict[str, Callable[[Any, Tensor], list[Tensor]]] = {
     "blip": lambda model, pixels: [model.vision_model(pixels).last_hidden_state],
     "kosmos-2": kosmos_2_states,
     "smolvlm": smolvlm_states,
+    "siglip2": lambda model, pixels: [model.vision_model(pixels).last_hidden_state],
+    "clip": lambda model, pixels: [model.vision_model(pixels).last_hidden_state],
+    "florence2": lambda model, pixels: [model.get_image_features(pixels).pooler_output],
 }
 """Layers of each vision tower; the last one is the text transformer's view of the picture."""
 

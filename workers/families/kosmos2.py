@@ -1,6 +1,5 @@
 """Kosmos-2: captions with grounded phrases, and labels made of these phrases."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -12,14 +11,13 @@ from transformers.generation.logits_process import LogitsProcessorList
 from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS
 from shared.tasks.labels import Label
-from shared.text import one_line
-from shared.units import clamp01
 from workers.families.kosmos2_steps import Kosmos2Steps
 from workers.model.family import Answer, LoadContext, brief
 from workers.runtime import generation
 from workers.runtime.captioning import CaptioningModel, caption_or_none
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters, TokenProbabilities
+from workers.runtime.phrases import Found, box_area, labels_of
 from workers.runtime.pretrained import Pretrained
 
 GROUNDING = "<grounding>"
@@ -34,14 +32,6 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom, as fractions of the image's sides."""
 Entity = tuple[str, tuple[int, int], list[Box]]
 """A grounded phrase, its span in the text, and its boxes."""
-
-_DETERMINERS = re.compile(
-    r"^(?:(?:a|an|the|this|that|these|those|his|her|its|their|some|several|many|one|two|three|four|"
-    r"five|six|other|another|both|each)\s+)+",
-    re.IGNORECASE,
-)
-_VAGUE = frozenset({"image", "photo", "picture", "it", "he", "she", "they", "them", "background"})
-"""Phrases that are no labels."""
 
 
 class Kosmos2Parameters(GenerationParameters):
@@ -192,20 +182,14 @@ def labels_from_phrases(entities: Iterable[Entity], confidences: Sequence[float]
 
     Topicality is the fraction of the image that the phrase's largest box covers.
     """
-    labels = []
-    for number, (phrase, _, boxes) in enumerate(entities):
-        name = _DETERMINERS.sub("", one_line(phrase).strip(" .,")).strip().lower()
-        if not name or name in _VAGUE:
-            continue
-        area = max((_area(box) for box in boxes), default=0.0)
-        confidence = confidences[number] if number < len(confidences) else 0.0
-        labels.append(Label(name=name, confidence=clamp01(confidence), topicality=clamp01(area)))
-    return labels
-
-
-def _area(box: Any) -> float:  # noqa: ANN401 - a tuple of four numbers
-    left, top, right, bottom = box
-    return max(0.0, float(right) - float(left)) * max(0.0, float(bottom) - float(top))
+    return labels_of(
+        Found(
+            phrase,
+            confidences[number] if number < len(confidences) else 0.0,
+            max((box_area(box) for box in boxes), default=0.0),
+        )
+        for number, (phrase, _, boxes) in enumerate(entities)
+    )
 
 
 def _sentence(text: str, prompt: str) -> str:

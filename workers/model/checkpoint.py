@@ -45,25 +45,25 @@ class Fault(NamedTuple):
         return f"{self.file} {self.problem}"
 
 
-def find_faults(folder: Path, *, writes_text: bool) -> list[Fault]:
+def find_faults(folder: Path, *, needs_tokenizer: bool) -> list[Fault]:
     """Return what is missing or damaged in a folder; none: it can be loaded, as far as shows.
 
     Weights are checked by their headers, other files by their text; nothing is hashed.
 
     Args:
         folder: the checkpoint's folder, which may be missing.
-        writes_text: whether the model generates text, and therefore needs a tokenizer.
+        needs_tokenizer: whether the model reads or generates text.
 
     Raises:
         OSError: the folder or a file cannot be read.
     """
-    names = [*SETTINGS, *(TOKENIZER_TEXTS if writes_text else ())]
+    names = [*SETTINGS, *(TOKENIZER_TEXTS if needs_tokenizer else ())]
     faults = [*_damaged(folder, names), *_weight_faults(folder)]
     if not (folder / CONFIG).is_file():
         faults.insert(0, Fault(CONFIG, "is missing", is_missing=True))
     if not _has_image_processor(folder):
         faults.append(Fault(IMAGE_PROCESSOR_FILES[0], "is missing", is_missing=True))
-    if writes_text and not (folder / TOKENIZER).is_file():
+    if needs_tokenizer and not (folder / TOKENIZER).is_file():
         faults += _vocabulary_faults(folder)
     return faults
 

@@ -2,7 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -68,6 +68,8 @@ class LoadContext(NamedTuple):
     """The operator's prompts for all models that chat; ``None``: there are none."""
     share_of_cores: int = 1
     """The cores of this machine, divided among its models."""
+    report: Callable[[str], None] = lambda _: None
+    """Tells people what takes long while the model is loaded, and that it still goes on."""
 
     @property
     def small_model_threads(self) -> int:
@@ -198,12 +200,16 @@ def load_model(
     environment: OllamaSettings | None = None,
     share_of_cores: int = 1,
 ) -> VisionModel:
-    """Import the family of ``spec`` and load the model; arguments as in :class:`LoadContext`.
+    """Load a model, and tell nobody how far it is: see :func:`load_in`."""
+    return load_in(LoadContext(spec, folder, device, torch_threads, environment, share_of_cores))
+
+
+def load_in(context: LoadContext) -> VisionModel:
+    """Import the family of a model and load it.
 
     Raises:
         LoadError: the cause is known. Any other exception is a fault of the weights or a bug.
     """
-    module, _, name = FAMILIES[spec.family].target.partition(":")
+    module, _, name = FAMILIES[context.spec.family].target.partition(":")
     family: type[VisionModel] = getattr(importlib.import_module(module), name)
-    context = LoadContext(spec, folder, device, torch_threads, environment, share_of_cores)
     return family(context)

@@ -12,7 +12,7 @@ from shared.vocabulary import WorkerState
 from workers.model import memory
 from workers.model.cpu_threads import usable_cores
 from workers.model.device_errors import is_out_of_memory
-from workers.model.family import LoadError, PartDamaged, VisionModel, brief, load_model
+from workers.model.family import LoadContext, LoadError, PartDamaged, VisionModel, brief, load_in
 from workers.model.protocol import StateReport, send
 from workers.model.warm_up import warm_up
 from workers.model.weights import ensure_weights, refetch
@@ -61,10 +61,14 @@ def _mend(
 def _start(
     pipe: Connection, settings: Settings, spec: ModelSpec, folder: Path | None
 ) -> VisionModel:
-    send(pipe, StateReport(state=WorkerState.LOADING))
+    def report(progress: str) -> None:
+        send(pipe, StateReport(state=WorkerState.LOADING, reason=progress))
+
+    report("")
     share = max(1, usable_cores() // max(1, len(settings.models)))
-    model = load_model(
-        spec, folder, settings.device, settings.torch_threads, settings.ollama, share
+    threads = settings.torch_threads
+    model = load_in(
+        LoadContext(spec, folder, settings.device, threads, settings.ollama, share, report)
     )
     warm_up(model, spec, folder)
     return model

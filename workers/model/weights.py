@@ -104,7 +104,7 @@ def _find_faults(spec: ModelSpec, folder: Path) -> list[Fault]:
     try:
         if spec.files:
             return find_faults_of(folder, spec.files)
-        return find_faults(folder, writes_text=FAMILIES[spec.family].writes_text)
+        return find_faults(folder, needs_tokenizer=FAMILIES[spec.family].needs_tokenizer)
     except OSError as err:
         raise LoadError(f"{folder} cannot be read: {err}. Check its permissions.") from err
 

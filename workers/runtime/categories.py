@@ -7,27 +7,33 @@ breeds and makes, which look alike. All categories that are not named below are 
 
 GROUPS = frozenset(
     {
-        "accessory", "amphibian", "ape", "appliance", "arachnid", "architecture", "armor",
-        "bird of prey", "bread", "building", "clothing", "coast", "container", "cookware",
-        "cosmetics", "costume", "crustacean", "dessert", "drink", "drinkware", "electronics",
-        "farm animal", "fast food", "food", "fruit", "furniture", "insect", "landscape",
-        "lighting", "marine life", "marsupial", "mollusk", "monument", "musical instrument",
-        "plant", "reptile", "rodent", "textile", "tool", "tower", "toy", "vegetable", "vehicle",
-        "weapon", "wild cat",
+        "accessory", "agricultural machine", "alcohol", "amphibian", "ape", "appliance",
+        "arachnid", "architecture", "armor", "baked goods", "berry", "bird of prey", "bread",
+        "building", "citrus", "clothing", "coast", "construction machine", "container",
+        "cookware", "cosmetics", "costume", "crop", "crustacean", "dairy", "dessert",
+        "document", "drink", "drinkware", "electronics", "emergency vehicle", "farm animal",
+        "fast food", "food", "fruit", "furniture", "insect", "landmark", "landscape",
+        "lighting", "marine life", "marsupial", "meal", "meat", "melon", "mollusk", "monument",
+        "musical instrument", "pet", "plant", "profession", "public transport",
+        "religious building", "reptile", "rodent", "room", "snack", "songbird", "spacecraft",
+        "tableware", "textile", "tool", "tower", "toy", "vegetable", "vehicle", "watercraft",
+        "waterfowl", "weapon", "wild cat",
     }
 )  # fmt: skip
 """Of kinds that have names of their own (sofa, lemon, castle): the superordinate level."""
 
 THEMES = frozenset(
     {
-        "amusement park", "animal", "art", "baby", "baseball", "bathroom", "bedroom", "book",
-        "boxing", "camping", "Christmas", "cleaning", "construction", "diving", "entertainment",
-        "farm", "fishing", "fitness", "game", "garden", "gas station", "golf", "graduation",
-        "gymnastics", "hair", "Halloween", "harbor", "hardware", "holiday", "home", "ice hockey",
-        "industry", "kitchen", "medical", "military", "money", "music", "nature", "office", "park",
-        "person", "photography", "playground", "religion", "science", "sewing", "shopping", "sign",
-        "space", "sports", "street", "swimming", "tennis", "underwater", "water", "wedding",
-        "winter",
+        "activity", "amusement park", "animal", "art", "baby", "baseball", "bathroom",
+        "bedroom", "book", "boxing", "camping", "Christmas", "cleaning", "construction",
+        "dance", "diving", "entertainment", "event", "farm", "finance", "fishing", "fitness",
+        "game", "garden", "gas station", "golf", "graduation", "gymnastics", "hair",
+        "Halloween", "harbor", "hardware", "holiday", "home", "ice hockey", "indoor",
+        "industry", "kitchen", "light", "medical", "military", "money", "music", "nature",
+        "night", "office", "outdoor", "park", "person", "photography", "playground", "religion",
+        "science", "season", "sewing", "shopping", "sign", "space", "sports", "street",
+        "swimming", "tennis", "underwater", "water", "water sports", "weather", "wedding",
+        "wildlife", "winter", "winter sports",
     }
 )  # fmt: skip
 """What things that look different have in common: where they are, what they are for. Also the

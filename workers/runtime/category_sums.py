@@ -1,4 +1,4 @@
-"""The probabilities of categories: sums over their classes."""
+"""The probabilities of categories: sums over their classes, or the largest of them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -14,15 +14,20 @@ class Category(NamedTuple):
     name: str
     above: tuple[str, ...]
     total: float
-    """Sum of the probabilities of its classes."""
+    """Sum of the probabilities of its classes if one excludes the others, else the largest."""
 
 
 class Hierarchy:
     """The categories of a model's classes."""
 
-    def __init__(self, classes: Sequence[ImageNetClass]) -> None:
-        """Prepare for classes in the order of the model's outputs."""
-        self._classes = classes
+    def __init__(self, classes: Sequence[ImageNetClass], *, is_exclusive: bool = True) -> None:
+        """Prepare for classes in the order of the model's outputs.
+
+        Args:
+            classes: all that the model knows.
+            is_exclusive: whether only one of them is right, so that probabilities add up.
+        """
+        self._classes, self._is_exclusive = classes, is_exclusive
         self.names = list(dict.fromkeys(name for row in classes for name in row.categories))
         self.columns = {name: column for column, name in enumerate(self.names)}
         counts = np.zeros((len(classes), len(self.names)))
@@ -38,7 +43,11 @@ class Hierarchy:
 
     def sums(self, probabilities: np.ndarray) -> "CategorySums":
         """Return the sums for the probabilities of all classes, (classes,), float64."""
-        return CategorySums(self, probabilities, probabilities @ self._counts)
+        if self._is_exclusive:
+            totals = probabilities @ self._counts
+        else:
+            totals = np.where(self._counts > 0, probabilities[:, None], 0.0).max(0, initial=0.0)
+        return CategorySums(self, probabilities, totals)
 
     def above(self, name: str, probabilities: np.ndarray) -> tuple[int, int, tuple[str, ...]]:
         """Return what is above a category in the opinion of its most probable class.

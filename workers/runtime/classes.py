@@ -63,9 +63,24 @@ class Labeller:
     and what is below it both labels.
     """
 
-    def __init__(self, classes: Sequence[ImageNetClass], rules: LabelParameters) -> None:
-        """Prepare for classes in the order of the model's outputs."""
-        self._classes, self._rules, self._hierarchy = classes, rules, Hierarchy(classes)
+    def __init__(
+        self,
+        classes: Sequence[ImageNetClass],
+        rules: LabelParameters,
+        *,
+        is_exclusive: bool = True,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            classes: in the order of the model's outputs.
+            rules: how labels are chosen.
+            is_exclusive: whether only one class is right, so that probabilities add up. Otherwise
+                each has a probability of its own, and a category that of the most probable one.
+        """
+        self._classes, self._rules = classes, rules
+        self._hierarchy = Hierarchy(classes, is_exclusive=is_exclusive)
+        self._certain = CERTAIN if is_exclusive else 1.0
         self._least = np.array([rules.least_sum(name) for name in self._hierarchy.names])
 
     def labels(self, probabilities: Sequence[float]) -> tuple[Label, ...]:
@@ -84,7 +99,7 @@ class Labeller:
         named = [label.name for label in found.values() if label.name in sums]
         for category in sums.specific_first(self._least, named):
             if category.total >= rules.least_sum(category.name) or _key(category.name) in found:
-                _roll_up(found, category, rules)
+                _roll_up(found, category, rules, self._certain)
         chosen = sorted(found.values(), key=lambda label: -label.confidence)[: rules.most_labels]
         top = chosen[0].confidence if chosen else 1.0
         return tuple(
@@ -113,7 +128,9 @@ def _class_or_kind(
     )
 
 
-def _roll_up(found: dict[str, Label], category: Category, rules: LabelParameters) -> None:
+def _roll_up(
+    found: dict[str, Label], category: Category, rules: LabelParameters, certain: float
+) -> None:
     """Leave either the category or the labels below it, whichever says more.
 
     Below it stands what is more probable than not, and what is nearly all of the category: one
@@ -124,7 +141,7 @@ def _roll_up(found: dict[str, Label], category: Category, rules: LabelParameters
     told_apart = rules.told_apart * category.total
     enough = min(rules.category_confidence, told_apart)
     seen = sum(confidence for confidence in confidences if confidence >= enough)
-    if seen >= min(told_apart, CERTAIN):
+    if seen >= min(told_apart, certain):
         found.pop(_key(category.name), None)
         return
     for key in below:

@@ -1,5 +1,6 @@
 """Choose a device and a dtype, and check loaded weights."""
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import torch
@@ -73,19 +74,25 @@ def set_threads(context: LoadContext, default: int = 0) -> None:
         torch.set_num_threads(threads)
 
 
-def move(model: Any, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ANN401
+def move(
+    model: Any,  # noqa: ANN401
+    device: torch.device,
+    dtype: torch.dtype,
+    precise: Collection[str] = (),
+) -> None:
     """Move a model of transformers to a device, and only there to its dtype, tensor by tensor.
 
     On the way there, its weights are never in the host's memory twice, and a GPU converts them
-    faster than a CPU. What the model wants to have in float32 becomes or stays that.
+    faster than a CPU. What the model wants to have in float32, or is in ``precise``, becomes or
+    stays that.
     """
-    precise = set(model._keep_in_fp32_modules_strict or ())  # noqa: SLF001
+    kept = {*precise, *(model._keep_in_fp32_modules_strict or ())}  # noqa: SLF001
     if dtype == torch.float16:
-        precise |= set(model._keep_in_fp32_modules or ())  # noqa: SLF001
+        kept |= set(model._keep_in_fp32_modules or ())  # noqa: SLF001
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         moved = tensor.data.to(device)
         if moved.is_floating_point():
-            moved = moved.to(dtype if precise.isdisjoint(name.split(".")) else torch.float32)
+            moved = moved.to(dtype if kept.isdisjoint(name.split(".")) else torch.float32)
         tensor.data = moved
     memory.release()  # what the largest of them needed to be converted
 

@@ -67,6 +67,12 @@ class ImageInputs:
             moved.mul_(self._scale).add_(self._shift)
         return moved.to(dtype, memory_format=torch.contiguous_format)
 
+    def model_inputs(
+        self, images: Sequence[torch.Tensor], device: torch.device, dtype: torch.dtype
+    ) -> dict[str, torch.Tensor]:
+        """Return :meth:`batch` as the named argument of a model of transformers."""
+        return {"pixel_values": self.batch(images, device, dtype)}
+
 
 def preparation_of(processor: Any) -> Preparation | None:  # noqa: ANN401 - not typed
     """Return how an image processor of transformers resizes and crops; ``None``: in its own way."""

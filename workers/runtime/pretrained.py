@@ -1,7 +1,7 @@
 """Loading for all families of transformers: a checkpoint folder, a device and a dtype."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,8 +77,12 @@ class Pretrained:
         quiet.disable_progress_bar()
         self._images: ImageInputs
 
-    def model(self, loader: Any) -> Any:  # noqa: ANN401 - transformers' classes are not typed
+    def model(self, loader: Any, precise: Collection[str] = ()) -> Any:  # noqa: ANN401 - transformers' classes are not typed
         """Load the model with a class of transformers, ready for inference on the device.
+
+        Args:
+            loader: the class.
+            precise: weights, or modules, that stay float32 on a GPU.
 
         Raises:
             LoadError: a package is missing, or the weights do not fit the configuration.
@@ -108,13 +112,21 @@ class Pretrained:
                 # A copy, so that the file can be unmapped.
                 weight.data = weight.data.float().clone()
         elif not self._computes_from_file:
-            move(model, self.device, float_type(self.dtype))
+            move(model, self.device, float_type(self.dtype), precise)
         return model.eval()
 
     @property
     def _computes_from_file(self) -> bool:
         """Whether weights stay as transformers loads them, on the CPU."""
         return self.device.type == "cpu" and self.dtype != "int8"
+
+    def config(self) -> Any:  # noqa: ANN401
+        """Load the configuration.
+
+        Raises:
+            LoadError: transformers cannot read it.
+        """
+        return self._load(AutoConfig, self._unfit)
 
     def processor(self, loader: Any) -> Any:  # noqa: ANN401
         """Load a tokenizer, an image processor, or both as one, with a class of transformers.
@@ -126,8 +138,9 @@ class Pretrained:
         loaded = self._load(loader, self.damaged)
         tokenizer = getattr(loaded, "tokenizer", loaded)
         if isinstance(tokenizer, PreTrainedTokenizerBase):
-            config = self._load(AutoConfig, self._unfit)
-            check_tokenizer(tokenizer, config.get_text_config(decoder=True).vocab_size, self.folder)
+            check_tokenizer(
+                tokenizer, self.config().get_text_config(decoder=True).vocab_size, self.folder
+            )
         return loaded
 
     def _load(self, loader: Any, failure: Callable[[str], LoadError], **options: Any) -> Any:  # noqa: ANN401
@@ -184,6 +197,11 @@ def _missing_package(err: Exception) -> str:
         return (
             "The image processor of this model needs torchvision: install the `torchvision` that "
             "belongs to your torch."
+        )
+    if "sentencepiece" in text.lower():
+        return (
+            "The tokenizer of this model needs the package `sentencepiece`: install it, or put a "
+            "tokenizer.json into its folder."
         )
     found = _PACKAGE.search(text)
     package = f"`{found[1] or found[2]}`" if found else f"what it names ({brief(err)})"

@@ -43,13 +43,13 @@ def write(folder: Path, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
-def faulty(folder: Path, *, writes_text: bool = False) -> list[str]:
-    return [fault.file for fault in find_faults(folder, writes_text=writes_text)]
+def faulty(folder: Path, *, needs_tokenizer: bool = False) -> list[str]:
+    return [fault.file for fault in find_faults(folder, needs_tokenizer=needs_tokenizer)]
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in FILES}))
 def test_a_sound_checkpoint_has_no_faults(name: str) -> None:
-    assert find_faults(CHECKPOINTS / name, writes_text=name != TEXTLESS) == []
+    assert find_faults(CHECKPOINTS / name, needs_tokenizer=name != TEXTLESS) == []
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -60,14 +60,14 @@ def test_a_damaged_file_is_named_and_no_other(
     folder = copy(name, tmp_path)
     (folder / file).write_bytes(DAMAGES[damage]((folder / file).read_bytes()))
 
-    found = faulty(folder, writes_text=name != TEXTLESS)
+    found = faulty(folder, needs_tokenizer=name != TEXTLESS)
 
     assert found == ([] if file in NOT_READ else [file])
 
 
 def test_a_damaged_chat_template_is_named(tmp_path: Path) -> None:
     folder = write(copy("blip", tmp_path), {"chat_template.jinja": DAMAGES["login-page"](b"")})
-    assert faulty(folder, writes_text=True) == ["chat_template.jinja"]
+    assert faulty(folder, needs_tokenizer=True) == ["chat_template.jinja"]
 
 
 @pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "half"])
@@ -82,7 +82,7 @@ def test_vocabularies_count_where_there_is_no_tokenizer_json(
     (folder / "tokenizer.json").unlink()
     (folder / file).write_bytes(DAMAGES[damage]((folder / file).read_bytes()))
 
-    assert faulty(folder, writes_text=True) == [file]
+    assert faulty(folder, needs_tokenizer=True) == [file]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_a_model_needs_and_has_not_is_named(
     for file in removed.split():
         (folder / file).unlink()
 
-    found = find_faults(folder, writes_text=name != TEXTLESS)
+    found = find_faults(folder, needs_tokenizer=name != TEXTLESS)
 
     assert [fault.file for fault in found] == missing.split()
     assert all(fault.is_missing for fault in found)
@@ -116,7 +116,7 @@ def test_a_model_that_writes_no_text_needs_no_tokenizer(tmp_path: Path) -> None:
     folder = copy("blip", tmp_path)
     (folder / "tokenizer.json").write_bytes(b"")
 
-    assert faulty(folder, writes_text=False) == []
+    assert faulty(folder, needs_tokenizer=False) == []
 
 
 def test_a_model_of_timm_says_in_its_configuration_how_images_are_prepared(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_weights_are_not_read_beyond_their_header(tmp_path: Path) -> None:
 
 
 def test_of_many_faults_the_first_are_told(tmp_path: Path) -> None:
-    said = describe(find_faults(tmp_path, writes_text=True))
+    said = describe(find_faults(tmp_path, needs_tokenizer=True))
 
     assert said.startswith("config.json is missing; model.safetensors is missing; ")
     assert said.endswith("; and 1 more")

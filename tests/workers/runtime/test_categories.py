@@ -1,6 +1,7 @@
 """The categories of ImageNet's classes, and labels from probabilities over all of them."""
 
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ import pytest
 from workers.runtime.categories import GROUPS, THEMES
 from workers.runtime.classes import Labeller, LabelParameters
 from workers.runtime.imagenet import imagenet_classes
+from workers.runtime.vocabulary import BUILT_IN, find_vocabulary
 
 
-def test_every_group_and_theme_is_a_category_of_the_table() -> None:
-    assert {name for row in imagenet_classes() for name in row.categories} >= GROUPS | THEMES
+def test_every_group_and_theme_is_a_category_of_a_class_or_a_label() -> None:
+    known = {name for row in imagenet_classes() for name in row.categories}
+    known |= {name for entry in find_vocabulary(BUILT_IN, Path()) for name in entry.categories}
+    assert known >= GROUPS | THEMES
     assert not GROUPS & THEMES
 
 
