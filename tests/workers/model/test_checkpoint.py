@@ -62,7 +62,8 @@ def test_a_damaged_file_is_named_and_no_other(
 
     found = faulty(folder, needs_tokenizer=name != TEXTLESS)
 
-    assert found == ([] if file in NOT_READ else [file])
+    is_text_still = file.endswith(".jinja") and damage == "half"
+    assert found == ([] if file in NOT_READ or is_text_still else [file])
 
 
 def test_a_damaged_chat_template_is_named(tmp_path: Path) -> None:

@@ -196,7 +196,9 @@ def fail(*_: object) -> None:
     [
         ({}, True), ({"length_penalty": 2.0, "early_stopping": True}, True),
         ({"eos_token_id": [1, 2]}, True), ({"eos_token_id": None}, False),
-        ({"no_repeat_ngram_size": 3}, False), ({"min_length": 5}, False),
+        ({"no_repeat_ngram_size": 3}, True), ({"min_length": 5}, False),
+        ({"forced_bos_token_id": 0}, True), ({"forced_eos_token_id": 1}, True),
+        ({"forced_eos_token_id": [1, 2]}, False),
         ({"repetition_penalty": 1.5}, False), ({"early_stopping": "never"}, False),
     ],
 )  # fmt: skip
