@@ -102,7 +102,7 @@ def never_end(checkpoint: Checkpoint) -> None:
             model.lm_head.weight[no_words] = 0  # never the largest of the logits
             if model.config.tie_word_embeddings:
                 # Of the latest token, the logit is now the smallest.
-                model.model.language_model.norm.weight.neg_()
+                model.model.get_decoder().norm.weight.neg_()
         elif model.config.model_type == "florence2":
             model.lm_head.weight[no_words] = 0
             model.model.language_model.decoder.layers[-1].final_layer_norm.weight.neg_()

@@ -71,7 +71,7 @@ class ImageTextToText(GeneratingModel):
     Labels are asked of all images of a job at once, NSFW scores of each, a caption of the first.
     """
 
-    CPU_DTYPE: ClassVar[DtypeName] = "float32"
+    CPU_DTYPE: ClassVar[DtypeName] = "int8"
 
     def __init__(self, context: LoadContext) -> None:
         """Load the model and its processor."""

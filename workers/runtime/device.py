@@ -84,7 +84,8 @@ def move(
 
     On the way there, its weights are never in the host's memory twice, and a GPU converts them
     faster than a CPU. What the model wants to have in float32, or is in ``precise``, becomes or
-    stays that.
+    stays that, and so do the frequencies of rotary positions, which transformers never converts:
+    rounded, they name wrong positions from some hundred tokens on.
     """
     kept = {*precise, *(model._keep_in_fp32_modules_strict or ())}  # noqa: SLF001
     if dtype == torch.float16:
@@ -92,7 +93,8 @@ def move(
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         moved = tensor.data.to(device)
         if moved.is_floating_point():
-            moved = moved.to(dtype if kept.isdisjoint(name.split(".")) else torch.float32)
+            is_exact = name.endswith("inv_freq") or not kept.isdisjoint(name.split("."))
+            moved = moved.to(torch.float32 if is_exact else dtype)
         tensor.data = moved
     memory.release()  # what the largest of them needed to be converted
 

@@ -23,6 +23,7 @@ from tools.tiny_checkpoints import shapes
 from tools.tiny_checkpoints.build import BUILDERS
 from tools.tiny_checkpoints.checkpoint import save
 from workers.families.blip import Blip, FusedAttention
+from workers.families.image_text_to_text import ImageTextToText
 from workers.families.kosmos2 import Kosmos2
 from workers.families.vision_encoder_decoder import VisionEncoderDecoder
 from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
@@ -36,12 +37,19 @@ FAMILIES: dict[str, Any] = {
     "vision_encoder_decoder": VisionEncoderDecoder,
     "blip": Blip,
     "kosmos2": Kosmos2,
+    "image_text_to_text": ImageTextToText,
 }
-FOLDERS = {"vision_encoder_decoder": "vit-gpt2", "blip": "blip", "kosmos2": "kosmos-2"}
+FOLDERS = {
+    "vision_encoder_decoder": "vit-gpt2",
+    "blip": "blip",
+    "kosmos2": "kosmos-2",
+    "image_text_to_text": "smolvlm",
+}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "vision_encoder_decoder": {"max_new_tokens": 16, "num_beams": 4},
     "blip": {"max_new_tokens": 16},
     "kosmos2": {"max_new_tokens": 32},
+    "image_text_to_text": {"max_new_tokens": 32},
 }
 PICTURES = [shapes.draw(shapes.HELD_OUT_SEED + n).image for n in range(100)]
 BATCH = 20
@@ -51,6 +59,11 @@ def load(family: str, folder: Path | None = None, **parameters: Any) -> Any:
     row = {"name": "m", "family": family, "source": "x/y"}
     spec = ModelSpec.model_validate(row | {"parameters": PARAMETERS[family] | parameters})
     return load_model(spec, folder or CHECKPOINTS / FOLDERS[family], "cpu", 1)
+
+
+def core(model: Any) -> Any:
+    """Return what has the model of transformers."""
+    return getattr(model, "_chat", model)
 
 
 def captions(model: VisionModel, images: list[Image.Image]) -> list[str]:
@@ -71,8 +84,8 @@ def test_every_dtype_that_auto_may_choose_gives_the_captions_of_float32(family: 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_auto_is_the_familys_choice_and_rows_may_override_it(family: str) -> None:
-    assert load(family)._pretrained.dtype == FAMILIES[family].CPU_DTYPE
-    assert load(family, dtype="bfloat16")._pretrained.dtype == "bfloat16"
+    assert core(load(family))._pretrained.dtype == FAMILIES[family].CPU_DTYPE
+    assert core(load(family, dtype="bfloat16"))._pretrained.dtype == "bfloat16"
 
 
 def test_int8_is_refused_where_it_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +102,8 @@ def test_int8_is_refused_where_it_is_not_available(monkeypatch: pytest.MonkeyPat
 def test_weights_converted_on_their_device_are_those_that_transformers_converts(
     family: str, dtype: DtypeName
 ) -> None:
-    right = load(family, dtype=dtype)._model.state_dict(keep_vars=True)
-    model = load(family, dtype="float32")._model
+    right = core(load(family, dtype=dtype))._model.state_dict(keep_vars=True)
+    model = core(load(family, dtype="float32"))._model
     weights = {weight.data_ptr() for weight in model.parameters()}
     device.move(model, CPU, device.float_type(dtype))
     found = model.state_dict(keep_vars=True)
@@ -100,7 +113,7 @@ def test_weights_converted_on_their_device_are_those_that_transformers_converts(
     tied = {weight.data_ptr() for weight in model.parameters()}
     assert len(tied) == len(weights)
     buffers = dict(model.named_buffers())
-    for name, buffer in load(family, dtype=dtype)._model.named_buffers():
+    for name, buffer in core(load(family, dtype=dtype))._model.named_buffers():
         assert buffer.dtype == buffers[name].dtype
         torch.testing.assert_close(buffer, buffers[name])
 
@@ -116,7 +129,7 @@ def test_what_a_model_wants_in_float32_stays_so() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_int8_replaces_all_linear_layers(family: str) -> None:
-    kinds = {type(module) for module in load(family, dtype="int8")._model.modules()}
+    kinds = {type(module) for module in core(load(family, dtype="int8"))._model.modules()}
     assert Int8Linear in kinds
     assert not kinds & {nn.Linear, Conv1D}
 
@@ -152,19 +165,20 @@ def test_fused_attention_equals_blips_attention() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_full_checkpoints_generate_texts_of_full_length(family: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
     checkpoint = BUILDERS[FOLDERS[family]]()
     never_end(checkpoint)
     save(checkpoint, tmp_path / "m", halve=False)
     model = load(family, tmp_path / "m", max_new_tokens=12)
     seen: list[int] = []
-    generate = model._model.generate
+    generate = core(model)._model.generate
 
     def recording(*args: Any, **options: Any) -> Any:
         tokens = generate(*args, **options)
         seen.append(tokens.shape[1] - options.get("input_ids", torch.empty(1, 1)).shape[1])
         return tokens
 
-    model._model.generate = recording
+    core(model)._model.generate = recording
     assert len(captions(model, PICTURES[:3])) == 3
     assert seen == [12]
 
