@@ -53,6 +53,7 @@ CASES = {
     "vit-gpt2": Case(CAPTION, (1, 2, 4, 8, 16)),
     "blip": Case(CAPTION, (1, 2, 4)),
     "kosmos-2": Case(CAPTION, (1, 2, 4, 8)),
+    "florence2-base": Case(CAPTION, (1, 2, 4)),
     "smolvlm2-256m": Case(CAPTION, (1, 2, 4, 8), "smolvlm2"),
     "smolvlm2": Case(CAPTION, (1, 2, 4, 8)),
     "qwen3-vl-2b-cut": Case(CAPTION, (1, 2, 4), "qwen3-vl-2b"),
