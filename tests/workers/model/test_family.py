@@ -1,7 +1,8 @@
 import pytest
 
 from shared.messages import Result
-from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks import ANSWER, CAPTION, LABELS, NSFW
+from shared.tasks.answer import Answer as FreeAnswer
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label, merge_labels
 from shared.tasks.nsfw import Nsfw, NsfwStatus
@@ -112,7 +113,7 @@ def test_an_image_without_verdict_is_unavailable_and_never_safe() -> None:
 
 @pytest.mark.parametrize("task", task_names())
 def test_only_requested_tasks_are_in_the_result(task: str) -> None:
-    complete = answer("a cat", {"cat": 0.9}, SAFE)
+    complete = {**answer("a cat", {"cat": 0.9}, SAFE), ANSWER: FreeAnswer(text="Yes.")}
 
     result = combine([complete], [task])
 
