@@ -28,9 +28,10 @@ SCHEMA: JsonObject = {
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ImageTextToText:
-    """Return a model with random weights."""
+    """Return a model with random weights, in float32: int8 rounds a batch as a whole."""
     folder = make_checkpoint("smolvlm", tmp_path_factory.mktemp("models") / "smolvlm")
-    row = {"name": "m", "family": "image_text_to_text", "source": "x/y"}
+    parameters = {"dtype": "float32"}
+    row = {"name": "m", "family": "image_text_to_text", "source": "x/y", "parameters": parameters}
     spec = ModelSpec.model_validate(row)
     return ImageTextToText(LoadContext(spec, folder, "cpu", 1))
 
