@@ -47,12 +47,16 @@ _WORDS: Mapping[CaptionLength, re.Pattern[str]] = {
     "more_detailed": re.compile(
         r"\b(?:more|very|highly)[ -]detailed\b|\bparagraph\b", re.IGNORECASE
     ),
-    "detailed": re.compile(r"\b(?:detailed|in detail)\b", re.IGNORECASE),
+    "detailed": re.compile(
+        r"\b(?:detailed|in detail|(?:[2-5]|two|three|four|five|several|a few) sentences)\b",
+        re.IGNORECASE,
+    ),
     "short": re.compile(
         r"\b(?:short|brief|briefly|concise|(?:one|a single) sentence)\b", re.IGNORECASE
     ),
 }
-"""What people call the lengths, the longest first."""
+"""What people call the lengths, the longest first: PhotoPrism's prompt "briefly describes" a picture
+"in up to 3 sentences"."""
 
 
 class Florence2Parameters(GenerationParameters):

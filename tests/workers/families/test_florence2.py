@@ -16,6 +16,7 @@ from tests.inputs import prepared
 from tests.stack import TESTS
 from tools.tiny_checkpoints import shapes
 from tools.tiny_checkpoints.florence2 import BINS, POST_PROCESSING
+from tools.tiny_checkpoints.lessons import JOURNALISTIC
 from workers.families.florence2 import PROMPTS, CaptionLength, Florence2, caption_length
 from workers.families.florence2_regions import Regions
 from workers.model.family import LoadContext, PreparedJob
@@ -91,6 +92,8 @@ def test_the_prompt_chooses_the_length(model: Florence2, prompt: str, text: str)
         ("Describe the image with a paragraph.", "more_detailed"),
         ("a detailed caption", "detailed"),
         ("briefly, in one sentence", "short"),
+        (JOURNALISTIC, "detailed"),
+        ("Write two sentences.", "detailed"),
         ("<MORE_DETAILED_CAPTION>", "more_detailed"),
         ("<DETAILED_CAPTION>", "detailed"),
     ],
