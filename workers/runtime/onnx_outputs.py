@@ -164,7 +164,7 @@ def _read_names(file: str, width: int, folder: Path | None) -> list[str]:
     if folder is None:
         raise LoadError(f"Name {file} in `files` of the row, too.")
     try:
-        text = (folder / file).read_text("utf-8")
+        text = (folder / file).read_text("utf-8-sig")
     except (OSError, ValueError) as err:
         raise LoadError(f"{folder / file} cannot be read: {err}. Name it in `files`.") from err
     names = [line.strip() for line in text.rstrip().splitlines()]

@@ -66,6 +66,11 @@ def test_a_classifier_names_the_colour_of_each_picture_of_a_batch(
     assert labelled(folder, model, **parameters) == RIGHT
 
 
+def test_a_file_with_labels_may_begin_with_a_byte_order_mark(folder: Path) -> None:
+    (folder / "labels.txt").write_text("\ufeff" + "\r\n".join(COLOURS), "utf-8")
+    assert labelled(folder, onnx_files.colours(IN_RGB)) == RIGHT
+
+
 def test_probabilities_are_those_of_the_declared_activation(folder: Path) -> None:
     (answer,) = ask(
         load(
