@@ -43,13 +43,21 @@ def _merge_crops(answers: Sequence[tuple[Label, ...] | None]) -> tuple[Label, ..
     A model does not name a category and what is below it for one image, but it may for two crops.
     """
     merged = merge_labels(label for answer in answers for label in answer or ())
-    return merged if len(answers) == 1 else _without_kin(merged)
+    return merged if len(answers) == 1 else without_kin(merged)
 
 
-def _without_kin(labels: Sequence[Label]) -> tuple[Label, ...]:
-    """Keep of a category and a label below it the more specific one, if it is confident enough."""
-    dropped = set()
+def without_kin(labels: Sequence[Label]) -> tuple[Label, ...]:
+    """Keep of a category and a label below it the more specific one, if it is confident enough.
+
+    Of two labels that are each other's category, as PhotoPrism's people and portrait, one stays.
+
+    Args:
+        labels: most confident first.
+    """
+    dropped = set[str]()
     for label in labels:
+        if label.name in dropped:
+            continue
         for other in labels:
             if other.name in label.categories:
                 is_confident = label.confidence >= TOLD_APART * other.confidence

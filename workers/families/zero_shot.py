@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from shared.messages import Instructions
 from shared.tasks import LABELS
-from shared.tasks.labels import Label, merge_labels
+from shared.tasks.labels import Label, merge_labels, without_kin
 from workers.model.family import Answer, LoadContext, PerImageModel
 from workers.runtime import text_embeddings
 from workers.runtime.classes import Labeller, LabelParameters
@@ -109,7 +109,10 @@ class ZeroShot(PerImageModel):
 
     def _answer(self, probabilities: Sequence[float]) -> tuple[Label, ...]:
         labels = self._labeller.labels(probabilities)
-        return merge_labels(map(self._rename, labels)) if self._renamed else labels
+        if not self._renamed:
+            return labels
+        # Under other names, labels may be the same, or a category and what is below it.
+        return without_kin(merge_labels(map(self._rename, labels)))
 
     def _rename(self, label: Label) -> Label:
         entry = self._renamed.get(label.name)

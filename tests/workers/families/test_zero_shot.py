@@ -241,6 +241,16 @@ def test_photoprisms_names_can_be_asked_for(siglip2: Path) -> None:
     assert [(x.name, x.categories) for x in blue] == [("bird", ("animal",))]
 
 
+def test_under_photoprisms_names_a_label_and_its_category_are_not_both_given(
+    siglip2: Path,
+) -> None:
+    # The pebble beach becomes a beach, and the wave water, which is a category of that.
+    words = "pebble beach | red\nwave | red circle\n"
+    model = load(siglip2, words, names="photoprism", labels={"min_confidence": 0.0})
+    (found,) = labels(model, [shape_of("red", "circle")])
+    assert [x.name for x in found] in (["beach"], ["water"])
+
+
 def test_a_broken_vocabulary_is_refused_with_the_line(siglip2: Path) -> None:
     with pytest.raises(LoadError, match=r"words\.txt is broken in line 2"):
         load(siglip2, "red\nRed\n")

@@ -68,6 +68,13 @@ def test_a_category_and_what_is_below_it_are_one_label_of_the_crops(
     assert [label.name for label in result[LABELS]] == names
 
 
+def test_of_labels_that_are_each_others_category_the_more_confident_one_stays() -> None:
+    people = Label(name="people", confidence=0.9, categories=("portrait",))
+    portrait = Label(name="portrait", confidence=0.8, categories=("people",))
+
+    assert combine([{LABELS: (portrait,)}, {LABELS: (people,)}], [LABELS])[LABELS] == (people,)
+
+
 def test_labels_of_one_image_stay_as_the_model_gave_them() -> None:
     given = (
         Label(name="dog", confidence=0.9, categories=("animal",)),
