@@ -83,9 +83,20 @@ def _samples(path: Path) -> Iterator[bytes]:
 
 
 def _folders(checkpoint: Path) -> Iterator[Path]:
-    """Yield where the files may be: beside the checkpoint, and in a folder that is only ours."""
+    """Yield where the files may be: beside the checkpoint, and in a folder that is only ours.
+
+    In the folder for temporary files any user may create a folder, or a link, of that name.
+    """
     yield checkpoint.with_name(f"{checkpoint.name}.embeddings")
-    yield Path(tempfile.gettempdir()) / f"vision-workers-{os.getuid()}-{checkpoint.name}.embeddings"
+    user = os.getuid()
+    own = Path(tempfile.gettempdir()) / f"vision-workers-{user}-{checkpoint.name}.embeddings"
+    try:
+        if own.lstat().st_uid != user or own.is_symlink():
+            log.warning("embeddings are not kept in a folder of others", folder=str(own))
+            return
+    except FileNotFoundError:
+        pass
+    yield own
 
 
 def _read(path: Path, shape: tuple[int, int]) -> torch.Tensor | None:

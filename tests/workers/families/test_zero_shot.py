@@ -206,6 +206,19 @@ def test_a_models_folder_that_cannot_be_written_is_no_obstacle(
     assert len(list(folder.iterdir())) == 1
 
 
+def test_a_link_in_the_folder_for_temporary_files_is_not_followed(
+    siglip2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary, elsewhere = tmp_path / "tmp", tmp_path / "elsewhere"
+    temporary.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    siglip2.with_name("siglip2.embeddings").write_text("not a folder")
+    (temporary / f"vision-workers-{os.getuid()}-siglip2.embeddings").symlink_to(elsewhere)
+    assert names(load(siglip2), [shape_of("red", "circle")]) == [{"red"}]
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_damaged_embeddings_are_computed_again(siglip2: Path) -> None:
     load(siglip2)
     (kept,) = siglip2.with_name("siglip2.embeddings").iterdir()
