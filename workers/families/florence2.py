@@ -55,8 +55,9 @@ _WORDS: Mapping[CaptionLength, re.Pattern[str]] = {
         r"\b(?:short|brief|briefly|concise|(?:one|a single) sentence)\b", re.IGNORECASE
     ),
 }
-"""What people call the lengths, the longest first: PhotoPrism's prompt "briefly describes" a picture
-"in up to 3 sentences"."""
+"""What people call the lengths, the longest first. PhotoPrism's prompt has "briefly" as well as "up
+to 3 sentences".
+"""
 
 
 class Florence2Parameters(GenerationParameters):
