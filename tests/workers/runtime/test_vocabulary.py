@@ -42,6 +42,17 @@ def test_every_category_of_the_built_in_vocabulary_is_known() -> None:
     assert {category for entry in PHOTOS for category in entry.categories} <= known
 
 
+@pytest.mark.parametrize("name", ["nun", "papaya", "rugby", "walrus", "Holi", "beer garden"])
+def test_what_is_only_similar_has_a_label_of_its_own(name: str) -> None:
+    assert name in {entry.name for entry in PHOTOS}
+
+
+def test_books_of_all_religions_have_one_label() -> None:
+    (entry,) = (entry for entry in PHOTOS if "bible" in entry.names)
+    assert entry.name == "holy book"
+    assert "koran" in entry.names
+
+
 @pytest.mark.parametrize(
     ("topic", "label"),
     [
