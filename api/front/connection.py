@@ -85,7 +85,7 @@ class Connection(ParsingProtocol):
             return
         if self.is_busy:
             # While reading is paused, the end of what the client sends would not be seen.
-            if self.flow.read_paused and self._has_closed():
+            if self.flow.read_paused and not self.gone.done() and self._has_closed():
                 self._note_end()
         elif now >= self._until:
             if self._in_header and not self._is_lingering:

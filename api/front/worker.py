@@ -89,9 +89,8 @@ class FrontWorker(UvicornWorker):  # type: ignore[misc]  # it is not typed
                 front.stop()
             for connection in self._connections():
                 connection.check()
-                await asyncio.sleep(
-                    0
-                )  # each gives the interpreter's lock away, and may wait for it
+                # Each gives the interpreter's lock away, and may wait for it.
+                await asyncio.sleep(0)
             await asyncio.sleep(WATCH_S)
 
 
