@@ -28,8 +28,13 @@ class Stopping:
         self._until = math.inf
 
     def begin(self) -> None:
-        """Note that the worker stops; called in its main thread, by Celery's handler."""
-        self._until = min(self._until, time.time() + TASKS_S)
+        """Note that the worker stops; called in its main thread, by Celery's handler.
+
+        Told again, it goes on stopping: an alarm would now interrupt the wait for its last tasks.
+        """
+        if self._until < math.inf:
+            return
+        self._until = time.time() + TASKS_S
         signal.signal(signal.SIGALRM, _stop_now)
         signal.alarm(FAREWELL_S)
 

@@ -1,5 +1,6 @@
 """A worker that is told to stop ends in time, whatever Redis does."""
 
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -10,8 +11,8 @@ from launcher.supervisord import STOP_TIMEOUT_S
 from tests.integration.client import post
 from tests.redis_faults import full, gone, silent
 from tests.stack import API, Stack, running_stack, wait_for
+from workers.consumer.stopping import Stopping
 
-pytestmark = pytest.mark.slow
 Fault = Callable[[Stack], AbstractContextManager[None]]
 
 
@@ -22,6 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [silent, gone, full])
 def test_a_worker_with_requests_stops_before_it_is_killed(stack: Stack, fault: Fault) -> None:
     base = stack.api()
@@ -38,6 +40,7 @@ def test_a_worker_with_requests_stops_before_it_is_killed(stack: Stack, fault: F
         assert [reply.result().status_code for reply in replies] == [200] * 3
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_connect_stops_as_fast(stack: Stack) -> None:
     (worker,) = stack._workers.values()
     with silent(stack):
@@ -45,3 +48,14 @@ def test_a_worker_that_cannot_connect_stops_as_fast(stack: Stack) -> None:
         wait_for("lost connections", lambda: logs("worker-slow").count("no heartbeat") > 2)
         worker.terminate()
         assert worker.wait(STOP_TIMEOUT_S) == 0
+
+
+def test_a_second_signal_does_not_interrupt_the_wait_for_the_last_tasks() -> None:
+    before, stopping = signal.getsignal(signal.SIGALRM), Stopping()
+    try:
+        stopping.begin()
+        signal.alarm(0)  # as the consumer does when it stops
+        stopping.begin()
+        assert signal.alarm(0) == 0
+    finally:
+        signal.signal(signal.SIGALRM, before)
