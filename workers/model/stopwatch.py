@@ -28,7 +28,9 @@ class Stopwatch:
         than this thread computed. It counts what a process waits for beside cores, such as a GPU,
         or memory that was swapped out; CPU time alone would not tell of these.
         """
-        elapsed_s, waited_s = self.elapsed_s(), seconds_without_core() - self._waited_s
+        elapsed_s = self.elapsed_s()
+        # The sum is smaller than before if a thread that had waited has ended meanwhile.
+        waited_s = max(0.0, seconds_without_core() - self._waited_s)
         return max(elapsed_s - waited_s, time.thread_time() - self._computed_s)
 
 

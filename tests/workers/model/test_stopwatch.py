@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,8 +51,20 @@ def test_what_a_process_waits_for_beside_cores_does_count() -> None:
     assert COMPUTED_S * 0.9 <= watch.alone_s() <= watch.elapsed_s()
 
 
+def test_the_end_of_a_thread_that_had_waited_makes_no_work_longer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(stopwatch, "TASKS", tmp_path)
+    thread = tmp_path / "1"
+    thread.mkdir()
+    (thread / "schedstat").write_text(f"0 {3600 * 10**9} 1")
+    watch = Stopwatch()
+    (thread / "schedstat").unlink()
+    assert watch.alone_s() < 60
+
+
 def test_where_the_kernel_tells_nothing_all_time_counts(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(stopwatch, "TASKS", tmp_path)
     watch = Stopwatch()
