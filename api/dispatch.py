@@ -208,9 +208,10 @@ class PublishedJob:
 
     def close(self) -> None:
         """Cancel the task if it has no result yet, and delete what is left in Redis."""
+        task, self._task = self._task, None
         with redis_within(CLEANUP_S):
-            if self._task is not None:
-                self._cancel(self._task.id)
+            if task is not None:
+                self._cancel(task.id)
             self._clear_failed()
 
     def _clear_failed(self) -> None:
@@ -241,6 +242,8 @@ class PublishedJob:
         """Have :meth:`_next_message` return; called in another thread."""
         if task := self._task:
             clean_up(partial(self._store.replies.wake, task.id))
+            if self._task is not task:  # nobody waits for it any more, and its reply is deleted
+                clean_up(partial(self._store.delete_request, (), task.id))
 
     def _check_awaited(self, task: _Task, client: Client) -> None:
         if client.is_gone:

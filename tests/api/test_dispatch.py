@@ -1,0 +1,40 @@
+"""What a request leaves in Redis when its client hangs up."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from api.dispatch import PublishedJob
+from api.http.client_connection import ClientGone
+from shared.celery_app import make_celery
+from shared.messages import Job
+from shared.settings import Settings
+from tests.stack import Stack, running_stack
+
+
+class GoneClient:
+    """A client that hung up before anybody told who waits for it."""
+
+    is_gone = True
+    when_gone: Callable[[], object]
+
+
+@pytest.fixture
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Redis of our own, whose keys are looked at."""
+    with running_stack(tmp_path_factory.mktemp("dispatch")) as running:
+        yield running
+
+
+def test_news_of_a_hang_up_that_come_late_leave_nothing_behind(stack: Stack) -> None:
+    app = make_celery(Settings(redis_url=stack.redis_url), worker=False)
+    job = Job(request_id="r", tasks=("caption",), deadline=time.time() + 30)
+    spec, client = stack.catalog.get("slow"), GoneClient()
+    published = PublishedJob(app, stack.store, spec, job, [b"image"], stack.store.presence.of)
+    published.publish()
+    with pytest.raises(ClientGone):
+        published.wait(client)
+    published.close()
+    client.when_gone()
+    assert not stack.redis.keys("vision:reply:*")
