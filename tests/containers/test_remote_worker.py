@@ -48,6 +48,7 @@ def here(project: Project, certificate: Path) -> Iterator[Project]:
         TLS_DIR=str(certificate),
         VISION_API_KEYS=KEY,
         VISION_HOST="127.0.0.1",
+        VISION_MODELS="blip",
         VISION_PORT=str(port),
     )  # fmt: skip
     try:
@@ -84,15 +85,8 @@ def test_a_remote_worker_serves(here: Project, certificate: Path, red_circle: by
 def test_a_certificate_of_an_unknown_authority_is_refused(here: Project, certificate: Path) -> None:
     there = remote(here, certificate, URL)
     try:
-        check = (
-            "run",
-            "--rm",
-            "-T",
-            "worker-captions",
-            "python",
-            "-m",
-            "workers.consumer.healthcheck",
-        )
+        run = ("run", "--rm", "-T", "worker-captions")
+        check = (*run, "python", "-m", "workers.consumer.healthcheck")
         assert "CERTIFICATE_VERIFY_FAILED" in there.compose(*check, check=False, merge=True)
     finally:
         there.compose("down", "--volumes", check=False)
