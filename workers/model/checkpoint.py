@@ -30,6 +30,8 @@ TOKENIZER_TEXTS = (
 VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "*.model")
 """Read only where there is no ``tokenizer.json``."""
 SETTINGS = (CONFIG, "generation_config.json", *IMAGE_PROCESSOR_FILES)
+MODEL_FORMATS = (".onnx", ".json", ".txt")
+"""Of files that a row names; others have the weights of an ONNX file, as they lie in memory."""
 MAX_FAULTS_TOLD = 3
 
 
@@ -78,7 +80,7 @@ def find_faults_of(folder: Path, names: Iterable[str]) -> list[Fault]:
     for name in names:
         if not (folder / name).is_file():
             faults.append(Fault(name, "is missing", is_missing=True))
-        elif problem := find_damage(folder / name):
+        elif problem := find_damage(folder / name, is_raw=not name.endswith(MODEL_FORMATS)):
             faults.append(Fault(name, problem))
     return faults
 

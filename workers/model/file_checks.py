@@ -35,8 +35,12 @@ JSON_KEYS = {
 """Keys of which a JSON file has at least one: a server's error report in JSON has none."""
 
 
-def find_damage(path: Path) -> str:
+def find_damage(path: Path, *, is_raw: bool = False) -> str:
     """Return what is wrong with an existing file; empty: nothing that shows.
+
+    Args:
+        path: the file.
+        is_raw: it has nothing but numbers, which may be zeros; its name does not tell a format.
 
     Raises:
         OSError: the file cannot be read.
@@ -49,6 +53,8 @@ def find_damage(path: Path) -> str:
         return "is a pointer of git-lfs, which has not fetched the file itself"
     if head.lstrip().lower().startswith(WEB_PAGE):
         return "is a web page, such as the login page of a proxy"
+    if is_raw:
+        return ""
     if not head.strip(b"\0"):
         return "is filled with zeros, as after an interrupted copy"
     check = _CHECKS.get(path.suffix)

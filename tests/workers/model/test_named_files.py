@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import onnx
 import pytest
 
 from tests import onnx_files
@@ -10,6 +11,7 @@ from tests.damage import LFS_POINTER
 from tests.hub_standin import HubStandIn
 from tests.model_process import ModelProcess, Outcome, Row
 from tests.onnx_rows import COLOURS, ZERO_TO_ONE
+from workers.model.checkpoint import find_faults_of
 
 MODEL, LABELS = "onnx/model.onnx", "labels.txt"
 CONTENTS = {
@@ -132,3 +134,26 @@ def test_a_row_that_does_not_fit_its_file_fetches_nothing(
 
     assert outcome.said.startswith("labels.txt names 2 classes, but the model has 3")
     assert hub.requests == []
+
+
+def test_weights_beside_a_model_may_have_any_name(
+    model_process: ModelProcess, folder: Path, models: Path
+) -> None:
+    onnx.save_model(
+        onnx_files.colours(),
+        folder / MODEL,
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    row = {**LOCAL, "files": [MODEL, "onnx/weights.bin", LABELS]}
+
+    assert model_process.start(row, models, RED) == Outcome("red")
+
+
+def test_weights_beside_a_model_may_begin_with_zeros(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx_data").write_bytes(bytes(4096) + b"\1")
+    (tmp_path / "model.onnx").write_bytes(bytes(4096) + b"\1")
+
+    assert find_faults_of(tmp_path, ["model.onnx_data"]) == []
+    assert [fault.file for fault in find_faults_of(tmp_path, ["model.onnx"])] == ["model.onnx"]
