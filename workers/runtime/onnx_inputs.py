@@ -103,8 +103,9 @@ class OnnxInput:
             values = values[..., ::-1]
         if not self._is_plain:
             values = (values.astype(np.float32) - self._mean) * self._scale
-            if self._dtype.kind in "iu":
-                values = np.rint(values)
+        if self._dtype.kind in "iu" and values.dtype != self._dtype:
+            limits = np.iinfo(self._dtype)  # beyond which a cast would make black of white
+            values = np.rint(values).clip(limits.min, limits.max)
         if self._layout == "NCHW":
             values = values.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(values, self._dtype)

@@ -111,6 +111,21 @@ def test_a_file_may_want_other_numbers_than_floats(tmp_path: Path, dtype: int) -
     assert seen(model, image) == pytest.approx(expected(image, declared, "NHWC", **PLAIN), abs=1e-7)
 
 
+@pytest.mark.parametrize(("declared", "black"), [({}, 0), ({"mean": [127.5] * 3}, -128)])
+def test_numbers_beyond_those_that_a_file_can_take_are_the_nearest(
+    tmp_path: Path, declared: dict[str, Any], black: int
+) -> None:
+    """White is 255 or 127.5, and signed bytes end at 127: a cast makes -1 or -128 of it."""
+    model = load(
+        tmp_path, onnx_files.flat((1, 3, 1, 2), TensorProto.INT8), "face",
+        resize={"mode": "squash"}, **declared,
+    )  # fmt: skip
+    image = Image.new("RGB", (2, 1), "black")
+    image.putpixel((1, 0), (255, 255, 255))
+    values = np.array([black, 127] * 3)
+    assert seen(model, image) == pytest.approx(values / np.linalg.norm(values), abs=1e-6)
+
+
 def test_images_of_different_sizes_are_answered_in_order(tmp_path: Path) -> None:
     declared = Declared("fit", (16, 16), Image.Resampling.BICUBIC)
     model = gives_back(tmp_path, declared, "NCHW")
