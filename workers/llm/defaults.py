@@ -1,10 +1,17 @@
 """What a prompt is sent with where the request does not say it."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from shared.messages import JsonObject, Options
 from shared.tasks.registry import Task
+
+
+def _checked(options: JsonObject) -> JsonObject:
+    """Refuse what would be refused in a request; what only Ollama knows, its servers check."""
+    Options.model_validate(options)
+    return options
 
 
 class AnswerDefaults(BaseModel):
@@ -14,7 +21,7 @@ class AnswerDefaults(BaseModel):
 
     prompts: dict[Task, str] = {}
     system: str = ""
-    options: dict[str, Any] = {}
+    options: Annotated[JsonObject, AfterValidator(_checked)] = {}
     think: Any = False
     format: Any = None
     threshold: float = Field(

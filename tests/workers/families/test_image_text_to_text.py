@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from shared.messages import ChatMessage, Instructions, Options
 from shared.model_spec import ModelSpec
@@ -80,6 +81,11 @@ def test_a_rows_options_and_system_prompt_count_where_the_request_has_none() -> 
     )
     assert caption(of_row) == "TRI"
     assert caption(of_row, options=Options(stop=("zebra",))) == "TRIANGLE"
+
+
+def test_a_rows_options_are_checked_when_it_is_loaded() -> None:
+    with pytest.raises(ValidationError, match="Input should be a finite number"):
+        load(options={"temperature": "hot"})
 
 
 def test_a_row_can_have_the_model_think_which_nobody_sees() -> None:
