@@ -8,6 +8,7 @@ import structlog
 from PIL import Image
 from pydantic import Field
 
+from shared.errors import BadRequest, VisionError
 from shared.messages import Instructions, Options, Result
 from shared.ollama_settings import OllamaSettings
 from shared.tasks.registry import find_task
@@ -17,7 +18,7 @@ from workers.llm.lenient_parsing import UnusableAnswer
 from workers.llm.task import ImagesPerPrompt, LlmTask
 from workers.llm.tasks import LLM_TASKS
 from workers.llm.wording import Wording, resolve
-from workers.model.family import GeneratingModel, LoadContext, PreparedJob
+from workers.model.family import LoadContext, PreparedJob, RefusingModel
 from workers.preparing import pixels
 from workers.preparing.preparation import Prepared
 from workers.runtime import generation
@@ -65,7 +66,7 @@ class Question:
         return replace(self, messages=[*self.messages[:-1], asked])
 
 
-class ImageTextToText(GeneratingModel):
+class ImageTextToText(RefusingModel):
     """Captions, labels and NSFW scores by any checkpoint with a chat template. It follows prompts.
 
     Labels are asked of all images of a job at once, NSFW scores of each, a caption of the first.
@@ -90,22 +91,36 @@ class ImageTextToText(GeneratingModel):
     def check(self, instructions: Instructions) -> None:
         """Refuse forms of answers that cannot be given: see :meth:`GeneratingModel.check`."""
         for name in instructions.tasks:
-            wording = self._wording(LLM_TASKS[name], instructions)
+            task = LLM_TASKS[name]
+            wording = self._wording(task, instructions)
+            is_clients = instructions.output_schema and wording.format == instructions.output_schema
+            if is_clients and task.read_form and not self._chat.keeps_forms:
+                raise BadRequest(
+                    "This model cannot keep to `format` or `schema`, as its tokenizer is of an "
+                    "unusual kind: ask for the form in the prompt, or ask another model."
+                )
             self._chat.check(wording.format, Options(**wording.options))
 
-    def predict(self, jobs: Sequence[PreparedJob], max_images: int) -> list[Result]:
-        """Answer each job: see :meth:`workers.model.family.VisionModel.predict`."""
+    def predict_or_refuse(
+        self, jobs: Sequence[PreparedJob], max_images: int
+    ) -> list[Result | VisionError]:
+        """Answer each job: see :meth:`workers.model.family.RefusingModel.predict_or_refuse`."""
         answers: list[dict[str, Any]] = [{} for _ in jobs]
+        refused: dict[int, BadRequest] = {}
         for name in jobs[0].instructions.tasks:
-            for answer, payload in zip(
-                answers, self._payloads(LLM_TASKS[name], jobs, max_images), strict=True
-            ):
-                if payload is not None:
-                    answer[name] = payload
-        return [Result(answer) for answer in answers]
+            payloads = self._payloads(LLM_TASKS[name], jobs, max_images)
+            for number, payload in enumerate(payloads):
+                if isinstance(payload, BadRequest):
+                    refused[number] = payload
+                elif payload is not None:
+                    answers[number][name] = payload
+        return [refused.get(number) or Result(answer) for number, answer in enumerate(answers)]
 
     def _payloads(self, task: LlmTask, jobs: Sequence[PreparedJob], max_images: int) -> list[Any]:
-        """Return the answer to one task for each job; ``None``: the model gave none."""
+        """Return the answer to one task for each job; ``None``: the model gave none.
+
+        In place of an answer there is an error where the job cannot be answered.
+        """
         questions = [
             Question(number, messages, wording)
             for number, job in enumerate(jobs)
@@ -116,12 +131,15 @@ class ImageTextToText(GeneratingModel):
         missing = [number for number, answer in enumerate(found) if answer is None]
         again = [questions[number].stricter(task) for number in missing]
         for number, answer in zip(missing, self._ask(task, again, max_images), strict=True):
-            found[number] = answer
+            # There may be no room for the stricter prompt, which is not the client's fault.
+            found[number] = None if isinstance(answer, BadRequest) else answer
         payloads = []
         for job in range(len(jobs)):
             of_job = [a for q, a in zip(questions, found, strict=True) if q.job == job]
+            refusal = next((a for a in of_job if isinstance(a, BadRequest)), None)
             answered = any(answer is not None for answer in of_job)
-            payloads.append(find_task(task.name).combine(of_job) if answered else None)
+            combined = find_task(task.name).combine
+            payloads.append(refusal or (combined(of_job) if answered else None))
         return payloads
 
     def _wording(self, task: LlmTask, instructions: Instructions) -> Wording:
@@ -135,7 +153,10 @@ class ImageTextToText(GeneratingModel):
         return resolve(task, request, self._defaults, self._environment)
 
     def _ask(self, task: LlmTask, questions: Sequence[Question], max_images: int) -> list[Any]:
-        """Return what the model answers to each question; ``None``: nothing that can be used."""
+        """Return what the model answers to each question; ``None``: nothing that can be used.
+
+        In place of an answer there is an error where the question cannot be asked.
+        """
         answers: list[Any] = []
         for batch in _chunks(questions, max_images):
             turns = [Turn(q.messages, q.wording.think, q.wording.format) for q in batch]
@@ -143,7 +164,7 @@ class ImageTextToText(GeneratingModel):
             texts = self._chat.generate(turns, options)
             self.steps = self._chat.steps
             answers += [
-                self._read(task, question, text)
+                text if isinstance(text, BadRequest) else self._read(task, question, text)
                 for question, text in zip(batch, texts, strict=True)
             ]
         return answers

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from shared.errors import VisionError
 from shared.families import FAMILIES
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
@@ -149,6 +150,29 @@ class GeneratingModel:
         It may change with the first batches.
         """
         return ""
+
+
+class RefusingModel(GeneratingModel, ABC):
+    """Base of families that may refuse one job of a batch only when they see all of its input."""
+
+    @abstractmethod
+    def predict_or_refuse(
+        self, jobs: Sequence[PreparedJob], max_images: int
+    ) -> list[Result | VisionError]:
+        """Answer each job, in order, or return why it alone cannot be answered."""
+
+    def predict(self, jobs: Sequence[PreparedJob], max_images: int) -> list[Result]:
+        """Answer each job: see :meth:`VisionModel.predict`.
+
+        Raises:
+            VisionError: a job cannot be answered.
+        """
+        results: list[Result] = []
+        for answer in self.predict_or_refuse(jobs, max_images):
+            if isinstance(answer, VisionError):
+                raise answer
+            results.append(answer)
+        return results
 
 
 class PerImageModel(GeneratingModel, ABC):

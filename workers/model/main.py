@@ -24,7 +24,13 @@ from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
 from workers.model.device_errors import is_device_fault, is_out_of_memory
-from workers.model.family import GeneratingModel, PerImageModel, PreparedJob, VisionModel
+from workers.model.family import (
+    GeneratingModel,
+    PerImageModel,
+    PreparedJob,
+    RefusingModel,
+    VisionModel,
+)
 from workers.model.loading import failure_report, load
 from workers.model.protocol import (
     BatchReport,
@@ -129,7 +135,7 @@ def run_batch(
     fault = ""
     if ready:
         try:
-            answered = model.predict(ready, max_images)  # Step 6: predict.
+            answered = _answered(model, ready, max_images)  # Step 6: predict.
             if len(answered) != len(ready):
                 msg = f"{len(answered)} results for {len(ready)} jobs"
                 raise RuntimeError(msg)  # noqa: TRY301 - logged like any other fault of a model
@@ -171,8 +177,18 @@ def _steps(model: VisionModel) -> int:
     return model.steps if isinstance(model, GeneratingModel) else 0
 
 
-def _with_answers(result: Result, instructions: Instructions) -> Result | JobError:
+def _answered(
+    model: VisionModel, jobs: Sequence[PreparedJob], max_images: int
+) -> Sequence[Result | VisionError]:
+    if isinstance(model, RefusingModel):
+        return model.predict_or_refuse(jobs, max_images)
+    return model.predict(jobs, max_images)
+
+
+def _with_answers(result: Result | VisionError, instructions: Instructions) -> Result | JobError:
     """Return a result, or an error if it has no answer to any task: that would be no success."""
+    if isinstance(result, VisionError):
+        return _job_error(result)
     tasks = instructions.tasks
     if not tasks or any(result.get(task) is not None for task in tasks):
         return result
@@ -185,8 +201,15 @@ def _refusal(model: VisionModel, instructions: Instructions) -> JobError | None:
         if isinstance(model, GeneratingModel):
             model.check(instructions)
     except VisionError as err:
-        return JobError(error=type(err).__name__, message=err.message)
+        return _job_error(err)
+    except Exception:
+        log.exception("check failed")
+        return MODEL_FAILED
     return None
+
+
+def _job_error(err: VisionError) -> JobError:
+    return JobError(error=type(err).__name__, message=err.message)
 
 
 def _fault(err: Exception) -> str:

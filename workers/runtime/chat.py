@@ -12,6 +12,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from shared.errors import BadRequest
 from shared.messages import Options
 from workers.runtime import generation
 from workers.runtime.chat_answers import AnswerTexts
@@ -64,15 +65,49 @@ class ChatModel:
         self._writing = _writing(processor.tokenizer, self._model.generation_config)
 
     @torch.inference_mode()
-    def generate(self, turns: Sequence[Turn], options: Options) -> list[str]:
+    def generate(self, turns: Sequence[Turn], options: Options) -> list[str | BadRequest]:
         """Return the text that the model writes in each conversation, at most to a stop word.
 
         Args:
             turns: the batch; all of them think, or none.
             options: for all of them.
+
+        Returns:
+            The texts; in place of one, why that conversation cannot be continued.
         """
+        refusals = [self._inputs.refusal(turn) for turn in turns]
+        if any(refusals):
+            return self._without_refused(turns, refusals, options)
+        inputs = self._inputs.encode(turns)
+        lengths: list[int] = inputs["attention_mask"].sum(1).tolist()
+        if len({self._limit(length, options) for length in lengths}) > 1:
+            # One conversation is so long that the answers to the others would be cut with its own.
+            return [answer for turn in turns for answer in self.generate([turn], options)]
+        begun = [
+            self._begin(turn, length, options) for turn, length in zip(turns, lengths, strict=True)
+        ]
+        refusals = [answer if isinstance(answer, BadRequest) else None for answer in begun]
+        if any(refusals):
+            return self._without_refused(turns, refusals, options)
+        answers = [answer for answer in begun if not isinstance(answer, BadRequest)]
+        return self._continued(turns, inputs, answers, options)
+
+    def _without_refused(
+        self, turns: Sequence[Turn], refusals: Sequence[BadRequest | None], options: Options
+    ) -> list[str | BadRequest]:
+        left = [turn for turn, refusal in zip(turns, refusals, strict=True) if not refusal]
+        texts = iter(self.generate(left, options) if left else [])
+        return [refusal or next(texts) for refusal in refusals]
+
+    def _continued(
+        self,
+        turns: Sequence[Turn],
+        inputs: Any,  # noqa: ANN401 - a ``BatchFeature``
+        answers: Sequence[Answer | None],
+        options: Options,
+    ) -> list[str | BadRequest]:
         device, dtype = self._pretrained.device, float_type(self._pretrained.dtype)
-        inputs = self._inputs.encode(turns).to(device, dtype)
+        inputs = inputs.to(device, dtype)
         given = inputs["input_ids"].shape[1]
         thought = self._inputs.open_thought(turns[0])
 
@@ -81,7 +116,8 @@ class ChatModel:
 
         room = generation.positions(self._model) - given
         arguments = generation.arguments(options, self._defaults, decode, room)
-        answers = [self._answer(turn, arguments, options) for turn in turns]
+        if any(answers):
+            arguments["num_beams"] = 1
         stops = arguments.setdefault("stopping_criteria", StoppingCriteriaList())
         stops.append(LoopStop(given, [answer is not None for answer in answers]))
         generation.seed(options)
@@ -107,18 +143,43 @@ class ChatModel:
             BadRequest: the JSON schema cannot be used, or needs more tokens than the options allow.
         """
         if self._writing:
-            room = generation.positions(self._model)
-            arguments = generation.arguments(options, self._defaults, self._texts.decode, room)
-            self._writing.begin(wanted, arguments["max_new_tokens"], options)
+            self._writing.begin(wanted, self._limit(0, options), options)
 
-    def _answer(self, turn: Turn, arguments: dict[str, Any], options: Options) -> Answer | None:
-        """Begin an answer by a grammar; ``None``: the turn asks for free text."""
+    def _limit(self, given: int, options: Options) -> int:
+        """Return the most tokens of an answer to a conversation of ``given`` tokens."""
+        room = generation.positions(self._model) - given
+        arguments = generation.arguments(options, self._defaults, self._texts.decode, room)
+        return int(arguments["max_new_tokens"])
+
+    def _begin(self, turn: Turn, given: int, options: Options) -> Answer | BadRequest | None:
+        """Begin an answer by a grammar; ``None``: the turn asks for free text.
+
+        Args:
+            turn: the conversation.
+            given: its tokens, with those of images.
+            options: of the batch.
+
+        Returns:
+            The answer, or why there is not enough room for any.
+        """
+        positions = generation.positions(self._model)
+        if given >= positions:
+            return BadRequest(
+                f"The conversation has {given} tokens with its images, and the model has room for "
+                f"{positions}, answer included: send less text, or fewer or smaller images."
+            )
         if self._writing is None:
             return None
-        answer = self._writing.begin(turn.format, arguments["max_new_tokens"], options)
-        if answer:
-            arguments["num_beams"] = 1
-        return answer
+        limit = self._limit(given, options)
+        try:
+            return self._writing.begin(turn.format, limit, options)
+        except BadRequest as err:
+            if limit == self._limit(0, options):
+                return err
+            return BadRequest(
+                f"The conversation has {given} tokens with its images, which leaves {limit} of the "
+                f"model's {positions}: too few for an answer by the JSON schema."
+            )
 
 
 def _writing(tokenizer: Any, config: GenerationConfig) -> Writing | None:  # noqa: ANN401

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from shared.errors import BadRequest
 from workers.captions.thoughts import open_mark
 from workers.model.family import LoadError
 
@@ -60,7 +61,8 @@ class ChatInputs:
         """
         self._processor = processor
         self.tokenizer = processor.tokenizer
-        if processor.chat_template is None and type(processor).__name__ in WITHOUT_TEMPLATE:
+        self._needs_image = type(processor).__name__ in WITHOUT_TEMPLATE
+        if processor.chat_template is None and self._needs_image:
             processor.chat_template = PLAIN_TEMPLATE.replace("IMAGE", processor.image_token)
         if not processor.chat_template:
             raise LoadError(
@@ -90,13 +92,24 @@ class ChatInputs:
             **self._thinking(turns[0]),
         )
 
+    def refusal(self, turn: Turn) -> BadRequest | None:
+        """Return why a conversation cannot be encoded; ``None``: it can."""
+        if self._needs_image and not any(message.images for message in turn.messages):
+            return BadRequest("This model needs an image, and the request has none.")
+        if not self._rendered(turn):
+            return BadRequest(
+                "The model's chat template does not take a conversation of these roles in this "
+                "order: let user and assistant take turns, and the user begin and end."
+            )
+        return None
+
     def open_thought(self, turn: Turn) -> str:
         """Return the mark with which the prompt has begun a thought; empty: it has not."""
         return open_mark(self._rendered(turn._replace(messages=single_question(_MARK))))
 
     def _messages(self, turn: Turn) -> list[dict[str, Any]]:
         """Return a conversation as templates take it; the role of a system may be the user's."""
-        messages = list(turn.messages)
+        messages = _collated(turn.messages)
         if not self._has_system and messages[0].role == "system" and len(messages) > 1:
             told, first = messages[:2]
             text = f"{told.text}\n\n{first.text}"
@@ -134,6 +147,21 @@ class ChatInputs:
             )
         except Exception:  # noqa: BLE001 - templates raise errors of their own
             return ""
+
+
+def _collated(messages: Sequence[Message]) -> list[Message]:
+    """Return a conversation without two messages of one role in a row, as on Ollama's servers.
+
+    Many templates refuse them.
+    """
+    collated: list[Message] = []
+    for message in messages:
+        if collated and collated[-1].role == message.role:
+            last = collated.pop()
+            text = "\n\n".join(filter(None, (last.text, message.text)))
+            message = last._replace(text=text, images=[*last.images, *message.images])  # noqa: PLW2901
+        collated.append(message)
+    return collated
 
 
 def _control_tokens(tokenizer: Any, template: str) -> re.Pattern[str]:  # noqa: ANN401 - not typed

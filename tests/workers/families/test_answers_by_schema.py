@@ -1,6 +1,7 @@
 """Chat models whose answers have a form: labels, NSFW scores, and what a client's schema says."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -11,7 +12,7 @@ from PIL import Image
 from shared.errors import BadRequest
 from shared.messages import Instructions, JsonObject
 from shared.model_spec import ModelSpec
-from shared.tasks import CAPTION, LABELS, NSFW
+from shared.tasks import ANSWER, CAPTION, LABELS, NSFW
 from tests.chat_checkpoints import make_checkpoint
 from workers.families.image_text_to_text import ImageTextToText
 from workers.llm.tasks import LLM_TASKS
@@ -28,9 +29,12 @@ SCHEMA: JsonObject = {
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ImageTextToText:
-    """Return a model with random weights, in float32: int8 rounds a batch as a whole."""
-    folder = make_checkpoint("smolvlm", tmp_path_factory.mktemp("models") / "smolvlm")
-    parameters = {"dtype": "float32"}
+    """Return a model with random weights."""
+    return load(make_checkpoint("smolvlm", tmp_path_factory.mktemp("models") / "smolvlm"))
+
+
+def load(folder: Path) -> ImageTextToText:
+    parameters = {"dtype": "float32"}  # random weights answer by the last bit
     row = {"name": "m", "family": "image_text_to_text", "source": "x/y", "parameters": parameters}
     spec = ModelSpec.model_validate(row)
     return ImageTextToText(LoadContext(spec, folder, "cpu", 1))
@@ -45,12 +49,12 @@ def job(task: str, **asked: Any) -> PreparedJob:
 
 def written(
     model: ImageTextToText, monkeypatch: pytest.MonkeyPatch, *jobs: PreparedJob
-) -> list[str]:
+) -> list[Any]:
     """Return what the model writes, before it is read."""
-    texts: list[str] = []
+    texts: list[Any] = []
     generate = model._chat.generate
 
-    def recorded(*args: Any) -> list[str]:
+    def recorded(*args: Any) -> list[Any]:
         texts.extend(answers := generate(*args))
         return answers
 
@@ -86,8 +90,9 @@ def test_each_job_of_a_batch_has_its_own_schema_or_none(
     [
         ({"output_schema": {"not": {"type": "string"}}}, "cannot be used"),
         ({"output_schema": SCHEMA, "options": {"num_predict": 3}}, "`num_predict` allows 3"),
+        ({"prompt": "z" * 4096}, "the model has room for 4096"),
     ],
-    ids=["schema", "limit"],
+    ids=["schema", "limit", "context"],
 )
 def test_a_job_that_cannot_be_answered_by_its_schema_fails_alone(
     asked: dict[str, Any], reason: str, model: ImageTextToText
@@ -99,6 +104,21 @@ def test_a_job_that_cannot_be_answered_by_its_schema_fails_alone(
     assert isinstance(bad, JobError)
     assert bad.error == BadRequest.__name__
     assert reason in bad.message
+
+
+def test_a_tokenizer_that_grammars_cannot_use_makes_forms_of_answers_an_error(
+    tmp_path: Path,
+) -> None:
+    folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
+    file = folder / "tokenizer.json"
+    spaces = {"type": "Metaspace", "replacement": "Ġ", "prepend_scheme": "never", "split": True}
+    parts = {"decoder": spaces, "pre_tokenizer": spaces}  # which say nothing of bytes
+    file.write_text(json.dumps({**json.loads(file.read_text()), **parts}))
+    model = load(folder)
+    with pytest.raises(BadRequest, match="cannot keep to `format`"):
+        model.check(job(ANSWER, prompt="?", output_schema=SCHEMA).instructions)
+    model.check(job(ANSWER, prompt="?").instructions)
+    model.check(job(LABELS, output_schema=SCHEMA).instructions)  # read leniently
 
 
 def test_stop_words_and_sampling_leave_answers_whole(

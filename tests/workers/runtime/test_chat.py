@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared.errors import BadRequest
 from shared.messages import Options
 from shared.model_spec import ModelSpec
 from tests.chat_checkpoints import RECIPES, make_checkpoint
@@ -23,6 +24,8 @@ SIZES = ((64, 48), (1, 1), (600, 30))
 """Usual, the smallest, and a panorama."""
 MAX_PIXELS = 64 * 64
 OPTIONS = Options(num_predict=12)
+CONTEXT = 4096
+"""Tokens that the types made here have positions for."""
 QUICK = ("smolvlm", "qwen3_vl")
 """Types that are tried in the quick tests; all others are slow, as each takes a second."""
 
@@ -38,6 +41,25 @@ def load(folder: Path, dtype: DtypeName = "float32") -> ChatModel:
 def noise(size: tuple[int, int]) -> Image.Image:
     pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
     return Image.fromarray(pixels)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> ChatModel:
+    return load(make_checkpoint("smolvlm", tmp_path_factory.mktemp("small") / "smolvlm"))
+
+
+def overhead(model: ChatModel) -> int:
+    """Return how many tokens a question has beside its text."""
+    turns = [Turn(single_question("zz"))]
+    return int(model._inputs.encode(turns)["attention_mask"].sum()) - 2
+
+
+def assert_refused(model: ChatModel, good: Turn, bad: Turn, reason: str) -> None:
+    first, second = model.generate([good, bad], OPTIONS)
+    assert first == model.generate([good], OPTIONS)[0]
+    assert isinstance(first, str)
+    assert isinstance(second, BadRequest)
+    assert reason in second.message
 
 
 pytestmark = pytest.mark.filterwarnings(  # of PaliGemma's processor
@@ -97,6 +119,53 @@ def test_a_template_without_a_system_role_gets_it_as_part_of_the_question(tmp_pa
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
     template.write_text(refusing + template.read_text())
     assert "the grass\n\na dog" in prompt_of(folder, single_question("a dog", [], "the grass"))
+
+
+def test_messages_of_one_role_in_a_row_become_one(tmp_path: Path) -> None:
+    folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
+    prompt = prompt_of(folder, [Message("user", "a dog"), Message("user", "on the grass")])
+    assert "a dog\n\non the grass" in prompt
+    assert prompt.count("user") == 1
+
+
+def test_a_conversation_that_the_template_refuses_is_refused_alone(tmp_path: Path) -> None:
+    folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
+    template = folder / "chat_template.jinja"
+    refusing = "{% if messages[0].role == 'assistant' %}{{ raise_exception('no') }}{% endif %}"
+    template.write_text(refusing + template.read_text())
+    good = Turn(single_question(PROMPTS[0]))
+    bad = Turn([Message("assistant", "Hello!"), Message("user", "a dog")])
+    assert_refused(load(folder), good, bad, "chat template does not take")
+
+
+def test_a_type_that_cannot_chat_without_an_image_refuses_that_alone(tmp_path: Path) -> None:
+    model = load(make_checkpoint("paligemma", tmp_path / "paligemma"))
+    good = Turn(single_question(PROMPTS[0], [noise(SIZES[0])]))
+    assert_refused(model, good, Turn(single_question(PROMPTS[0])), "needs an image")
+
+
+def test_a_conversation_longer_than_the_context_is_refused_alone(small: ChatModel) -> None:
+    good = Turn(single_question(PROMPTS[0], [noise(SIZES[0])]))
+    bad = Turn(single_question("z" * CONTEXT))
+    assert_refused(small, good, bad, f"the model has room for {CONTEXT}")
+
+
+def test_a_conversation_that_leaves_no_room_for_its_form_is_refused_alone(
+    small: ChatModel,
+) -> None:
+    form = {"type": "array", "items": {"type": "boolean"}, "minItems": 1}
+    good = Turn(single_question(PROMPTS[0]), format=form)
+    bad = Turn(single_question("z" * (CONTEXT - overhead(small) - 2)), format=form)
+    assert_refused(small, good, bad, "leaves 2 of the model's")
+
+
+def test_a_long_conversation_does_not_shorten_the_answers_to_others(small: ChatModel) -> None:
+    turns = [
+        Turn(single_question("z" * (CONTEXT - overhead(small) - 2))),
+        Turn(single_question(PROMPTS[0], [noise(SIZES[0])])),
+    ]
+    together = small.generate(turns, OPTIONS)
+    assert together == [small.generate([turn], OPTIONS)[0] for turn in turns]
 
 
 def test_clients_write_no_special_tokens(tmp_path: Path) -> None:
