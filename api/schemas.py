@@ -1,6 +1,9 @@
-"""Request and reply bodies: they validate, and are documented in the OpenAPI document."""
+"""Request and reply bodies: they validate, and are documented in the OpenAPI document.
 
-from typing import Annotated, Any, Literal, Self
+Those in Ollama's form are in :mod:`api.ollama_compat.schemas`.
+"""
+
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -148,51 +151,6 @@ def chat_fields(system: object, output_format: object, think: object) -> dict[st
         "think": think if isinstance(think, bool | str) else None,
     }
     return {name: value for name, value in fields.items() if value not in ("", None, {})}
-
-
-class ShowRequest(BaseModel):
-    """A request for the details of a model, in Ollama's form."""
-
-    model_config = ConfigDict(extra="allow")
-
-    model: str = Field(min_length=1, max_length=MAX_NAME)
-
-
-class OllamaRequest(ShowRequest):
-    """A request in Ollama's form; fields that are not listed are passed on to Ollama unchanged."""
-
-    format: Literal["", "json"] | dict[str, Any] | None = Field(
-        None, description="`json` or a JSON schema"
-    )
-    stream: bool | None = True
-    options: Options | None = None
-
-
-class GenerateRequest(OllamaRequest):
-    """A request for an answer to a prompt."""
-
-    prompt: str | None = ""
-    images: tuple[ImageText, ...] | None = Field((), description="images in base64")
-
-
-class ChatMessage(BaseModel):
-    """A message of a chat."""
-
-    model_config = ConfigDict(extra="allow")
-
-    images: tuple[ImageText, ...] | None = Field((), description="images in base64")
-
-
-class ChatRequest(OllamaRequest):
-    """A request for the next message of a chat."""
-
-    messages: tuple[ChatMessage, ...] | None = ()
-
-
-class OllamaReply(BaseModel):
-    """A reply in Ollama's form; streamed as one JSON object per line unless `stream` is false."""
-
-    model_config = ConfigDict(extra="allow")
 
 
 class UploadForm(BaseModel):

@@ -7,9 +7,9 @@ from functools import partial
 from flask import Blueprint, Response
 
 from api.http.openapi import JSON, STRING, TEXT, Content, operation
+from api.ollama_compat.schemas import ChatRequest, GenerateRequest, OllamaReply, ShowRequest
 from api.ollama_compat.streaming import NDJSON
 from api.ollama_compat.views import OllamaViews, Reply
-from api.schemas import ChatRequest, GenerateRequest, OllamaReply, ShowRequest
 from api.service import VisionService
 from shared.errors import Refused
 from shared.vocabulary import OllamaCall
