@@ -16,7 +16,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from shared.messages import Options, Result
+from shared.messages import Result
+from shared.options import Options
 from shared.redis.presence import WorkerStatus
 from shared.tasks.registry import Task
 from shared.vocabulary import OperatorCommand

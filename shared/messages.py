@@ -1,13 +1,10 @@
 """Messages on the queue: a job to a worker, and its result. JSON, without image bytes."""
 
-import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
@@ -17,11 +14,12 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema
 
 from shared.errors import VisionError, error_named
+from shared.options import Options
 from shared.tasks.registry import Task, all_tasks, find_task, task_names
-from shared.text import well_formed
+from shared.text import WellFormed
 from shared.vocabulary import OllamaCall, OperatorCommand
 
 JsonObject = dict[str, Any]
@@ -31,85 +29,11 @@ CALL_NAMES = {call: f"vision.ollama_{call}" for call in OllamaCall if call != Ol
 SEVERAL_TASKS = "vision.describe"
 """Name of the Celery task for a request with several vision tasks. API and workers of different
 versions may share a queue, so these names are fixed."""
-MAX_STOP_WORDS = 64
-"""Stop words that our own models look for; a language model's server gets all of them."""
-RANDOM_SEED = -1
-"""Ollama's word for: another seed each time."""
-WellFormed = Annotated[str, AfterValidator(well_formed)]
 
 
 def command_name(command: OperatorCommand) -> str:
     """Return the name of the Celery remote control command."""
     return f"vision_{command}"
-
-
-def _check_number(value: object) -> object:
-    """Refuse what is no number to JSON; Ollama does so, too, and takes any number."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    try:
-        finite = is_number and math.isfinite(value)  # type: ignore[arg-type]
-    except OverflowError:  # an integer that no float can hold
-        finite = False
-    if value is not None and not finite:
-        raise PydanticCustomError("number", "Input should be a finite number")
-    return value
-
-
-def _check_words(value: object) -> object:
-    words = value if isinstance(value, list | tuple) else [value]
-    if value is not None and not all(isinstance(word, str) for word in words):
-        raise PydanticCustomError("words", "Input should be a string or a list of strings")
-    return value
-
-
-Number = Annotated[int | float | None, BeforeValidator(_check_number)]
-
-
-class Options(BaseModel):
-    """Generation options as the client sent them, named as Ollama names them.
-
-    Any number is valid, as for Ollama: what a value means to our own models is decided where they
-    use it. Options that are not listed here only Ollama understands.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    temperature: Number = Field(None, description="0 or less: the most probable tokens")
-    top_k: Number = Field(None, description="0 or less: no limit")
-    top_p: Number = None
-    min_p: Number = None
-    typical_p: Number = None
-    seed: Number = Field(None, description="-1: another one each time")
-    num_predict: Number = Field(None, description="most tokens to generate; below 1: default")
-    repeat_penalty: Number = Field(None, description="0 or less: none")
-    stop: Annotated[tuple[WellFormed, ...] | WellFormed | None, BeforeValidator(_check_words)] = (
-        Field(None, description="words before which the text ends")
-    )
-
-    @property
-    def known(self) -> "Options":
-        """The options that models in model processes understand."""
-        fields = self.model_dump(include=set(Options.model_fields), exclude_unset=True)
-        if self.stop is not None:
-            fields["stop"] = self.stop_words
-        return Options(**fields)
-
-    @property
-    def stop_words(self) -> tuple[str, ...]:
-        """The first stop words that are not empty, each once."""
-        words = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
-        return tuple(dict.fromkeys(word for word in words if word))[:MAX_STOP_WORDS]
-
-    @property
-    def samples(self) -> bool:
-        """Whether tokens are drawn at random, rather than the most probable ones taken."""
-        return (self.temperature or 0) > 0
-
-    @property
-    def fixed_seed(self) -> int | None:
-        """The seed, without a fraction, as Ollama reads it; ``None``: a random one."""
-        seed = None if self.seed is None else int(self.seed)
-        return None if seed == RANDOM_SEED else seed
 
 
 class OllamaInstructions(BaseModel):

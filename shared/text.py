@@ -1,6 +1,9 @@
 """Text of models and clients: what Unicode means stays, and what can do harm goes."""
 
 import re
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 _NONCHARACTERS = "\ufdd0-\ufdef" + "".join(
     f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(17)
@@ -53,6 +56,10 @@ def well_formed(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+
+
+WellFormed = Annotated[str, AfterValidator(well_formed)]
+"""Text of messages."""
 
 
 def has_words(text: str) -> bool:

@@ -13,7 +13,8 @@ from api.http.json_bounds import check_text
 from api.http.json_text import parse_json
 from api.schemas import UrlQuery, VisionRequest
 from shared.errors import BadRequest
-from shared.messages import JsonObject, Options
+from shared.messages import JsonObject
+from shared.options import Options
 from shared.tasks.registry import find_task
 
 FORM_FIELDS = ("id", "model", "version", "prompt", "url")

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import MAX_NAME, ImageText
-from shared.messages import Options
+from shared.options import Options
 
 
 class ShowRequest(BaseModel):

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from benchmarks.gpu.results import Results
 from benchmarks.gpu.rows import Arguments, arguments, spec
 from benchmarks.measuring import PHOTO, ensure_checkpoint, seconds
-from shared.messages import Instructions, Options
+from shared.messages import Instructions
+from shared.options import Options
 from shared.tasks import CAPTION, LABELS
 from shared.tasks.registry import Task
 from workers.llm.tasks import LLM_TASKS

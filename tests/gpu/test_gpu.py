@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from shared.messages import Instructions, Options
+from shared.messages import Instructions
 from shared.model_spec import ModelSpec
+from shared.options import Options
 from shared.tasks import CAPTION
 from tests.inputs import prepared
 from tests.stack import TESTS

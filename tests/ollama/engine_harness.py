@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from shared.catalog import Catalog
-from shared.messages import Job, OllamaInstructions, Options, Outcome, Result
+from shared.messages import Job, OllamaInstructions, Outcome, Result
+from shared.options import Options
 from shared.redis.ollama import OllamaHost
 from shared.settings import Settings
 from shared.tasks import CAPTION

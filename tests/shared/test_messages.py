@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from api.schemas import ModelEcho, VisionReply
-from shared.messages import Job, Options, Result, celery_task_name
+from shared.messages import Job, Result, celery_task_name
+from shared.options import Options
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label

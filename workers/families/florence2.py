@@ -10,7 +10,8 @@ from transformers import AutoImageProcessor, AutoTokenizer, Florence2ForConditio
 from transformers.generation.logits_process import LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutput
 
-from shared.messages import Instructions, Options
+from shared.messages import Instructions
+from shared.options import Options
 from shared.tasks import CAPTION, LABELS
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label

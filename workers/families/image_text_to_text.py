@@ -9,8 +9,9 @@ from PIL import Image
 from pydantic import Field
 
 from shared.errors import BadRequest, VisionError
-from shared.messages import Instructions, Options, Result
+from shared.messages import Instructions, Result
 from shared.ollama_settings import OllamaSettings
+from shared.options import Options
 from shared.tasks.registry import find_task
 from shared.units import MEGA
 from workers.llm.defaults import AnswerDefaults

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from shared.messages import JsonObject, Options
+from shared.messages import JsonObject
+from shared.options import Options
 from shared.tasks.registry import Task
 
 

@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from shared.errors import BadRequest
-from shared.messages import Options
+from shared.options import Options
 from workers.runtime import generation
 from workers.runtime.chat_answers import AnswerTexts
 from workers.runtime.chat_inputs import ChatInputs, Turn

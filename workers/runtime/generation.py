@@ -12,7 +12,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from shared.messages import Options
+from shared.options import Options
 from shared.text import has_words
 from workers.runtime.decoding.decoder import Decoder, StaticDecoder, rules_of
 from workers.runtime.device import float_type

@@ -8,7 +8,7 @@ import pytest
 from api.http.request_parsing import ParsedRequest, check_input, read_request
 from api.schemas import VisionRequest
 from shared.errors import BadRequest
-from shared.messages import Options
+from shared.options import Options
 from shared.tasks import CAPTION
 from tests.api.http.pictures import BASE64, PNG
 

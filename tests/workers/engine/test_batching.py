@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from shared.messages import Instructions, Options
+from shared.messages import Instructions
+from shared.options import Options
 from shared.tasks import CAPTION
 from tests.engines import item
 from workers.engine.batching import BatchQueue

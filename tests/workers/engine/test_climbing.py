@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared.messages import Instructions, Options
+from shared.messages import Instructions
 from shared.model_spec import EngineOptions
+from shared.options import Options
 from shared.tasks import CAPTION
 from shared.units import MEGA
 from shared.vocabulary import WorkerState

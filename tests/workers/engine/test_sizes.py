@@ -5,8 +5,9 @@ import time
 import pytest
 
 from shared.errors import ModelFailed, ModelUnavailable
-from shared.messages import Instructions, Options, Outcome, Result
+from shared.messages import Instructions, Outcome, Result
 from shared.model_spec import EngineOptions
+from shared.options import Options
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.caption import Caption
 from shared.tasks.labels import Label

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from shared.messages import Options
 from shared.model_spec import EngineOptions
+from shared.options import Options
 from shared.units import MEGA
 from tests.engines import item
 from workers.engine.batching import BatchQueue

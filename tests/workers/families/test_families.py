@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from shared.images import decode_rgb
-from shared.messages import Instructions, Options, Result
+from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
+from shared.options import Options
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.nsfw import Nsfw, rescale_score
 from shared.tasks.registry import Task

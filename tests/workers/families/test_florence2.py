@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, AutoTokenizer
 
-from shared.messages import Instructions, Options
+from shared.messages import Instructions
 from shared.model_spec import ModelSpec
+from shared.options import Options
 from shared.tasks import CAPTION, LABELS
 from shared.tasks.labels import Label
 from tests.inputs import prepared

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.messages import ChatMessage, Instructions, Options
+from shared.messages import ChatMessage, Instructions
 from shared.model_spec import ModelSpec
 from shared.ollama_settings import OllamaSettings
+from shared.options import Options
 from shared.tasks import ANSWER, CAPTION, LABELS
 from tests.inputs import prepared
 from tests.stack import TESTS

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from shared.catalog import Catalog
-from shared.messages import Instructions, Options, Result
+from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
+from shared.options import Options
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.registry import Task
 from tests.conftest import plain, shape

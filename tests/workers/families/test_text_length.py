@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from shared.messages import Instructions, Options
+from shared.messages import Instructions
 from shared.model_spec import ModelSpec
+from shared.options import Options
 from shared.tasks import CAPTION
 from tests.conftest import plain
 from tests.inputs import prepared

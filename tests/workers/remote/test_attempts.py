@@ -7,7 +7,7 @@ import pytest
 
 from shared.catalog import Catalog
 from shared.errors import BadRequest, NotOffered, OllamaFailed
-from shared.messages import Options
+from shared.options import Options
 from shared.tasks import CAPTION
 from tests.conftest import plain
 from tests.ollama.engine_harness import MODEL, EngineHarness, running_engine

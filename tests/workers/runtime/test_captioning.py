@@ -5,8 +5,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from shared.messages import Instructions, Options, Result
+from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
+from shared.options import Options
 from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.registry import Task
 from tests.conftest import plain, shape

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from shared.errors import BadRequest
-from shared.messages import Options
 from shared.model_spec import ModelSpec
+from shared.options import Options
 from tests.chat_checkpoints import RECIPES, make_checkpoint
 from workers.model.family import LoadContext, LoadError
 from workers.runtime.chat import ChatModel

@@ -14,7 +14,8 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
-from shared.messages import JsonObject, Options
+from shared.messages import JsonObject
+from shared.options import Options
 from workers.runtime import generation
 from workers.runtime.grammar.answer import Answer
 from workers.runtime.grammar.compiling import Grammars

@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from shared.messages import Instructions, Options, Result
+from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
+from shared.options import Options
 from shared.tasks import CAPTION, LABELS
 from shared.tasks.caption import Caption
 from shared.tasks.registry import Task
