@@ -98,11 +98,7 @@ class Florence2(CaptioningModel):
         self._prompts = {task: self._encoded(prompt) for task, prompt in PROMPTS.items()}
         self._model.model.language_model.decoder.set_attn_implementation(SHARED)
         self._decoders = self._static_decoders()
-
-    @property
-    def acceleration(self) -> str:
-        """How texts are decoded, for operators."""
-        return next(iter(self._decoders.values())).description if self._decoders else "none"
+        self._static = next(iter(self._decoders.values()), None)  # all are alike
 
     def _static_decoders(self) -> dict[str, StaticDecoder]:
         """Return a decoder for each of the model's tasks, whose prompts differ in length.

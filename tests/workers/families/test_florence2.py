@@ -15,12 +15,15 @@ from shared.tasks import CAPTION, LABELS
 from shared.tasks.labels import Label
 from tests.inputs import prepared
 from tests.stack import TESTS
+from tests.workers.runtime.decoding.tape import TapeRunner
 from tools.tiny_checkpoints import shapes
 from tools.tiny_checkpoints.florence2 import BINS, POST_PROCESSING
 from tools.tiny_checkpoints.lessons import JOURNALISTIC
 from workers.families.florence2 import PROMPTS, CaptionLength, Florence2, caption_length
 from workers.families.florence2_regions import Regions
 from workers.model.family import LoadContext, PreparedJob
+from workers.runtime import generation
+from workers.runtime.decoding.decoder import FIRST_BATCHES
 
 FOLDER = TESTS / "checkpoints" / "florence2"
 HELD_OUT = [shapes.draw(shapes.HELD_OUT_SEED + number) for number in range(40)]
@@ -215,6 +218,14 @@ def test_static_decoding_gives_the_tokens_of_generate(task: str, beams: int, lim
     assert len(rows[0]) == len(rows[1]) == (5 if beams == 1 else 0)
     for one, other, row in zip(*rows, tokens[0], strict=False):
         assert one[: len(row) - 1] == pytest.approx(other[: len(row) - 1], abs=1e-5)
+
+
+def test_first_batches_are_recorded_while_the_model_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(decoding="static").first_batches == ()  # nothing is recorded on a CPU
+    monkeypatch.setattr(generation, "runner_for", lambda _: TapeRunner())
+    model = load(decoding="static")
+    assert model.first_batches == FIRST_BATCHES
+    assert model.acceleration != "none"
 
 
 def test_options_are_for_captions(model: Florence2) -> None:
