@@ -1,5 +1,6 @@
 """A chat model of our own through the whole stack: it does what it is asked, by every door."""
 
+import base64
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +134,19 @@ def test_a_chat_goes_on_about_the_image_of_an_earlier_message(base: str) -> None
         {"role": "user", "content": lessons.SHAPE},
     ]
     assert ollama(base, "chat", messages=messages)["message"]["content"] == "square"
+
+
+def test_a_conversation_of_which_an_image_is_damaged_is_refused(base: str) -> None:
+    content = png(RED_CIRCLE.image)
+    damaged = base64.b64encode(content[: len(content) // 2]).decode()
+    messages = [
+        {"role": "user", "content": lessons.COLOUR, "images": [damaged]},
+        {"role": "assistant", "content": "red"},
+        {"role": "user", "content": lessons.COLOUR, "images": [bare(BLUE_SQUARE)]},
+    ]
+    body = {"model": MODEL, "stream": False, "messages": messages}
+    reply = requests.post(f"{base}/api/chat", json=body, timeout=60)
+    assert reply.status_code == 422, reply.text
 
 
 def test_the_vision_route_answers_freely_too(base: str) -> None:

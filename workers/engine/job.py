@@ -71,10 +71,13 @@ class EngineJob:
         """Return the prepared images; only for a job that :attr:`is_prepared`.
 
         Raises:
-            VisionError: the first fault, if no image can be read.
+            VisionError: the first fault, if no image can be read, or a conversation needs it.
         """
         if self._inputs is None:
-            self._inputs = read_each(lambda image: image.result(), self.prepared)
+            read = read_each(lambda image: image.result(), self.prepared)
+            if self.message.messages:
+                read.all_images()  # messages name them by their positions
+            self._inputs = read
         return self._inputs
 
     @property
