@@ -154,8 +154,8 @@ class Answer:
 
 def _too_few(grammar: Grammar, limit: int) -> str:
     if grammar.shortest is None:
-        return "No answer by the JSON schema was found that is as short as answers have to be."
+        return "No answer that fits the JSON schema is as short as answers have to be here."
     return (
-        f"An answer by the JSON schema has at least some {len(grammar.shortest)} tokens, and "
+        f"An answer that fits the JSON schema needs about {len(grammar.shortest)} tokens, but "
         f"`num_predict` allows {limit}."
     )

@@ -72,7 +72,7 @@ def test_the_shortest_limit_of_a_schema_is_enough_and_one_less_is_refused(name: 
         answer = begin(schema, limit)
         generate([answer], limit, seed)
         check(answer.text, schema)
-    with pytest.raises(BadRequest, match=f"some {limit} tokens, and `num_predict` allows"):
+    with pytest.raises(BadRequest, match=f"about {limit} tokens, but `num_predict` allows"):
         begin(schema, limit - 1)
 
 
