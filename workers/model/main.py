@@ -120,8 +120,8 @@ def run_batch(
     """Run the model once over all jobs that could be prepared, each with its instructions.
 
     A job that could not be prepared, or that the model refuses, fails alone; when the model raises,
-    all others fail. The report
-    has one outcome per job, in order, unless it names a fault of the process.
+    all others fail. The report has one outcome per job, in order, unless it names a fault of the
+    process.
     """
     jobs = [_refusal(model, asked) or job for job, asked in zip(jobs, instructions, strict=True)]
     ready = [
