@@ -188,7 +188,8 @@ class PublishedJob:
             with redis_call(left_s):
                 return self._store.replies.pop(task.id, min(POLL_S, left_s))
         except BrokerUnavailable as err:
-            self._pause(err)
+            log.warning("waiting for Redis", error=err.message)
+            time.sleep(min(RETRY_PAUSE_S, max(0.0, self._left_s())))
             return None
 
     def _publish_again(self, task: _Task) -> None:
@@ -233,10 +234,6 @@ class PublishedJob:
 
     def _left_s(self) -> float:
         return self._deadline - time.time()
-
-    def _pause(self, err: BrokerUnavailable) -> None:
-        log.warning("waiting for Redis", error=err.message)
-        time.sleep(min(RETRY_PAUSE_S, max(0.0, self._left_s())))
 
     def _stop_waiting(self) -> None:
         """Have :meth:`_next_message` return; called in another thread."""

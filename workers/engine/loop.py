@@ -49,17 +49,15 @@ class EngineLoop:
             spec: the model to serve, with its engine options.
             pool: decodes the images.
         """
-        self.spec, self._options = spec, spec.engine
+        self.spec, options = spec, spec.engine
         self.inbox: Inbox[EngineJob | Callable[[], None]] = Inbox()
         self.on_batch: Callable[[float], None] = lambda _: None
         self.stopping = self._draining = False
-        self._sizer = BatchSizer(spec.engine)
+        self._sizer = BatchSizer(options)
         self._tracker = StatusTracker(self._sizer)
-        self._experience = Experience(
-            spec.engine, settings.batch_timeout_s, self._sizer, self._tracker
-        )
+        self._experience = Experience(options, settings.batch_timeout_s, self._sizer, self._tracker)
         self._queue = BatchQueue(mixes_prompts=FAMILIES[spec.family].mixes_prompts)
-        self._backoff = FailureBackoff(spec.engine.max_failures)
+        self._backoff = FailureBackoff(options.max_failures)
         self._supervisor = ProcessSupervisor(settings, spec, self._tracker, self._backoff)
         self._recovery = Recovery(
             spec, self._queue, self._supervisor, self._tracker, self._backoff, self._sizer
@@ -205,7 +203,7 @@ class EngineLoop:
             self._process_lost(RestartReason.HANG, "no answer in time")
         if self._recovery.cut_unwanted(self._batch, now - self._begun_at):
             self._batch = []
-        keep_alive_s, busy = self._options.keep_alive_s, self._batch or len(self._queue)
+        keep_alive_s, busy = self.spec.engine.keep_alive_s, self._batch or len(self._queue)
         process = self._supervisor.ready
         if process and keep_alive_s and not busy and now - process.heard_at > keep_alive_s:
             self._request_restart(RestartReason.IDLE)
