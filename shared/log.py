@@ -1,5 +1,6 @@
 """Structured logging: one line per event, of a constant text and fields."""
 
+import contextlib
 import logging
 import sys
 
@@ -22,6 +23,13 @@ class _Lines(structlog.WriteLogger):
     def __init__(self, name: str = "") -> None:
         super().__init__(sys.stderr)
         self.name = name
+
+    def msg(self, message: str) -> None:
+        """Write a line. If nobody can read it, that stops nothing, as in the standard library."""
+        with contextlib.suppress(OSError, ValueError):  # a broken pipe, a full disk, a closed file
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
 
 
 def configure_logging(settings: Settings, role: str, **fields: str) -> None:

@@ -75,7 +75,7 @@ def _add_lists(routes: Blueprint, views: OllamaViews) -> None:
         return views.version()
 
     @routes.route(f"/api/<any({','.join(MANAGEMENT)}):what>", methods=["POST", "DELETE"])
-    @operation("ollama", errors=[401, 403, 404], words={"what": MANAGEMENT})
+    @operation("ollama", errors=[401, 403, 404, 405], words={"what": MANAGEMENT})
     def manage(what: str) -> Response:
         """Refuse to manage models."""
         raise Refused(

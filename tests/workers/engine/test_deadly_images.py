@@ -20,15 +20,18 @@ CLIENTS = 8
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("knob", "deadly"),
+    ("knob", "deadly", "most"),
     [
-        ("crash_on_red", 6),
-        ("device_fault_on_red", 6),
-        ("out_of_memory_on_red", 6),
-        ("hang_on_red", 4),
+        ("crash_on_red", 6, 2),
+        ("device_fault_on_red", 6, 2),
+        ("out_of_memory_on_red", 6, 2),
+        ("hang_on_red", 4, 3),  # after its first hang, an image is run with others once more
     ],
 )
-def test_innocents_are_answered_although_many_images_are_deadly(knob: str, deadly: int) -> None:
+def test_innocents_are_answered_although_many_images_are_deadly(
+    knob: str, deadly: int, most: int
+) -> None:
+    """Each deadly image costs ``most`` processes at most."""
     knobs: Any = {knob: 200}
     options: Any = {"batch_timeout_s": 1.0, "max_failures": 2}
     with (
@@ -41,7 +44,7 @@ def test_innocents_are_answered_although_many_images_are_deadly(knob: str, deadl
         innocents += [pool.submit(caption, engine, red) for red in range(20, 40)]
         assert [innocent.result() for innocent in innocents] == expected(range(40))
         assert [type(future.exception(60)) for future in guilty] == [ModelFailed] * deadly
-        assert sum(engine.status.recycles.values()) <= 2 * deadly
+        assert sum(engine.status.recycles.values()) <= most * deadly
 
 
 @pytest.mark.slow
