@@ -153,8 +153,14 @@ class PublishedJob:
 
     def _messages(self, client: Client) -> Iterator[JsonObject]:
         """Yield what the worker sends, up to the end of the job."""
-        started = False
         client.when_gone = self._stop_waiting
+        try:
+            yield from self._messages_of_tasks(client)
+        finally:
+            client.when_gone = _nobody_waits  # a connection that stays open would keep the images
+
+    def _messages_of_tasks(self, client: Client) -> Iterator[JsonObject]:
+        started = False
         while True:
             assert self._task is not None  # noqa: S101 - published before it is waited for
             message = None if client.is_gone else self._next_message(self._task)
@@ -247,3 +253,7 @@ class PublishedJob:
             raise ClientGone
         with redis_within(self._left_s()):
             task.watch.check()
+
+
+def _nobody_waits() -> None:
+    """Do nothing: what a client's request was for has ended."""

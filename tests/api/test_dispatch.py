@@ -14,10 +14,21 @@ from tests.stack import Stack, running_stack
 
 
 class GoneClient:
-    """A client that hung up before anybody told who waits for it."""
+    """A client that hung up before anybody told who waits for it; keeps all that it was told."""
 
     is_gone = True
-    when_gone: Callable[[], object]
+
+    def __init__(self) -> None:
+        self.told: list[Callable[[], object]] = []
+
+    @property
+    def when_gone(self) -> Callable[[], object]:
+        """What to call."""
+        return self.told[-1]
+
+    @when_gone.setter
+    def when_gone(self, call: Callable[[], object]) -> None:
+        self.told.append(call)
 
 
 @pytest.fixture
@@ -36,5 +47,6 @@ def test_news_of_a_hang_up_that_come_late_leave_nothing_behind(stack: Stack) -> 
     with pytest.raises(ClientGone):
         published.wait(client)
     published.close()
-    client.when_gone()
+    client.told[0]()
     assert not stack.redis.keys("vision:reply:*")
+    assert not hasattr(client.when_gone, "__self__")  # so the connection does not keep the images
