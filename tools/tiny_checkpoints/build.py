@@ -37,7 +37,7 @@ from tools.tiny_checkpoints.checkpoint import Checkpoint
 from tools.tiny_checkpoints.contrastive import clip, siglip2
 from tools.tiny_checkpoints.florence2 import florence2
 from tools.tiny_checkpoints.shapes import LABELS
-from tools.tiny_checkpoints.sizes import TINY, TINY_KOSMOS_2, Size
+from tools.tiny_checkpoints.sizes import TINY, TINY_KOSMOS_2, Size, square, vision_config
 from tools.tiny_checkpoints.tokenization import (
     bert_tokenizer,
     gpt2_tokenizer,
@@ -64,11 +64,7 @@ def _vit_config(size: Size) -> ViTConfig:
 
 def _vit_image_processor(size: Size) -> ViTImageProcessorPil:
     half = [0.5, 0.5, 0.5]
-    return ViTImageProcessorPil(size=_square(size), image_mean=half, image_std=half)
-
-
-def _square(size: Size) -> dict[str, int]:
-    return {"height": size.side, "width": size.side}
+    return ViTImageProcessorPil(size=square(size), image_mean=half, image_std=half)
 
 
 def vit_gpt2(size: Size = TINY) -> Checkpoint:
@@ -127,7 +123,7 @@ def blip(size: Size = TINY) -> Checkpoint:
         image_text_hidden_size=size.text.width,
         initializer_range=size.initial,
     )
-    images = BlipImageProcessorPil(size=_square(size))
+    images = BlipImageProcessorPil(size=square(size))
     processor = BlipProcessor(images, tokenizer)
     model = BlipForConditionalGeneration(config)
     return Checkpoint(
@@ -136,21 +132,13 @@ def blip(size: Size = TINY) -> Checkpoint:
 
 
 def _vision(size: Size) -> dict[str, int | float]:
-    return {
-        "hidden_size": size.vision.width,
-        "intermediate_size": 4 * size.vision.width,
-        "num_hidden_layers": size.vision.layers,
-        "num_attention_heads": size.vision.heads,
-        "image_size": size.side,
-        "patch_size": size.patch,
-        "initializer_range": size.initial,
-    }
+    return {**vision_config(size), "initializer_range": size.initial}
 
 
 def kosmos_2(size: Size = TINY_KOSMOS_2) -> Checkpoint:
     """Return a Kosmos-2 model; its processor adds tags and location tokens to the tokenizer."""
     tokenizer = xlm_roberta_tokenizer(size)
-    images = CLIPImageProcessorPil(size={"shortest_edge": size.side}, crop_size=_square(size))
+    images = CLIPImageProcessorPil(size={"shortest_edge": size.side}, crop_size=square(size))
     processor = Kosmos2Processor(images, tokenizer)
     text = {
         "vocab_size": len(tokenizer),

@@ -15,7 +15,8 @@ from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImag
 from tools.tiny_checkpoints.chat_text import IMAGE, TEMPLATE, conversation, expanded, tokenizer
 from tools.tiny_checkpoints.checkpoint import Checkpoint
 from tools.tiny_checkpoints.lessons import LESSONS, thought
-from tools.tiny_checkpoints.sizes import TINY
+from tools.tiny_checkpoints.sizes import TINY, vision_config
+from tools.tiny_checkpoints.tokenization import special_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,24 +40,12 @@ IGNORED = -100
 def smolvlm() -> Checkpoint:
     """Return a SmolVLM that sees a picture in one tile."""
     size, text = TINY, tokenizer()
-    ids = {
-        "bos_token_id": text.bos_token_id,
-        "eos_token_id": text.eos_token_id,
-        "pad_token_id": text.pad_token_id,
-    }
+    ids = special_ids(text)
     config = SmolVLMConfig(
         image_token_id=text.convert_tokens_to_ids(IMAGE),
         scale_factor=SCALE,
         tie_word_embeddings=True,
-        vision_config={
-            "hidden_size": size.vision.width,
-            "intermediate_size": 4 * size.vision.width,
-            "num_hidden_layers": size.vision.layers,
-            "num_attention_heads": size.vision.heads,
-            "image_size": size.side,
-            "patch_size": size.patch,
-            "initializer_range": size.initial,
-        },
+        vision_config=vision_config(size) | {"initializer_range": size.initial},
         text_config={
             "model_type": "llama",
             "vocab_size": len(text),

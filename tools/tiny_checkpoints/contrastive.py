@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import string
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import TemplateProcessing
@@ -33,11 +33,12 @@ from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2Imag
 
 from tools.tiny_checkpoints.checkpoint import Checkpoint
 from tools.tiny_checkpoints.contrastive_texts import words
-from tools.tiny_checkpoints.sizes import TINY, Size, Transformer
-from tools.tiny_checkpoints.tokenization import xlm_roberta_tokenizer
-
-if TYPE_CHECKING:
-    pass
+from tools.tiny_checkpoints.sizes import TINY, Size, Transformer, square, vision_config
+from tools.tiny_checkpoints.tokenization import (
+    make_one_token,
+    special_ids,
+    xlm_roberta_tokenizer,
+)
 
 CLIP_TOKENS, SIGLIP_TOKENS = 24, 16
 """Longest texts."""
@@ -49,11 +50,10 @@ def siglip2(size: Size = TINY) -> Checkpoint:
     config = SiglipConfig(
         text_config=_transformer(size.text, len(tokenizer), SIGLIP_TOKENS)
         | {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2},
-        vision_config=_vision(size),
+        vision_config=vision_config(size),
     )
     half = [0.5, 0.5, 0.5]
-    square = {"height": size.side, "width": size.side}
-    images = SiglipImageProcessorPil(size=square, image_mean=half, image_std=half)
+    images = SiglipImageProcessorPil(size=square(size), image_mean=half, image_std=half)
     model = SiglipModel(config)
     nn.init.constant_(model.logit_scale, math.log(10))
     processor = SiglipProcessor(images, tokenizer)
@@ -64,7 +64,7 @@ def siglip2_naflex(size: Size = TINY) -> Checkpoint:
     """Return a SigLIP 2 model that sees pictures in their proportions: the type ``siglip2``."""
     tokenizer = _siglip2_tokenizer()
     patches = (size.side // size.patch) ** 2
-    vision = {name: value for name, value in _vision(size).items() if name != "image_size"}
+    vision = {name: value for name, value in vision_config(size).items() if name != "image_size"}
     config = Siglip2Config(
         text_config=_transformer(size.text, len(tokenizer), SIGLIP_TOKENS)
         | {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2},
@@ -78,45 +78,25 @@ def siglip2_naflex(size: Size = TINY) -> Checkpoint:
 
 def metaclip_2(size: Size = TINY) -> Checkpoint:
     """Return a MetaCLIP 2 model: CLIP with the tokenizer of a model for many languages."""
-    tokenizer = xlm_roberta_tokenizer(size)
-    config = MetaClip2Config(
-        text_config=_transformer(size.text, len(tokenizer), CLIP_TOKENS)
-        | {
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-            "projection_dim": size.text.width,
-        },
-        vision_config=_vision(size) | {"projection_dim": size.text.width},
-        projection_dim=size.text.width,
-    )
-    images = _clip_images(size)
-    processor = CLIPProcessor(images, tokenizer)
-    return Checkpoint(MetaClip2Model(config), images, "CLIPImageProcessor", tokenizer, processor)
+    return _of_clip_kind(MetaClip2Config, MetaClip2Model, xlm_roberta_tokenizer(size), size)
 
 
 def clip(size: Size = TINY) -> Checkpoint:
     """Return a CLIP model."""
-    tokenizer = _clip_tokenizer()
-    config = CLIPConfig(
+    return _of_clip_kind(CLIPConfig, CLIPModel, _clip_tokenizer(), size)
+
+
+def _of_clip_kind(config_type: Any, model_type: Any, tokenizer: Any, size: Size) -> Checkpoint:  # noqa: ANN401 - classes of transformers
+    config = config_type(
         text_config=_transformer(size.text, len(tokenizer), CLIP_TOKENS)
-        | {
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-            "projection_dim": size.text.width,
-        },
-        vision_config=_vision(size) | {"projection_dim": size.text.width},
+        | special_ids(tokenizer)
+        | {"projection_dim": size.text.width},
+        vision_config=vision_config(size) | {"projection_dim": size.text.width},
         projection_dim=size.text.width,
     )
-    images = _clip_images(size)
+    images = CLIPImageProcessorPil(size={"shortest_edge": size.side}, crop_size=square(size))
     processor = CLIPProcessor(images, tokenizer)
-    return Checkpoint(CLIPModel(config), images, "CLIPImageProcessor", tokenizer, processor)
-
-
-def _clip_images(size: Size) -> CLIPImageProcessorPil:
-    square = {"height": size.side, "width": size.side}
-    return CLIPImageProcessorPil(size={"shortest_edge": size.side}, crop_size=square)
+    return Checkpoint(model_type(config), images, "CLIPImageProcessor", tokenizer, processor)
 
 
 def _transformer(size: Transformer, pieces: int, tokens: int) -> dict[str, Any]:
@@ -130,17 +110,6 @@ def _transformer(size: Transformer, pieces: int, tokens: int) -> dict[str, Any]:
     }
 
 
-def _vision(size: Size) -> dict[str, Any]:
-    return {
-        "hidden_size": size.vision.width,
-        "intermediate_size": 4 * size.vision.width,
-        "num_hidden_layers": size.vision.layers,
-        "num_attention_heads": size.vision.heads,
-        "image_size": size.side,
-        "patch_size": size.patch,
-    }
-
-
 def _siglip2_tokenizer() -> Siglip2Tokenizer:
     """Return a BPE tokenizer that has each word after a space as one token."""
     signs = string.ascii_lowercase + string.digits + string.punctuation + "äöüß\u2581"
@@ -148,12 +117,7 @@ def _siglip2_tokenizer() -> Siglip2Tokenizer:
     vocab = {token: index for index, token in enumerate(tokens)}
     merges: list[tuple[str, str]] = []
     for word in words():
-        piece = "\u2581"  # all pieces begin with it, so that no word disturbs another
-        for letter in word:
-            if piece + letter not in vocab:
-                vocab[piece + letter] = len(vocab)
-                merges.append((piece, letter))
-            piece += letter
+        make_one_token("\u2581" + word, vocab, merges)
     tokenizer: Any = Siglip2Tokenizer(
         vocab=vocab,
         merges=merges,  # type: ignore[arg-type] # pairs are what it takes

@@ -21,7 +21,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from tools.tiny_checkpoints.checkpoint import Checkpoint
 from tools.tiny_checkpoints.shapes import COLOURS, SHAPES
-from tools.tiny_checkpoints.sizes import TINY, Size
+from tools.tiny_checkpoints.sizes import TINY, Size, square
+from tools.tiny_checkpoints.tokenization import make_one_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,9 +58,7 @@ WORDS = (
 def florence2(size: Size = TINY) -> Checkpoint:
     """Return a Florence-2 model whose picture encoder has a tenth of the published widths."""
     tokenizer: Any = _tokenizer()
-    images: Any = CLIPImageProcessorPil(
-        size={"height": size.side, "width": size.side}, do_center_crop=False
-    )
+    images: Any = CLIPImageProcessorPil(size=square(size), do_center_crop=False)
     images.image_seq_length = IMAGE_TOKENS
     processor = Florence2Processor(images, tokenizer, post_processor_config=POST_PROCESSING)
     width = size.text.width
@@ -118,12 +117,7 @@ def _tokenizer() -> BartTokenizer:
         vocab[sign] = len(vocab)
     merges: list[tuple[str, str]] = []
     for word in WORDS:
-        piece = "\u0120"  # all pieces begin with it, so that no word disturbs another
-        for letter in word:
-            if piece + letter not in vocab:
-                vocab[piece + letter] = len(vocab)
-                merges.append((piece, letter))
-            piece += letter
+        make_one_token("\u0120" + word, vocab, merges)
     vocab["<mask>"] = len(vocab)
     tokenizer: Any = BartTokenizer(
         vocab=vocab,

@@ -48,6 +48,23 @@ class Size:
     pieces: int = 0
 
 
+def vision_config(size: Size) -> dict[str, int]:
+    """Return what the configurations of most vision towers have in common."""
+    return {
+        "hidden_size": size.vision.width,
+        "intermediate_size": 4 * size.vision.width,
+        "num_hidden_layers": size.vision.layers,
+        "num_attention_heads": size.vision.heads,
+        "image_size": size.side,
+        "patch_size": size.patch,
+    }
+
+
+def square(size: Size) -> dict[str, int]:
+    """Return the size of pictures, as image processors have it."""
+    return {"height": size.side, "width": size.side}
+
+
 # Larger pictures or smaller patches make shapes hard to learn; smaller weights stall training.
 TINY = Size(32, 8, Transformer(WIDTH, 3, 4), Transformer(WIDTH, 2, 4), 64, initial=0.08)
 # In Kosmos-2 the picture takes positions of the text. They are sinusoids, so none are stored.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import string
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import BertTokenizer, GPT2Tokenizer, XLMRobertaTokenizer
@@ -14,6 +14,8 @@ from transformers import BertTokenizer, GPT2Tokenizer, XLMRobertaTokenizer
 from tools.tiny_checkpoints.shapes import COLOURS, SHAPES
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from tools.tiny_checkpoints.sizes import Size
 
 WORDS = ("a", "an", "image", "of", *COLOURS, *SHAPES)
@@ -25,12 +27,7 @@ def gpt2_tokenizer(size: Size) -> GPT2Tokenizer:
     merges: list[tuple[str, str]] = []
     for word in WORDS:
         for form in ("\u0120" + word, word):  # with and without a leading space
-            piece = form[0]
-            for letter in form[1:]:
-                if piece + letter not in vocab:
-                    vocab[piece + letter] = len(vocab)
-                    merges.append((piece, letter))
-                piece += letter
+            make_one_token(form, vocab, merges)
     vocab |= {"\u0120" + word: len(vocab) + n for n, word in enumerate(_fillers(size, len(vocab)))}
     vocab["<|endoftext|>"] = len(vocab)
     tokenizer = GPT2Tokenizer(
@@ -40,6 +37,28 @@ def gpt2_tokenizer(size: Size) -> GPT2Tokenizer:
     )
     tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def make_one_token(text: str, vocab: dict[str, int], merges: list[tuple[str, str]]) -> None:
+    """Add to a BPE tokenizer what has it spell a text as one token, letter after letter.
+
+    Texts that begin with the mark of a space do not disturb each other.
+    """
+    piece = text[0]
+    for letter in text[1:]:
+        if piece + letter not in vocab:
+            vocab[piece + letter] = len(vocab)
+            merges.append((piece, letter))
+        piece += letter
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Return the tokens that begin, end and fill up texts, as configurations have them."""
+    return {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
 
 
 def bert_tokenizer(size: Size) -> BertTokenizer:
