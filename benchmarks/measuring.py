@@ -25,7 +25,7 @@ from shared.tasks.registry import Task
 from tests.conftest import data_url
 from tests.stack import API, SAMPLES
 from workers.model.cpu_threads import wait_asleep
-from workers.model.family import load_model
+from workers.model.family import LoadContext, load_model
 from workers.model.main import prepare, run_batch
 
 PHOTO = SAMPLES / "cat.jpg"
@@ -93,7 +93,7 @@ def bare(
     """
     retain_freed_memory()
     wait_asleep()
-    model = load_model(spec, folder, "cpu", torch_threads)
+    model = load_model(LoadContext(spec, folder, "cpu", torch_threads))
     photo, instructions = PHOTO.read_bytes(), Instructions(tasks=(task,))
 
     def call(photos: int = 1) -> None:

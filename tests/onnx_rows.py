@@ -12,7 +12,7 @@ from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
 from tests.inputs import prepared
 from tests.stack import SAMPLES
-from workers.model.family import PreparedJob, VisionModel, load_model
+from workers.model.family import LoadContext, PreparedJob, VisionModel, load_model
 
 SIDE = 8
 COLOURS = ("red", "green", "blue")
@@ -45,7 +45,7 @@ def load(
         "files": ["model.onnx", *files],
         "parameters": parameters,
     }
-    return load_model(ModelSpec.model_validate(row), folder, "cpu", 1)
+    return load_model(LoadContext(ModelSpec.model_validate(row), folder, "cpu", 1))
 
 
 def ask(model: VisionModel, task: str, images: Sequence[Image.Image]) -> list[Result]:

@@ -14,7 +14,7 @@ from benchmarks.gpu.rows import Arguments, arguments, spec
 from benchmarks.measuring import PHOTO, ensure_checkpoint, seconds
 from shared.messages import Instructions
 from shared.tasks import CAPTION
-from workers.model.family import PreparedJob, load_model
+from workers.model.family import LoadContext, PreparedJob, load_model
 from workers.runtime.device import pick_device
 
 SIZES, SMALL_SIZES = (64, 16, 1, 8, 32, 4), (1, 3, 2)
@@ -33,7 +33,9 @@ def main() -> None:
     ways = {}
     for decoding in ("auto", "generate"):
         began = time.perf_counter()
-        model = load_model(spec(given.model, decoding=decoding), folder, str(device), 0)
+        model = load_model(
+            LoadContext(spec(given.model, decoding=decoding), folder, str(device), 0)
+        )
         load_s = round(time.perf_counter() - began, 2)
         ways[decoding] = model
         owner = getattr(model, "_chat", model)

@@ -13,7 +13,7 @@ from shared.options import Options
 from shared.tasks import CAPTION, LABELS
 from shared.tasks.registry import Task
 from workers.llm.tasks import LLM_TASKS
-from workers.model.family import PreparedJob, load_model
+from workers.model.family import LoadContext, PreparedJob, load_model
 from workers.runtime.device import pick_device
 
 SIZES, SMALL_SIZES = (32, 8, 1, 64), (1, 2)
@@ -40,7 +40,9 @@ def main() -> None:
     until = time.monotonic() + given.limit_s
     results, device = Results(given.out), pick_device("auto")
     ensure_checkpoint(given.model, given.checkpoints, str(device))
-    model: Any = load_model(spec(given.model), given.checkpoints / given.model, str(device), 0)
+    model: Any = load_model(
+        LoadContext(spec(given.model), given.checkpoints / given.model, str(device), 0)
+    )
     image = model.prepare(model.preparation.run(PHOTO.read_bytes(), math.inf))
     for size in SMALL_SIZES if given.small else SIZES:
         if time.monotonic() > until:

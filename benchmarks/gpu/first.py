@@ -15,7 +15,7 @@ from benchmarks.gpu.bare import predictor
 from benchmarks.gpu.results import Results
 from benchmarks.gpu.rows import Arguments, arguments, spec
 from benchmarks.measuring import PHOTO, ensure_checkpoint, seconds
-from workers.model.family import load_model
+from workers.model.family import LoadContext, load_model
 from workers.model.warm_up import warm_up
 from workers.runtime.device import pick_device
 
@@ -40,7 +40,7 @@ def first_batches(given: Arguments, *, cudnn: bool) -> list[tuple[str, dict[str,
     """Load a model into this process, and return the milliseconds of its first batches."""
     torch.backends.cuda.enable_cudnn_sdp(cudnn)
     row, folder = spec(given.model), given.checkpoints / given.model
-    model = load_model(row, folder, str(pick_device("auto")), 0)
+    model = load_model(LoadContext(row, folder, str(pick_device("auto")), 0))
     cells = [("warm-up", {"first_ms": 1000 * seconds(lambda: warm_up(model, row, folder))})]
     image = model.prepare(model.preparation.run(PHOTO.read_bytes(), math.inf))
     for size in SMALL_SIZES if given.small else SIZES:

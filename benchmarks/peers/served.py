@@ -9,7 +9,7 @@ from typing import Any
 from shared.messages import Instructions
 from shared.model_spec import ModelSpec
 from workers.model.cpu_threads import wait_asleep
-from workers.model.family import PreparedJob, load_model
+from workers.model.family import LoadContext, PreparedJob, load_model
 
 ROW, THREADS, PORT, REDIS = "PEERS_ROW", "PEERS_THREADS", "PEERS_PORT", "PEERS_REDIS"
 """Variables of the environment: a row of the catalogue as JSON, threads of the model, where to
@@ -25,7 +25,7 @@ class Served:
         """Load the model that the environment names."""
         wait_asleep()
         spec = ModelSpec.model_validate_json(os.environ[ROW])
-        self._model = load_model(spec, None, "cpu", int(os.environ[THREADS]))
+        self._model = load_model(LoadContext(spec, None, "cpu", int(os.environ[THREADS])))
         self._instructions = Instructions(tasks=spec.tasks)
 
     def answer(self, data_urls: Sequence[str]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from shared.tasks import CAPTION
 from tests.inputs import prepared
 from tests.stack import TESTS
 from tools.tiny_checkpoints import shapes
-from workers.model.family import PreparedJob, VisionModel, load_model
+from workers.model.family import LoadContext, PreparedJob, VisionModel, load_model
 
 pytestmark = [
     pytest.mark.gpu,
@@ -32,7 +32,7 @@ PICTURES = [shapes.draw(shapes.HELD_OUT_SEED + n).image for n in range(100)]
 def load(family: str, device: str = "cuda", **parameters: Any) -> Any:
     folder, usual = FAMILIES[family]
     row = {"name": "m", "family": family, "source": "x/y", "parameters": usual | parameters}
-    return load_model(ModelSpec.model_validate(row), CHECKPOINTS / folder, device, 1)
+    return load_model(LoadContext(ModelSpec.model_validate(row), CHECKPOINTS / folder, device, 1))
 
 
 def captions(model: VisionModel, batch: int, **options: Any) -> list[str]:

@@ -216,19 +216,7 @@ def combine(answers: Sequence[Answer], tasks: Sequence[Task]) -> Result:
     return Result({task: payload for task, payload in combined.items() if payload is not None})
 
 
-def load_model(
-    spec: ModelSpec,
-    folder: Path | None,
-    device: str,
-    torch_threads: int,
-    environment: OllamaSettings | None = None,
-    share_of_cores: int = 1,
-) -> VisionModel:
-    """Load a model, and tell nobody how far it is: see :func:`load_in`."""
-    return load_in(LoadContext(spec, folder, device, torch_threads, environment, share_of_cores))
-
-
-def load_in(context: LoadContext) -> VisionModel:
+def load_model(context: LoadContext) -> VisionModel:
     """Import the family of a model and load it.
 
     Raises:

@@ -12,7 +12,7 @@ from shared.vocabulary import WorkerState
 from workers.model import memory
 from workers.model.cpu_threads import usable_cores
 from workers.model.device_errors import is_out_of_memory
-from workers.model.family import LoadContext, LoadError, PartDamaged, VisionModel, brief, load_in
+from workers.model.family import LoadContext, LoadError, PartDamaged, VisionModel, brief, load_model
 from workers.model.protocol import StateReport, send
 from workers.model.warm_up import warm_up
 from workers.model.weights import ensure_weights, refetch
@@ -67,7 +67,7 @@ def _start(
     report("")
     share = max(1, usable_cores() // max(1, len(settings.models)))
     threads = settings.torch_threads
-    model = load_in(
+    model = load_model(
         LoadContext(spec, folder, settings.device, threads, settings.ollama, share, report)
     )
     warm_up(model, spec, folder)

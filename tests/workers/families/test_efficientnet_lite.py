@@ -13,12 +13,12 @@ from tests.inputs import prepared
 from tests.nsfw_reference import sample
 from tools.efficientnet_graph import model as made_model
 from workers.families.efficientnet_lite import CROP_PX, GRAPH, Lite0
-from workers.model.family import PreparedJob, load_model
+from workers.model.family import LoadContext, PreparedJob, load_model
 
 
 def load(**parameters: Any) -> Any:
     row = {"name": "m", "family": "efficientnet_lite", "parameters": parameters}
-    return load_model(ModelSpec.model_validate(row), None, "cpu", 1)
+    return load_model(LoadContext(ModelSpec.model_validate(row), None, "cpu", 1))
 
 
 @pytest.fixture(scope="module")

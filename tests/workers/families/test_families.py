@@ -21,7 +21,14 @@ from tests.stack import SAMPLES, TESTS
 from tools.tiny_checkpoints import shapes
 from workers.families.blip import is_prefix
 from workers.families.kosmos2 import Kosmos2Parameters, labels_from_phrases, pick_prompt
-from workers.model.family import LoadError, PerImageModel, PreparedJob, VisionModel, load_model
+from workers.model.family import (
+    LoadContext,
+    LoadError,
+    PerImageModel,
+    PreparedJob,
+    VisionModel,
+    load_model,
+)
 
 CHECKPOINTS = TESTS / "checkpoints"
 PICTURES = [(c, s) for c in ("red", "blue", "white") for s in ("circle", "square", "triangle")]
@@ -31,7 +38,7 @@ OWN_PROMPTS = Kosmos2Parameters(caption_prompt="for captions", labels_prompt="fo
 
 def load(family: str, folder: str | Path | None = None, **row: Any) -> VisionModel:
     spec = ModelSpec.model_validate({"name": "m", "family": family, "source": "x/y", **row})
-    return load_model(spec, CHECKPOINTS / folder if folder else None, "cpu", 1)
+    return load_model(LoadContext(spec, CHECKPOINTS / folder if folder else None, "cpu", 1))
 
 
 def describe(model: VisionModel, instructions: Instructions, images: list[bytes]) -> list[Result]:
@@ -237,7 +244,7 @@ def test_a_row_without_source_is_refused_with_what_to_add() -> None:
 def test_an_unavailable_device_is_named() -> None:
     spec = ModelSpec.model_validate({"name": "m", "family": "efficientnet_lite"})
     with pytest.raises(LoadError, match="VISION_DEVICE=cuda:7"):
-        load_model(spec, None, "cuda:7", 1)
+        load_model(LoadContext(spec, None, "cuda:7", 1))
 
 
 def test_missing_weights_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from shared.tasks import FACE, LABELS, NSFW
 from shared.tasks.nsfw import rescale_score
 from tests import onnx_files
 from tests.onnx_rows import COLOURS, SIDE, ZERO_TO_ONE, ask, load
-from workers.model.family import LoadError, PartDamaged, load_model
+from workers.model.family import LoadContext, LoadError, PartDamaged, load_model
 
 PICTURES = [Image.new("RGB", (20, 30), colour) for colour in ("red", "lime", "blue", "red")]
 RIGHT = ["red", "green", "blue", "red"]
@@ -244,7 +244,7 @@ def test_of_a_damaged_file_all_files_of_the_row_are_fetched_again(folder: Path) 
     spec = ModelSpec.model_validate({"name": "m", "family": "onnx", "files": files})
 
     with pytest.raises(PartDamaged, match=r"model\.onnx is damaged") as error:
-        load_model(spec, folder, "cpu", 1)
+        load_model(LoadContext(spec, folder, "cpu", 1))
     assert error.value.files == files
 
 
@@ -262,7 +262,7 @@ def test_a_row_that_does_not_say_where_its_file_is_is_refused(
 ) -> None:
     spec = ModelSpec.model_validate({"name": "m", "family": "onnx", **row})
     with pytest.raises(LoadError, match=said):
-        load_model(spec, folder, "cpu", 1)
+        load_model(LoadContext(spec, folder, "cpu", 1))
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../model.onnx", "a/../../b", "."])

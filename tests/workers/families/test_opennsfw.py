@@ -14,14 +14,14 @@ from shared.tasks.nsfw import Nsfw
 from tests.inputs import prepared
 from tests.nsfw_reference import NAMES, SHAPES, photoprism_score, sample
 from tests.photoprism_clients import UPLOAD, flagged_by_class_scores, flagged_by_score
-from workers.model.family import PreparedJob, VisionModel, load_model
+from workers.model.family import LoadContext, PreparedJob, VisionModel, load_model
 
 
 def load(**parameters: Any) -> VisionModel:
     """Load the model of the project's catalogue, with other parameters if any are given."""
     row = Catalog.load(ROOT / "models.yaml").get("opennsfw")
     changed = {"parameters": {**row.parameters, **parameters}}
-    return load_model(row.model_copy(update=changed), None, "cpu", 1)
+    return load_model(LoadContext(row.model_copy(update=changed), None, "cpu", 1))
 
 
 @pytest.fixture(scope="module")

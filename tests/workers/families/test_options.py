@@ -13,7 +13,7 @@ from shared.tasks.registry import Task
 from tests.conftest import plain, shape
 from tests.inputs import prepared
 from tests.stack import CATALOG, TESTS
-from workers.model.family import PreparedJob, VisionModel, load_model
+from workers.model.family import LoadContext, PreparedJob, VisionModel, load_model
 
 CAPTIONERS = {"blip": "blip", "kosmos2": "kosmos-2", "vision_encoder_decoder": "vit-gpt2"}
 NO_TEXT = {
@@ -48,7 +48,9 @@ OPTIONS: list[dict[str, Any]] = [
 
 def load(family: str, folder: str = "", **row: Any) -> VisionModel:
     spec = ModelSpec.model_validate({"name": "m", "family": family, "source": "x/y", **row})
-    return load_model(spec, TESTS / "checkpoints" / folder if folder else None, "cpu", 1)
+    return load_model(
+        LoadContext(spec, TESTS / "checkpoints" / folder if folder else None, "cpu", 1)
+    )
 
 
 @pytest.fixture(scope="module", params=CAPTIONERS)

@@ -10,7 +10,7 @@ from shared.model_spec import ModelSpec
 from shared.tasks import CAPTION, LABELS
 from tests.inputs import prepared
 from tests.nsfw_reference import sample
-from workers.model.family import PreparedJob, VisionModel, load_model
+from workers.model.family import LoadContext, PreparedJob, VisionModel, load_model
 
 Make = Callable[[], Image.Image]
 
@@ -18,7 +18,7 @@ Make = Callable[[], Image.Image]
 @pytest.fixture(scope="module")
 def model() -> VisionModel:
     spec = ModelSpec.model_validate({"name": "m", "family": "efficientnet_lite"})
-    return load_model(spec, None, "cpu", 1)
+    return load_model(LoadContext(spec, None, "cpu", 1))
 
 
 def beside(left: Image.Image, right: Image.Image) -> Image.Image:

@@ -16,7 +16,7 @@ from tests.conftest import plain
 from tests.inputs import prepared
 from tests.stack import TESTS
 from tools.full_checkpoints import never_end
-from workers.model.family import PreparedJob, load_model
+from workers.model.family import LoadContext, PreparedJob, load_model
 from workers.runtime import generation
 
 CAPTIONERS = {"blip": "blip", "kosmos2": "kosmos-2", "vision_encoder_decoder": "vit-gpt2"}
@@ -39,7 +39,7 @@ def endless(family: str, parameters: dict[str, Any]) -> Any:
     """A model that ends no text by itself."""
     row = {"name": "m", "family": family, "source": "x/y"}
     spec = ModelSpec.model_validate({**row, "parameters": {"dtype": "float32", **parameters}})
-    model: Any = load_model(spec, TESTS / "checkpoints" / CAPTIONERS[family], "cpu", 1)
+    model: Any = load_model(LoadContext(spec, TESTS / "checkpoints" / CAPTIONERS[family], "cpu", 1))
     tokenizer = model._tokenizer if hasattr(model, "_tokenizer") else model._processor.tokenizer
     never_end(SimpleNamespace(model=model._model, tokenizer=tokenizer))  # type: ignore[arg-type]
     return model

@@ -12,7 +12,7 @@ from shared.tasks import CAPTION, LABELS, NSFW
 from shared.tasks.registry import Task
 from tests.conftest import plain, shape
 from tests.stack import TESTS
-from workers.model.family import VisionModel, load_model
+from workers.model.family import LoadContext, VisionModel, load_model
 from workers.model.main import prepare, run_batch
 from workers.model.protocol import JobError
 from workers.preparing.pixels import whole
@@ -23,7 +23,9 @@ PICTURES = [shape("red", "circle"), shape("blue", "square")]
 def load(family: str, folder: str = "", **parameters: Any) -> VisionModel:
     row = {"name": "m", "family": family, "source": "x/y", "parameters": parameters}
     spec = ModelSpec.model_validate(row)
-    return load_model(spec, TESTS / "checkpoints" / folder if folder else None, "cpu", 1)
+    return load_model(
+        LoadContext(spec, TESTS / "checkpoints" / folder if folder else None, "cpu", 1)
+    )
 
 
 @pytest.fixture

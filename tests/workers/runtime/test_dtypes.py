@@ -26,7 +26,7 @@ from workers.families.blip import Blip, FusedAttention
 from workers.families.image_text_to_text import ImageTextToText
 from workers.families.kosmos2 import Kosmos2
 from workers.families.vision_encoder_decoder import VisionEncoderDecoder
-from workers.model.family import LoadError, PreparedJob, VisionModel, load_model
+from workers.model.family import LoadContext, LoadError, PreparedJob, VisionModel, load_model
 from workers.runtime import device
 from workers.runtime.device import DtypeName, pick_dtype
 from workers.runtime.quantization import Int8Linear, quantise
@@ -58,7 +58,7 @@ BATCH = 20
 def load(family: str, folder: Path | None = None, **parameters: Any) -> Any:
     row = {"name": "m", "family": family, "source": "x/y"}
     spec = ModelSpec.model_validate(row | {"parameters": PARAMETERS[family] | parameters})
-    return load_model(spec, folder or CHECKPOINTS / FOLDERS[family], "cpu", 1)
+    return load_model(LoadContext(spec, folder or CHECKPOINTS / FOLDERS[family], "cpu", 1))
 
 
 def core(model: Any) -> Any:

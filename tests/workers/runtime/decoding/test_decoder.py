@@ -20,7 +20,7 @@ from tests.stack import TESTS
 from tests.workers.runtime.decoding.tape import TapeRunner
 from tools.tiny_checkpoints import shapes
 from workers.families.kosmos2 import CAPTION_PROMPT
-from workers.model.family import PreparedJob, VisionModel, load_model
+from workers.model.family import LoadContext, PreparedJob, VisionModel, load_model
 from workers.model.warm_up import warm_up
 from workers.runtime.decoding.decoder import rules_of
 
@@ -41,7 +41,7 @@ def load(family: str, decoding: str, **parameters: Any) -> Any:
             "parameters": {"dtype": "float32", "decoding": decoding, **parameters},
         }
     )
-    return load_model(spec, CHECKPOINTS / FAMILIES[family], "cpu", 1)
+    return load_model(LoadContext(spec, CHECKPOINTS / FAMILIES[family], "cpu", 1))
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
