@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from shared.answer_schema import ANY_OBJECT
 from shared.messages import Result
 from shared.options import Options
 from shared.redis.presence import WorkerStatus
@@ -145,7 +146,7 @@ def chat_fields(system: object, output_format: object, think: object) -> dict[st
         output_format: a JSON schema, or ``json`` for any object; other words are left out.
         think: true, false or a level; anything else is left out.
     """
-    schema = {"type": "object"} if output_format == "json" else output_format
+    schema = ANY_OBJECT if output_format == "json" else output_format
     fields = {
         "system": system if isinstance(system, str) else "",
         "output_schema": schema if isinstance(schema, dict) else None,

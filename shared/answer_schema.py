@@ -1,4 +1,4 @@
-"""What a client may send as the JSON schema of an answer: bounds that cost little to check.
+"""The JSON schema of an answer as a client sends it: bounds that cost little to check.
 
 A worker compiles the schema, and refuses what it cannot enforce. These bounds keep that short.
 """
@@ -9,6 +9,8 @@ from typing import Any
 from shared.errors import BadRequest
 from shared.messages import JsonObject
 
+ANY_OBJECT: JsonObject = {"type": "object"}
+"""What Ollama's word ``json`` asks for. It says less than the schema of a task, if that has one."""
 MAX_CHARACTERS = 64_000
 """As JSON; schemas of people, and those generated from their classes, have a few thousand."""
 MAX_DEPTH = 64

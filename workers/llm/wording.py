@@ -4,13 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.messages import JsonObject
+from shared.answer_schema import ANY_OBJECT
 from shared.ollama_settings import OllamaSettings
 from workers.llm.defaults import AnswerDefaults
 from workers.llm.task import LlmTask
-
-ANY_OBJECT: JsonObject = {"type": "object"}
-"""Says less than the schema of a task, if that has one."""
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,13 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
-from shared.messages import JsonObject
+from shared.answer_schema import ANY_OBJECT
 from shared.options import Options
 from workers.runtime import generation
 from workers.runtime.grammar.answer import Answer
 from workers.runtime.grammar.compiling import Grammars
 from workers.runtime.grammar.processor import GrammarProcessor, Masks
 
-ANY_OBJECT: JsonObject = {"type": "object"}
-"""What Ollama's word ``json`` asks for."""
 _WARPERS: Mapping[str, Any] = {
     "temperature": TemperatureLogitsWarper,
     "top_k": TopKLogitsWarper,
