@@ -15,7 +15,7 @@ from typing import NamedTuple
 import structlog
 from celery import Celery
 
-from api.http.client_connection import Client, ClientGone
+from api.http.client_connection import Client, ClientGone, nobody_waits
 from api.lost_tasks import TaskLost, TaskWatch
 from api.redis_retry import CLEANUP_S, RETRY_PAUSE_S, clean_up, redis_call, retry_while_unreachable
 from shared.errors import BrokerUnavailable, DeadlineExceeded, ModelFailed
@@ -157,7 +157,7 @@ class PublishedJob:
         try:
             yield from self._messages_of_tasks(client)
         finally:
-            client.when_gone = _nobody_waits  # a connection that stays open would keep the images
+            client.when_gone = nobody_waits  # a connection that stays open would keep the images
 
     def _messages_of_tasks(self, client: Client) -> Iterator[JsonObject]:
         started = False
@@ -253,7 +253,3 @@ class PublishedJob:
             raise ClientGone
         with redis_within(self._left_s()):
             task.watch.check()
-
-
-def _nobody_waits() -> None:
-    """Do nothing: what a client's request was for has ended."""

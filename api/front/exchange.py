@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from api.http.client_connection import nobody_waits
 from shared.units import MEGA
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Exchange:
         self.arrived = connection.arrived
         """When its first byte came, in seconds since the epoch."""
         self.gone = connection.gone
-        self.when_gone: Callable[[], object] = _nothing
+        self.when_gone: Callable[[], object] = nobody_waits
         """What :meth:`api.front.application.Front` calls when the client is gone."""
         headers = dict(cycle.scope["headers"])
         self.has_length = b"transfer-encoding" not in headers
@@ -109,7 +110,3 @@ class Exchange:
     def abort(self) -> None:
         """End the connection, because the reply cannot be completed."""
         self._connection.transport.abort()
-
-
-def _nothing() -> None:
-    """Do nothing."""

@@ -28,13 +28,17 @@ class Client(Protocol):
     """Is called when it does so, in some thread; to be set by whoever waits for something else."""
 
 
+def nobody_waits() -> None:
+    """Do nothing: the value of :attr:`Client.when_gone` while nobody waits."""
+
+
 class _Unknown:
     """The client of another server than our own, which tells nothing of it."""
 
     is_gone = False
 
     def __init__(self) -> None:
-        self.when_gone: Callable[[], object] = lambda: None
+        self.when_gone: Callable[[], object] = nobody_waits
 
 
 def client_of(environ: Mapping[str, Any]) -> Client:
