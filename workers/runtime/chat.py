@@ -148,8 +148,7 @@ class ChatModel:
     def _limit(self, given: int, options: Options) -> int:
         """Return the most tokens of an answer to a conversation of ``given`` tokens."""
         room = generation.positions(self._model) - given
-        arguments = generation.arguments(options, self._defaults, self._texts.decode, room)
-        return int(arguments["max_new_tokens"])
+        return generation.token_limit(options, self._defaults, room)
 
     def _begin(self, turn: Turn, given: int, options: Options) -> Answer | BadRequest | None:
         """Begin an answer by a grammar; ``None``: the turn asks for free text.

@@ -79,6 +79,10 @@ class ChatInputs:
                 "for messages with images."
             )
         self._has_system = _MARK in self._rendered(Turn(single_question("", system=_MARK)))
+        self._open_thoughts = {
+            think: open_mark(self._rendered(Turn(single_question(_MARK), think)))
+            for think in (False, True)
+        }
 
     def encode(self, turns: Sequence[Turn]) -> Any:  # noqa: ANN401 - a ``BatchFeature``
         """Return the inputs of ``generate`` for a batch; shorter prompts are padded on the left."""
@@ -105,7 +109,7 @@ class ChatInputs:
 
     def open_thought(self, turn: Turn) -> str:
         """Return the mark with which the prompt has begun a thought; empty: it has not."""
-        return open_mark(self._rendered(turn._replace(messages=single_question(_MARK))))
+        return self._open_thoughts[bool(turn.think)]
 
     def _messages(self, turn: Turn) -> list[dict[str, Any]]:
         """Return a conversation as templates take it; the role of a system may be the user's."""

@@ -50,6 +50,13 @@ def positions(model: Any) -> int:  # noqa: ANN401 - transformers' classes are no
     return int(model.config.get_text_config(decoder=True).max_position_embeddings)
 
 
+def token_limit(options: Options, defaults: GenerationParameters, room: int) -> int:
+    """Return the most new tokens of a text, 1 at least: see :func:`arguments`."""
+    wanted = int(options.num_predict or 0)
+    limit = min(wanted, MAX_NEW_TOKENS) if wanted > 0 else defaults.max_new_tokens
+    return max(1, min(limit, room))
+
+
 def arguments(
     options: Options, defaults: GenerationParameters, decode: Decode, room: int
 ) -> dict[str, Any]:
@@ -65,10 +72,8 @@ def arguments(
         decode: to look for stop words.
         room: how many new tokens the model has positions for.
     """
-    wanted = int(options.num_predict or 0)
-    limit = min(wanted, MAX_NEW_TOKENS) if wanted > 0 else defaults.max_new_tokens
     chosen: dict[str, Any] = {
-        "max_new_tokens": max(1, min(limit, room)),
+        "max_new_tokens": token_limit(options, defaults, room),
         "num_beams": defaults.num_beams,
         "do_sample": False,
     }
