@@ -19,7 +19,7 @@ from api.http.client_connection import Client, ClientGone, nobody_waits
 from api.lost_tasks import TaskLost, TaskWatch
 from api.redis_retry import CLEANUP_S, RETRY_PAUSE_S, clean_up, redis_call, retry_while_unreachable
 from shared.errors import BrokerUnavailable, DeadlineExceeded, ModelFailed
-from shared.messages import Job, JsonObject, Outcome, celery_task_name, read_end
+from shared.messages import Job, JobTimes, JsonObject, Outcome, celery_task_name, read_end
 from shared.model_spec import ModelSpec
 from shared.redis.connection import SPARE_TTL_S
 from shared.redis.deadline import redis_within
@@ -74,6 +74,7 @@ class PublishedJob:
         """Called for each lost task of this job."""
         self._resends = 0
         self._task: _Task | None = None
+        self._made_at = time.monotonic()
         self._stored: dict[str, tuple[str, ...]] = {}
         """Keys of inputs that may be in Redis, by task id."""
         self._unsure: list[str] = []
@@ -126,6 +127,9 @@ class PublishedJob:
         Args:
             client: who waits for it.
 
+        Returns:
+            the outcome; in its times, all counts as waiting for which the worker did not work.
+
         Raises:
             ClientGone: the client has closed the connection.
             DeadlineExceeded: there was no result before the deadline.
@@ -133,7 +137,9 @@ class PublishedJob:
         """
         for message in self._messages(client):
             if "part" not in message:
-                return read_end(message)
+                whole_s, end = time.monotonic() - self._made_at, read_end(message)
+                times = JobTimes.split(whole_s, end.times.prepare, end.times.predict)
+                return end._replace(times=times)
         raise AssertionError  # the end is always the last message
 
     def reply_parts(self, client: Client) -> Iterator[JsonObject]:

@@ -215,10 +215,23 @@ class ModelEntry(BaseModel):
     workers: tuple[WorkerStatus, ...]
 
 
+class RequestLimits(BaseModel):
+    """What a request may have; the operator sets it."""
+
+    max_body_bytes: int
+    max_images: int
+    max_megapixels: float = Field(
+        description="of a decoded image; larger JPEG and JPEG 2000 are decoded at a reduced size"
+    )
+    max_prompt: int = Field(description="characters; prompts for models of Ollama may have more")
+
+
 class ModelsReply(BaseModel):
-    """The models of the catalogue."""
+    """The models of the catalogue, and what a client may send to them."""
 
     models: tuple[ModelEntry, ...]
+    limits: RequestLimits
+    flower_url: str = Field(description="where Flower is, for a browser; empty: not known")
 
 
 class CommandReply(BaseModel):

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from typing import NamedTuple
 
 import redis
 from celery import Celery
@@ -21,7 +22,7 @@ from shared.catalog import Assignment, Catalog
 from shared.errors import BadRequest, ModelUnavailable
 from shared.families import FAMILIES, OLLAMA
 from shared.images.several import ReadImages
-from shared.messages import Job, Result
+from shared.messages import Job, JobTimes, Result
 from shared.model_spec import ModelSpec
 from shared.redis.inputs import MOST_IN_MESSAGE
 from shared.redis.presence import Presence
@@ -35,6 +36,14 @@ REMEMBERED_S = 0.25
 MESSAGE_COPIES = 3
 """How much of Redis' memory a message takes, as a multiple of its JSON: in base64, and twice while
 it is delivered. What is too large for a message lies beside it once."""
+
+
+class Answer(NamedTuple):
+    """The answer to a request."""
+
+    result: Result
+    times: Mapping[str, JobTimes]
+    """Where the time went, by the name of the model."""
 
 
 class VisionService:
@@ -133,7 +142,7 @@ class VisionService:
         plan: Sequence[Assignment],
         images: ReadImages[bytes],
         client: Client,
-    ) -> Result:
+    ) -> Answer:
         """Have each model of the plan do its tasks on the images, and merge their results.
 
         All jobs are published before the first result is awaited.
@@ -149,6 +158,7 @@ class VisionService:
             ClientGone: the client has closed the connection.
         """
         answers: dict[str, object] = {}
+        times: dict[str, JobTimes] = {}
         with ExitStack() as cleanup:
             jobs = []
             for assignment in plan:
@@ -157,10 +167,12 @@ class VisionService:
                 cleanup.callback(job.close)
                 jobs.append(job)
             self.publish(jobs, template.deadline)
-            for job in jobs:
-                answers |= job.wait(client).result.root
+            for (spec, _), job in zip(plan, jobs, strict=True):
+                outcome = job.wait(client)
+                answers |= outcome.result.root
+                times[spec.name] = outcome.times
         result = Result({task: answers[task] for task in task_names() if task in answers})
-        return result.with_unreadable(images.unreadable)
+        return Answer(result.with_unreadable(images.unreadable), times)
 
     def new_job(
         self, template: Job, assignment: Assignment, images: Sequence[bytes]

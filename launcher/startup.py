@@ -11,7 +11,8 @@ from typing import Any
 
 import requests
 
-from launcher.ports import LOOPBACK, client_host
+from launcher.ports import client_host
+from launcher.supervisord import flower_url
 from shared.catalog import Catalog
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
@@ -54,7 +55,7 @@ class Startup:
         """
         self._settings, self._names, self._folder, self._clock = settings, names, folder, clock
         self._base = f"http://{client_host(settings.host)}:{settings.port}"
-        self._flower = f"http://{LOOPBACK}:{settings.flower_port}"
+        self._flower = flower_url(settings)
         self._states: dict[str, str] = {}
         # Silence counts from the last answer: while models load the machine is busy, and single
         # answers may come late.
@@ -113,6 +114,7 @@ class Startup:
         print(
             f"""
 Vision Workers is up{"" if up else ", but no model is"}.
+  Page     {self._base}/   (open it in a browser)
   API      {self._base}/api/v1/vision   (documentation: {self._base}/docs)
   Flower   {self._flower}
   Models   {", ".join(f"{n} ({', '.join(catalog.get(n).tasks)})" for n in up) or "none"}

@@ -54,7 +54,7 @@ def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
             *("--nodaemon", "--configuration", str(configuration)),
         ],
         cwd=ROOT,
-        env=child_environment(redis_url, folder),
+        env=child_environment(settings, redis_url, folder),
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops the rest in order
         preexec_fn=end_with_parent,  # noqa: PLW1509 - a single thread forks here
@@ -100,17 +100,23 @@ def redis_command(port: int, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def child_environment(redis_url: str, folder: Path) -> dict[str, str]:
+def child_environment(settings: Settings, redis_url: str, folder: Path) -> dict[str, str]:
     """Return the environment of all processes of the stack."""
     return {
         **os.environ,
         # Some libraries (torch) leave temporary files behind; these are removed with the folder.
         "TMPDIR": str(folder / "tmp"),
         "VISION_REDIS_URL": redis_url,
+        "VISION_FLOWER_URL": settings.flower_url or flower_url(settings),
         # For Flower: on its command line any user of this machine could read the password.
         "CELERY_BROKER_URL": redis_url,
         "CELERY_RESULT_BACKEND": redis_url,
     }
+
+
+def flower_url(settings: Settings) -> str:
+    """Return where Flower listens, which is this machine alone."""
+    return f"http://{LOOPBACK}:{settings.flower_port}"
 
 
 def write_configuration(path: Path, programs: Mapping[str, list[str]]) -> None:

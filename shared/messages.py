@@ -198,11 +198,33 @@ class Result(RootModel[dict[Task, Any]]):
         }
 
 
+class JobTimes(NamedTuple):
+    """The seconds that a job spent in the engine; they add up to all of them."""
+
+    queue: float
+    """Waiting: for its images to be prepared, and for the model."""
+    prepare: float
+    """While its images were decoded and made ready."""
+    predict: float
+    """While the model ran its batch."""
+
+    @classmethod
+    def split(cls, whole_s: float, prepare_s: float, predict_s: float) -> "JobTimes":
+        """Call all that is neither preparation nor prediction waiting."""
+        predict = min(predict_s, whole_s)
+        prepare = min(prepare_s, whole_s - predict)
+        return cls(whole_s - predict - prepare, prepare, predict)
+
+
+NO_TIME = JobTimes(0.0, 0.0, 0.0)
+
+
 class Outcome(NamedTuple):
     """The result of a job: answers by task, or the reply of a remote server."""
 
     result: Result = Result()
     raw: JsonObject | None = None
+    times: JobTimes = NO_TIME
 
     def to_message(self) -> JsonObject:
         """Return a JSON object with the answers, and ``raw`` beside them."""
@@ -224,7 +246,7 @@ def end_message(end: Outcome | VisionError) -> JsonObject:
     """Return how a job ended as a JSON object."""
     if isinstance(end, VisionError):
         return {"error": type(end).__name__, "message": end.message}
-    return {"outcome": end.to_message()}
+    return {"outcome": end.to_message(), "times": end.times._asdict()}
 
 
 def read_end(message: JsonObject) -> Outcome:
@@ -236,4 +258,5 @@ def read_end(message: JsonObject) -> Outcome:
     """
     if error := message.get("error"):
         raise error_named(error, message["message"])
-    return Outcome.from_message(message["outcome"])
+    times = JobTimes(**message.get("times", NO_TIME._asdict()))
+    return Outcome.from_message(message["outcome"])._replace(times=times)

@@ -28,6 +28,12 @@ class Settings(BaseSettings):
     )
     port: int = Field(5000, ge=1, le=65535, description="port of the API")
     flower_port: int = Field(5555, ge=1, le=65535, description="port of Flower")
+    flower_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="address of Flower for people's browsers, to which the page at `/` links; "
+        "`make run` fills it in",
+    )
     metrics_port: int = Field(
         0,
         ge=0,

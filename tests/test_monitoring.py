@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from api import create_app
+from shared.messages import JobTimes
 from shared.redis.ollama import OllamaHost
 from shared.redis.presence import EngineStatus, Presence
 from shared.settings import ROOT, Settings
@@ -16,7 +17,6 @@ from shared.vocabulary import WorkerState
 from tests.scrape import names
 from workers.consumer.metrics import WorkerMetrics
 from workers.engine.climbing import SizeCause
-from workers.engine.times import JobTimes
 from workers.engine.wear import RestartReason
 
 DEPLOY = ROOT / "deploy"

@@ -50,6 +50,8 @@ class Operation(NamedTuple):
     body: Content
     words: Mapping[str, Iterable[str]]
     """What an argument in the path may be, where it may not be anything."""
+    headers: Mapping[str, str] = {}
+    """Headers of a reply with status 200 by name, with what each says."""
 
     @property
     def models(self) -> set[tuple[type[BaseModel], Any]]:
@@ -74,6 +76,17 @@ def operation(
 
     def note(view: View) -> View:
         view.operation = noted  # type: ignore[attr-defined]
+        return view
+
+    return note
+
+
+def reply_header(name: str, meaning: str) -> Callable[[View], View]:
+    """Return a decorator that notes a header of replies with status 200 at a documented view."""
+
+    def note(view: View) -> View:
+        noted: Operation = view.operation  # type: ignore[attr-defined]
+        view.operation = noted._replace(headers={**noted.headers, name: meaning})  # type: ignore[attr-defined]
         return view
 
     return note
@@ -143,6 +156,10 @@ def _described(rule: Rule, view: Any, note: Operation, references: Any) -> JsonS
     if note.reply:
         content = _content(note.reply, "serialization", references)
         described["responses"]["200"] = {"description": "OK", "content": content}
+    if note.headers:
+        described["responses"]["200"]["headers"] = {
+            name: {"schema": STRING, "description": text} for name, text in note.headers.items()
+        }
     for status in sorted(note.errors):
         described["responses"][str(status)] = _error(status, references)
     if 401 in note.errors:

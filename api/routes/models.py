@@ -5,18 +5,25 @@ from flask import Blueprint, Response, request
 from api.http.openapi import JSON, operation
 from api.http.operators import check_operator
 from api.redis_retry import BRIEF_RETRY_S, redis_call
-from api.routes.vision import BASE
-from api.schemas import CommandReply, ModelEntry, ModelsReply
+from api.routes.vision import BASE, MAX_PROMPT
+from api.schemas import CommandReply, ModelEntry, ModelsReply, RequestLimits
 from api.service import VisionService
 from shared.errors import NotOffered
 from shared.model_spec import ModelSpec
 from shared.tasks.registry import Task
+from shared.units import MEGA
 from shared.vocabulary import OperatorCommand
 
 
 def model_routes(service: VisionService) -> Blueprint:
     """Return the routes ``/api/v1/vision/models[/<model>/<command>]``."""
-    routes = Blueprint("models", __name__, url_prefix=BASE)
+    routes, settings = Blueprint("models", __name__, url_prefix=BASE), service.settings
+    limits = RequestLimits(
+        max_body_bytes=int(settings.max_body_mb * MEGA),
+        max_images=settings.max_images,
+        max_megapixels=settings.max_megapixels,
+        max_prompt=MAX_PROMPT,
+    )
 
     @routes.get("/models")
     @operation("operation", reply={JSON: ModelsReply}, errors=[401, 503])
@@ -24,7 +31,8 @@ def model_routes(service: VisionService) -> Blueprint:
         """List the models with their tasks, and the workers that serve them now."""
         with redis_call(BRIEF_RETRY_S):
             entries = tuple(_entry(service, spec) for spec in service.catalog.models)
-        return Response(ModelsReply(models=entries).model_dump_json(), mimetype="application/json")
+        reply = ModelsReply(models=entries, limits=limits, flower_url=settings.flower_url)
+        return Response(reply.model_dump_json(), mimetype="application/json")
 
     @routes.post(f"/models/<model>/<any({','.join(OperatorCommand)}):command>")
     @operation(
@@ -38,7 +46,7 @@ def model_routes(service: VisionService) -> Blueprint:
 
         Meanwhile no request fails: requests wait for the new process.
         """
-        check_operator(request, service.settings)
+        check_operator(request, settings)
         workers = service.send_command(service.catalog.get(model), OperatorCommand(command))
         reply = CommandReply(model=model, command=OperatorCommand(command), workers=workers)
         return Response(reply.model_dump_json(), mimetype="application/json")

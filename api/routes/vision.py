@@ -1,14 +1,15 @@
 """The vision routes: one view for all tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from flask import Blueprint, Response, g, request
+from werkzeug.http import quote_header_value
 
 from api.http import request_id
 from api.http.client_connection import client_of
 from api.http.forms import MULTIPART, URL_ENCODED
-from api.http.openapi import BYTES, JSON, Content, operation
+from api.http.openapi import BYTES, JSON, Content, operation, reply_header
 from api.http.request_images import read_images
 from api.http.request_parsing import check_input, read_request
 from api.schemas import (
@@ -19,11 +20,11 @@ from api.schemas import (
     VisionReply,
     VisionRequest,
 )
-from api.service import VisionService
+from api.service import Answer, VisionService
 from shared.catalog import Assignment
 from shared.errors import BadRequest
 from shared.families import OLLAMA
-from shared.messages import Job, OllamaInstructions, Result
+from shared.messages import Job, JobTimes, OllamaInstructions
 from shared.tasks.registry import base_tasks, find_task, path_words
 
 BASE = "/api/v1/vision"
@@ -38,6 +39,12 @@ BODIES: Content = {
 MAX_PROMPT = 8192
 """Characters of a prompt for our own models, whose prompts are short; a language model's server
 has a limit of its own."""
+SERVER_TIMING = "Server-Timing"
+_TIMES = (
+    "milliseconds for each model: how long its part of the request waited (`queue`), how long its "
+    "images were decoded (`prepare`), and how long the model worked (`predict`), as in "
+    '`queue;desc="blip";dur=1.5`'
+)
 _AFTER_TASK = ("", "/<model>", "/<model>/<version>")
 
 
@@ -53,6 +60,7 @@ def vision_routes(service: VisionService) -> Blueprint:
         operation, "vision", reply={JSON: VisionReply}, words={"task": path_words()}
     )
 
+    @reply_header(SERVER_TIMING, _TIMES)
     @documented(errors=ERRORS, query=UrlQuery)
     def get(**path: str) -> Response:
         """Return captions, labels and NSFW scores for a photo at a URL.
@@ -62,6 +70,7 @@ def vision_routes(service: VisionService) -> Blueprint:
         """
         return vision(**path)
 
+    @reply_header(SERVER_TIMING, _TIMES)
     @documented(errors=(*ERRORS, 408, 415), query=VisionQuery, body=BODIES)
     def post(**path: str) -> Response:
         """Return captions, labels and NSFW scores for a photo.
@@ -109,8 +118,8 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
         deadline=deadline,
     )
     # Steps 2 to 9: one job per model, answered by the workers.
-    result = service.run(template, plan, images, client)
-    return _reply(plan[0], result)
+    answer = service.run(template, plan, images, client)
+    return _reply(plan[0], answer)
 
 
 def _check_prompt(plan: Sequence[Assignment], prompt: str) -> None:
@@ -126,13 +135,24 @@ def _check_prompt(plan: Sequence[Assignment], prompt: str) -> None:
         )
 
 
-def _reply(first: Assignment, result: Result) -> Response:
+def _reply(first: Assignment, answer: Answer) -> Response:
     # Step 10: reply.
     spec, tasks = first
     echo = ModelEcho(
         type=tasks[0], name=spec.name, version=spec.version, resolution=spec.resolution
     )
-    reply = VisionReply(id=request_id.for_reply(), model=echo, result=result)
+    reply = VisionReply(id=request_id.for_reply(), model=echo, result=answer.result)
     return Response(
-        reply.model_dump_json(exclude_none=True, by_alias=True), mimetype="application/json"
+        reply.model_dump_json(exclude_none=True, by_alias=True),
+        mimetype="application/json",
+        headers={SERVER_TIMING: _server_timing(answer.times)},
+    )
+
+
+def _server_timing(times: Mapping[str, JobTimes]) -> str:
+    """Return the header that says where the time went, as browsers' developer tools show it."""
+    return ", ".join(
+        f"{phase};desc={quote_header_value(model, allow_token=False)};dur={1000 * seconds:.1f}"
+        for model, spent in times.items()
+        for phase, seconds in spent._asdict().items()
     )

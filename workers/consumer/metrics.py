@@ -16,12 +16,12 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from shared.messages import JobTimes
 from shared.redis.ollama import OllamaHost
 from shared.redis.presence import EngineStatus
 from shared.units import MEGA
 from shared.vocabulary import WorkerState
 from workers.engine.climbing import SizeCause
-from workers.engine.times import JobTimes
 from workers.engine.wear import RestartReason
 
 log = structlog.get_logger(__name__)

@@ -83,7 +83,8 @@ def run_job(
             engine_job = _fetch(str(task.request.id), job, store, stopping)
             in_engine.add(engine_job.task_id)
             end: Outcome | VisionError
-            end = engine.submit(engine_job).result()  # Step 4 of a request's way: submit.
+            # Step 4 of a request's way: submit. The times are known when there is a result.
+            end = engine.submit(engine_job).result()._replace(times=engine_job.times)
             status = "done"
         except Dropped:
             status = "dropped"

@@ -2,12 +2,12 @@
 
 import time
 
+from shared.messages import JobTimes
 from shared.model_spec import EngineOptions
 from workers.engine.job import EngineJob
 from workers.engine.pace import Pace, kind_of
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
-from workers.engine.times import JobTimes
 from workers.engine.wear import BatchSize, WearMonitor
 from workers.model.protocol import BatchReport
 

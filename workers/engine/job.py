@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from shared.errors import VisionError, error_named
 from shared.images.several import ReadImages, read_each
-from shared.messages import Job, Outcome, Result
-from workers.engine.times import NO_TIME, JobTimes
+from shared.messages import NO_TIME, Job, JobTimes, Outcome, Result
 from workers.model.protocol import JobError
 from workers.preparing.preparation import Preparation, Prepared
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import structlog
 
+from shared.messages import JobTimes
 from shared.redis.ollama import OllamaHost
 from shared.redis.presence import EngineStatus
 from shared.units import MEGA
 from shared.vocabulary import WorkerState
 from workers.engine.sizing import BatchSizer
-from workers.engine.times import JobTimes, RecentBatches
+from workers.engine.times import RecentBatches
 from workers.model.memory import Memory
 
 log = structlog.get_logger(__name__)

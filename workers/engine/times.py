@@ -5,29 +5,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from shared.messages import JobTimes
+
 WINDOW_S = 60.0
 """Span over which rates and means are taken."""
-
-
-class JobTimes(NamedTuple):
-    """The seconds that a job spent in the engine; they add up to all of them."""
-
-    queue: float
-    """Waiting: for its images to be prepared, and for the model."""
-    prepare: float
-    """While its images were decoded and made ready."""
-    predict: float
-    """While the model ran its batch."""
-
-    @classmethod
-    def split(cls, whole_s: float, prepare_s: float, predict_s: float) -> "JobTimes":
-        """Call all that is neither preparation nor prediction waiting."""
-        predict = min(predict_s, whole_s)
-        prepare = min(prepare_s, whole_s - predict)
-        return cls(whole_s - predict - prepare, prepare, predict)
-
-
-NO_TIME = JobTimes(0.0, 0.0, 0.0)
 
 
 class _Sums(NamedTuple):

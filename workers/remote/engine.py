@@ -9,7 +9,7 @@ import redis
 import structlog
 
 from shared.catalog import Catalog
-from shared.messages import Outcome
+from shared.messages import JobTimes, Outcome
 from shared.model_spec import EngineOptions, ModelSpec
 from shared.redis.presence import EngineStatus
 from shared.redis.store import Store
@@ -18,7 +18,6 @@ from shared.vocabulary import WorkerState
 from workers.engine.job import EngineJob, Requeued
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
-from workers.engine.times import JobTimes
 from workers.preparing.pool import PreparingPool
 from workers.remote.config import read_parameters
 from workers.remote.healer import Healer

@@ -11,7 +11,7 @@ import structlog
 from shared.catalog import Catalog
 from shared.errors import BadRequest, ModelFailed, VisionError
 from shared.images.several import ReadImages, read_each
-from shared.messages import JsonObject, OllamaInstructions, Outcome
+from shared.messages import JobTimes, JsonObject, OllamaInstructions, Outcome
 from shared.redis.store import Store
 from shared.settings import Settings
 from shared.vocabulary import OllamaCall
@@ -141,7 +141,10 @@ class JobRunner:
         else:  # Ollama's own API knows no request of which a part is answered
             read.all_images()
             outcome = await self._pass_through(job, instructions, files)
-        self._on_answer(len(read.images), time.monotonic() - started)
+        now = time.monotonic()
+        prepare_s = sum(image.seconds for image in read.images)
+        job.times = JobTimes.split(now - job.accepted_at, prepare_s, now - started)
+        self._on_answer(len(read.images), now - started)
         return outcome
 
     async def _prepare(self, images: Sequence[bytes]) -> ReadImages[Prepared]:

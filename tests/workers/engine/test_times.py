@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from shared.messages import JobTimes
 from tests.engines import item, running
-from workers.engine.times import WINDOW_S, JobTimes, RecentBatches
+from workers.engine.times import WINDOW_S, RecentBatches
 
 
 @pytest.fixture
