@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from shared.messages import NO_TIME, WINDOW_S
+from shared.messages import NO_TIME
 from shared.model_spec import EngineOptions
 from shared.options import Options
 from shared.units import MEGA
@@ -14,6 +14,7 @@ from workers.engine.faults import FIRST_PAUSE_S, FailureBackoff
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
 from workers.engine.supervisor import wants_standby
+from workers.engine.times import WINDOW_S
 from workers.engine.wear import BASELINE_BATCHES, BatchSize, RestartReason, WearMonitor
 from workers.model.memory import Memory
 
