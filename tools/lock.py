@@ -18,8 +18,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-PYTHON = "3.11"
-"""The oldest version that is supported."""
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+"""The versions that are supported, the oldest one first."""
+MACHINES = ("x86_64", "aarch64")
+GLIBC = "2_35"
+"""Of the oldest distributions that need nothing compiled: Ubuntu 22.04; Debian 12 has 2.36."""
+UV = Path(sys.executable).with_name("uv")
 OF_TORCH = re.compile(r"torch|triton|(?:cuda|nvidia)-.+")
 _ENTRY = re.compile(r"^([a-z0-9.-]+)==", re.MULTILINE)
 _INCLUDE = re.compile(r"^-r (\S+)$", re.MULTILINE)
@@ -42,6 +46,7 @@ class Lock(NamedTuple):
 
 
 LOCKS = {
+    "launcher/requirements.lock": Lock("launcher/requirements.txt"),
     "requirements.lock": Lock("requirements.txt"),
     "requirements-otel.lock": Lock("requirements-otel.txt", ("requirements.lock",)),
     "requirements-flower.lock": Lock("requirements-run.txt", ("requirements.lock",), "flower"),
@@ -50,7 +55,8 @@ LOCKS = {
         "requirements-run.txt", ("workers/requirements.lock", "requirements-flower.lock")
     ),
     "tests/requirements.lock": Lock(
-        "tests/requirements.txt", ("requirements-run.lock", "requirements-otel.lock")
+        "tests/requirements.txt",
+        ("requirements-run.lock", "requirements-otel.lock", "launcher/requirements.lock"),
     ),
 }
 """In an order in which each comes after those that it includes."""
@@ -68,6 +74,10 @@ def main(argv: list[str]) -> None:
         text = _resolve(lock.requirements(), versions, elsewhere)
         (ROOT / path).write_text(_head(path, lock) + text, encoding="utf-8")
         print(f"{path}: {len(_ENTRY.findall(text))} packages of its own")
+    for python in PYTHONS:
+        for machine in MACHINES:
+            count = _count_of_wheels(python, machine)
+            print(f"Python {python} on {machine}: {count} wheels, and nothing to compile")
 
 
 def _read(path: str) -> str:
@@ -100,8 +110,8 @@ def _resolve(requirements: str, versions: str, without: Iterable[str] = ()) -> s
         output.write_text(versions, encoding="utf-8")  # uv prefers what is there already
         subprocess.run(
             [
-                Path(sys.executable).with_name("uv"), "pip", "compile", "--quiet", "--no-config",
-                "--universal", "--python-version", PYTHON, "--generate-hashes", "--no-header",
+                UV, "pip", "compile", "--quiet", "--no-config",
+                "--universal", "--python-version", PYTHONS[0], "--generate-hashes", "--no-header",
                 *(word for name in without for word in ("--no-emit-package", name)),
                 "--output-file", output, "-",
             ],
@@ -109,6 +119,27 @@ def _resolve(requirements: str, versions: str, without: Iterable[str] = ()) -> s
         )  # fmt: skip
         text, _, _ = output.read_text(encoding="utf-8").partition("\n# The following packages were")
     return text.rstrip() + "\n"
+
+
+def _count_of_wheels(python: str, machine: str) -> int:
+    """Return how many packages ``make run`` would install there.
+
+    Raises:
+        subprocess.CalledProcessError: one has no wheel for it; uv has said which.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [
+                UV, "pip", "install", "--dry-run", "--no-config", "--only-binary", ":all:",
+                "--require-hashes", "--no-deps", "-r", "requirements-run.lock", "--target", folder,
+                "--python-version", python, "--python-platform", f"{machine}-manylinux_{GLIBC}",
+            ],
+            stderr=subprocess.PIPE, encoding="utf-8", cwd=ROOT, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        done.check_returncode()
+    return done.stderr.count("\n + ")
 
 
 if __name__ == "__main__":

