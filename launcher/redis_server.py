@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from launcher.errors import StartFailed
 from launcher.ports import LOOPBACK
-from launcher.startup import StartFailed
 
 MEMORY = "512mb"
 PROGRAMS = ("valkey-server", "redis-server")

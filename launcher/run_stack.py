@@ -15,8 +15,9 @@ from types import FrameType
 import redis
 from pydantic import ValidationError
 
+from launcher.errors import StartFailed
 from launcher.ports import LOOPBACK, is_free
-from launcher.startup import StartFailed, Startup
+from launcher.startup import Startup
 from launcher.supervisord import TEMPORARY_FOLDERS, start, worker_names
 from shared.catalog import Catalog
 from shared.errors import NotOffered

@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from launcher.errors import StartFailed
 from launcher.ports import client_host
 from launcher.supervisord import flower_url
 from shared.catalog import Catalog
@@ -29,10 +30,6 @@ MAX_EXITS = 3
 """Exits of one program during the start that are taken for a lasting fault."""
 _API, _FLOWER = "the API", "Flower"
 """Keys of :attr:`Startup._last_seen_at` beside the workers' names, which are models'."""
-
-
-class StartFailed(Exception):
-    """The stack cannot start; the message says why."""
 
 
 class Startup:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from launcher.errors import StartFailed
 from launcher.redis_server import redis_program, version
-from launcher.startup import StartFailed
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from launcher import startup
-from launcher.startup import StartFailed, Startup
+from launcher.errors import StartFailed
+from launcher.startup import Startup
 from shared.settings import Settings
 
 NAME = "efficientnet-lite0"
