@@ -18,11 +18,24 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def reserve_port() -> socket.socket:
+    """Return a socket that keeps a free loopback port for us until it is closed.
+
+    It is bound and never listens. So nobody else is given the port, a server with ``SO_REUSEADDR``,
+    as ours all are, may listen there nevertheless, and until one does, connections are refused.
+    """
+    reservation = socket.socket()
+    reservation.bind((LOOPBACK, 0))
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return reservation
+
+
 def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that is free, and kept for us while this process runs."""
+    reservation = reserve_port()
+    port = int(reservation.getsockname()[1])
+    reservation.detach()  # it is closed with the process
+    return port
 
 
 def client_host(host: str) -> str:

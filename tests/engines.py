@@ -4,14 +4,19 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
+
+import psutil
 
 from shared.messages import Job, Outcome
 from shared.model_spec import ModelSpec
 from shared.settings import Settings
 from shared.tasks import CAPTION
+from shared.vocabulary import WorkerState
 from tests.conftest import plain
+from tests.stack import wait_for
 from workers.engine.job import EngineJob
 from workers.engine.local import LocalEngine
 
@@ -43,6 +48,33 @@ def running_row(
         started.close()
 
 
+@contextmanager
+def standing_still(engine: LocalEngine) -> Iterator[None]:
+    """Have the model process begin a batch and not end it, whatever the machine is busy with."""
+    wait_for("the model", lambda: engine.status.state == WorkerState.READY)
+    process = psutil.Process(engine.status.model_pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
+def begin(engine: LocalEngine, *batches: Sequence[EngineJob]) -> None:
+    """Have the first batch begin in a process that stands still; prepare the images of the next."""
+    for number, batch in enumerate(batches):
+        for job in batch:
+            engine.submit(job)
+        if number == 0:
+            wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
+        wait_for("the images", partial(_are_prepared, batch))
+
+
+def _are_prepared(jobs: Sequence[EngineJob]) -> bool:
+    return all(job.is_prepared for job in jobs)
+
+
 def item(*reds: int, green: int = 0, deadline_s: float = 60, **changes: Any) -> EngineJob:
     job = Job(request_id="r", tasks=(CAPTION,), images=("k",), deadline=time.time() + deadline_s)
     task_id = f"task-{next(_task_numbers)}"
@@ -51,6 +83,10 @@ def item(*reds: int, green: int = 0, deadline_s: float = 60, **changes: Any) -> 
 
 def text_of(future: "Future[Outcome]") -> str:
     return str(future.result(90).result[CAPTION].text)
+
+
+def texts_of(jobs: Sequence[EngineJob]) -> list[str]:
+    return [text_of(job.future) for job in jobs]
 
 
 def caption(engine: LocalEngine, red: int) -> str:

@@ -158,15 +158,28 @@ class Stack:
 
     @contextlib.contextmanager
     def suspended(self, model: str) -> Iterator[None]:
-        """Have the model of a worker accept requests but not answer them."""
+        """Have the model of the only worker accept requests but not answer them."""
         self.worker(model)
-        (worker,) = self.presence(model).workers
-        process = psutil.Process(worker.model_pid)
+        process = wait_for("its process", lambda: self._model_process(model))
         process.suspend()
         try:
             yield
         finally:
-            process.resume()
+            with contextlib.suppress(
+                psutil.NoSuchProcess
+            ):  # of a batch that nobody wanted any more
+                process.resume()
+
+    def _model_process(self, model: str) -> psutil.Process | None:
+        pids = [worker.model_pid for worker in self.presence(model).workers]
+        return psutil.Process(pids[0]) if any(pids) else None
+
+    def wait_held(self, model: str, count: int) -> None:
+        """Wait until the model's workers have taken so many requests, as they say each second."""
+        wait_for(
+            f"{count} requests of {model}",
+            lambda: sum(worker.held for worker in self.presence(model).workers) == count,
+        )
 
     def presence(self, model: str) -> Presence:
         return self.store.presence.of(self.catalog.get(model))

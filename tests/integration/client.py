@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from tests.conftest import data_url, plain
-from tests.stack import Stack
+from tests.stack import Stack, wait_for
 
 
 def post(path: str, /, red: int = 1, timeout: float = 60, **body: Any) -> requests.Response:
@@ -23,6 +23,17 @@ def job_statuses(stack: Stack, model: str, request_id: str) -> list[str]:
         for line in stack.processes.logs(f"worker-{model}").splitlines()
         if line.startswith("{") and request_id in line and '"event": "job"' in line
     ]
+
+
+def api_events(stack: Stack, request_id: str) -> list[str]:
+    """What the APIs logged about a request."""
+    return [line for line in stack.processes.logs("api").splitlines() if request_id in line]
+
+
+def wait_abandoned(stack: Stack, request_id: str) -> None:
+    """Wait until an API has noticed that the client of a request is gone, and has cleared up."""
+    (event,) = wait_for("its end", lambda: api_events(stack, request_id))
+    assert '"status": 499' in event
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import requests
 from tests.conftest import data_url, plain
 from tests.ollama.service import Ollama
 from tests.ollama_standin import OllamaStandin
+from tests.raw_http import caption_request, connect
 from tests.scripts import SCRIPTS
 from tests.stack import API, SAMPLES, running_stack, wait_for
 
@@ -175,12 +176,9 @@ def test_a_client_that_disconnects_stops_the_generation(ollama: Ollama) -> None:
     for server in ollama.servers:
         server.knobs.token_s = 1.0
     before = ollama.first.aborted + ollama.second.aborted
-    with pytest.raises(requests.Timeout):
-        requests.post(
-            f"{ollama.base}{API}/caption",
-            json={"model": "llava:7b", "images": [data_url(plain(5))]},
-            timeout=1,
-        )
+    with connect(ollama.base) as line:
+        line.sendall(caption_request(f"{API}/caption", model="llava:7b"))
+        wait_for("the generation", ollama.sent)
 
     def aborted() -> bool:
         return ollama.first.aborted + ollama.second.aborted > before

@@ -2,16 +2,15 @@
 
 import base64
 import json
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from tests.conftest import data_url, plain
-from tests.integration.client import job_statuses, post, posting
+from tests.integration.client import job_statuses, post, posting, wait_abandoned
+from tests.raw_http import caption_request, connect
 from tests.stack import API, Stack, wait_for
 
 
@@ -29,16 +28,9 @@ def leftovers(stack: Stack) -> list[str]:
     return [key for key in keys if not key.startswith(lasting)]
 
 
-def was_queued(stack: Stack, model: str, request_id: str) -> bool:
-    """Whether a message of the request is on the queue, or a worker has come to its end."""
-    queued: list[Any] = stack.redis.lrange(f"vision.{model}", 0, -1)
-    waits = any(request_id.encode() in message for message in queued)
-    return waits or bool(job_statuses(stack, model, request_id))
-
-
 def test_nothing_of_a_request_is_left_in_redis(stack: Stack, base: str) -> None:
     assert post(f"{base}/caption/fake").status_code == 200
-    wait_for("clean Redis", lambda: not leftovers(stack), 3)
+    wait_for("clean Redis", lambda: not leftovers(stack))
 
 
 def test_options_that_only_ollama_knows_are_not_put_on_our_own_queues(
@@ -47,8 +39,11 @@ def test_options_that_only_ollama_knows_are_not_put_on_our_own_queues(
     stack.redis.set("vision:seen:unserved", 1, ex=60)  # so that the request waits for a worker
     options = {"seed": 5, "num_ctx": 4096, "strange": "x" * 1_000_000}
     queue = stack.catalog.get("unserved").queue
-    with pytest.raises(requests.Timeout):
-        post(f"{base}/caption/unserved", timeout=1, options=options)
+    path, known = f"{API}/caption/unserved", "X-Request-ID: only-for-ollama"
+    with connect(base) as line:
+        line.sendall(caption_request(path, known, options=options))
+        wait_for("it to queue", lambda: stack.redis.llen(queue))
+    wait_abandoned(stack, "only-for-ollama")
     (message,) = stack.redis.lrange(queue, 0, -1)
     stack.redis.delete(queue, "vision:seen:unserved")
     (_, kwargs, _) = json.loads(base64.b64decode(json.loads(message)["body"]))
@@ -73,32 +68,30 @@ def test_a_deadline_that_passes_is_504_and_its_task_is_dropped(stack: Stack, bas
 
 
 def test_a_request_whose_client_disconnects_takes_no_worker_time(stack: Stack, base: str) -> None:
-    stack.worker("slow")
-    host, port = urlsplit(base).hostname, urlsplit(base).port
-    body = json.dumps({"images": [data_url(plain(5))], "id": "disconnected"}).encode()
-    head = (
-        f"POST {API}/caption/slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    with ThreadPoolExecutor(4) as pool:
-        others = [pool.submit(post, f"{base}/caption/slow") for _ in range(4)]
-        wait_for("a queue", lambda: stack.presence("slow").queued)
-        with socket.create_connection((str(host), int(port or 0))) as connection:
-            connection.sendall(head.encode() + body)
-            wait_for("it to queue", lambda: was_queued(stack, "slow", "disconnected"))
-        assert [reply.result().status_code for reply in others] == [200] * 4
+    with ThreadPoolExecutor(2) as pool:
+        with stack.suspended("slow"):
+            others = [pool.submit(post, f"{base}/caption/slow") for _ in range(2)]
+            stack.wait_held("slow", 2)
+            with connect(base) as line:
+                line.sendall(caption_request(f"{API}/caption/slow", id="disconnected"))
+                wait_for("it to queue", lambda: stack.presence("slow").queued)
+            wait_abandoned(stack, "disconnected")
+        assert [reply.result().status_code for reply in others] == [200] * 2
     # This one is queued behind the abandoned one: its reply shows that that was taken.
     assert post(f"{base}/caption/slow").status_code == 200
-    assert "done" not in job_statuses(stack, "slow", "disconnected")
-    assert '"status": 499' in stack.processes.logs("api")
+    assert job_statuses(stack, "slow", "disconnected") == ["dropped"]
 
 
 def test_a_queue_at_its_limit_is_429_with_retry_after(stack: Stack, base: str) -> None:
-    stack.worker("narrow")
-    with ThreadPoolExecutor(4) as pool:
-        waiting = [pool.submit(post, f"{base}/caption/narrow") for _ in range(3)]
-        wait_for("a queue", lambda: stack.presence("narrow").queued)
-        refused = post(f"{base}/caption/narrow")
+    with ThreadPoolExecutor(3) as pool:
+        with stack.suspended("narrow"):
+            waiting = []
+            for held in (1, 2):  # one after the other, as only one may queue
+                waiting.append(pool.submit(post, f"{base}/caption/narrow"))
+                stack.wait_held("narrow", held)
+            waiting.append(pool.submit(post, f"{base}/caption/narrow"))
+            wait_for("a queue", lambda: stack.presence("narrow").queued)
+            refused = post(f"{base}/caption/narrow")
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
         assert "wait for narrow" in refused.json()["error"]
@@ -106,13 +99,13 @@ def test_a_queue_at_its_limit_is_429_with_retry_after(stack: Stack, base: str) -
 
 
 def test_full_slots_are_429_while_health_routes_still_answer(stack: Stack) -> None:
-    stack.worker("slow")
     small = stack.api(VISION_REQUEST_SLOTS="2", VISION_SLOT_WAIT_S="0")
     with ThreadPoolExecutor(12) as pool:
-        replies = [pool.submit(post, f"{small}{API}/caption/slow") for _ in range(12)]
-        wait_for("a full API", lambda: any(r.done() for r in replies))
-        assert requests.get(f"{small}/livez", timeout=2).ok
-        assert requests.get(f"{small}/readyz", timeout=2).ok
+        with stack.suspended("slow"):
+            replies = [pool.submit(post, f"{small}{API}/caption/slow") for _ in range(12)]
+            wait_for("the refusals", lambda: sum(reply.done() for reply in replies) == 10)
+            assert requests.get(f"{small}/livez", timeout=10).ok
+            assert requests.get(f"{small}/readyz", timeout=10).ok
         codes = sorted(reply.result().status_code for reply in replies)
     assert codes.count(200) == 2
     assert codes.count(429) == 10

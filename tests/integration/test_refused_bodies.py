@@ -13,6 +13,7 @@ import requests
 
 from api.http.request_id import MAX_BODY_BYTES
 from tests.raw_http import caption_request
+from tests.scrape import total
 from tests.stack import API, Stack, wait_for
 
 MB = 1_000_000
@@ -135,14 +136,8 @@ def test_a_full_service_is_429(stack: Stack, base: str, framing: str) -> None:
         with connected(base) as line:
             reply = send_all_then_read(line, head(f"{API}/nsfw"), 8 * MB, framing)
         assert reply[0] == 429
-    wait_for("a free slot", lambda: in_flight(base) == 0)
+    wait_for("a free slot", lambda: not total(base, "vision_requests_in_flight"))
     stack.redis.delete(queue, "vision:seen:unserved")
-
-
-def in_flight(base: str) -> float:
-    text = requests.get(f"{base}/metrics", timeout=5).text
-    lines = [line for line in text.splitlines() if line.startswith("vision_requests_in_flight")]
-    return sum(float(line.split()[-1]) for line in lines)
 
 
 def test_the_connection_is_kept_after_a_small_refused_body(base: str) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import requests
 
+from launcher.ports import free_port
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -17,12 +19,12 @@ class OllamaProcess:
     def __init__(self, models: tuple[str, ...] = ("standin",), **knobs: Any) -> None:
         self._models, self._knobs = models, knobs
         self._process: subprocess.Popen[str] | None = None
+        self._port = free_port()
         self.url = ""
 
     def start(self) -> None:
         """Start the process, on the same port as before."""
-        port = self.url.rpartition(":")[2] or "0"
-        argv = [sys.executable, "-m", "tests.ollama_standin", "--port", port]
+        argv = [sys.executable, "-m", "tests.ollama_standin", "--port", str(self._port)]
         self._process = subprocess.Popen(
             [*argv, "--models", ",".join(self._models)], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )

@@ -1,6 +1,5 @@
 """The stand-in itself: a threaded HTTP server that can go down and come back."""
 
-import random
 import socket
 import sys
 import threading
@@ -10,6 +9,7 @@ from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from launcher.ports import reserve_port
 from tests.ollama_standin.engine import Engine
 from tests.ollama_standin.http import Handler
 from tests.ollama_standin.knobs import Knobs, Spec
@@ -56,8 +56,10 @@ class OllamaStandin(Engine):
     ) -> None:
         """Bind the port, or a free one; requests are answered only in the ``with`` block."""
         super().__init__(models, Knobs(**knobs))
-        self._server: _Server | None = _Server(port, self) if port else self._on_free_port()
-        self.port = self._server.server_port
+        # Otherwise somebody could take the port while this is down.
+        self._reservation = None if port else reserve_port()
+        self.port = self._reservation.getsockname()[1] if self._reservation else port
+        self._server: _Server | None = _Server(self.port, self)
         self._thread: threading.Thread | None = None
         self.is_down = False
         self.restarts = 0
@@ -65,19 +67,6 @@ class OllamaStandin(Engine):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    def _on_free_port(self) -> _Server:
-        """Bind a port below those of outgoing connections, which could take it while this is down.
-
-        Raises:
-            OSError: a hundred ports were taken.
-        """
-        for _ in range(100):
-            try:
-                return _Server(random.randint(20_000, 32_000), self)  # noqa: S311
-            except OSError:
-                continue
-        raise OSError("no free port")
 
     def go_down(self) -> None:
         """Stop like a server that is killed: close all connections and forget what was loaded."""
@@ -137,3 +126,5 @@ class OllamaStandin(Engine):
         trace: TracebackType | None,
     ) -> None:
         self.go_down()
+        if self._reservation:
+            self._reservation.close()

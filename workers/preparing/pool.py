@@ -179,9 +179,16 @@ class PreparingPool:
         elif reply.error:
             if reply.bug:
                 log.error("prepare failed", error=reply.bug)
+            self._set_free(lane)
             task.future.set_exception(error_named(reply.error, reply.message))
         else:
+            self._set_free(lane)
             task.future.set_result(prepared)
+
+    def _set_free(self, lane: int) -> None:
+        """Be free before the answer, or the next image of a single client needs another process."""
+        with self._changed:
+            self._busy[lane] = False
 
     def _retry(self, task: _Task, err: ProcessLost) -> None:
         task.tries += 1

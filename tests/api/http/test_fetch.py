@@ -1,12 +1,12 @@
 """Fetching, from a real web server on loopback, which is itself a private address."""
 
-import socket
 import time
 
 import pytest
 
 from api.http.fetch import MAX_REDIRECTS, fetch
 from api.http.fetch_connection import AllowList
+from launcher.ports import free_port
 from shared.errors import BadRequest, ImageFetchFailed, TooLarge
 from shared.units import MEGA
 from tests.api.http.private_hosts import LOOPBACK_SPELLINGS, OTHER_PRIVATE
@@ -145,12 +145,8 @@ def test_a_broken_reply_is_a_failed_fetch(site: Site, page: str) -> None:
 
 
 def test_a_closed_port_is_a_failed_fetch() -> None:
-    with socket.socket() as nobody_listens:
-        nobody_listens.bind(("127.0.0.1", 0))
-        port = nobody_listens.getsockname()[1]
-
-        with pytest.raises(ImageFetchFailed, match="cannot be reached"):
-            get(f"http://127.0.0.1:{port}/")
+    with pytest.raises(ImageFetchFailed, match="cannot be reached"):
+        get(f"http://127.0.0.1:{free_port()}/")
 
 
 @pytest.mark.parametrize(

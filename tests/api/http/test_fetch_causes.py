@@ -1,7 +1,6 @@
 """What is said of a fetch that fails, and content codings; from a real server on loopback."""
 
 import gzip
-import socket
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from structlog.testing import capture_logs
 
 from api.http.fetch import MAX_REDIRECTS, fetch
 from api.http.fetch_connection import AllowList
+from launcher.ports import free_port
 from shared.errors import ImageFetchFailed, TooLarge
 from shared.units import MEGA
 from tests.api.http.web_server import BODY, Site
@@ -20,12 +20,6 @@ LOOPBACK = AllowList(["127.0.0.0/8"])
 
 def get(url: str, allow: AllowList = LOOPBACK, timeout_s: float = 10) -> bytes:
     return fetch(url, allow=allow, max_mb=1, timeout_s=timeout_s)
-
-
-def closed_port() -> int:
-    with socket.socket() as nobody_listens:
-        nobody_listens.bind(("127.0.0.1", 0))
-        return int(nobody_listens.getsockname()[1])
 
 
 def bare_deflate(data: bytes) -> bytes:
@@ -76,7 +70,7 @@ def test_a_server_that_cannot_be_reached_is_told_from_others(
     host: str, cause: str, words: str
 ) -> None:
     with capture_logs() as logged, pytest.raises(ImageFetchFailed) as caught:
-        get(f"http://{host}:{closed_port()}/")
+        get(f"http://{host}:{free_port()}/")
     assert words in caught.value.message
     assert [line["cause"] for line in logged] == [cause]
 
@@ -85,7 +79,7 @@ def test_the_log_has_neither_password_nor_path_of_the_url(site: Site) -> None:
     urls = [
         site.url("status/404?token=secret", host="user:secret@127.0.0.1"),
         site.url("nothing?token=secret"),
-        f"http://user:secret@127.0.0.1:{closed_port()}/secret",
+        f"http://user:secret@127.0.0.1:{free_port()}/secret",
     ]
     for url in urls:
         with capture_logs() as logged, pytest.raises(ImageFetchFailed) as caught:
@@ -97,7 +91,7 @@ def test_the_log_has_neither_password_nor_path_of_the_url(site: Site) -> None:
 def test_what_listens_on_a_private_address_cannot_be_told_from_what_does_not(site: Site) -> None:
     """Whether the port is open, speaks HTTP or is cut off: the message is the same."""
     pages = ("image", "nothing", "reset", "garbage", "status/404")
-    urls = [site.url(page) for page in pages] + [f"http://127.0.0.1:{closed_port()}/"]
+    urls = [site.url(page) for page in pages] + [f"http://127.0.0.1:{free_port()}/"]
     urls += [url.replace("http:", "https:") for url in urls]
     messages = set()
     for url in urls:

@@ -11,8 +11,19 @@ import pytest
 from shared.errors import ModelFailed, UndecodableImage
 from shared.tasks import CAPTION, NSFW
 from shared.vocabulary import WorkerState
-from tests.engines import caption, captions, expected, item, running, text_of
+from tests.engines import (
+    begin,
+    caption,
+    captions,
+    expected,
+    item,
+    running,
+    standing_still,
+    text_of,
+    texts_of,
+)
 from tests.stack import wait_for
+from workers.engine import linger, lookahead
 from workers.engine.job import Dropped, Requeued
 
 # Batches
@@ -24,23 +35,25 @@ def test_jobs_are_answered_each_with_its_own_result() -> None:
 
 
 def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
-    with running(predict_s=0.3, engine={"max_batch": 8}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
-        first = engine.submit(item(0))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
-        assert captions(engine, range(8)) == expected(range(8))
-        assert text_of(first)
+    jobs = [item(red) for red in range(8)]
+    with running(engine={"max_batch": 8}) as engine:
+        with standing_still(engine):
+            begin(engine, [item(9)], jobs)
+        assert texts_of(jobs) == expected(range(8))
         assert engine.status.batches == {1: 1, 8: 1}
 
 
-def test_a_client_that_asks_again_joins_those_that_waited() -> None:
-    with running(predict_s=0.5, engine={"max_batch": 8}) as engine:
-        first, again = engine.submit(item(0)), []
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
-        waiting = [engine.submit(item(n)) for n in (1, 2, 3)]
-        first.add_done_callback(lambda _: again.append(engine.submit(item(4))))
-        assert [bool(text_of(future)) for future in (first, *waiting)] == [True] * 4
-        assert text_of(again[0])
+def test_a_client_that_asks_again_joins_those_that_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as it has asked again, and its image is prepared, the next batch begins."""
+    for module, share in ((linger, "SHARE"), (lookahead, "PATIENCE_SHARE")):
+        monkeypatch.setattr(module, share, 1e6)  # so that a busy machine changes nothing
+        monkeypatch.setattr(module, "LONGEST_S", 30.0)
+    first, again, waiting = item(0), item(4), [item(red) for red in (1, 2, 3)]
+    with running(engine={"max_batch": 8}) as engine:
+        first.future.add_done_callback(lambda _: engine.submit(again))
+        with standing_still(engine):
+            begin(engine, [first], waiting)
+        assert texts_of([*waiting, again]) == expected((1, 2, 3, 4))
         assert engine.status.batches == {1: 1, 4: 1}  # without a wait: 1, 3, 1
 
 
@@ -62,27 +75,29 @@ def test_clients_that_soon_come_back_form_one_batch() -> None:
 
 def test_the_next_batch_is_begun_before_the_last_one_is_answered() -> None:
     """While the engine's thread answers the first job, the second one crashes the process."""
-    with running(predict_s=0.2, crash_on_red=2, engine={"max_batch": 1}) as engine:
+    first, second = item(1), item(2)
+    with running(crash_on_red=2, engine={"max_batch": 1}) as engine:
         assert caption(engine, 0)
         process, seen = psutil.Process(engine.status.model_pid), []
 
         def crashed() -> bool:
             return not process.is_running()
 
-        first = engine.submit(item(1))
-        first.add_done_callback(lambda _: seen.append(wait_for("the crash", crashed)))
+        first.future.add_done_callback(lambda _: seen.append(wait_for("the crash", crashed)))
+        with standing_still(engine):
+            begin(engine, [first], [second])
         with pytest.raises(ModelFailed):
-            engine.submit(item(2)).result(30)
+            second.future.result(30)
         assert seen == [True]
 
 
 def test_jobs_that_ask_differently_are_not_batched_together() -> None:
-    with running(predict_s=0.2) as engine:
-        assert caption(engine, 0)
-        futures = [engine.submit(item(n, prompt="ab"[n % 2])) for n in range(1, 7)]
-        texts = [text_of(future) for future in futures]
-        assert texts == [f"rgb {n} 0 0 {'ab'[n % 2]}" for n in range(1, 7)]
-        assert max(engine.status.batches) == 3
+    jobs = [item(n, prompt="ab"[n % 2]) for n in range(1, 7)]
+    with running() as engine:
+        with standing_still(engine):
+            begin(engine, [item(0)], jobs)
+        assert texts_of(jobs) == [f"rgb {n} 0 0 {'ab'[n % 2]}" for n in range(1, 7)]
+        assert engine.status.batches == {1: 1, 3: 2}
 
 
 def test_a_job_larger_than_a_batch_is_split_for_the_model_and_answered_whole() -> None:
@@ -122,16 +137,14 @@ def test_late_jobs_never_reach_the_model() -> None:
 
 def test_a_job_that_is_cancelled_while_it_waits_is_dropped_before_its_batch() -> None:
     cancelled: set[str] = set()
-    with running(lambda _: cancelled, predict_s=2, engine={"max_batch": 1}) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
-        first, second = engine.submit(item(1)), item(2)
-        dropped = engine.submit(second)
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
-        cancelled.add(second.task_id)
-        with pytest.raises(Dropped):
-            dropped.result(30)
-        assert not first.done()
-        assert text_of(first)
+    first, second = item(1), item(2)
+    with running(lambda _: cancelled, engine={"max_batch": 1}) as engine:
+        with standing_still(engine):
+            begin(engine, [first], [second])
+            cancelled.add(second.task_id)
+            assert type(second.future.exception(30)) is Dropped
+            assert not first.future.done()
+        assert text_of(first.future)
 
 
 def test_a_running_batch_that_nobody_waits_for_is_cut() -> None:
@@ -195,22 +208,16 @@ def test_answers_and_batches_do_not_wait_for_a_silent_redis() -> None:
 
 
 def test_a_drain_finishes_the_running_batch_and_requeues_the_rest() -> None:
-    with running(predict_s=0.5, engine={"max_batch": 2}) as engine:
-        assert caption(engine, 0)
-        futures = [engine.submit(item(n)) for n in range(5)]
-        started = threading.Event()
-
-        def begun() -> bool:
-            return psutil.Process(engine.status.model_pid).is_running()
-
-        wait_for("the batch", begun)
-        started.wait(0.2)
-        engine.drain()
-        late = engine.submit(item(9))
-        ends = [type(future.exception(30)) for future in futures]
-        assert ends[0] is type(None)
-        assert ends[-1] is Requeued
-        assert type(late.exception(30)) is Requeued
+    first, waiting = item(0), [item(red) for red in range(1, 5)]
+    with running(engine={"max_batch": 2}) as engine:
+        with standing_still(engine):
+            begin(engine, [first], waiting)
+            engine.drain()
+            waiting.append(item(9))
+            engine.submit(waiting[-1])
+            assert {type(job.future.exception(30)) for job in waiting} == {Requeued}
+            assert not first.future.done()
+        assert text_of(first.future) == "rgb 0 0 0"
 
 
 def test_close_ends_the_model_process_and_later_jobs_are_requeued() -> None:

@@ -11,7 +11,16 @@ from shared.errors import UndecodableImage
 from shared.settings import Settings
 from shared.tasks import CAPTION, NSFW
 from shared.vocabulary import WorkerState
-from tests.engines import captions, expected, item, running, running_row, text_of
+from tests.engines import (
+    begin,
+    captions,
+    expected,
+    item,
+    running,
+    running_row,
+    standing_still,
+    text_of,
+)
 from tests.stack import wait_for
 from workers.engine.job import Dropped, Requeued
 from workers.engine.local import LocalEngine
@@ -34,14 +43,11 @@ def test_many_jobs_at_once_are_answered_each_with_its_own_images() -> None:
 
 
 def test_images_are_prepared_while_the_batch_before_them_runs() -> None:
-    with running(predict_s=3) as engine:
-        wait_ready(engine)
-        first = engine.submit(item(1))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
-        second = item(2, prompt="another batch")
-        engine.submit(second)
-        wait_for("its image", lambda: second.is_prepared)
-        assert not first.done()
+    first, second = item(1), item(2, prompt="another batch")
+    with running() as engine:
+        with standing_still(engine):
+            begin(engine, [first], [second])
+            assert not first.future.done()
         assert text_of(second.future) == "rgb 2 0 0 another batch"
 
 
@@ -71,11 +77,12 @@ def test_an_image_that_ends_its_decoder_costs_the_model_and_other_jobs_nothing(
 
 
 def test_a_decoder_that_is_killed_from_outside_costs_no_request() -> None:
-    with running(**SLOW_DEATH | {"hang_s": 0.5}) as engine:
+    with running() as engine:
         wait_ready(engine)
+        (pid,) = wait_for("a process", lambda: pids(engine))
+        os.kill(pid, signal.SIGSTOP)  # so that it is killed before it is done
         future = engine.submit(item(200))
         wait_for("a busy process", lambda: busy(engine))
-        (pid,) = pids(engine)
         os.kill(pid, signal.SIGKILL)
         assert text_of(future) == "rgb 200 0 0"
         assert pids(engine) != [pid]
@@ -111,16 +118,13 @@ def test_a_worker_that_stops_requeues_what_is_being_prepared_and_leaves_no_proce
 
 
 def test_a_model_process_that_crashes_takes_no_prepared_image_along() -> None:
-    with running(predict_s=0.5) as engine:
-        wait_ready(engine)
-        engine.submit(item(1))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
-        waiting = item(2)
-        engine.submit(waiting)
-        wait_for("its image", lambda: waiting.is_prepared)
-        prepared = list(waiting.prepared)
-        psutil.Process(engine.status.model_pid).kill()
-        wait_for("its end", lambda: engine.status.recycles)
+    waiting = item(2)
+    with running() as engine:
+        with standing_still(engine):
+            begin(engine, [item(1)], [waiting])
+            prepared = list(waiting.prepared)
+            psutil.Process(engine.status.model_pid).kill()
+            wait_for("its end", lambda: engine.status.recycles)
         assert waiting.prepared == prepared
         assert text_of(waiting.future) == "rgb 2 0 0"
 

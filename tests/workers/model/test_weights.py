@@ -2,12 +2,12 @@
 
 import queue
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from launcher.ports import free_port
 from shared.model_spec import ModelSpec
 from tests.damage import LFS_POINTER, LOGIN_PAGE, safetensors
 from tests.hub_standin import HubStandIn
@@ -177,11 +177,7 @@ def test_a_failed_download_is_reported_in_a_sentence(
 
 
 def test_an_unreachable_hub_is_reported_in_a_sentence(tmp_path: Path) -> None:
-    with socket.socket() as not_listening:
-        not_listening.bind(("127.0.0.1", 0))
-        port = not_listening.getsockname()[1]
-
-        code, output = fetch(tmp_path, f"http://127.0.0.1:{port}", "tiny")
+    code, output = fetch(tmp_path, f"http://127.0.0.1:{free_port()}", "tiny")
 
     assert code != 0
     assert "Cannot fetch own/tiny into" in output

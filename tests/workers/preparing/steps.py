@@ -1,8 +1,11 @@
 """Preparations that misbehave, which the pool's processes import by name."""
 
+import contextlib
 import os
 import signal
 import time
+import uuid
+from pathlib import Path
 from typing import Any
 
 from shared.allocator import resident_bytes
@@ -23,6 +26,15 @@ def echo(data: bytes, _: float, **__: Any) -> Prepared:
 def sleep(data: bytes, _: float, seconds: float) -> Prepared:
     """Take some time."""
     time.sleep(seconds)
+    return Prepared(data)
+
+
+def hold(data: bytes, _: float, folder: str) -> Prepared:
+    """Leave a mark in a folder, and wait until the folder is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        (Path(folder) / uuid.uuid4().hex).touch()
+    while Path(folder).exists():
+        time.sleep(0.02)
     return Prepared(data)
 
 
