@@ -91,6 +91,8 @@ $(RUN): requirements-run.lock requirements-flower.lock workers/requirements.lock
 	@echo "Installing what the service needs into $(VENV); torch is large, so the first time takes minutes …"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
 	@$(INSTALL) requirements-run.lock --torch
+# The command line `vision`. It is built by setuptools, which the locks have.
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --no-build-isolation --no-deps -e .
 	@touch $@
 
 $(DEV): tests/requirements.lock requirements-otel.lock $(RUN)

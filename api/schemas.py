@@ -210,6 +210,9 @@ class ModelEntry(BaseModel):
     default_for: tuple[Task, ...]
     version: str
     family: str
+    nsfw_threshold: float | None = Field(
+        description="NSFW scores from here on are unsafe; null: the model gives none"
+    )
     queued: int = Field(description="requests waiting for a worker")
     served: bool = Field(description="whether a worker has the model ready now")
     workers: tuple[WorkerStatus, ...]

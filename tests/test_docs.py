@@ -12,8 +12,12 @@ from api import create_app
 from shared.catalog import Catalog
 from shared.ollama_settings import OllamaSettings
 from shared.settings import ROOT, Settings
+from vision import options
 
-FOLDERS = ("api", "benchmarks", "deploy", "docs", "launcher", "shared", "tests", "tools", "workers")
+FOLDERS = (
+    "api", "benchmarks", "deploy", "docs", "launcher", "shared", "tests", "tools", "vision",
+    "workers",
+)  # fmt: skip
 DOCUMENTS = [*ROOT.glob("*.md"), *(f for folder in FOLDERS for f in (ROOT / folder).rglob("*.md"))]
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md")
 PLAIN_FILES = ("NOTICE", ".env.example")
@@ -157,6 +161,7 @@ def test_the_example_environment_has_each_variable_of_the_compose_files() -> Non
 
 def test_no_document_names_a_setting_that_is_not_there() -> None:
     known = {f"VISION_{name.upper()}" for name in Settings.model_fields}
+    known |= {options.URL_VARIABLE, options.KEY_VARIABLE}
     for path in DOCUMENTS:
         named = set(re.findall(r"(?<![A-Z_])VISION_[A-Z_]*[A-Z]", path.read_text(encoding="utf-8")))
         assert named <= known, name_of(path)

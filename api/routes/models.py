@@ -10,6 +10,8 @@ from api.schemas import CommandReply, ModelEntry, ModelsReply, RequestLimits
 from api.service import VisionService
 from shared.errors import NotOffered
 from shared.model_spec import ModelSpec
+from shared.tasks import NSFW
+from shared.tasks.nsfw import threshold_of
 from shared.tasks.registry import Task
 from shared.units import MEGA
 from shared.vocabulary import OperatorCommand
@@ -63,6 +65,7 @@ def _entry(service: VisionService, spec: ModelSpec) -> ModelEntry:
         default_for=tuple(task for task in spec.tasks if _is_default(service, task, spec)),
         version=spec.version,
         family=spec.family,
+        nsfw_threshold=threshold_of(spec.parameters) if NSFW in spec.tasks else None,
         queued=presence.queued,
         served=any(worker.state.is_up for worker in presence.workers),
         workers=presence.workers,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -11,6 +12,8 @@ from shared.units import UnitInterval, clamp01
 PHOTOPRISM_THRESHOLD = 0.75
 """Score from which PhotoPrism's client of autumn 2026 takes an image for unsafe, whatever our
 ``status`` says, unless its own ``Thresholds`` say otherwise: package ``internal/ai/vision``."""
+DEFAULT_THRESHOLD = 0.5
+"""Score from which an image is unsafe where the row of the model names none."""
 _SAFE_CLASSES = ("drawing", "neutral")
 _UNSAFE_CLASSES = ("hentai", "porn", "sexy")
 
@@ -74,6 +77,13 @@ def judge(
         threshold=threshold,
         **{name: clamp01(value) for name, value in known.items()},
     )
+
+
+def threshold_of(parameters: Mapping[str, Any]) -> float:
+    """Return the threshold in the answers of a model, by the parameters of its row."""
+    if parameters.get("rescale"):
+        return PHOTOPRISM_THRESHOLD
+    return float(parameters.get("threshold", DEFAULT_THRESHOLD))
 
 
 def rescale_score(score: float, threshold: float) -> float:

@@ -9,6 +9,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from shared.messages import Instructions
 from shared.tasks import LABELS, NSFW
+from shared.tasks.nsfw import DEFAULT_THRESHOLD
 from shared.tasks.registry import Task
 from workers.model.family import Answer, LoadContext, LoadError, PerImageModel
 from workers.runtime.classes import (
@@ -33,7 +34,9 @@ class ClassifierParameters(PretrainedParameters, NsfwParameters):
         {}, description="class → its categories, from specific to general; the first is its kind"
     )
     nsfw: Mapping[str, str] = Field({}, description="class → Neutral, Drawing, Sexy, Hentai, Porn")
-    threshold: float = Field(0.5, ge=0, le=1, description="NSFW scores from here on are unsafe")
+    threshold: float = Field(
+        DEFAULT_THRESHOLD, ge=0, le=1, description="NSFW scores from here on are unsafe"
+    )
 
 
 class ImageClassification(PerImageModel):

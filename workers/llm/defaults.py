@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from shared.messages import JsonObject
 from shared.options import Options
+from shared.tasks.nsfw import DEFAULT_THRESHOLD
 from shared.tasks.registry import Task
 
 
@@ -26,7 +27,7 @@ class AnswerDefaults(BaseModel):
     think: Any = False
     format: Any = None
     threshold: float = Field(
-        0.5, ge=0, le=1, description="NSFW scores of at least this value are unsafe"
+        DEFAULT_THRESHOLD, ge=0, le=1, description="NSFW scores of at least this value are unsafe"
     )
     rescale: bool = Field(
         default=False,

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt
 from shared.tasks import FACE, LABELS, NSFW
 from shared.tasks.face import Embeddings
 from shared.tasks.labels import Label
-from shared.tasks.nsfw import Nsfw, judge
+from shared.tasks.nsfw import DEFAULT_THRESHOLD, Nsfw, judge
 from shared.tasks.registry import Task
 from workers.model.family import LoadError
 from workers.runtime.classes import (
@@ -50,7 +50,9 @@ class OutputParameters(NsfwParameters):
     nsfw: Mapping[str | int, str] = Field(
         {}, description="class, or its number → Neutral, Drawing, Sexy, Hentai, Porn"
     )
-    threshold: float = Field(0.5, ge=0, le=1, description="NSFW scores from here on are unsafe")
+    threshold: float = Field(
+        DEFAULT_THRESHOLD, ge=0, le=1, description="NSFW scores from here on are unsafe"
+    )
 
 
 class OnnxOutput:

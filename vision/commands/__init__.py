@@ -1,0 +1,1 @@
+"""The subcommands, each in a file that reads options, asks the service and prints."""

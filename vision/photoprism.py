@@ -1,0 +1,200 @@
+"""PhotoPrism's ``vision.yml`` for the models that run here, with the pitfalls as comments."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from vision.choice import NoModel, choose
+from vision.schemas import BASE_TASKS, OLLAMA, Model
+from vision.service import BASE, is_loopback
+
+KEY_VARIABLE = "PHOTOPRISM_VISION_KEY"
+KEY = f"${{{KEY_VARIABLE}}}"
+"""What PhotoPrism replaces by its variable when it reads the file."""
+FIT = 720
+"""PhotoPrism's ``Resolution`` for captions and for chat models: its thumbnail ``fit_720``. Without
+it, they get 224 pixels."""
+OWN_THRESHOLD = 0.75
+"""What PhotoPrism compares a remote model's score with unless ``Thresholds`` say otherwise."""
+COMPOSED = "efficientnet_lite"
+"""The family whose captions are composed of labels."""
+
+
+class Door(StrEnum):
+    """The form in which PhotoPrism asks."""
+
+    VISION = "vision"
+    OLLAMA = "ollama"
+
+
+class Entries(NamedTuple):
+    """The entries of a ``vision.yml``."""
+
+    address: str
+    """By which PhotoPrism reaches the service."""
+    door: Door
+    needs_key: bool
+    """Whether requests need an API key."""
+    chosen: Mapping[str, Model]
+    """The model of each task that one does."""
+    others: Mapping[str, Sequence[str]]
+    """The models that could take its place."""
+
+    def text(self) -> str:
+        """Return the file."""
+        return "\n".join([*self._head(), "Models:", *self._models(), *self._thresholds(), ""])
+
+    def _head(self) -> list[str]:
+        lines = [
+            "# vision.yml for PhotoPrism, which reads it from storage/config/ when it starts.",
+            "# Leave out the entries that you do not want. The models that it names must run here.",
+            "#",
+            "# Do not set PHOTOPRISM_VISION_URI beside these entries. It takes faces",
+            "# along, so there is no face recognition unless a face model runs here, and it leaves",
+            "# captions behind.",
+        ]
+        if is_loopback(self.address):
+            lines += [
+                "#",
+                f"# {self.address} is this machine only. For a PhotoPrism in a container or on",
+                "# another machine, name this one as it does: --address http://NAME:5000",
+            ]
+        return lines
+
+    def _models(self) -> list[str]:
+        lines: list[str] = []
+        for task in BASE_TASKS:
+            model = self.chosen.get(task)
+            if model is None:
+                lines.append(f"  # No model for {task} runs here; `vision models --all` lists all.")
+            elif self.door is Door.OLLAMA and task != "nsfw":
+                lines += self._ollama(task, model)
+            else:
+                lines += self._vision(task, model)
+        return lines
+
+    def _vision(self, task: str, model: Model) -> list[str]:
+        lines = [f"  - Type: {task}"]
+        if model.family == OLLAMA:
+            lines.append(f"    Model: {full_name(model)}{self._alternatives(task)}")
+        else:
+            lines.append(f"    Name: {model.name}{self._alternatives(task)}")
+        if task == "caption" and model.family == COMPOSED:
+            lines.append(
+                "    # It composes captions of labels; `smolvlm2`, for example, writes them."
+            )
+        lines += self._large(task, model)
+        return [*lines, "    Service:", f"      Uri: {self.address}{BASE}/{task}", *self._key()]
+
+    def _ollama(self, task: str, model: Model) -> list[str]:
+        return [
+            f"  - Type: {task}",
+            f"    Model: {full_name(model)}{self._alternatives(task)}",
+            "    Engine: ollama   # PhotoPrism then sends its own prompts and schemas",
+            *self._large(task, model),
+            "    Service:",
+            f"      Uri: {self.address}/api/generate",
+            *self._key(),
+        ]
+
+    def _large(self, task: str, model: Model) -> list[str]:
+        lines = []
+        if task == "labels":
+            lines.append("    Normalize: phrase   # else names of labels may be cut to one word")
+        if task == "caption" or (task == "labels" and "answer" in model.tasks):
+            lines.append(f"    Resolution: {FIT}")
+        return lines
+
+    def _key(self) -> list[str]:
+        if self.needs_key:
+            why = "set this variable for PhotoPrism to one of VISION_API_KEYS"
+        else:
+            why = "the service has no API keys; empty does no harm"
+        return [f"      Key: {KEY}   # {why}"]
+
+    def _alternatives(self, task: str) -> str:
+        names = self.others.get(task, ())
+        return f"   # or {', '.join(names)}" if names else ""
+
+    def _thresholds(self) -> list[str]:
+        model = self.chosen.get("nsfw")
+        if model is None or model.nsfw_threshold is None:
+            return []
+        if model.nsfw_threshold == OWN_THRESHOLD:
+            return [f"# Thresholds: {model.name} compares with 0.75, as PhotoPrism does by itself."]
+        percent = round(model.nsfw_threshold * 100)
+        return [
+            f"# The threshold of {model.name} in percent. Since autumn 2026 PhotoPrism compares",
+            "# with it and ignores our `status`. Older versions compare with 75 for uploads and 98",
+            "# in the index, whatever is here: for them set `rescale: true` in the model's row.",
+            "Thresholds:",
+            f"  NSFWIndex: {percent}",
+            f"  NSFWUpload: {percent}",
+        ]
+
+
+def entries(
+    models: Sequence[Model], wanted: Sequence[str], address: str, door: Door, *, needs_key: bool
+) -> Entries:
+    """Choose models that run for the tasks.
+
+    Args:
+        models: those of the catalogue.
+        wanted: names of models to be preferred; none: the defaults.
+        address: by which PhotoPrism reaches the service.
+        door: how PhotoPrism is to ask.
+        needs_key: whether requests need an API key.
+
+    Raises:
+        NoModel: one of the names is unknown.
+    """
+    chosen: dict[str, Model] = {}
+    for task in BASE_TASKS:
+        try:
+            model = choose(models, task, wanted)
+        except NoModel:
+            if wanted:  # of which each may do another task
+                model = choose(models, task, ())
+            else:
+                continue
+        if model.served:
+            chosen[task] = model
+    others = {
+        task: [
+            model.name
+            for model in models
+            if model.served and task in model.tasks and OLLAMA != model.name != chosen[task].name
+        ]
+        for task in chosen
+    }
+    return Entries(address.rstrip("/"), door, needs_key, chosen, others)
+
+
+def compose(found: Entries) -> str:
+    """Return an overlay of PhotoPrism's compose file that holds the ``vision.yml``, too."""
+    # Compose would replace the variable itself, before PhotoPrism sees it.
+    content = found.text().replace(KEY, f"${KEY}")
+    indented = "".join(f"      {line}\n" if line else "\n" for line in content.splitlines())
+    return f"""\
+# For PhotoPrism's compose file: save this beside it as compose.vision.yaml, and start both with
+#   docker compose -f compose.yaml -f compose.vision.yaml up -d
+# It joins the network of the service's own compose.yaml. It needs Docker Compose 2.23.1 or newer.
+services:
+  photoprism:
+    environment:
+      {KEY_VARIABLE}: ${{{KEY_VARIABLE}:-}}   # one of VISION_API_KEYS, if there are any; in .env
+    networks: [default, vision]
+    configs:
+      - source: vision-yml
+        target: /photoprism/storage/config/vision.yml
+networks:
+  vision: {{external: true, name: vision_default}}
+configs:
+  vision-yml:
+    content: |
+{indented}"""
+
+
+def full_name(model: Model) -> str:
+    """Return ``name:version``, as Ollama's clients call models."""
+    return f"{model.name}:{model.version}" if model.version else model.name

@@ -1,0 +1,73 @@
+"""What the service says of its models, as far as the commands use it.
+
+Fields that are not known here are ignored, and missing ones are empty: the service may be newer, or
+older.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+UP = ("ready", "busy", "degraded", "unloaded")
+"""States of a worker that answers requests: ``WorkerState.is_up``."""
+BASE_TASKS = ("caption", "labels", "nsfw")
+"""What can be asked about a photo without a question of one's own."""
+OLLAMA = "ollama"
+"""Name of the family of models on Ollama servers, and of the row whose workers call these."""
+
+
+class Said(BaseModel):
+    """An object in a reply."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Worker(Said):
+    """One worker's heartbeat; units are in the names."""
+
+    worker: str
+    state: str
+    reason: str = ""
+    consuming: bool = False
+    held: int = 0
+    max_batch: int = 1
+    images: int = 0
+    images_per_s: float = 0.0
+    device: str = ""
+    acceleration: str = ""
+    utilisation: float = 0.0
+    queue_ms: float = 0.0
+    prepare_ms: float = 0.0
+    predict_ms: float = 0.0
+    memory_mb: int = 0
+    memory_peak_mb: int = 0
+    memory_limit_mb: int = 0
+    loads: int = 0
+    recycles: dict[str, int] = {}
+    last_error: str = ""
+    hosts: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it answers requests now."""
+        return self.state in UP and self.consuming
+
+
+class Model(Said):
+    """One model of the catalogue, and the workers that serve it now."""
+
+    name: str
+    tasks: tuple[str, ...]
+    version: str = ""
+    family: str = ""
+    aliases: tuple[str, ...] = ()
+    default_for: tuple[str, ...] = ()
+    nsfw_threshold: float | None = None
+    queued: int = 0
+    served: bool = False
+    workers: tuple[Worker, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names by which a request may call it."""
+        return (self.name, *self.aliases)

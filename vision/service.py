@@ -1,0 +1,193 @@
+"""The service as its clients see it: addresses, keys, requests, and errors as sentences."""
+
+import math
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from vision.schemas import Model
+
+BASE = "/api/v1/vision"
+CONNECT_S = 10.0
+"""How long a connection may take."""
+ANSWER_S = 30.0
+"""How long a list or a command may take; the API waits 10 s for workers and Redis."""
+PHOTO_S = 620.0
+"""How long a photo may take: more than the API's longest deadline, which is below 600 s."""
+CONNECTIONS = 64
+"""Connections that are kept open for the next requests."""
+SHOWN_CHARACTERS = 200
+
+
+class ServiceError(Exception):
+    """The service cannot be reached, or refuses; the message says what to do.
+
+    ``status`` is the HTTP status, or 0 where there was no reply. ``retry_after_s`` is what the
+    service asks to wait, or ``None``.
+    """
+
+    def __init__(self, message: str, status: int = 0, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after_s = status, retry_after_s
+
+
+class _Bearer(AuthBase):
+    """An API key. As a mere header, requests would replace it by what a ``.netrc`` says."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._key:
+            request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+
+class Service:
+    """One service, at one address, with one key; threads may share it."""
+
+    def __init__(self, url: str, key: str = "") -> None:
+        """Remember where the service is; nothing is sent yet.
+
+        Args:
+            url: address of the service, as ``http://127.0.0.1:5000``.
+            key: an API key or operator key; empty: none.
+        """
+        self.url, self.key = url.rstrip("/").removesuffix(BASE), key
+        self._session = requests.Session()
+        self._session.auth = _Bearer(key)
+        self._session.trust_env = not is_loopback(self.url)  # which no proxy reaches
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+
+    def models(self) -> list[Model]:
+        """Return the models of the catalogue, with the workers that serve them now.
+
+        Raises:
+            ServiceError: the service does not say.
+        """
+        return [Model.model_validate(entry) for entry in self.get(f"{BASE}/models")["models"]]
+
+    def not_ready(self) -> dict[str, str]:
+        """Return for each model that should run, but that no worker has ready, the reason.
+
+        Raises:
+            ServiceError: the service does not say.
+        """
+        return dict(self.get("/readyz")["models"])
+
+    def command(self, model: str, command: str) -> list[str]:
+        """Give an operator's command; return the names of the workers that confirmed it.
+
+        Raises:
+            ServiceError: it is refused.
+        """
+        return list(self.post(f"{BASE}/models/{model}/{command}", None, ANSWER_S)["workers"])
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return what the service says at a path.
+
+        Raises:
+            ServiceError: it says nothing, or that it cannot.
+        """
+        return self._request("GET", path, None, ANSWER_S)
+
+    def post(self, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> dict[str, Any]:
+        """Send JSON to a path and return the reply.
+
+        Raises:
+            ServiceError: there is none in time, or it is an error.
+        """
+        return self._request("POST", path, body, timeout_s)
+
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
+    ) -> dict[str, Any]:
+        try:
+            reply = self._session.request(
+                method,
+                f"{self.url}{path}",
+                json=body,
+                timeout=(CONNECT_S, timeout_s),
+                allow_redirects=False,
+            )
+            content = _object(reply)
+        except (requests.RequestException, UnicodeError) as err:
+            raise ServiceError(self._unreachable(err)) from err
+        if reply.ok and content is not None and not reply.is_redirect:
+            return content
+        raise ServiceError(
+            self._refusal(reply, content), reply.status_code, _seconds(reply.headers)
+        )
+
+    def _unreachable(self, err: Exception) -> str:
+        if isinstance(err, requests.exceptions.SSLError):
+            return f"{self.url} has no valid certificate: {_cause(err)}"
+        if isinstance(err, requests.ReadTimeout):
+            return f"{self.url} did not answer in time."
+        if isinstance(err, requests.ConnectionError | requests.Timeout):
+            return (
+                f"The service cannot be reached at {self.url} ({_cause(err)}). Start it with "
+                "`make run` or `docker compose up -d`, or say where it is with --url or VISION_URL."
+            )
+        return f"{self.url} is no address of a service: {err}"
+
+    def _refusal(self, reply: requests.Response, content: dict[str, Any] | None) -> str:
+        said = content.get("error") if content else None
+        if reply.status_code == requests.codes.unauthorized:
+            what = "does not accept the key" if self.key else "needs a key"
+            return f"{self.url} {what}. {said or ''} Give it with --key or VISION_API_KEY.".replace(
+                "  ", " "
+            )
+        if isinstance(said, str):
+            return said
+        return (
+            f"What answers at {self.url} with status {reply.status_code} is not Vision Workers. "
+            "Say where the service is with --url or VISION_URL."
+        )
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether an address leads to this machine itself."""
+    try:
+        name = urlsplit(url).hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _object(reply: requests.Response) -> dict[str, Any] | None:
+    """Return the JSON object of a reply; ``None``: it holds none."""
+    try:
+        content = reply.json()
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """Return ``Retry-After``, which this service gives in seconds."""
+    try:
+        seconds = float(headers.get("Retry-After", ""))
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _cause(err: Exception) -> str:
+    """Return the innermost reason of an error of requests, in the words of the system."""
+    reason: BaseException = err
+    while True:
+        inner = getattr(reason, "reason", None) or next(
+            (arg for arg in reason.args if isinstance(arg, BaseException)), None
+        )
+        if not isinstance(inner, BaseException):
+            break
+        reason = inner
+    text = getattr(reason, "strerror", None) or str(reason)
+    return text.rpartition("object at ")[2].partition(": ")[2] or text[:SHOWN_CHARACTERS]
