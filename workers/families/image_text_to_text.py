@@ -85,6 +85,11 @@ class ImageTextToText(RefusingModel):
             pretrained, self._defaults, self._defaults.max_pixels, self._defaults.images
         )
 
+    @property
+    def acceleration(self) -> str:
+        """How the most probable texts are decoded, for operators."""
+        return self._chat.acceleration
+
     def prepare(self, image: Prepared) -> Image.Image:
         """Return the image as the processor takes it."""
         return pixels.unpacked(image)

@@ -63,6 +63,7 @@ class ChatModel:
         if grids := settings.get("image_grid_pinpoints"):
             self._model.config.image_grid_pinpoints = grids  # it puts tiles together by the same
         self._writing = _writing(processor.tokenizer, self._model.generation_config)
+        self._static = generation.conversation_decoder(self._model, defaults, pretrained)
 
     @torch.inference_mode()
     def generate(self, turns: Sequence[Turn], options: Options) -> list[str | BadRequest]:
@@ -118,18 +119,30 @@ class ChatModel:
         arguments = generation.arguments(options, self._defaults, decode, room)
         if any(answers):
             arguments["num_beams"] = 1
-        stops = arguments.setdefault("stopping_criteria", StoppingCriteriaList())
-        stops.append(LoopStop(given, [answer is not None for answer in answers]))
-        generation.seed(options)
+        stops = arguments.pop("stopping_criteria", StoppingCriteriaList())
         processors = self._writing.processors(answers, arguments) if self._writing else []
-        tokens = self._model.generate(
-            **inputs, logits_processor=LogitsProcessorList(processors), **arguments
-        )[:, given:]
+        choosing, written = LogitsProcessorList(processors), [bool(answer) for answer in answers]
+        is_greedy = generation.is_plain(arguments) and arguments["num_beams"] == 1
+        if not isinstance(self._static, str) and is_greedy:
+            stops.append(LoopStop(0, written))
+            tokens = self._static.generate(inputs, arguments["max_new_tokens"], stops, choosing)
+        else:
+            stops.append(LoopStop(given, written))
+            generation.seed(options)
+            tokens = self._model.generate(
+                **inputs, logits_processor=choosing, stopping_criteria=stops, **arguments
+            )[:, given:]
         self.steps += tokens.shape[1]
         return [
             answer.text if answer else generation.cut(text, options)
             for answer, text in zip(answers, decode(tokens), strict=True)
         ]
+
+    @property
+    def acceleration(self) -> str:
+        """How the most probable texts are decoded, for operators."""
+        static = self._static
+        return f"none: {static}" if isinstance(static, str) else static.description
 
     @property
     def keeps_forms(self) -> bool:

@@ -14,7 +14,9 @@ from transformers import (
 
 from shared.options import Options
 from shared.text import has_words
+from workers.runtime.decoding.conversations import ConversationDecoder, misfit
 from workers.runtime.decoding.decoder import Decoder, StaticDecoder, rules_of
+from workers.runtime.decoding.restrictions import Restrictions
 from workers.runtime.device import float_type
 from workers.runtime.graphs import runner_for
 from workers.runtime.pretrained import Pretrained, PretrainedParameters
@@ -118,6 +120,31 @@ def static_decoder(
         return None
     runner = runner_for(pretrained.device)
     return StaticDecoder(decoder, rules, runner, float_type(pretrained.dtype))
+
+
+def conversation_decoder(
+    model: Any,  # noqa: ANN401 - not typed
+    defaults: GenerationParameters,
+    pretrained: Pretrained,
+) -> ConversationDecoder | str:
+    """Return what continues conversations with the most probable texts, or why ``generate`` must.
+
+    Args:
+        model: one that chats.
+        defaults: of the model.
+        pretrained: device and dtype.
+    """
+    wanted = defaults.decoding
+    if wanted == "generate" or (wanted == "auto" and pretrained.device.type != "cuda"):
+        return "transformers' own loop decodes"
+    rules = rules_of(model.generation_config, beams=1)
+    reason = misfit(model)
+    if not reason and rules and rules.restrictions == Restrictions():
+        runner = runner_for(pretrained.device)
+        return ConversationDecoder(model, rules, runner, float_type(pretrained.dtype))
+    reason = reason or "its generation_config.json has rules that only this loop knows"
+    log.info("conversations are decoded by transformers' own loop", reason=reason)
+    return f"transformers' own loop decodes, as {reason}"
 
 
 def _sampling(options: Options) -> dict[str, Any]:

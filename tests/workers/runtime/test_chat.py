@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,11 +31,13 @@ QUICK = ("smolvlm", "qwen3_vl")
 """Types that are tried in the quick tests; all others are slow, as each takes a second."""
 
 
-def load(folder: Path, dtype: DtypeName = "float32") -> ChatModel:
+def load(
+    folder: Path, dtype: DtypeName = "float32", device: str = "cpu", **parameters: Any
+) -> ChatModel:
     row = {"name": "m", "family": "image_text_to_text", "source": "x/y"}
     spec = ModelSpec.model_validate(row)
-    defaults = GenerationParameters(dtype=dtype)
-    pretrained = Pretrained(LoadContext(spec, folder, "cpu", 1), defaults)
+    defaults = GenerationParameters(dtype=dtype, **parameters)
+    pretrained = Pretrained(LoadContext(spec, folder, device, 1), defaults)
     return ChatModel(pretrained, defaults, MAX_PIXELS, {})
 
 

@@ -1,5 +1,6 @@
 """Keys and values in tensors of fixed shape."""
 
+import math
 from typing import Any
 
 import torch
@@ -69,6 +70,62 @@ class TextCache(Cache):
         for layer in self.layers:
             for stored in (layer.keys[: len(sources)], layer.values[: len(sources)]):
                 stored.copy_(stored.index_select(0, sources))
+
+
+class ConversationCache(Cache):
+    """Keys and values of conversations, whose prompts are as long as the longest of the batch.
+
+    Each layer has one flat piece of memory, which serves many short conversations or few long ones.
+    The first call that writes allocates.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        """Prepare for ``tokens`` of all rows together."""
+        super().__init__(layers=[])
+        self._tokens = tokens
+        self._stored: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._rows = self._length = 0
+        self.position: torch.Tensor | None = None
+        """Where the next call writes its one token, (1,), int64; ``None``: it reads prompts."""
+
+    def begin(self, rows: int, length: int) -> None:
+        """Lay the memory out for ``rows`` of ``length`` tokens; prompts are read next."""
+        self._rows, self._length, self.position = rows, length, None
+
+    def update(
+        self,
+        key_states: torch.Tensor,
+        value_states: torch.Tensor,
+        layer_idx: int,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write keys and values (rows, heads, tokens, width).
+
+        Returns:
+            Those of prompts as they are; later all of them, (rows, heads, length, width), where
+            what was not written yet must be masked.
+        """
+        del args, kwargs
+        while len(self._stored) <= layer_idx:
+            self._stored.append((self._flat(key_states), self._flat(value_states)))
+        keys, values = self._stored[layer_idx]
+        stored = self._laid_out(keys, key_states), self._laid_out(values, value_states)
+        if self.position is None:
+            for whole, part in zip(stored, (key_states, value_states), strict=True):
+                whole[: len(part), :, : part.shape[2]].copy_(part)
+            return key_states, value_states
+        stored[0].index_copy_(2, self.position, key_states)
+        stored[1].index_copy_(2, self.position, value_states)
+        return stored
+
+    def _flat(self, states: torch.Tensor) -> torch.Tensor:
+        _rows, heads, _count, width = states.shape
+        return states.new_zeros(self._tokens * heads * width)
+
+    def _laid_out(self, flat: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        shape = self._rows, states.shape[1], self._length, states.shape[3]
+        return flat[: math.prod(shape)].view(shape)
 
 
 class ImageCache(Cache):

@@ -171,8 +171,7 @@ class StaticDecoder:
 
     def _mask(self, allowed: torch.Tensor) -> torch.Tensor:
         """Return (1, 1, queries, length) for ``allowed`` (queries, length)."""
-        mask = torch.zeros(allowed.shape, dtype=self._dtype, device=allowed.device)
-        return mask.masked_fill_(~allowed, torch.finfo(self._dtype).min)[None, None]
+        return additive_mask(allowed, self._dtype)[None, None]
 
 
 class _Tensors:
@@ -188,6 +187,12 @@ class _Tensors:
 
     def fits(self, images: int, length: int, shape: torch.Size) -> bool:
         return images <= self.images and length <= self.length and shape == self._shape
+
+
+def additive_mask(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return what attention adds to scores: 0 where they are ``allowed``, else the least number."""
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+    return mask.masked_fill_(~allowed, torch.finfo(dtype).min)
 
 
 def padded_rows(images: int) -> int:

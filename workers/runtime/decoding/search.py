@@ -115,6 +115,10 @@ class GreedySearch:
         finished |= _is_in(token[:, 0], self._ends)
         self.done.copy_(finished.all())
 
+    def finish(self, ended: torch.Tensor) -> None:
+        """Have the first rows not go on where they have ``ended`` (rows,) for other reasons."""
+        self._finished[: len(ended)] |= ended.to(self._finished.device)
+
     def result(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return tokens and probabilities, (images, new), on the CPU."""
         where = slice(self._images), slice(self._given, int(self.position) + 1)

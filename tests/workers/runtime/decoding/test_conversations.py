@@ -1,0 +1,170 @@
+"""Conversations continued in tensors of fixed shape are what transformers' own loop makes of them.
+
+Both ways read the same weights in float32; steps of the new one are recorded on a tape.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+
+from shared.messages import JsonObject
+from shared.options import Options
+from tests.chat_checkpoints import make_checkpoint
+from tests.workers.runtime.decoding.tape import TapeRunner
+from tests.workers.runtime.test_chat import PROMPTS, QUICK, SIZES, each_type, load, noise
+from workers.runtime.chat_inputs import Turn, single_question
+from workers.runtime.decoding.conversations import ConversationDecoder, misfit, padded_length
+
+pytestmark = pytest.mark.filterwarnings(  # of PaliGemma's processor
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {"title": {"type": "string", "maxLength": 20}, "rooms": {"type": "integer"}},
+    "required": ["title", "rooms"],
+}
+TURNS = [
+    *(
+        Turn(single_question(prompt, [noise(size)]))
+        for size, prompt in zip(SIZES, PROMPTS, strict=True)
+    ),
+    Turn(single_question("both", [noise(size) for size in SIZES[1:]])),
+]
+"""Prompts of different lengths, with one image or two."""
+
+
+class Pair:
+    """The same checkpoint with both ways of decoding."""
+
+    def __init__(self, folder: Path) -> None:
+        self.usual: Any = load(folder, decoding="generate")
+        self.static: Any = load(folder, decoding="static")
+        self.runner = TapeRunner()
+        self.decoder._runner = self.runner
+
+    @property
+    def decoder(self) -> Any:
+        return self.static._static
+
+    def answers(self, turns: list[Turn], **options: Any) -> list[Any]:
+        """Return what both ways answer, after asserting that it is the same."""
+        wanted: list[Any] = self.usual.generate(turns, Options(**options))
+        assert self.static.generate(turns, Options(**options)) == wanted
+        return wanted
+
+
+@pytest.fixture(scope="module", params=QUICK)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    folder = tmp_path_factory.mktemp("pair") / request.param
+    return Pair(make_checkpoint(request.param, folder))
+
+
+@each_type
+def test_each_type_writes_the_same_in_batches_of_changing_size(
+    model_type: str, tmp_path: Path
+) -> None:
+    pair = Pair(make_checkpoint(model_type, tmp_path / model_type))
+    for turns in (TURNS, TURNS[:1], TURNS[1:3], TURNS, TURNS[3:], TURNS[:1]):
+        pair.answers(turns, num_predict=20)
+    assert pair.runner.replays > 20
+
+
+def test_a_batch_equals_one_by_one(pair: Pair) -> None:
+    options = Options(num_predict=12)
+    together = pair.static.generate(TURNS, options)
+    assert together == [pair.static.generate([turn], options)[0] for turn in TURNS]
+    assert len(set(together)) > 1
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 300])
+def test_a_limit_on_tokens_holds(pair: Pair, limit: int) -> None:
+    before = pair.static.steps
+    pair.answers(TURNS[:2], num_predict=limit)
+    assert pair.static.steps - before <= limit
+
+
+def test_texts_that_repeat_themselves_end_alike(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a token depends on the last one only, a text is soon a circle."""
+    for model in (pair.usual, pair.static):
+        for name, weight in model._model.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                monkeypatch.setattr(weight, "data", torch.zeros_like(weight))
+    pair.decoder.release()
+    before = pair.static.steps
+    pair.answers(TURNS, num_predict=200)
+    assert pair.static.steps - before < 200
+
+
+def test_stop_words_end_a_text_in_the_same_place(pair: Pair) -> None:
+    for text in pair.answers(TURNS, num_predict=30):
+        stopped = pair.answers(TURNS, num_predict=30, stop=(text[5:7], text[12:13]))
+        assert any(len(short) < 30 for short in stopped)
+
+
+def test_rows_with_and_without_a_grammar_share_a_batch(pair: Pair) -> None:
+    turns = [TURNS[0]._replace(format=SCHEMA), TURNS[1], TURNS[2]._replace(format="json")]
+    for limit in (40, 60, 100):
+        whole, free, json_ = pair.answers(turns, num_predict=limit)
+        jsonschema.validate(json.loads(whole), SCHEMA)
+        json.loads(json_)
+        assert [free] == pair.answers(turns[1:2], num_predict=limit)
+    assert pair.runner.replays
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.7, "seed": 3}, {"repeat_penalty": 1.2}])
+def test_other_requests_go_through_generate(pair: Pair, options: dict[str, Any]) -> None:
+    before = pair.runner.replays
+    pair.answers(TURNS[:2], num_predict=12, **options)
+    assert pair.runner.replays == before
+
+
+def test_memory_serves_many_short_conversations_or_few_long_ones(pair: Pair) -> None:
+    pair.decoder.release()
+    pair.answers(TURNS[:1] * 8, num_predict=8)
+    tensors = pair.decoder._tensors
+    pair.answers(TURNS[:1], num_predict=400)
+    pair.answers(TURNS[:1] * 7, num_predict=8)
+    assert pair.decoder._tensors is tensors
+    pair.answers(TURNS[:1] * 9, num_predict=8)
+    assert pair.decoder._tensors is not tensors
+
+
+def test_a_failure_gives_all_memory_up(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    pair.answers(TURNS[:1], num_predict=8)
+    monkeypatch.setattr(pair.runner, "run", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        pair.static.generate(TURNS[:1], Options(num_predict=8))
+    assert pair.decoder._tensors is None
+    monkeypatch.undo()
+    pair.answers(TURNS[:2], num_predict=8)
+
+
+def test_models_that_do_not_fit_keep_generate_and_say_why(tmp_path: Path) -> None:
+    folder = make_checkpoint("internvl", tmp_path / "internvl")
+    assert load(folder).acceleration == "none: transformers' own loop decodes"
+    config = folder / "generation_config.json"
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps({**settings, "min_length": 5}))
+    assert "generation_config.json has rules" in load(folder, decoding="static").acceleration
+    config.write_text(json.dumps(settings))
+    model: Any = load(folder, decoding="static")
+    assert isinstance(model._static, ConversationDecoder)
+    text = model._model.config.get_text_config()
+    text.layer_types = ["full_attention", "linear_attention"]
+    assert misfit(model._model) == "it has layers of the kind linear_attention"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "room"), [(1, 256), (256, 256), (257, 384), (385, 512), (800, 1024), (1025, 1536)]
+)
+def test_room_for_conversations_comes_in_few_sizes(tokens: int, room: int) -> None:
+    assert padded_length(tokens) == room
