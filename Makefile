@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
+DOCS := $(VENV)/.docs-installed
 COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models test test-slow test-containers test-gpu check bench bench-versions bench-engine bench-gpu bench-recovery bench-peers bench-ollama soak prove lock clean
+.PHONY: help run models docs test test-slow test-containers test-gpu check bench bench-versions bench-engine bench-gpu bench-recovery bench-peers bench-ollama soak prove lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -16,6 +17,10 @@ run: $(RUN) ## start Redis, the workers, the API and Flower; MODELS=a,b chooses 
 
 models: $(RUN) ## download weights in advance: make models MODEL=blip
 	@$(BIN)/python -m workers.model.weights $(MODEL)
+
+docs: $(DOCS) ## build the documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documentation is in site/index.html"
 
 TEST_PROCESSES ?= 2
 test: $(DEV) ## run the tests, in two processes; TEST_PROCESSES=0: in one
@@ -79,17 +84,17 @@ lock: $(DEV) ## write the locks after a pin was edited; UPGRADE=1 renews what no
 	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
 
 clean: ## remove everything that was installed or generated, except downloaded weights
-	rm -rf $(VENV) .run .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .run site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Packages come by uv, or by pip where there is no uv. A lock names every package that is needed, so nothing is
 # installed without a hash. Only torch has none, because each index has builds of its own.
-INSTALL := $(PYTHON) -m launcher.install
+INSTALL := $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")' \
+	&& $(PYTHON) -m launcher.install
 
 $(RUN): requirements-run.lock requirements-flower.lock workers/requirements.lock requirements.lock \
 		workers/requirements.txt launcher/requirements.lock
 	@echo "Installing what the service needs into $(VENV); torch is large, so the first time takes minutes …"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'
 	@$(INSTALL) requirements-run.lock --torch
 # The command line `vision`. It is built by setuptools, which the locks have.
 	@$(BIN)/python -m pip install --disable-pip-version-check -q --no-build-isolation --no-deps -e .
@@ -98,4 +103,9 @@ $(RUN): requirements-run.lock requirements-flower.lock workers/requirements.lock
 $(DEV): tests/requirements.lock requirements-otel.lock $(RUN)
 	@echo "Installing what tests and checks need …"
 	@$(INSTALL) tests/requirements.lock
+	@touch $@
+
+$(DOCS): tools/docs_site/requirements.lock requirements.lock launcher/requirements.lock
+	@echo "Installing what the documentation needs …"
+	@$(INSTALL) tools/docs_site/requirements.lock
 	@touch $@

@@ -26,6 +26,7 @@ GLIBC = "2_35"
 UV = Path(sys.executable).with_name("uv")
 OF_TORCH = re.compile(r"torch|triton|(?:cuda|nvidia)-.+")
 _ENTRY = re.compile(r"^([a-z0-9.-]+)==", re.MULTILINE)
+_ENTRY_OF_LINUX = re.compile(r"^([a-z0-9.-]+)==\S+ (?!; sys_platform == 'win32')", re.MULTILINE)
 _INCLUDE = re.compile(r"^-r (\S+)$", re.MULTILINE)
 
 
@@ -54,9 +55,17 @@ LOCKS = {
     "requirements-run.lock": Lock(
         "requirements-run.txt", ("workers/requirements.lock", "requirements-flower.lock")
     ),
+    "tools/docs_site/requirements.lock": Lock(
+        "tools/docs_site/requirements.txt", ("requirements.lock",)
+    ),
     "tests/requirements.lock": Lock(
         "tests/requirements.txt",
-        ("requirements-run.lock", "requirements-otel.lock", "launcher/requirements.lock"),
+        (
+            "requirements-run.lock",
+            "requirements-otel.lock",
+            "launcher/requirements.lock",
+            "tools/docs_site/requirements.lock",
+        ),
     ),
 }
 """In an order in which each comes after those that it includes."""
@@ -86,8 +95,8 @@ def _read(path: str) -> str:
 
 
 def _names(path: str) -> set[str]:
-    """Return the packages of a lock and of those that it includes."""
-    return set(_ENTRY.findall(_read(path))).union(*map(_names, LOCKS[path].includes))
+    """Return the packages of a lock and of those that it includes, as far as Linux has them."""
+    return set(_ENTRY_OF_LINUX.findall(_read(path))).union(*map(_names, LOCKS[path].includes))
 
 
 def _head(path: str, lock: Lock) -> str:

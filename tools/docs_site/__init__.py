@@ -1,0 +1,1 @@
+"""The documentation as a site, which MkDocs builds from ``docs/``: ``make docs``."""
