@@ -128,7 +128,7 @@ def test_a_model_without_workers_is_503_at_once(base: str) -> None:
     reply = post(f"{base}/caption/unserved", images=[data_url(plain(1))])
     assert "No worker serves unserved" in refused(reply, 503)
     assert int(reply.headers["Retry-After"]) > 0
-    assert reply.elapsed.total_seconds() < 1
+    assert reply.elapsed.total_seconds() < 10  # VISION_RESTART_GRACE_S is twenty seconds
 
 
 def test_a_model_that_cannot_be_loaded_is_503_with_the_reason(stack: Stack, base: str) -> None:

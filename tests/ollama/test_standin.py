@@ -5,16 +5,20 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import ollama
 import pytest
 import requests
 from pydantic import BaseModel
 
+from tests import raw_http
 from tests.conftest import plain
 from tests.ollama.conftest import LABELS, MODEL, caption, connect
 from tests.ollama_standin import OllamaProcess, OllamaStandin, Spec
 from tests.stack import wait_for
+
+GENERATE = raw_http.caption_request(
+    "/api/generate", model="gemma3", prompt="Say.", images=[], stream=False
+)
 
 
 def test_installed_models_are_listed_and_described(client: ollama.Client) -> None:
@@ -153,13 +157,11 @@ def test_an_unload_waits_for_generations_and_the_model_is_listed_until_then(
     server: OllamaStandin, client: ollama.Client
 ) -> None:
     server.knobs.hang_next, server.knobs.unload_s = 1, 0.2
-    with ThreadPoolExecutor() as pool, connect(server.url, timeout=0.7) as impatient:
-        hung = pool.submit(caption, impatient)
-        wait_for("the load", lambda: client.ps().models)
+    with raw_http.connect(server.url) as line:
+        line.sendall(GENERATE)
+        wait_for("the hang", lambda: not server.knobs.hang_next)
         client.generate("gemma3", keep_alive=0)
         assert client.ps().models
-        with pytest.raises(httpx.ReadTimeout):
-            hung.result()
     wait_for("the unload", lambda: not client.ps().models)
     assert server.aborted == 1
 
@@ -217,12 +219,17 @@ def test_a_key_is_required(server: OllamaStandin, client: ollama.Client) -> None
 
 
 def test_requests_beyond_the_slots_wait(server: OllamaStandin) -> None:
-    server.knobs.parallel, server.knobs.prompt_s = 2, 0.05
-    with ThreadPoolExecutor(6) as pool, connect(server.url) as client:
-        answers = list(pool.map(lambda _: caption(client).response, range(6)))
-    assert answers == ["rgb 200 1 2"] * 6
+    server.knobs.parallel, server.knobs.hang_next, server.knobs.hang_at = 2, 2, "stream"
+    with ThreadPoolExecutor(4) as pool, connect(server.url) as client:
+        with raw_http.connect(server.url) as one, raw_http.connect(server.url) as other:
+            one.sendall(GENERATE)
+            other.sendall(GENERATE)
+            wait_for("two generations", lambda: server.active == 2)
+            answers = [pool.submit(caption, client) for _ in range(4)]
+            wait_for("the others", lambda: server.in_flight == 6)
+            assert server.answered == 0
+        assert [answer.result().response for answer in answers] == ["rgb 200 1 2"] * 4
     assert server.most_active == 2
-    assert server.most_in_flight > 2
     assert server.loads[MODEL] == 1
 
 
@@ -235,8 +242,9 @@ def test_a_full_queue_is_503(server: OllamaStandin, client: ollama.Client) -> No
 
 def test_a_client_that_disconnects_ends_the_generation(server: OllamaStandin) -> None:
     server.knobs.token_s = 30
-    with connect(server.url, timeout=0.2) as impatient, pytest.raises(httpx.ReadTimeout):
-        caption(impatient)
+    with raw_http.connect(server.url) as line:
+        line.sendall(GENERATE)
+        wait_for("the generation", lambda: server.active)
     wait_for("the abort", lambda: server.aborted)
     assert (server.active, server.answered) == (0, 0)
     assert server.generates()[0].aborted

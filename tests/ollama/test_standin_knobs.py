@@ -108,7 +108,8 @@ def test_a_hang_lasts_until_the_client_disconnects(
     server: OllamaStandin, client: ollama.Client, where: Any
 ) -> None:
     server.knobs.hang_next, server.knobs.hang_at = 1, where
-    with connect(server.url, timeout=0.2) as impatient, pytest.raises(httpx.ReadTimeout):
+    limits = httpx.Timeout(9, read=0.2)
+    with connect(server.url, timeout=limits) as impatient, pytest.raises(httpx.ReadTimeout):
         list(impatient.generate("gemma3", "Say.", images=[plain(1)], stream=True))
     wait_for("the abort", lambda: server.aborted)
     assert caption(client).response == "rgb 200 1 2"
@@ -119,7 +120,7 @@ def test_all_routes_may_fail_or_hang(server: OllamaStandin) -> None:
     assert requests.get(f"{server.url}/api/tags", timeout=9).status_code == 500
     server.knobs.hang_all = True
     with pytest.raises(requests.ReadTimeout):
-        requests.get(f"{server.url}/api/ps", timeout=0.1)
+        requests.get(f"{server.url}/api/ps", timeout=(9, 0.1))
 
 
 def test_a_line_of_a_stream_may_be_malformed(server: OllamaStandin) -> None:

@@ -60,7 +60,7 @@ class Engine(Memory):
         super().__init__(models, knobs)
         self.requests: list[RecordedRequest] = []
         self.answered = self.aborted = 0
-        self.active = self.most_active = self.in_flight = self.most_in_flight = 0
+        self.active = self.most_active = self.in_flight = 0
 
     def generates(self) -> list[RecordedRequest]:
         """Return the requests with a prompt, in order of arrival."""

@@ -60,7 +60,6 @@ class Handler(BaseHTTPRequestHandler):
         with standin.changed:
             standin.requests.append(request)
             standin.in_flight += 1
-            standin.most_in_flight = max(standin.most_in_flight, standin.in_flight)
         try:
             self._answer(path, body)
         except Refused as refused:

@@ -111,7 +111,6 @@ class OllamaStandin(Engine):
                 "restarts": self.restarts,
                 "active": self.active,
                 "most_active": self.most_active,
-                "most_in_flight": self.most_in_flight,
                 "requests": [vars(request) for request in self.requests],
             }
 

@@ -181,9 +181,9 @@ class EngineLoop:
         worn = process.wear.restart_reason()
         if not worn and not self._supervisor.restart_requested:
             self._begin_batch()  # before the answers: the device should not wait for them
+        self.on_batch(report.seconds)  # likewise: whoever has an answer finds it counted
         for job, outcome in zip(batch, report.outcomes, strict=True):
             job.answer(outcome)  # Step 7 of a request's way.
-        self.on_batch(report.seconds)
         if worn:
             self._request_restart(worn)
 

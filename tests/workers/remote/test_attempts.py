@@ -28,7 +28,7 @@ def servers() -> Iterator[tuple[OllamaStandin, OllamaStandin]]:
 
 @pytest.fixture(scope="module")
 def running(stack: Stack, servers: tuple[OllamaStandin, OllamaStandin]) -> Iterator[EngineHarness]:
-    with running_engine(stack, *servers, poll_s=0.2, stall_s=30) as harness:
+    with running_engine(stack, *servers) as harness:
         yield harness
 
 

@@ -39,7 +39,7 @@ def test_a_server_that_always_fails_costs_no_request_while_the_other_is_busy(
     stack: Stack, first: OllamaStandin, second: OllamaStandin
 ) -> None:
     first.knobs.fail_next, second.knobs.token_s = -1, 0.02
-    with running_engine(stack, first, second, stall_s=20) as harness:
+    with running_engine(stack, first, second) as harness:
         assert harness.captions(24, clients=8) == texts(24)
         harness.wait(first, lambda status: status.failing == (MODEL,))
     assert len(first.generates()) <= 3  # it is not tried again and again
@@ -59,7 +59,7 @@ def test_many_requests_leave_a_server_that_hangs_even_if_the_other_is_never_free
     stack: Stack, first: OllamaStandin, second: OllamaStandin
 ) -> None:
     first.knobs.hang_next, second.knobs.token_s = -1, 0.02
-    with running_engine(stack, first, second) as harness:
+    with running_engine(stack, first, second, stall_s=0.2) as harness:
         assert harness.captions(16, clients=8) == texts(16)
 
 
@@ -112,7 +112,7 @@ def test_a_model_that_takes_long_to_load_is_waited_for_once_every_server_was_tri
     stack: Stack, first: OllamaStandin, second: OllamaStandin
 ) -> None:
     first.knobs.load_s = second.knobs.load_s = 0.8
-    with running_engine(stack, first, second) as harness:
+    with running_engine(stack, first, second, stall_s=0.2) as harness:
         assert harness.caption() == "rgb 7 0 0"
         harness.wait(second, lambda status: status.load_s)
     assert [len(server.generates()) for server in (first, second)] == [1, 1]
@@ -125,21 +125,21 @@ def test_a_stream_that_has_begun_is_not_ended_because_of_silence(
 ) -> None:
     for server in (first, second):
         server.knobs.answer, server.knobs.token_s = "one two", 0.5
-    with running_engine(stack, first, second) as harness:
+    with running_engine(stack, first, second, stall_s=0.2) as harness:
         assert harness.generate(stream=True)["response"] == "one two"
 
 
 def test_a_server_that_goes_down_in_the_middle_costs_no_request(
     stack: Stack, first: OllamaStandin, second: OllamaStandin
 ) -> None:
-    first.knobs.token_s = second.knobs.token_s = 0.02
+    first.knobs.hang_next, first.knobs.hang_at = 2, "stream"
     configs = [{"parallel": 2}, {"parallel": 2}]
     with (
         running_engine(stack, first, second, configs=configs) as harness,
         ThreadPoolExecutor(1) as pool,
     ):
         replies = pool.submit(harness.captions, 40, 8)
-        wait_for("answers", lambda: first.answered > 3 and first.active == 2)
+        wait_for("two requests under way", lambda: first.active == 2 and second.answered > 3)
         first.go_down()
         assert replies.result() == texts(40)
         harness.wait(first, lambda status: not status.up)
