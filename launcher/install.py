@@ -89,7 +89,7 @@ class Installer:
         own = [*self._uv, "--torch-backend", asked or "auto", pin]
         if asked:
             if not (self._has_uv and _succeeds(own, self._environment)):
-                sys.exit(f"torch was not installed as {BACKEND}={asked} says.")
+                sys.exit(f"torch was not installed as UV_TORCH_BACKEND={asked} says.")
             return
         if self._has_uv:
             seen = subprocess.run(
