@@ -66,6 +66,9 @@ class Installer:
             self._uv.append("--no-index")
         # What is set for uv itself comes before what is set for pip.
         self._environment = {**uv_variables(options), **os.environ}
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            # pip does so always. Else each process would compile anew, for two seconds and more.
+            self._environment.setdefault("UV_COMPILE_BYTECODE", "1")
         wanted = ["--quiet", "--require-hashes", "--no-deps", "-r", str(lock_of_uv)]
         self._has_uv = _succeeds([*self._pip, *wanted])
         if not self._has_uv:

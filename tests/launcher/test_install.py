@@ -17,14 +17,16 @@ PYTHON = Path(sys.executable)
 
 
 def wheel(folder: Path, name: str, version: str = "1.0") -> str:
-    """Write a wheel without any code; returns its line in a lock."""
+    """Write a wheel with an empty module; returns its line in a lock."""
     info, path = f"{name}-{version}.dist-info", folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr(
             f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         )
         file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        file.writestr(f"{info}/RECORD", f"{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+        file.writestr(f"{name}.py", "")
+        names = (f"{name}.py", *(f"{info}/{file}" for file in ("METADATA", "WHEEL", "RECORD")))
+        file.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in names))
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
@@ -93,6 +95,18 @@ def test_uv_looks_where_pip_looks_and_takes_only_what_the_lock_names(
     with pytest.raises(SystemExit):
         installer.install("--require-hashes", "--no-deps", "-r", str(lock))
     assert "pear" not in installed(venv)
+
+
+def test_uv_compiles_where_python_may_not_keep_what_it_compiles_itself(
+    venv: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (tmp_path / "uv.lock").write_text(wheel(wheels, "standing_in_for_uv"))
+    (tmp_path / "c.lock").write_text(wheel(wheels, "cherry"))
+    Installer(venv, tmp_path / "uv.lock").install(
+        "--require-hashes", "--no-deps", "-r", str(tmp_path / "c.lock")
+    )
+    assert list(venv.parent.parent.rglob("__pycache__/cherry.*.pyc"))
 
 
 def test_pip_installs_where_there_is_no_uv(
