@@ -120,17 +120,21 @@ class ChatModel:
         if any(answers):
             arguments["num_beams"] = 1
         stops = arguments.pop("stopping_criteria", StoppingCriteriaList())
-        processors = self._writing.processors(answers, arguments) if self._writing else []
-        choosing, written = LogitsProcessorList(processors), [bool(answer) for answer in answers]
+        by_grammar = [answer is not None for answer in answers]
         is_greedy = generation.is_plain(arguments) and arguments["num_beams"] == 1
         if not isinstance(self._static, str) and is_greedy:
-            stops.append(LoopStop(0, written))
-            tokens = self._static.generate(inputs, arguments["max_new_tokens"], stops, choosing)
+            stops.append(LoopStop(0, by_grammar))
+            steering = self._writing.steering(answers) if self._writing else None
+            tokens = self._static.generate(inputs, arguments["max_new_tokens"], stops, steering)
         else:
-            stops.append(LoopStop(given, written))
+            stops.append(LoopStop(given, by_grammar))
+            processors = self._writing.processors(answers, arguments) if self._writing else []
             generation.seed(options)
             tokens = self._model.generate(
-                **inputs, logits_processor=choosing, stopping_criteria=stops, **arguments
+                **inputs,
+                logits_processor=LogitsProcessorList(processors),
+                stopping_criteria=stops,
+                **arguments,
             )[:, given:]
         self.steps += tokens.shape[1]
         return [

@@ -33,6 +33,13 @@ class Runner(Protocol):
     def run(self, key: Hashable, kernels: Kernels) -> None:
         """Call ``kernels``, or do what it did when it was recorded under the same key."""
 
+    def fetch(self, tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+        """Begin to copy a tensor as it is after what runs now.
+
+        Returns:
+            Waits for the copy, which is on the CPU, but for nothing that was begun later.
+        """
+
     def stream(self) -> AbstractContextManager[None]:
         """Return the context in which to make, use and give up the tensors of the functions."""
 
@@ -50,6 +57,11 @@ class EagerRunner:
         """Call ``kernels``."""
         del key
         kernels()
+
+    def fetch(self, tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+        """Copy a tensor."""
+        copy = tensor.clone()
+        return lambda: copy
 
     def stream(self) -> AbstractContextManager[None]:
         """Return a context that changes nothing."""
@@ -97,6 +109,19 @@ class GraphRunner:
             return
         self._graphs[key] = graph
         graph.replay()
+
+    def fetch(self, tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+        """Begin to copy a tensor, and return what waits for the copy."""
+        copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        copy.copy_(tensor, non_blocking=True)
+        done: torch.cuda.Event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        done.record(torch.cuda.current_stream(tensor.device))
+
+        def wait() -> torch.Tensor:
+            done.synchronize()
+            return copy
+
+        return wait
 
     def forget(self) -> None:
         """Drop all graphs and the memory that they share."""

@@ -5,15 +5,17 @@ them. All further tokens are steps that can be recorded as CUDA graphs.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from transformers import LogitsProcessorList, StoppingCriteriaList
+from transformers import StoppingCriteriaList
 
 from workers.runtime.decoding.cache import ConversationCache
 from workers.runtime.decoding.decoder import STEPS_PER_CHECK, additive_mask, padded_rows
 from workers.runtime.decoding.search import GreedySearch, Rules
+from workers.runtime.grammar.processor import allowed_tokens
+from workers.runtime.grammar.steering import Steering
 from workers.runtime.graphs import Runner
 
 LENGTH = 256
@@ -55,7 +57,7 @@ class ConversationDecoder:
         inputs: Mapping[str, torch.Tensor],
         new_tokens: int,
         stops: StoppingCriteriaList,
-        choosing: LogitsProcessorList,
+        steering: Steering | None,
     ) -> torch.Tensor:
         """Return the new tokens of each row, (rows, new), on the CPU, padded after its end.
 
@@ -63,11 +65,11 @@ class ConversationDecoder:
             inputs: of ``generate``; shorter prompts are padded on the left.
             new_tokens: most tokens of an answer.
             stops: further reasons to end a text; they see new tokens only.
-            choosing: chooses the tokens of some rows, by leaving only one of their scores.
+            steering: chooses the tokens of rows with a grammar; ``None``: no row has one.
         """
         try:
             with self._runner.stream():
-                return self._generate(inputs, new_tokens, stops, choosing)
+                return self._generate(inputs, new_tokens, stops, steering)
         except BaseException:
             # Whatever failed, the tensors may hold anything, and the memory may be needed.
             self.release()
@@ -83,7 +85,7 @@ class ConversationDecoder:
         inputs: Mapping[str, torch.Tensor],
         new_tokens: int,
         stops: StoppingCriteriaList,
-        choosing: LogitsProcessorList,
+        steering: Steering | None,
     ) -> torch.Tensor:
         rows, given = inputs["input_ids"].shape
         shape = padded_rows(rows), padded_length(given + new_tokens)
@@ -93,27 +95,73 @@ class ConversationDecoder:
         tensors.begin(shape, inputs["attention_mask"], places, logits)
         tensors.search.begin(inputs["input_ids"][0, :0], rows, shape[0], new_tokens)
         texts = _Texts(rows, self._rules, stops)
-        step = self._step if choosing else self._step_and_choose
-        every = 1 if choosing else STEPS_PER_CHECK
-        scores, search = tensors.logits[: shape[0]], tensors.search
-        for number in range(new_tokens):
-            if number % every == 0 and number and self._ended(texts, search, number):
-                break
-            if number:
-                self._runner.run((step.__name__, *shape), lambda: step(tensors, *shape))
-            if choosing:
-                so_far: Any = search.tokens(number)[:rows]
-                choosing(so_far, scores[:rows])
-            if choosing or not number:
-                self._runner.run(("choose", shape[0]), lambda: search.choose(scores))
-        return texts.whole(search.result()[0])
+        if steering is None:
+            self._write_freely(tensors, shape, texts, new_tokens)
+        else:
+            self._write_steered(tensors, shape, texts, new_tokens, steering)
+        return texts.whole(tensors.search.result()[0])
 
-    def _ended(self, texts: "_Texts", search: GreedySearch, count: int) -> bool:
-        """Return whether all texts have ended, of which there are ``count`` tokens."""
-        stopped = texts.stopped(search.tokens(count)[: texts.rows].cpu())
-        if stopped.any():
-            search.finish(stopped)
-        return bool(stopped.all())
+    def _write_freely(
+        self, tensors: "_Tensors", shape: tuple[int, int], texts: "_Texts", new_tokens: int
+    ) -> None:
+        search, begun = tensors.search, tensors.logits[: shape[0]]
+        self._runner.run(("begin", shape[0]), lambda: search.choose(begun))
+        fetched: Callable[[], torch.Tensor] | None = None
+        for count in range(2, new_tokens + 1):
+            self._runner.run(("step", *shape), lambda: search.choose(self._scores(tensors, *shape)))
+            # What was fetched is looked at while the GPU is busy with the next token.
+            if fetched and self._have_ended(texts, search, fetched()):
+                break
+            fetched = None
+            if count % STEPS_PER_CHECK == 0:
+                fetched = self._runner.fetch(search.tokens(count)[: texts.rows])
+
+    def _write_steered(
+        self,
+        tensors: "_Tensors",
+        shape: tuple[int, int],
+        texts: "_Texts",
+        new_tokens: int,
+        steering: Steering,
+    ) -> None:
+        """Write with grammars.
+
+        What may follow is found out, and the best such token is looked at, while the GPU reads that
+        token already. Where another one is taken, it reads again.
+        """
+        search = tensors.search
+        tensors.begin_steering(steering.rows)
+        for count in range(1, new_tokens + 1):
+            tensors.allow(steering.masks())
+            self._runner.run(("choose", shape[0]), lambda: tensors.choose_allowed(shape[0]))
+            fetched = self._runner.fetch(search.tokens(count)[: texts.rows])
+            is_last = count == new_tokens
+            if not is_last:
+                self._read_last(tensors, shape)
+            tokens = fetched()
+            changed = steering.take(tokens[:, -1].tolist(), tensors.scores)
+            for row, token in changed.items():
+                search.correct(row, token)
+                tokens[row, -1] = token
+            if is_last or self._have_ended(texts, search, tokens):
+                break
+            if any(not texts.has_ended(row) for row in changed):
+                self._read_last(tensors, shape)
+
+    def _read_last(self, tensors: "_Tensors", shape: tuple[int, int]) -> None:
+        """Read the last token of each row; may be repeated where some were corrected."""
+        self._runner.run(
+            ("read", *shape),
+            lambda: tensors.keep_logits(self._scores(tensors, *shape)),
+        )
+
+    def _have_ended(self, texts: "_Texts", search: GreedySearch, tokens: torch.Tensor) -> bool:
+        """Return whether all texts have ended, of which there are ``tokens`` (rows, so far)."""
+        before = texts.ended
+        texts.look(tokens)
+        if (texts.ended & ~before).any():
+            search.finish(texts.ended)
+        return bool(texts.ended.all())
 
     def _read(
         self, inputs: Mapping[str, torch.Tensor], cache: ConversationCache
@@ -156,12 +204,6 @@ class ConversationDecoder:
             self.release()
         self._tensors = _Tensors(self._rules, *room, self._model.device)
         return self._tensors
-
-    def _step_and_choose(self, tensors: "_Tensors", rows: int, length: int) -> None:
-        tensors.search.choose(self._scores(tensors, rows, length))
-
-    def _step(self, tensors: "_Tensors", rows: int, length: int) -> None:
-        tensors.logits[:rows].copy_(self._scores(tensors, rows, length))
 
     def _scores(self, tensors: "_Tensors", rows: int, length: int) -> torch.Tensor:
         """Read one token more; returns logits of the next one, (rows, vocabulary)."""
@@ -206,6 +248,9 @@ class _Tensors:
         """Of the last given token, (…, rows, 1)."""
         self.logits = torch.zeros(0, device=device)
         """Of the next token, (rows, vocabulary), float32."""
+        self.scores = torch.zeros(0, device=device)
+        """Where tokens may not follow minus infinity, else logits, for the token before."""
+        self._steered = self._masks = torch.zeros(0, device=device)
 
     def fits(self, rows: int, length: int, new_tokens: int) -> bool:
         most_rows, tokens, new = self.room
@@ -240,30 +285,67 @@ class _Tensors:
         known.fill_(1)
         known[:rows, :given] = mask.bool()
         self.positions[..., :rows, :] = positions
-        self.logits[:rows] = logits
+        self.keep_logits(logits)
+
+    def keep_logits(self, logits: torch.Tensor) -> None:
+        """Keep logits of the next token, (rows, vocabulary)."""
+        self.logits[: len(logits)].copy_(logits)
+
+    def begin_steering(self, steered: torch.Tensor) -> None:
+        """Begin a batch in which some rows are steered, (rows,), bool."""
+        if not len(self.scores):
+            self.scores = torch.zeros_like(self.logits)
+            self._steered = torch.zeros_like(self.logits[:, :1], dtype=torch.bool)
+        self._steered[: len(steered), 0] = steered.to(self._steered.device)
+
+    def allow(self, masks: torch.Tensor) -> None:
+        """Have masks (rows, words), int32, a bit for each token, say what may follow."""
+        if not len(self._masks):
+            shape = self.room[0], masks.shape[1]
+            self._masks = torch.zeros(shape, dtype=masks.dtype, device=self.places.device)
+        self._masks[: len(masks)].copy_(masks, non_blocking=True)
+
+    def choose_allowed(self, rows: int) -> None:
+        """Choose tokens that the masks allow, in rows that are steered, and any in others."""
+        allowed, steered = allowed_tokens(self._masks[:rows]), self._steered[:rows]
+        scores = self.scores[:rows].copy_(self.logits[:rows])
+        known = min(allowed.shape[1], scores.shape[1])
+        scores[:, :known].masked_fill_(~allowed[:, :known] & steered, -torch.inf)
+        scores[:, known:].masked_fill_(steered, -torch.inf)
+        self.search.choose(scores)
 
 
 class _Texts:
     """What the host knows of a batch while it is written."""
 
     def __init__(self, rows: int, rules: Rules, stops: StoppingCriteriaList) -> None:
-        self._ends, self._pad, self._stops = torch.tensor(rules.ends), rules.pad, stops
-        self.rows, self._looked = rows, 0
+        self.rows, self._stops = rows, stops
+        self._ends, self._pad = torch.tensor(rules.ends), rules.pad
+        self._looked = 0
         self._length = torch.zeros(rows, dtype=torch.int64)
         """Of each text that has ended; 0: it has not."""
 
-    def stopped(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Look at tokens (rows, so far); return (rows,): which texts must not go on."""
+    @property
+    def ended(self) -> torch.Tensor:
+        """Which texts must not go on, (rows,), bool."""
+        return self._length > 0
+
+    def has_ended(self, row: int) -> bool:
+        """Return whether a text must not go on."""
+        return bool(self._length[row])
+
+    def look(self, tokens: torch.Tensor) -> None:
+        """Look at tokens (rows, so far) that were not there the last time."""
         for count in range(self._looked + 1, tokens.shape[1] + 1):
-            some = tokens[:, :count]
+            some: Any = tokens[:, :count]
             ended = torch.isin(some[:, -1], self._ends) | self._stops(some, None)
             self._length[ended & (self._length == 0)] = count
-        self._looked = tokens.shape[1]
-        return self._length > 0
+        self._looked = max(self._looked, tokens.shape[1])
 
     def whole(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return tokens (rows, new) without what was written after a text's end."""
-        lengths = torch.where(self.stopped(tokens), self._length, tokens.shape[1])
+        self.look(tokens)
+        lengths = torch.where(self.ended, self._length, tokens.shape[1])
         places = torch.arange(int(lengths.max()))
         return tokens[:, : len(places)].masked_fill(places >= lengths[:, None], self._pad)
 

@@ -119,6 +119,10 @@ class GreedySearch:
         """Have the first rows not go on where they have ``ended`` (rows,) for other reasons."""
         self._finished[: len(ended)] |= ended.to(self._finished.device)
 
+    def correct(self, row: int, token: int) -> None:
+        """Replace the last token of a row; before that, nothing may have followed it."""
+        self._tokens[row : row + 1].index_fill_(1, self.position, token)
+
     def result(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return tokens and probabilities, (images, new), on the CPU."""
         where = slice(self._images), slice(self._given, int(self.position) + 1)

@@ -30,18 +30,21 @@ class Masks:
         self._executor = LLExecutor(THREADS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="grammar")
 
-    def begin(self, answers: Sequence[Answer]) -> "Future[torch.Tensor]":
+    def begin(self, answers: Sequence[Answer | None]) -> "Future[torch.Tensor]":
         """Begin to compute masks, (answers, words), int32, with a bit for each token.
 
-        Until the result is there, nothing else may be done with the answers.
+        Until the result is there, nothing else may be done with the answers. Where there is none,
+        no bit is set.
         """
         return self._thread.submit(self._compute, answers)
 
-    def _compute(self, answers: Sequence[Answer]) -> torch.Tensor:
+    def _compute(self, answers: Sequence[Answer | None]) -> torch.Tensor:
         pinned, words = torch.cuda.is_available(), self._words
         masks = torch.zeros((len(answers), words), dtype=torch.int32, pin_memory=pinned)
-        matchers = [(answer.matcher, row) for row, answer in enumerate(answers)]
-        self._executor.unsafe_compute_mask_ptr(matchers, masks.data_ptr(), words * 4, len(masks))
+        matchers = [(answer.matcher, row) for row, answer in enumerate(answers) if answer]
+        if matchers:
+            pointer, size = masks.data_ptr(), words * 4
+            self._executor.unsafe_compute_mask_ptr(matchers, pointer, size, len(masks))
         return masks
 
 
@@ -79,7 +82,7 @@ class GrammarProcessor(LogitsProcessor):
         keys = self._keys(input_ids[rows], scores[rows], masks)
         best = keys.argmax(-1).tolist()
         chosen = [
-            answer.take(_candidates(best[number], keys[number]))
+            answer.take(candidates(best[number], keys[number]))
             for number, answer in enumerate(self._answers)
         ]
         self._next = self._masks.begin(self._answers)
@@ -91,9 +94,7 @@ class GrammarProcessor(LogitsProcessor):
         self, input_ids: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor
     ) -> torch.Tensor:
         """Return numbers (rows, vocabulary) whose order is that in which tokens are tried."""
-        words = masks.to(scores.device, non_blocking=True)
-        bits = torch.arange(_BITS, dtype=torch.int32, device=scores.device)
-        allowed = ((words[:, :, None] >> bits) & 1).flatten(1).bool()
+        allowed = allowed_tokens(masks.to(scores.device, non_blocking=True))
         unknown = scores.shape[1] - allowed.shape[1]  # below 0: there are scores for fewer tokens
         scores = scores.masked_fill(~torch.nn.functional.pad(allowed, (0, unknown)), -torch.inf)
         if self._warpers is None:
@@ -103,6 +104,13 @@ class GrammarProcessor(LogitsProcessor):
         return shares / torch.empty_like(shares).exponential_()
 
 
-def _candidates(best: int, keys: torch.Tensor) -> Iterator[int]:
+def allowed_tokens(masks: torch.Tensor) -> torch.Tensor:
+    """Return (rows, tokens), whether each may follow, of masks (rows, words), int32."""
+    bits = torch.arange(_BITS, dtype=torch.int32, device=masks.device)
+    return ((masks[:, :, None] >> bits) & 1).flatten(1).bool()
+
+
+def candidates(best: int, keys: torch.Tensor) -> Iterator[int]:
+    """Yield the best token, then the next ones by their keys (vocabulary,)."""
     yield best
     yield from keys.topk(min(MAX_CANDIDATES, len(keys))).indices[1:].tolist()

@@ -20,6 +20,7 @@ from workers.runtime import generation
 from workers.runtime.grammar.answer import Answer
 from workers.runtime.grammar.compiling import Grammars
 from workers.runtime.grammar.processor import GrammarProcessor, Masks
+from workers.runtime.grammar.steering import Steering
 
 _WARPERS: Mapping[str, Any] = {
     "temperature": TemperatureLogitsWarper,
@@ -63,6 +64,10 @@ class Writing:
             return None
         stop = partial(generation.stop_at, options=options) if options.stop_words else None
         return Answer(self._grammars.compile(schema), self._grammars, limit, stop)
+
+    def steering(self, answers: Sequence[Answer | None]) -> Steering | None:
+        """Return what steers a batch to the most probable answers; none if all is free."""
+        return Steering(answers, self._masks) if any(answers) else None
 
     def processors(
         self, answers: Sequence[Answer | None], arguments: Mapping[str, Any]
