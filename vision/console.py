@@ -16,7 +16,7 @@ notes = Console(stderr=True, highlight=False)
 
 def say(text: str, style: str = "") -> None:
     """Say a sentence to a person, with nothing in it taken for markup."""
-    notes.print(Text(text, style=style))
+    notes.print(Text(text, style=style), soft_wrap=not notes.is_terminal)
 
 
 def put(text: str) -> None:

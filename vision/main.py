@@ -6,7 +6,7 @@ import sys
 import typer
 
 from vision import exits
-from vision.commands import config, models
+from vision.commands import config, models, run
 from vision.console import say
 from vision.service import ServiceError
 
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its traceback shows the values of variables, such as keys
 )
 models.register(app)
+run.register(app)
 app.add_typer(config.app)
 
 

@@ -89,6 +89,14 @@ class Service:
         """
         return list(self.post(f"{BASE}/models/{model}/{command}", None, ANSWER_S)["workers"])
 
+    def photo(self, task: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a question about a photo and return the reply.
+
+        Raises:
+            ServiceError: it is not answered.
+        """
+        return self.post(f"{BASE}/{task}", body, PHOTO_S)
+
     def get(self, path: str) -> dict[str, Any]:
         """Return what the service says at a path.
 

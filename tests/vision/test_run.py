@@ -1,0 +1,225 @@
+"""``vision run`` against a running stack: whole, resumed after kills, failures, what it refuses."""
+
+import collections
+import csv
+import io
+import json
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.stack import ROOT, Stack, end, wait_for
+from tests.vision.command import VISION, environment, succeeds, vision
+
+IN_FLIGHT = 4
+
+
+@pytest.fixture(scope="module")
+def url(stack: Stack, api: str) -> str:
+    stack.worker("fake")
+    return api
+
+
+def photos(folder: Path, count: int) -> list[Path]:
+    """Photos of different colours; the fake model answers the colour."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:03}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (number % 200, number // 200, 7)).save(path)
+    return paths
+
+
+def caption(number: int) -> str:
+    return f"rgb {number % 200} {number // 200} 7"
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
+def run(url: str, home: Path, *words: object) -> "subprocess.CompletedProcess[str]":
+    return vision("run", *words, "--model", "fake", VISION_URL=url, XDG_STATE_HOME=str(home))
+
+
+def jobs(stack: Stack, model: str) -> collections.Counter[str]:
+    """How often the model's workers did each request, by its id."""
+    lines = stack.processes.logs(f"worker-{model}").splitlines()
+    found = (json.loads(line) for line in lines if line.startswith("{") and '"job"' in line)
+    return collections.Counter(
+        line["request_id"] for line in found if line["event"] == "job" and line["status"] == "done"
+    )
+
+
+def answered(home: Path) -> set[str]:
+    """The ids of the requests whose answers the journal has."""
+    with sqlite3.connect(home / "vision-workers" / "journal.sqlite") as journal:
+        found = {row[0][:32] for row in journal.execute("SELECT key FROM answers")}
+    journal.close()
+    return found
+
+
+def test_300_photos_are_each_answered_once_although_the_run_is_killed_three_times(
+    stack: Stack, url: str, tmp_path: Path
+) -> None:
+    photos(tmp_path / "photos", 300)
+    output = tmp_path / "captions.csv"
+    command = [
+        *VISION, "run", str(tmp_path / "photos"), "--task", "caption", "--model", "fake",
+        "--output", str(output), "--concurrency", str(IN_FLIGHT), "--url", url,
+    ]  # fmt: skip
+    variables = environment(XDG_STATE_HOME=str(tmp_path))
+
+    def has_lines(count: int) -> bool:
+        return output.exists() and output.read_bytes().count(b"\n") > count
+
+    def stop(lines: int, by: signal.Signals) -> str:
+        """Stop a run once the output has so many lines; return what it said."""
+        with (tmp_path / "said").open("w") as said:
+            process = subprocess.Popen(command, cwd=ROOT, env=variables, stderr=said)
+        wait_for("photos", lambda: has_lines(lines))
+        assert end(process, by) == (130 if by == signal.SIGINT else -by)
+        return (tmp_path / "said").read_text()
+
+    for lines in (60, 120, 180):
+        stop(lines, signal.SIGKILL)
+    assert "The same command goes on from here." in stop(240, signal.SIGINT)
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+    by_name = {Path(row["path"]).name: row["caption"] for row in rows(output)}
+    assert len(rows(output)) == 300
+    assert by_name == {f"{number:03}.png": caption(number) for number in range(300)}
+    times, asked = jobs(stack, "fake"), answered(tmp_path)
+    assert len(asked) == 300
+    # Only what was in flight when the run was killed is asked again.
+    assert 300 <= sum(times[key] for key in asked) <= 300 + 3 * IN_FLIGHT
+
+
+def test_the_whole_is_written_again_from_the_journal_and_as_json(url: str, tmp_path: Path) -> None:
+    photos(tmp_path / "photos", 3)
+    first = run(url, tmp_path, tmp_path / "photos", "--output", tmp_path / "a.csv")
+    assert "3 photos written" in first.stderr
+    (row, *_) = rows(tmp_path / "a.csv")
+    assert row["nsfw"] == "safe"
+    assert row["models"] == "fake:7"
+    again = run(url, tmp_path, tmp_path / "photos")
+    assert "(0 asked)" in again.stderr
+    lines = [json.loads(line) for line in again.stdout.splitlines()]
+    assert [line["caption"]["text"] for line in lines] == [caption(n) for n in range(3)]
+    assert set(lines[0]["models"]) == {"caption", "labels", "nsfw"}
+
+
+def test_a_photo_that_changed_is_asked_about_again_and_another_prompt_too(
+    url: str, tmp_path: Path
+) -> None:
+    (path,) = photos(tmp_path, 1)
+    ask = (path, "--task", "caption", "--output", tmp_path / "out.jsonl")
+    assert "(1 asked" in run(url, tmp_path, *ask).stderr
+    path.touch()  # which changes nothing of the content
+    assert "(0 asked" in run(url, tmp_path, *ask).stderr
+    assert "(1 asked" in run(url, tmp_path, *ask, "--prompt", "look").stderr
+    Image.new("RGB", (8, 8), (99, 9, 9)).save(path)
+    assert "(1 asked" in run(url, tmp_path, *ask).stderr
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    texts = [json.loads(line)["caption"]["text"] for line in lines]
+    assert texts == ["rgb 0 0 7", "rgb 0 0 7 look", "rgb 99 9 9"]
+
+
+def test_failures_are_listed_and_asked_again_only_on_demand(url: str, tmp_path: Path) -> None:
+    photos(tmp_path / "photos", 2)
+    (tmp_path / "photos" / "bad.jpg").write_text("no photo")
+    ask = (tmp_path / "photos", "--task", "caption", "--output", tmp_path / "out.csv")
+    first = run(url, tmp_path, *ask)
+    assert first.returncode == 1
+    assert "bad.jpg: The data is not an image" in first.stderr
+    assert len(rows(tmp_path / "out.csv")) == 2
+    second = run(url, tmp_path, *ask)
+    assert (second.returncode, "(0 asked)" in second.stderr) == (1, True)
+    # Without paths, what failed is what the journal has.
+    third = run(url, tmp_path, "--retry-failed", *ask[1:])
+    assert (third.returncode, "(1 asked" in third.stderr) == (1, True)
+
+
+def test_a_dry_run_lists_what_would_be_asked(url: str, tmp_path: Path) -> None:
+    first, second = photos(tmp_path, 2)
+    run(url, tmp_path, first, "--task", "caption")
+    said = run(url, tmp_path, tmp_path, "--task", "caption", "--dry-run")
+    assert said.stdout.splitlines() == [str(second)]
+    assert "1 of 2 photos would be asked about: caption of fake." in said.stderr
+
+
+def test_folders_are_searched_without_hidden_ones_and_those_of_thumbnails(
+    url: str, tmp_path: Path
+) -> None:
+    wanted = [*photos(tmp_path / "a" / "b", 1), *photos(tmp_path / "ünï", 1)]
+    photos(tmp_path / ".photoprism", 1)
+    photos(tmp_path / "a" / "@eaDir", 1)
+    (tmp_path / "a" / "notes.txt").write_text("none")
+    said = run(url, tmp_path, tmp_path, tmp_path / "a", "--dry-run")
+    assert said.stdout.splitlines() == [str(path) for path in wanted]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--task", "smell"], "There is no task 'smell'"),
+        (["--model", "opennsfw", "--task", "caption"], "opennsfw cannot do caption"),
+        (["--language", "German", "--model", "fake"], "knows one language only"),
+        (["--concurrency", "many"], "--concurrency is a number"),
+        (["--out", "xmp", "--output", "x"], "Sidecars lie beside the photos"),
+        (["--out", "xmp", "--exiftool", "nowhere"], "There is no nowhere"),
+        (["/nowhere/at/all"], "There is no file or folder"),
+    ],
+    ids=["task", "model", "language", "concurrency", "output", "exiftool", "path"],
+)
+def test_what_cannot_be_run_is_said_before_anything_is_asked(
+    url: str, tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    said = vision("run", tmp_path, *words, VISION_URL=url, XDG_STATE_HOME=str(tmp_path))
+    assert said.returncode == 2
+    assert sentence in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_two_runs_do_not_write_one_file_and_a_foreign_file_is_kept(
+    url: str, tmp_path: Path
+) -> None:
+    photos(tmp_path / "photos", 1)
+    (tmp_path / "mine.jsonl").write_text("my own words\n")
+    said = run(url, tmp_path, tmp_path / "photos", "--output", tmp_path / "mine.jsonl")
+    assert said.returncode == 2
+    assert "cannot be continued" in said.stderr
+    assert (tmp_path / "mine.jsonl").read_text() == "my own words\n"
+
+
+def test_a_service_that_answers_nobody_ends_the_run_with_its_reason(
+    url: str, tmp_path: Path
+) -> None:
+    photos(tmp_path / "photos", 2)
+    said = vision(
+        "run", tmp_path / "photos", "--task", "caption", "--model", "unserved", "--patience", "0",
+        VISION_URL=url, XDG_STATE_HOME=str(tmp_path),
+    )  # fmt: skip
+    assert said.returncode == 3
+    assert "No worker serves unserved" in said.stderr
+    assert "The same command goes on from here." in said.stderr
+
+
+@pytest.mark.slow
+def test_a_full_queue_is_waited_for(stack: Stack, url: str, tmp_path: Path) -> None:
+    stack.worker("narrow")
+    photos(tmp_path / "photos", 8)
+    output = tmp_path / "out.jsonl"
+    text = succeeds(
+        "run", tmp_path / "photos", "--task", "caption", "--model", "narrow", "--concurrency", "8",
+        "--output", output, VISION_URL=url, XDG_STATE_HOME=str(tmp_path),
+    )  # fmt: skip
+    assert text == ""
+    lines: list[dict[str, Any]] = [json.loads(line) for line in output.read_text().splitlines()]
+    assert sorted(line["caption"]["text"] for line in lines) == [caption(n) for n in range(8)]
+    assert "429" in stack.processes.logs("api")

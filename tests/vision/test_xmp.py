@@ -1,0 +1,122 @@
+"""Sidecars: written by ExifTool, with a person's words as they were."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack import SAMPLES, Stack
+from tests.vision.command import vision
+from vision.xmp.exiftool import CONFIG, ExifTool
+from vision.xmp.merging import READ, merged
+from vision.xmp.sidecars import sidecar_of
+
+needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="needs ExifTool")
+RESULTS = {"caption": {"text": "a cat"}, "labels": [{"name": "cat"}, {"name": "animal"}]}
+
+
+@pytest.fixture(scope="module")
+def url(stack: Stack, api: str) -> str:
+    stack.worker("fake")
+    return api
+
+
+def exiftool(*words: object) -> str:
+    return subprocess.run(
+        ["exiftool", "-config", CONFIG, *map(str, words)],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+
+
+def fields(path: Path) -> dict[str, Any]:
+    tool = ExifTool()
+    try:
+        (found,) = tool.read((*READ, "XMP-xmp:Rating"), [path])
+    finally:
+        tool.close()
+    return dict(found)
+
+
+def write_sidecars(url: str, home: Path, *words: str) -> None:
+    said = vision(
+        "run", home, "--out", "xmp", "--task", "caption,labels", "--model", "fake", *words,
+        VISION_URL=url, XDG_STATE_HOME=str(home / ".state"),
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+
+
+@needs_exiftool
+def test_sidecars_are_merged_and_a_persons_words_stay(url: str, tmp_path: Path) -> None:
+    for name in ("new", "described", "tagged"):
+        shutil.copy(SAMPLES / "cat.jpg", tmp_path / f"{name}.jpg")
+    exiftool("-overwrite_original", "-IPTC:Keywords=Tom", tmp_path / "tagged.jpg")
+    exiftool("-XMP-dc:Description=Our Tom, 2019\non the sofa", "-XMP-dc:Description-de=Unser Tom",
+             "-XMP-dc:Subject=007", "-XMP-xmp:Rating=4", tmp_path / "described.xmp")  # fmt: skip
+    write_sidecars(url, tmp_path)
+
+    new = fields(tmp_path / "new.jpg.xmp")
+    caption = new["XMP-vision:Caption"]
+    assert caption.startswith("rgb ")
+    assert new["XMP-dc:Description"] == caption
+    assert new["XMP-dc:Subject"] == new["XMP-vision:Labels"] == caption
+    described = fields(tmp_path / "described.xmp")
+    assert not (tmp_path / "described.jpg.xmp").exists()
+    assert described["XMP-dc:Description"].startswith("Our Tom, 2019")
+    assert described["XMP-dc:Description-de"] == "Unser Tom"
+    assert described["XMP-dc:Subject"] == ["007", caption]
+    assert described["XMP-xmp:Rating"] == "4"
+    assert described["XMP-vision:Caption"] == caption
+    assert fields(tmp_path / "tagged.jpg.xmp")["XMP-dc:Subject"] == ["Tom", caption]
+
+    # What was written here is replaced by what another prompt gives, and nothing else.
+    write_sidecars(url, tmp_path, "--prompt", "again")
+    again = fields(tmp_path / "new.jpg.xmp")
+    assert again["XMP-dc:Description"] == again["XMP-dc:Subject"] == f"{caption} again"
+    assert fields(tmp_path / "described.xmp")["XMP-dc:Subject"] == ["007", f"{caption} again"]
+    assert fields(tmp_path / "described.xmp")["XMP-dc:Description-de"] == "Unser Tom"
+
+
+@needs_exiftool
+def test_texts_with_any_characters_are_written_as_they_are(tmp_path: Path) -> None:
+    words = 'a "b" \\n $x @y <z> &amp; & 猫\nnext\\line'
+    tool = ExifTool()
+    tool.write([("XMP-vision:Caption", words)], tmp_path / 'odd "$name".jpg.xmp')
+    tool.close()
+    assert fields(tmp_path / 'odd "$name".jpg.xmp')["XMP-vision:Caption"] == words
+    assert list(tmp_path.iterdir()) == [tmp_path / 'odd "$name".jpg.xmp']
+
+
+def after(sidecar: dict[str, Any], photo: dict[str, Any] | None = None) -> dict[str, list[str]]:
+    values: dict[str, list[str]] = {}
+    for name, value in merged(RESULTS, ["fake:7"], sidecar, photo or {}):
+        values.setdefault(name, []).append(value)
+    return values
+
+
+def test_a_description_in_the_photo_keeps_ours_out_unless_its_camera_wrote_it() -> None:
+    assert "XMP-dc:Description" not in after({}, {"IFD0:ImageDescription": "Tom"})
+    assert after({}, {"IFD0:ImageDescription": "SONY DSC"})["XMP-dc:Description"] == ["a cat"]
+
+
+def test_ours_that_a_person_changed_or_deleted_stays_changed_or_deleted() -> None:
+    changed = {"XMP-dc:Description": "Tom", "XMP-vision:WroteDescription": "a dog"}
+    assert "XMP-dc:Description" not in after(changed)
+    assert "XMP-dc:Description" not in after({"XMP-vision:WroteDescription": "a dog"})
+    words = {"XMP-dc:Subject": ["Tom", "dog"], "XMP-vision:WroteSubject": ["dog", "cat"]}
+    assert after(words)["XMP-dc:Subject"] == ["Tom", "animal"]
+    assert after(words)["XMP-vision:WroteSubject"] == ["animal", "cat"]
+
+
+def test_a_keyword_of_a_person_is_not_doubled_in_another_case() -> None:
+    assert after({"XMP-dc:Subject": "Cat"})["XMP-dc:Subject"] == ["Cat", "animal"]
+
+
+def test_the_sidecar_of_a_raw_file_is_not_taken_for_that_of_its_jpeg(tmp_path: Path) -> None:
+    photo, short = tmp_path / "a.jpg", tmp_path / "a.xmp"
+    assert sidecar_of(photo).name == "a.jpg.xmp"
+    short.touch()
+    assert sidecar_of(photo).name == "a.xmp"
+    (tmp_path / "a.raw").touch()
+    assert sidecar_of(photo).name == "a.jpg.xmp"

@@ -1,0 +1,119 @@
+"""How many requests are in flight: as many as the service can take, found by what it says.
+
+The limit grows by one for each round of answers and is halved when the service is full, as that of
+TCP. Threads wait here for their turn, and for a service that is away.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+HALVING_S = 1.0
+"""Refusals within so short a time are one."""
+MOST = 64
+"""Requests in flight at most, whatever the service could take."""
+LEAST = 2
+"""So that one is on its way while another is answered."""
+
+
+class Stopped(Exception):
+    """No more turns are given: the run is over."""
+
+
+class Gate:
+    """Gives turns to threads that want to send a request."""
+
+    def __init__(self, most: int) -> None:
+        """Begin with as many as the service should take.
+
+        Args:
+            most: requests in flight at most.
+        """
+        self._changed = threading.Condition()
+        self._most, self._limit = most, float(most)
+        self._active = 0
+        self._halved_at = self._paused_until = 0.0
+        self._answered_at = time.monotonic()
+        self._stopped = False
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight now."""
+        return int(self._limit)
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since the service last answered a question."""
+        return time.monotonic() - self._answered_at
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn and hold it.
+
+        Raises:
+            Stopped: there are no more turns.
+        """
+        with self._changed:
+            while not self._stopped and (self._active >= self.limit or self._pause_s > 0):
+                self._changed.wait(self._pause_s or None)
+            if self._stopped:
+                raise Stopped
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._active -= 1
+                self._changed.notify_all()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait until it is time to try again.
+
+        Raises:
+            Stopped: the run is over.
+        """
+        until = time.monotonic() + seconds
+        with self._changed:
+            while not self._stopped and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
+            if self._stopped:
+                raise Stopped
+
+    def answered(self) -> None:
+        """Take note of an answer: there may be room for more."""
+        with self._changed:
+            self._answered_at = time.monotonic()
+            self._limit = min(self._limit + 1 / self._limit, self._most)
+            self._changed.notify_all()
+
+    def refused(self) -> None:
+        """Take note that the service is full."""
+        with self._changed:
+            if time.monotonic() - self._halved_at > HALVING_S:
+                self._halved_at = time.monotonic()
+                self._limit = max(self._limit / 2, 1.0)
+
+    def pause(self, seconds: float) -> None:
+        """Give no turns for some time: the service is away, for whatever question."""
+        with self._changed:
+            self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+
+    def allow(self, most: int) -> None:
+        """Change how many may be in flight at most, as more or fewer workers serve."""
+        with self._changed:
+            if most > self._most:
+                self._limit = max(self._limit, self._limit + most - self._most)
+            self._most = most
+            self._limit = min(self._limit, most)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Give no more turns, and wake all who wait."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    @property
+    def _pause_s(self) -> float:
+        return max(self._paused_until - time.monotonic(), 0.0)

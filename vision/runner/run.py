@@ -1,0 +1,145 @@
+"""Asks questions about all items of a source: many at once, none twice."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+
+from vision.runner.asking import Asker, Failed, GaveUp
+from vision.runner.gate import Gate, Stopped
+from vision.runner.journal import Journal
+from vision.runner.work import Item, Outcome, Question, Unreadable, digest_of, id_of
+
+READ_AHEAD = 2
+"""Items beside those in flight, whose photos are read meanwhile."""
+
+
+class Runner:
+    """Asks the same questions about many items."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        questions: Sequence[Question],
+        gate: Gate,
+        asker: Asker,
+        *,
+        retry_failed: bool = False,
+    ) -> None:
+        """Prepare a run; nothing is asked yet.
+
+        Args:
+            journal: what was asked before, and what will be.
+            questions: about each item, one for each task.
+            gate: how many requests are in flight.
+            asker: sends them, through the gate.
+            retry_failed: ask again what failed in an earlier run.
+        """
+        self._journal, self._questions, self._gate, self._asker = journal, questions, gate, asker
+        self._retry_failed = retry_failed
+        self._finished: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+        self._active = 0
+
+    def run(self, items: Iterable[Item]) -> Iterator[Outcome]:
+        """Yield what is known of each item, in the order in which that is complete.
+
+        A consumer that stops early, for example on Ctrl-C, goes on with :meth:`finish`.
+
+        Raises:
+            GaveUp: the service answers nobody; what is under way is lost, but nothing before.
+        """
+        source = iter(items)
+        is_over = False
+        while True:
+            while not is_over and self._active < self._gate.limit + READ_AHEAD:
+                item = next(source, None)
+                if item is None:
+                    is_over = True
+                elif (known := self.known(item)) is not None:
+                    yield known
+                else:
+                    self._begin(item)
+            if not self._active:
+                return
+            if outcome := self._next():
+                yield outcome
+
+    def finish(self) -> Iterator[Outcome]:
+        """Begin nothing more, and yield what comes of the requests in flight."""
+        self._gate.stop()
+        while self._active:
+            if outcome := self._next():
+                yield outcome
+
+    def known(self, item: Item) -> Outcome | None:
+        """Return the outcome for an item if nothing has to be asked or read for it."""
+        try:
+            digest = self._journal.digest(item.name, item.stamp())
+        except Unreadable as err:
+            return Outcome(item, faults={question.task: str(err) for question in self._questions})
+        if not digest:
+            return None
+        outcome = self._recall(item, digest)
+        is_known = len(outcome.answers) + len(outcome.faults) == len(self._questions)
+        return outcome if is_known else None
+
+    def _recall(self, item: Item, digest: str) -> Outcome:
+        """Return what the journal has for an item."""
+        keys = {question.task: question.key(item.name, digest) for question in self._questions}
+        outcome = Outcome(item, id_of(keys))
+        for task, key in keys.items():
+            if answer := self._journal.answer(key):
+                outcome.answers[task] = answer
+            elif not self._retry_failed and (fault := self._journal.fault(key)):
+                outcome.faults[task] = fault
+        return outcome
+
+    def _begin(self, item: Item) -> None:
+        self._active += 1
+        # One that waits for an answer must not keep the program from ending.
+        threading.Thread(target=self._work, args=(item,), daemon=True).start()
+
+    def _next(self) -> Outcome | None:
+        """Wait for an item to be finished; ``None``: it was stopped before."""
+        done = self._finished.get()
+        self._active -= 1
+        if isinstance(done, Outcome):
+            return done
+        if isinstance(done, Stopped):
+            return None
+        self._gate.stop()
+        raise done
+
+    def _work(self, item: Item) -> None:
+        try:
+            self._finished.put(self._outcome(item))
+        except BaseException as err:  # noqa: BLE001 - raised again by whoever takes it
+            self._finished.put(err)
+
+    def _outcome(self, item: Item) -> Outcome:
+        try:
+            stamp, content = item.stamp(), item.read()
+        except Unreadable as err:
+            return Outcome(item, faults={question.task: str(err) for question in self._questions})
+        digest = digest_of(content)
+        self._journal.remember_digest(item.name, stamp, digest)
+        outcome = self._recall(item, digest)
+        for question in self._questions:
+            if question.task not in outcome.answers and question.task not in outcome.faults:
+                outcome.asked += 1
+                self._ask(question, content, digest, outcome)
+        return outcome
+
+    def _ask(self, question: Question, content: bytes, digest: str, outcome: Outcome) -> None:
+        name = outcome.item.name
+        key = question.key(name, digest)
+        try:
+            answer = self._asker.ask(question, content, key)
+        except Failed as err:
+            self._journal.record_fault(key, name, question, str(err))
+            outcome.faults[question.task] = str(err)
+        else:
+            self._journal.record(key, name, digest, question, answer)
+            outcome.answers[question.task] = answer
+
+
+__all__ = ["GaveUp", "Runner"]
