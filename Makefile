@@ -20,7 +20,7 @@ models: $(RUN) ## download weights in advance: make models MODEL=blip
 
 docs: $(DOCS) ## build the documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "The documentation is in site/index.html"
+	@echo "The documentation is in site/index.html; with a search: $(BIN)/python -m http.server --directory site 8000"
 
 TEST_PROCESSES ?= 2
 test: $(DEV) ## run the tests, in two processes; TEST_PROCESSES=0: in one

@@ -13,6 +13,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from api import create_app
+from api.http.openapi import make_document
 from shared.settings import Settings
 from tools.docs_site.reference import as_markdown
 
@@ -36,8 +37,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the documents that lie elsewhere, and the reference of the HTTP API."""
     for page, path in FROM_OUTSIDE.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
-    app = create_app(Settings(redis_url="redis://127.0.0.1:1/0"))
-    document = app.test_client().get("/openapi.json").get_json()
+    settings = Settings(redis_url="redis://127.0.0.1:1/0")  # which is not asked
+    document = make_document(create_app(settings), settings.max_images)
     files.append(File.generated(config, REFERENCE, content=as_markdown(document)))
     return files
 
