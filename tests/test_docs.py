@@ -11,9 +11,11 @@ from pydantic.fields import FieldInfo
 
 from api import create_app
 from shared.catalog import Catalog
+from shared.model_spec import EngineOptions
 from shared.ollama_settings import OllamaSettings
 from shared.settings import ROOT, Settings
 from vision import options
+from workers.engine.wear import RestartReason
 
 FOLDERS = (
     "api", "benchmarks", "deploy", "docs", "launcher", "shared", "tests", "tools", "vision",
@@ -169,6 +171,17 @@ def test_the_models_page_has_each_model_of_the_catalogue_with_its_tasks() -> Non
     written = dict(MODEL_ROW.findall(read("docs/models.md")))
     catalog = Catalog.load(ROOT / "models.yaml")
     assert written == {spec.name: ", ".join(sorted(spec.tasks)) for spec in catalog.models}
+
+
+def test_the_monitoring_page_has_each_alert() -> None:
+    written = re.findall(r"^\| `(Vision\w+)` \|", read("docs/monitoring.md"), re.MULTILINE)
+    rules = re.findall(r"^ *- alert: (\w+)$", read("deploy/prometheus/alerts.yml"), re.MULTILINE)
+    assert_lines(written, rules, "the alerts in docs/monitoring.md")
+
+
+def test_the_recycling_page_has_each_reason_and_option() -> None:
+    named = set(re.findall(r"^\| `(\w+)` \|", read("docs/recycling.md"), re.MULTILINE))
+    assert named == {*RestartReason, *EngineOptions.model_fields}
 
 
 def test_the_http_page_has_each_route(monkeypatch: pytest.MonkeyPatch) -> None:
