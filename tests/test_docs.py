@@ -41,9 +41,7 @@ VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::?-([^}]*)|:?\?[^}]*)\}")
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OF_COMPOSE = "# Of docker compose alone:\n"
-FOREIGN_PATH = re.compile(
-    r"(?<![\w.:/-])(?:~|/(?:etc|home|mnt|opt|root|srv|tmp|usr|var|work))/[\w./-]+"
-)
+FOREIGN_PATH = re.compile(r"(?<![\w.:/~-])/(?:etc|home|mnt|opt|root|srv|tmp|usr|var|work)/[\w./-]+")
 UPWARD_PATH = re.compile(r"(?<![\w./-])(?:\.\./)+[\w./-]*")
 
 
