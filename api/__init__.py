@@ -23,6 +23,7 @@ from api.routes.health import health_routes
 from api.routes.metrics import metrics_routes
 from api.routes.models import model_routes
 from api.routes.ollama import ollama_routes
+from api.routes.page import page_routes
 from api.routes.vision import BASE, vision_routes
 from api.service import VisionService
 from shared.catalog import Catalog
@@ -72,6 +73,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(model_routes(service))
     app.register_blueprint(vision_routes(service))
     app.register_blueprint(ollama_routes(service))
+    app.register_blueprint(page_routes(settings))
     app.register_blueprint(health_routes(service))
     app.register_blueprint(metrics_routes(metrics))
     _register_openapi(app, settings)

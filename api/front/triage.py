@@ -17,7 +17,15 @@ IN_SLOT = frozenset({"vision.post", "vision.get", "ollama.generate", "ollama.cha
 WITHOUT_WAITING = frozenset({"health.livez"})
 """Endpoints that neither wait for anything nor take time."""
 
-DOCUMENTS = frozenset({"document", "bp_docs.static", "bp_docs.swagger_blueprint_doc_handler"})
+DOCUMENTS = frozenset(
+    {
+        "document",
+        "bp_docs.static",
+        "bp_docs.swagger_blueprint_doc_handler",
+        "page.greet",
+        "page.static",
+    }
+)
 """Endpoints that wait for nothing, and take some time."""
 
 

@@ -44,7 +44,10 @@ def _vision_error(err: VisionError) -> Response:
     request_id.find()
     response = _reply(err.status, err.message, err.retry_after_s)
     if isinstance(err, Unauthorized):
-        response.headers["WWW-Authenticate"] = 'Basic realm="Vision Workers"'
+        # Whoever sent a Bearer is the page, for example; to Basic, browsers ask for a password.
+        sent_bearer = request.headers.get("Authorization", "").lower().startswith("bearer")
+        scheme = "Bearer" if sent_bearer else "Basic"
+        response.headers["WWW-Authenticate"] = f'{scheme} realm="Vision Workers"'
     return response
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from flask import Blueprint, Response
 
-from api.http.openapi import JSON, STRING, TEXT, Content, operation
+from api.http.openapi import JSON, STRING, Content, operation
 from api.ollama_compat.schemas import ChatRequest, GenerateRequest, OllamaReply, ShowRequest
 from api.ollama_compat.streaming import NDJSON
 from api.ollama_compat.views import OllamaViews, Reply
@@ -19,13 +19,11 @@ MANAGEMENT = ("pull", "push", "create", "copy", "delete")
 
 
 def ollama_routes(service: VisionService) -> Blueprint:
-    """Return ``/``, ``/api/{generate,chat,show,tags,ps,version}``, and the refused routes."""
+    """Return ``/api/{generate,chat,show,tags,ps,version}``, and the refused routes."""
     routes = Blueprint("ollama", __name__)
     views = OllamaViews(service)
     streamed: Content = {JSON: OllamaReply, NDJSON: STRING}
     documented = partial(operation, "ollama", errors=ANSWER_ERRORS)
-
-    routes.get("/")(_greet)
 
     @routes.post("/api/generate")
     @documented(body={JSON: GenerateRequest}, reply=streamed)
@@ -82,12 +80,6 @@ def _add_lists(routes: Blueprint, views: OllamaViews) -> None:
             f"Models are not managed here: run `ollama {what}` on the Ollama server itself. This "
             "service's own models are listed in its catalogue, models.yaml."
         )
-
-
-@operation("ollama", reply={TEXT: STRING}, errors=[403])
-def _greet() -> Response:
-    """Answer as an Ollama server does; its command line client checks that with HEAD."""
-    return Response("Ollama is running", mimetype="text/plain")
 
 
 def _stream(view: Callable[[ExitStack], Reply]) -> Response:

@@ -30,6 +30,8 @@ def test_each_endpoint_with_a_need_of_its_own_exists(app: Flask) -> None:
         ("/api/v1/vision/models", Needs.NOTHING),  # it is refused: there is no key
         ("/metrics", Needs.THREAD),
         ("/readyz", Needs.THREAD),
+        ("/", Needs.FILE),
+        ("/page/page.js", Needs.FILE),
         ("/docs", Needs.FILE),
         ("/docs/static/swagger-ui-bundle.js", Needs.FILE),
         ("/openapi.json", Needs.FILE),

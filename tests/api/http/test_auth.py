@@ -74,6 +74,12 @@ def test_anything_else_is_401(client: FlaskClient, header: str | None) -> None:
     assert status(client, header) == 401
 
 
+@pytest.mark.parametrize("header", ["Bearer", "Bearer wrong", "bearer wrong"])
+def test_to_a_wrong_bearer_no_browser_asks_for_a_password(client: FlaskClient, header: str) -> None:
+    reply = client.post(PATH, headers={"Authorization": header})
+    assert reply.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
 def test_a_401_says_how_a_key_is_sent(client: FlaskClient) -> None:
     reply = client.post(PATH)
     assert "Bearer" in reply.get_json()["error"]
