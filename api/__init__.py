@@ -14,15 +14,17 @@ from api.http import request_id
 from api.http.auth import check_access
 from api.http.client_connection import ARRIVED, REFUSAL
 from api.http.cors import CorsPolicy
-from api.http.error_handlers import register_error_handlers
+from api.http.error_handlers import ErrorHandlers
 from api.http.fetch_connection import AllowList, check_ca_certificates
-from api.http.openapi import make_document
+from api.http.openapi import JsonSchema, make_document
 from api.limits.waiting_room import WaitingRoom
 from api.metrics import Metrics, QueueCollector
+from api.openai_compat.errors import OpenAiError, error_reply
 from api.routes.health import health_routes
 from api.routes.metrics import metrics_routes
 from api.routes.models import model_routes
 from api.routes.ollama import ollama_routes
+from api.routes.openai import OPENAI_BASE, openai_routes
 from api.routes.page import page_routes
 from api.routes.vision import BASE, vision_routes
 from api.service import VisionService
@@ -69,11 +71,12 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[WAITING_ROOM] = WaitingRoom(
         settings.request_slots, reserve, metrics.in_flight, metrics.waiting
     )
-    register_error_handlers(app, BASE)
+    ErrorHandlers(BASE, {OPENAI_BASE: error_reply}).register(app)
     app.register_blueprint(model_routes(service))
     app.register_blueprint(vision_routes(service))
     app.register_blueprint(ollama_routes(service))
     app.register_blueprint(page_routes(settings))
+    app.register_blueprint(openai_routes(service))
     app.register_blueprint(health_routes(service))
     app.register_blueprint(metrics_routes(metrics))
     _register_openapi(app, settings)
@@ -81,8 +84,13 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
+def openapi_document(app: Flask, settings: Settings) -> JsonSchema:
+    """Return the OpenAPI document of an application with these settings."""
+    return make_document(app, settings.max_images, {OPENAI_BASE: OpenAiError})
+
+
 def _register_openapi(app: Flask, settings: Settings) -> None:
-    made = make_document(app, settings.max_images)
+    made = openapi_document(app, settings)
 
     def document() -> Response:
         return jsonify(made)
@@ -141,7 +149,8 @@ def _count_request(metrics: Metrics, response: Response) -> Response:
     is_vision = request.blueprint in ("vision", None) and request.path.startswith(BASE)
     if request.method == "OPTIONS":
         return response
-    if is_vision or (request.blueprint == "ollama" and request.method == "POST"):
+    is_compatible = request.blueprint in ("ollama", "openai") and request.method == "POST"
+    if is_vision or is_compatible:
         seconds = time.perf_counter() - g.started
         metrics.count_request(g.get("plan", ()), response.status_code, seconds)
     return response

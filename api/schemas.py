@@ -33,13 +33,19 @@ def _encodable(text: str) -> str:
     return text
 
 
-class _OrNull:
-    """Says in a schema that ``null`` is valid, too: it counts as absent."""
+class Or:
+    """Says in a schema that values of another type are valid, too: a validator makes one of them.
+
+    ``null`` counts as absent.
+    """
+
+    def __init__(self, *types: str) -> None:
+        self._others = [{"type": name} for name in types]
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"anyOf": [handler(schema), {"type": "null"}]}
+        return {"anyOf": [handler(schema), *self._others]}
 
 
 MAX_NAME = 256
@@ -49,7 +55,7 @@ ID_PATTERN = r"^[\x21-\x7e]{1,128}$"
 _text = (
     AfterValidator(_encodable),
     BeforeValidator(lambda value: "" if value is None else value),
-    _OrNull(),
+    Or("null"),
 )
 """``null`` counts as absent, because PhotoPrism's client sends it."""
 Text = Annotated[str, *_text]
@@ -101,10 +107,10 @@ class VisionRequest(VisionQuery):
     images: Annotated[
         tuple[ImageText, ...],
         BeforeValidator(lambda value: () if value is None else value),
-        _OrNull(),
+        Or("null"),
     ] = Field((), fail_fast=True, description="images as data URLs, bare base64 or http(s) URLs")
     options: Annotated[
-        Options, BeforeValidator(lambda value: {} if value is None else value), _OrNull()
+        Options, BeforeValidator(lambda value: {} if value is None else value), Or("null")
     ] = Field(Options(), description="generation options, named as Ollama names them")
     system: Any = Field(None, description="system prompt, for models that chat")
     format: Any = Field(None, description="`json` or a JSON schema, for models that chat")

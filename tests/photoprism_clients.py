@@ -1,5 +1,6 @@
 """What PhotoPrism's clients send, and what they make of the replies."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -72,3 +73,81 @@ def usable_embeddings(
         if all(map(math.isfinite, entry[0])) and any(entry[0]):
             nothing[position] = entry[0]
     return nothing
+
+
+LABELS_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "labels": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string", "minLength": 1},
+                    **{
+                        name: {"type": "number", "minimum": 0, "maximum": 1}
+                        for name in ("confidence", "topicality")
+                    },
+                },
+                "required": ["name", "confidence", "topicality"],
+                "additionalProperties": False,
+            },
+            "default": [],
+        }
+    },
+    "required": ["labels"],
+    "additionalProperties": False,
+}
+"""The form in which its engines ask for labels."""
+
+
+def openai_request(
+    model: str,
+    images: Sequence[bytes],
+    *,
+    prompt: str,
+    system: str = "",
+    schema: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the body that PhotoPrism's engine ``openai`` sends for a caption, or for labels.
+
+    Args:
+        model: its name in ``vision.yml``.
+        images: thumbnails.
+        prompt: what it asks; left out if it is empty, as are the following.
+        system: what it tells beforehand.
+        schema: of the answer, with which it asks for labels.
+    """
+    told = [{"type": "input_text", "text": system}] if system else []
+    asked = [{"type": "input_text", "text": prompt}] if prompt else []
+    shown = [
+        {"type": "input_image", "image_url": data_url(image), "detail": "low"} for image in images
+    ]
+    messages = [("system", told), ("user", [*asked, *shown])]
+    body: dict[str, Any] = {
+        "model": model,
+        "input": [
+            {"role": role, "type": "message", "content": content}
+            for role, content in messages
+            if content
+        ],
+        "max_output_tokens": 1024 if schema else 512,
+        "temperature": 0.1,
+        "top_p": 0.9,
+        "service_tier": "auto",
+    }
+    if schema:
+        name = "photoprism_vision_labels_v1"
+        body["text"] = {"format": {"type": "json_schema", "name": name, "schema": schema}}
+    return body
+
+
+def read_openai_reply(status: int, reply: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the labels, or the caption, that PhotoPrism's engine ``openai`` finds in a reply."""
+    assert status < 300, reply["error"]["message"]
+    assert not (reply["error"] or {}).get("message")
+    texts = (part["text"].strip() for item in reply["output"] for part in item["content"])
+    text = next(filter(None, texts), "")
+    if text.startswith(("{", "[")):
+        return {"labels": json.loads(text)["labels"]}
+    return {"caption": text}

@@ -1,7 +1,7 @@
 """What our OpenAPI document cannot say, and schemathesis has to know.
 
 An image has to be one; a model has to be one that a worker serves, or else each request is a 404;
-and Ollama's routes need an image where that model needs one.
+and the routes of Ollama and OpenAI need an image where that model needs one.
 """
 
 import base64
@@ -20,6 +20,14 @@ IMAGES = [data_url(plain(7)), base64.b64encode(plain(8)).decode()]
 FORMS = (MULTIPART, URL_ENCODED)
 MODEL = "fake"
 OPTIONS = ["", "{}", '{"temperature": 0.5, "stop": ["a"], "num_ctx": 4096}']
+SHOWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "/v1/chat/completions": (
+        "messages",
+        {"type": "image_url", "image_url": {"url": IMAGES[0]}},
+    ),
+    "/v1/responses": ("input", {"type": "input_image", "image_url": IMAGES[0]}),
+}
+"""Routes with the field of their messages, and a part of a message that is an image."""
 Fields = dict[str, Any] | None
 
 schemathesis.openapi.format("image", strategies.sampled_from(IMAGES))
@@ -51,7 +59,19 @@ def map_body(context: schemathesis.HookContext, body: Any) -> Any:
     _with_known_model(body)
     if is_for(context, "/api/generate") and body.get("images") in (None, [], ()):
         body["images"] = IMAGES[:1]
+    for path, (field, part) in SHOWN.items():
+        if is_for(context, path):
+            _show(body, field, part)
     return body
+
+
+def _show(body: dict[str, Any], field: str, part: dict[str, Any]) -> None:
+    """Add an image to valid messages."""
+    given = body.get(field)
+    if field == "input" and isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    if isinstance(given, list) and given:
+        body[field] = [*given, {"role": "user", "content": [part]}]
 
 
 def is_for(context: schemathesis.HookContext, path: str) -> bool:

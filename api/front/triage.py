@@ -12,7 +12,11 @@ from shared.errors import TooLarge, Unauthorized, VisionError
 from shared.settings import Settings
 from shared.units import MEGA
 
-IN_SLOT = frozenset({"vision.post", "vision.get", "ollama.generate", "ollama.chat", "ollama.show"})
+IN_SLOT = frozenset(
+    {"vision.post", "vision.get"}
+    | {"ollama.generate", "ollama.chat", "ollama.show"}
+    | {"openai.chat_completions", "openai.responses"}
+)
 """Endpoints that run a model, or decode what a client sends."""
 WITHOUT_WAITING = frozenset({"health.livez"})
 """Endpoints that neither wait for anything nor take time."""

@@ -10,6 +10,9 @@ from flask import Request
 from shared.errors import Unauthorized
 from shared.settings import Settings
 
+GUARDED = ("/api/", "/v1/")
+"""Paths below which a request needs a key."""
+
 
 def check_access(request: Request, settings: Settings) -> None:
     """Raise an error unless the request may use its route; without keys everyone may.
@@ -17,7 +20,7 @@ def check_access(request: Request, settings: Settings) -> None:
     Raises:
         Unauthorized: the request has no key, or a wrong one.
     """
-    if settings.api_keys and request.path.startswith("/api/"):
+    if settings.api_keys and request.path.startswith(GUARDED):
         check_key(request, (*settings.api_keys, *settings.operator_keys))
 
 

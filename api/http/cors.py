@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from flask import Flask, Request, Response, request
 
+from api.http.auth import GUARDED
 from shared.errors import Refused
 
 DEFAULT_ORIGINS = (
@@ -38,7 +39,7 @@ class CorsPolicy:
 
         Args:
             more: origins beside the default ones; ``*`` stands for any characters.
-            own_base: the path below which routes are not Ollama's.
+            own_base: the path below which routes are neither Ollama's nor OpenAI's.
 
         Raises:
             ValueError: an entry is no origin.
@@ -93,7 +94,7 @@ class CorsPolicy:
     def _foreign_origin(self) -> str:
         """Return the origin of the page that sends a request; empty: none, or our own."""
         origin = request.headers.get("Origin", "")
-        is_covered = request.path == "/" or request.path.startswith("/api/")
+        is_covered = request.path == "/" or request.path.startswith(GUARDED)
         return origin if is_covered and not is_own_origin(request) else ""
 
 

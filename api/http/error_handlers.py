@@ -1,6 +1,6 @@
 """Turns every error into an HTTP reply."""
 
-from functools import partial
+from collections.abc import Callable, Mapping
 
 import structlog
 from flask import Flask, Response, g, request
@@ -18,68 +18,82 @@ CLIENT_CLOSED_REQUEST = 499
 """nginx's status code for a client that closed the connection; only our log and metrics see it."""
 
 
-def register_error_handlers(app: Flask, base: str) -> None:
-    """Answer every error with JSON that has ``id``, ``code`` and ``error``.
-
-    Args:
-        app: the application.
-        base: the path below which the vision routes are, for the message of a 404.
-    """
-    app.register_error_handler(VisionError, _vision_error)
-    app.register_error_handler(HTTPException, partial(_http_error, base))
-    app.register_error_handler(ClientGone, _client_gone)
-    app.register_error_handler(Exception, _unexpected_error)
+ErrorForm = Callable[[Exception, int, str], str]
+"""Makes the body of an error's reply, as JSON, of what was raised, the status and the message."""
 
 
-def _reply(code: int, message: str, retry_after_s: int | None = None) -> Response:
-    g.error = message
-    body = ErrorReply(id=request_id.for_reply(), code=code, error=message)
-    response = Response(body.model_dump_json(), status=code, mimetype="application/json")
-    if retry_after_s is not None:
-        response.headers["Retry-After"] = str(retry_after_s)
-    return response
+class ErrorHandlers:
+    """Answers every error with JSON."""
+
+    def __init__(self, base: str, forms: Mapping[str, ErrorForm]) -> None:
+        """Prepare.
+
+        Args:
+            base: the path below which the vision routes are, for the message of a 404.
+            forms: the forms of errors below other paths; everywhere else they have ``id``, ``code``
+                and ``error``.
+        """
+        self._base, self._forms = base, forms
+
+    def register(self, app: Flask) -> None:
+        """Have an application answer in this way."""
+        app.register_error_handler(VisionError, self._vision_error)
+        app.register_error_handler(HTTPException, self._http_error)
+        app.register_error_handler(ClientGone, self._client_gone)
+        app.register_error_handler(Exception, self._unexpected_error)
+
+    def _reply(
+        self, err: Exception, code: int, message: str, retry_after_s: int | None = None
+    ) -> Response:
+        g.error = message
+        forms = (form for path, form in self._forms.items() if request.path.startswith(path))
+        body = next(forms, _own_form)(err, code, message)
+        response = Response(body, status=code, mimetype="application/json")
+        if retry_after_s is not None:
+            response.headers["Retry-After"] = str(retry_after_s)
+        return response
+
+    def _vision_error(self, err: VisionError) -> Response:
+        request_id.find()
+        response = self._reply(err, err.status, err.message, err.retry_after_s)
+        if isinstance(err, Unauthorized):
+            # Whoever sent a Bearer is the page, for example; to Basic, browsers ask for a password.
+            sent_bearer = request.headers.get("Authorization", "").lower().startswith("bearer")
+            scheme = "Bearer" if sent_bearer else "Basic"
+            response.headers["WWW-Authenticate"] = f'{scheme} realm="Vision Workers"'
+        return response
+
+    def _http_error(self, err: HTTPException) -> Response:
+        message = err.description or err.name
+        if isinstance(err, RequestEntityTooLarge):
+            message = "The request body is too large."
+        elif isinstance(err, NotFound) and request.url_rule is None:
+            message = self._no_route()
+        request_id.find()
+        response = self._reply(err, err.code or 500, message)
+        for name, value in err.get_headers():
+            if name in ("Allow", "Retry-After"):
+                response.headers[name] = value
+        return response
+
+    def _client_gone(self, err: ClientGone) -> Response:
+        return self._reply(err, CLIENT_CLOSED_REQUEST, "The client closed the connection.")
+
+    def _unexpected_error(self, err: Exception) -> Response:
+        log.error("unexpected error", exc_info=err)
+        message = f"Internal error. The service's log has the details under {g.request_id}."
+        return self._reply(err, 500, message)
+
+    def _no_route(self) -> str:
+        """Return a message that names the routes that exist."""
+        if not request.path.startswith(self._base):
+            return "There is no such route. /openapi.json and /docs list all routes."
+        tasks = ", ".join(task_names())
+        return (
+            f"There is no such route. Below {self._base} there is one route per task ({tasks}), "
+            "optionally followed by /<model> or /<model>/<version>, and the route /models."
+        )
 
 
-def _vision_error(err: VisionError) -> Response:
-    request_id.find()
-    response = _reply(err.status, err.message, err.retry_after_s)
-    if isinstance(err, Unauthorized):
-        # Whoever sent a Bearer is the page, for example; to Basic, browsers ask for a password.
-        sent_bearer = request.headers.get("Authorization", "").lower().startswith("bearer")
-        scheme = "Bearer" if sent_bearer else "Basic"
-        response.headers["WWW-Authenticate"] = f'{scheme} realm="Vision Workers"'
-    return response
-
-
-def _http_error(base: str, err: HTTPException) -> Response:
-    message = err.description or err.name
-    if isinstance(err, RequestEntityTooLarge):
-        message = "The request body is too large."
-    elif isinstance(err, NotFound) and request.url_rule is None:
-        message = _no_route(base)
-    request_id.find()
-    response = _reply(err.code or 500, message)
-    for name, value in err.get_headers():
-        if name in ("Allow", "Retry-After"):
-            response.headers[name] = value
-    return response
-
-
-def _client_gone(_: ClientGone) -> Response:
-    return _reply(CLIENT_CLOSED_REQUEST, "The client closed the connection.")
-
-
-def _no_route(base: str) -> str:
-    """Return a message that names the routes that exist."""
-    if not request.path.startswith(base):
-        return "There is no such route. /openapi.json and /docs list all routes."
-    tasks = ", ".join(task_names())
-    return (
-        f"There is no such route. Below {base} there is one route per task ({tasks}), optionally "
-        "followed by /<model> or /<model>/<version>, and the route /models."
-    )
-
-
-def _unexpected_error(err: Exception) -> Response:
-    log.error("unexpected error", exc_info=err)
-    return _reply(500, f"Internal error. The service's log has the details under {g.request_id}.")
+def _own_form(_: Exception, code: int, message: str) -> str:
+    return ErrorReply(id=request_id.for_reply(), code=code, error=message).model_dump_json()

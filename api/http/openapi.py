@@ -92,16 +92,20 @@ def reply_header(name: str, meaning: str) -> Callable[[View], View]:
     return note
 
 
-def make_document(app: Flask, max_images: int) -> JsonSchema:
+def make_document(
+    app: Flask, max_images: int, errors_below: Mapping[str, type[BaseModel]]
+) -> JsonSchema:
     """Return the OpenAPI document of an application.
 
     Args:
         app: the application.
         max_images: how many images a request may have.
+        errors_below: bodies of errors below some paths, where they are not :class:`ErrorReply`.
     """
     rules = [(rule, *_noted(app, rule)) for rule in app.url_map.iter_rules()]
     noted = [(rule, view, note) for rule, view, note in rules if note is not None]
-    models = {(ErrorReply, "serialization")}.union(*(note.models for _, _, note in noted))
+    errors = {(kind, "serialization") for kind in (ErrorReply, *errors_below.values())}
+    models = errors.union(*(note.models for _, _, note in noted))
     ordered: Any = sorted(models, key=lambda model: (model[0].__name__, model[1]))
     references, definitions = models_json_schema(ordered, ref_template=_REFERENCE)
     schemas = definitions.get("$defs", {})
@@ -110,6 +114,8 @@ def make_document(app: Flask, max_images: int) -> JsonSchema:
     paths: dict[str, JsonSchema] = {}
     for rule, view, note in sorted(noted, key=lambda row: row[0].rule):
         described = _described(rule, view, note, references)
+        below = (kind for path, kind in errors_below.items() if rule.rule.startswith(path))
+        described["responses"] |= _errors(note, next(below, ErrorReply), references)
         path = paths.setdefault(_ARGUMENT.sub(r"{\1}", rule.rule), {})
         for method in METHODS:
             if method.upper() in (rule.methods or ()):
@@ -160,8 +166,6 @@ def _described(rule: Rule, view: Any, note: Operation, references: Any) -> JsonS
         described["responses"]["200"]["headers"] = {
             name: {"schema": STRING, "description": text} for name, text in note.headers.items()
         }
-    for status in sorted(note.errors):
-        described["responses"][str(status)] = _error(status, references)
     if 401 in note.errors:
         described["security"] = [{}, *({name: []} for name in _KEYS)]
     return described
@@ -174,13 +178,16 @@ def _content(content: Content, mode: str, references: Any) -> JsonSchema:  # noq
     }
 
 
-def _error(status: int, references: Any) -> JsonSchema:  # noqa: ANN401 - pydantic's mapping
-    described: JsonSchema = {"description": HTTPStatus(status).phrase}
-    if status != HTTPStatus.REQUEST_URI_TOO_LONG:  # which the server answers by itself
-        described["content"] = _content({JSON: ErrorReply}, "serialization", references)
-    if status in RETRIED:
-        described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
-    return described
+def _errors(note: Operation, kind: type[BaseModel], references: Any) -> JsonSchema:  # noqa: ANN401 - pydantic's mapping
+    responses: JsonSchema = {}
+    for status in sorted(note.errors):
+        described: JsonSchema = {"description": HTTPStatus(status).phrase}
+        if status != HTTPStatus.REQUEST_URI_TOO_LONG:  # which the server answers by itself
+            described["content"] = _content({JSON: kind}, "serialization", references)
+        if status in RETRIED:
+            described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+        responses[str(status)] = described
+    return responses
 
 
 def _in_path(name: str, words: Iterable[str] | None) -> JsonSchema:

@@ -1,7 +1,7 @@
 """The encoded images of a request: uploaded, in base64, or fetched by URL."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from api.http.base64_text import decode_image
 from api.http.client_connection import ClientGone
@@ -46,11 +46,37 @@ def read_images(
 ) -> ReadImages[bytes]:
     """Return the encoded images of a request, in order; those given as URLs are fetched.
 
-    An image that cannot be read does not keep the others from being used.
-
     Args:
         parsed: the request.
         tasks: what is to be done with the images; some tasks may have more of them.
+        settings: as of :func:`read_sources`.
+        deadline: likewise.
+        client_gone: likewise.
+
+    Raises:
+        ClientGone, DeadlineExceeded, VisionError: as :func:`read_sources`.
+    """
+    sources: list[str | bytes] = [*parsed.uploads, *parsed.body.images]
+    if parsed.body.url:
+        sources.append(parsed.body.url)
+    most = max([settings.max_images, *(find_task(task).max_images for task in tasks)])
+    return read_sources(sources, most, settings, deadline, client_gone)
+
+
+def read_sources(
+    sources: Sequence[str | bytes],
+    most: int,
+    settings: Settings,
+    deadline: float,
+    client_gone: Callable[[], bool],
+) -> ReadImages[bytes]:
+    """Return the encoded images from data URLs, base64, http(s) URLs, or as they are, in order.
+
+    An image that cannot be read does not keep the others from being used.
+
+    Args:
+        sources: one for each image.
+        most: how many there may be.
         settings: limits; all images together may be as large as a body.
         deadline: when the request must be answered, in seconds since the epoch.
         client_gone: returns whether the client has closed the connection; called before each fetch.
@@ -59,10 +85,6 @@ def read_images(
         ClientGone, DeadlineExceeded: the client or the time is gone before all were fetched.
         VisionError: there are too many images, or none can be read: the first one's fault.
     """
-    sources: list[str | bytes] = [*parsed.uploads, *parsed.body.images]
-    if parsed.body.url:
-        sources.append(parsed.body.url)
-    most = max([settings.max_images, *(find_task(task).max_images for task in tasks)])
     if len(sources) > most:
         raise TooLarge(f"There are {len(sources)} images; the limit is {most}.")
     left_mb = settings.max_body_mb

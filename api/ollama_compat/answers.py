@@ -1,18 +1,13 @@
 """Results and models of our own in the form of Ollama's API; knows nothing of HTTP."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from shared.catalog import Assignment
-from shared.families import FAMILIES
-from shared.messages import JsonObject, Result
+from shared.messages import JsonObject
 from shared.model_spec import ModelSpec
 from shared.redis.ollama import OllamaSnapshot
 from shared.redis.presence import WorkerStatus
-from shared.tasks import ANSWER
-from shared.tasks.registry import all_tasks, find_task
 from shared.units import MEGA
 
 API_VERSION = "0.12.0"
@@ -20,27 +15,6 @@ API_VERSION = "0.12.0"
 STARTED_AT = datetime.now(UTC)
 """Reported as the time at which our own models were modified."""
 _NEVER = "9999-12-31T23:59:59Z"
-
-
-def assignment_for(spec: ModelSpec, output_format: object, *, is_asked: bool) -> Assignment:
-    """Return which task our own model does: preferably a structured one if a format is set.
-
-    A model that chats answers what it is asked.
-    """
-    if is_asked and ANSWER in FAMILIES[spec.family].tasks:
-        return Assignment(spec, (ANSWER,))
-    tasks = list(all_tasks())
-    if output_format:
-        tasks.sort(key=lambda task: not task.is_structured)
-    return Assignment(spec, (next(task.name for task in tasks if task.name in spec.tasks),))
-
-
-def result_as_text(result: Result, *, structured: bool) -> str:
-    """Return a result as a language model would write it: as JSON if ``structured``."""
-    answers = [(find_task(name), payload) for name, payload in result.root.items()]
-    if structured and not any(task.is_verbatim for task, _ in answers):
-        return json.dumps({task.name: task.to_data(payload) for task, payload in answers})
-    return "\n".join(task.as_text(payload) for task, payload in answers)
 
 
 def complete_reply(model: str, text: str, took_s: float, *, chat: bool) -> JsonObject:
@@ -56,8 +30,8 @@ def complete_reply(model: str, text: str, took_s: float, *, chat: bool) -> JsonO
     }
 
 
-def split_reply(reply: JsonObject) -> list[JsonObject]:
-    """Return a complete reply as the two parts of a streamed one: all the text, then the end."""
+def split_reply(reply: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
+    """Return a complete reply as the parts of a streamed one: all the text first, then the end."""
     text = {**reply, "done": False}
     text.pop("done_reason", None)
     text.pop("total_duration", None)
@@ -66,7 +40,7 @@ def split_reply(reply: JsonObject) -> list[JsonObject]:
         end["message"] = {"role": "assistant", "content": ""}
     else:
         end["response"] = ""
-    return [text, end]
+    return text, [end]
 
 
 def model_list(specs: Sequence[ModelSpec], snapshot: OllamaSnapshot) -> JsonObject:

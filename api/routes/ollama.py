@@ -1,15 +1,14 @@
 """Ollama's routes: its clients can use our own models, and Ollama's through our queue."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 
 from flask import Blueprint, Response
 
+from api.answering.streaming import run
 from api.http.openapi import JSON, STRING, Content, operation
 from api.ollama_compat.schemas import ChatRequest, GenerateRequest, OllamaReply, ShowRequest
 from api.ollama_compat.streaming import NDJSON
-from api.ollama_compat.views import OllamaViews, Reply
+from api.ollama_compat.views import OllamaViews
 from api.service import VisionService
 from shared.errors import Refused
 from shared.vocabulary import OllamaCall
@@ -29,7 +28,7 @@ def ollama_routes(service: VisionService) -> Blueprint:
     @documented(body={JSON: GenerateRequest}, reply=streamed)
     def generate() -> Response:
         """Answer a prompt with images; our own models caption or, with `format`, label them."""
-        return _stream(partial(views.answer, OllamaCall.GENERATE))
+        return run(partial(views.answer, OllamaCall.GENERATE))
 
     @routes.post("/api/chat")
     @documented(body={JSON: ChatRequest}, reply=streamed)
@@ -38,13 +37,13 @@ def ollama_routes(service: VisionService) -> Blueprint:
 
         Without images there, they use those of the latest message that has any.
         """
-        return _stream(partial(views.answer, OllamaCall.CHAT))
+        return run(partial(views.answer, OllamaCall.CHAT))
 
     @routes.post("/api/show")
     @documented(body={JSON: ShowRequest}, reply={JSON: OllamaReply})
     def show() -> Response:
         """Return the details of a model."""
-        return _stream(views.show)
+        return run(views.show)
 
     _add_lists(routes, views)
     return routes
@@ -80,13 +79,3 @@ def _add_lists(routes: Blueprint, views: OllamaViews) -> None:
             f"Models are not managed here: run `ollama {what}` on the Ollama server itself. This "
             "service's own models are listed in its catalogue, models.yaml."
         )
-
-
-def _stream(view: Callable[[ExitStack], Reply]) -> Response:
-    """Run a view; what it opens, a streamed reply holds until it is closed."""
-    with ExitStack() as resources:
-        reply = view(resources)
-        if isinstance(reply, Response):
-            return reply
-        reply.hold(resources.pop_all())
-        return Response(reply, mimetype=NDJSON)

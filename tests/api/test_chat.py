@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.ollama_compat.chat import read_chat
+from api.answering.chat import read_chat
 from shared.errors import BadRequest
 
 

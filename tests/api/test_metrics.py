@@ -59,12 +59,15 @@ def test_models_that_only_ollama_knows_share_one_label_value() -> None:
     assert 'vision_lost_tasks_total{model="ollama"} 1.0' in text
 
 
-def test_requests_to_ollamas_routes_are_counted_except_its_lists(
-    client: FlaskClient,
+@pytest.mark.parametrize(
+    ("listing", "path"), [("/api/tags", "/api/generate"), ("/v1/models", "/v1/responses")]
+)
+def test_requests_to_the_routes_of_others_are_counted_except_their_lists(
+    client: FlaskClient, listing: str, path: str
 ) -> None:
     key = {"Authorization": "Bearer secret"}
-    client.get("/api/tags", headers=key)
-    reply = client.post("/api/generate", json={"model": "invented"}, headers=key)
+    client.get(listing, headers=key)
+    reply = client.post(path, json={"model": "invented", "input": "x"}, headers=key)
     assert reply.headers["X-Request-ID"]
     counted = f'vision_requests_total{{model="none",status="{reply.status_code}",task="none"}} 1.0'
     (line,) = [x for x in client.get("/metrics").text.splitlines() if "requests_total{" in x]

@@ -28,6 +28,8 @@ def test_each_endpoint_with_a_need_of_its_own_exists(app: Flask) -> None:
         ("/livez", Needs.NOTHING),
         ("/nothing", Needs.NOTHING),
         ("/api/v1/vision/models", Needs.NOTHING),  # it is refused: there is no key
+        ("/v1/models", Needs.NOTHING),
+        ("/v1/models/some/model", Needs.NOTHING),
         ("/metrics", Needs.THREAD),
         ("/readyz", Needs.THREAD),
         ("/", Needs.FILE),

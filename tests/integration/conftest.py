@@ -1,12 +1,15 @@
-"""Fixtures for tests of Ollama: stacks with stand-ins, one per test file."""
+"""Fixtures: stacks with stand-ins for Ollama, one per test file, and a web server with photos."""
 
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tests.ollama.service import Ollama, reset, running_ollama
 from tests.ollama_standin import OllamaStandin
-from tests.stack import Stack, running_stack
+from tests.stack import SAMPLES, Stack, running_stack
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +39,19 @@ def stack_with_ollama(
         stack.worker("ollama")
         stack.worker("fake")
         yield stack
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Log nothing."""
+
+
+@pytest.fixture(scope="module")
+def photos() -> Iterator[str]:
+    """Address of a web server that has the sample photos."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=SAMPLES)) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.02,))
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        serving.join()

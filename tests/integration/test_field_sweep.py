@@ -50,6 +50,15 @@ OLLAMA = (
 )
 OPTIONS = ("temperature", "top_k", "seed", "num_predict", "repeat_penalty", "stop", "num_ctx")
 MESSAGE = ("role", "content", "images", "tool_calls", "thinking")
+OPENAI = ("model", "stream", "temperature", "top_p", "frequency_penalty", "tools", "id", "unknown")
+COMPLETIONS = (
+    *("messages", "response_format", "max_completion_tokens", "max_tokens", "seed", "stop", "n"),
+    *("reasoning_effort", "stream_options", "functions", "logprobs", "audio"),
+)
+RESPONSES = (
+    *("input", "instructions", "text", "max_output_tokens", "reasoning", "previous_response_id"),
+    *("conversation", "background", "prompt"),
+)
 
 
 def whole(**fields: Any) -> dict[str, Any]:
@@ -61,6 +70,22 @@ def chat(**fields: Any) -> dict[str, Any]:
     return {"model": "fake", "stream": False, "messages": [question]}
 
 
+def completion(**fields: Any) -> dict[str, Any]:
+    shown = {"type": "image_url", "image_url": {"url": IMAGE}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "hi"}, shown]}]
+    return {"model": "fake", "messages": messages, **fields}
+
+
+def response(**fields: Any) -> dict[str, Any]:
+    shown = {"type": "input_image", "image_url": IMAGE}
+    messages = [{"role": "user", "content": [{"type": "input_text", "text": "hi"}, shown]}]
+    return {"model": "fake", "input": messages, **fields}
+
+
+def part(**fields: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [fields]}]
+
+
 CASES: list[tuple[str, Any]] = [
     *((f"{API}/caption", whole(**{name: HOLE})) for name in VISION),
     *((f"{API}/caption", whole(options={name: HOLE})) for name in OPTIONS),
@@ -69,7 +94,28 @@ CASES: list[tuple[str, Any]] = [
     *(("/api/chat", {**chat(), name: HOLE}) for name in OLLAMA),
     *(("/api/chat", chat(**{name: HOLE})) for name in MESSAGE),
     *(("/api/show", {"model": "fake", name: HOLE}) for name in ("model", "name", "verbose")),
+    *(("/v1/chat/completions", completion(**{name: HOLE})) for name in (*OPENAI, *COMPLETIONS)),
+    ("/v1/chat/completions", completion(messages=[HOLE])),
+    ("/v1/chat/completions", completion(messages=[{"role": HOLE, "content": IMAGE}])),
+    ("/v1/chat/completions", completion(messages=[{"role": "user", "content": HOLE}])),
+    ("/v1/chat/completions", completion(messages=part(type=HOLE))),
+    ("/v1/chat/completions", completion(messages=part(type="text", text=HOLE))),
+    ("/v1/chat/completions", completion(messages=part(type="image_url", image_url=HOLE))),
+    ("/v1/chat/completions", completion(messages=part(type="image_url", image_url={"url": HOLE}))),
+    *(
+        ("/v1/chat/completions", completion(response_format={"type": "json_schema", **given}))
+        for given in ({"json_schema": HOLE}, {"json_schema": {"schema": HOLE}}, {"type": HOLE})
+    ),
+    *(("/v1/responses", response(**{name: HOLE})) for name in (*OPENAI, *RESPONSES)),
+    ("/v1/responses", response(input=[HOLE])),
+    ("/v1/responses", response(input=[{"type": HOLE}])),
+    ("/v1/responses", response(input=part(type="input_text", text=HOLE))),
+    ("/v1/responses", response(input=part(type="input_image", image_url=HOLE))),
+    ("/v1/responses", response(text={"format": HOLE})),
+    ("/v1/responses", response(text={"format": {"type": "json_schema", "schema": HOLE}})),
+    ("/v1/responses", response(reasoning={"effort": HOLE})),
     *((path, HOLE) for path in (API, "/api/generate", "/api/chat", "/api/show")),
+    *((path, HOLE) for path in ("/v1/chat/completions", "/v1/responses")),
     *((path, {"model": HOLE}) for path in ("/api/pull", "/api/create", f"{API}/models/fake/x")),
 ]
 """Paths and bodies; what stands at ``HOLE`` is replaced by each value."""
@@ -78,6 +124,16 @@ CASES: list[tuple[str, Any]] = [
 @pytest.fixture(scope="module")
 def base(stack_with_ollama: Stack) -> str:
     return stack_with_ollama.api(VISION_TIMEOUT="10")
+
+
+def error_in(reply: bytes) -> str:
+    """Return the message of an error; a streamed reply has it in its last line, or last event."""
+    if reply.startswith((b"data: ", b"event: ")):
+        is_failed = b'data: {"error"' in reply or b"event: response.failed" in reply
+        return "failed" if is_failed else ""
+    *_, last = reply.splitlines()
+    error = json.loads(last).get("error") or ""
+    return str(error["message"] if isinstance(error, dict) else error)
 
 
 def sweep(base: str, model: str, values: Sequence[str]) -> "Counter[int]":
@@ -94,8 +150,7 @@ def sweep(base: str, model: str, values: Sequence[str]) -> "Counter[int]":
         local.connection.request("POST", path, body, {"Content-Type": "application/json"})
         reply = local.connection.getresponse()
         found[reply.status] += 1
-        *_, last = reply.read().splitlines()  # a streamed reply has its error in the last line
-        error = json.loads(last).get("error", "")
+        error = error_in(reply.read())
         is_expected = reply.status in (*SERVED, *UNSERVED) and (reply.status != 200 or not error)
         if not is_expected or "\n" in error:
             wrong.append(f"{path} {str(template)[:200]} {value[:50]}: {reply.status} {error}")

@@ -1,31 +1,10 @@
 """Images by URL through the whole stack, from a web server on loopback."""
 
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 import requests
 
 from tests.conftest import data_url
-from tests.stack import API, SAMPLES, Stack
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Log nothing."""
-
-
-@pytest.fixture(scope="module")
-def photos() -> Iterator[str]:
-    """Address of a web server that has the sample photos."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=SAMPLES)) as server:
-        serving = threading.Thread(target=server.serve_forever, args=(0.02,))
-        serving.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        serving.join()
+from tests.stack import API, Stack
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from api import create_app
-from api.http.openapi import make_document
+from api import create_app, openapi_document
 from shared.settings import Settings
 from tools.docs_site.reference import as_markdown
 
@@ -38,7 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, path in FROM_OUTSIDE.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
     settings = Settings(redis_url="redis://127.0.0.1:1/0")  # which is not asked
-    document = make_document(create_app(settings), settings.max_images)
+    document = openapi_document(create_app(settings), settings)
     files.append(File.generated(config, REFERENCE, content=as_markdown(document)))
     return files
 

@@ -25,6 +25,8 @@ DOORS = (
     "/api/v1/vision/caption",
     pytest.param("/api/generate", marks=pytest.mark.slow),
     pytest.param("/api/chat", marks=pytest.mark.slow),
+    pytest.param("/v1/chat/completions", marks=pytest.mark.slow),
+    pytest.param("/v1/responses", marks=pytest.mark.slow),
 )
 SIZE = 10 * MEGA
 CONSTANT = 64 * MEGA
@@ -59,7 +61,7 @@ def test_a_hostile_body_is_refused_before_it_costs_much(
     check_cost(lambda: replies.append(client.post(door, data=body, content_type=kind)), len(body))
     for reply in replies:
         assert reply.status_code in (400, 413)
-        assert "\n" not in reply.get_json()["error"]
+        assert "\n" not in str(reply.get_json()["error"])
 
 
 ALLOWED = {

@@ -9,6 +9,8 @@ from shared.settings import Settings
 
 HERE = "http://vision.example"
 OLLAMA, OURS = "/api/generate", "/api/v1/vision/caption/nobody"
+OPENAI = "/v1/chat/completions"
+BODY = {"model": "nobody", "messages": [{"role": "user", "content": "x"}]}
 ALLOWED = (
     *("http://localhost", "https://localhost", "http://localhost:3000", "https://localhost:8443"),
     *("http://127.0.0.1", "https://127.0.0.1:1", "http://0.0.0.0", "http://0.0.0.0:65535"),
@@ -44,10 +46,10 @@ def preflight(client: FlaskClient, path: str, origin: str) -> TestResponse:
 
 def post(client: FlaskClient, path: str, origin: str, key: str = "sesame") -> TestResponse:
     headers = {"Origin": origin, "Authorization": f"Bearer {key}"}
-    return client.post(path, json={"model": "nobody"}, headers=headers, base_url=HERE)
+    return client.post(path, json=BODY, headers=headers, base_url=HERE)
 
 
-@pytest.mark.parametrize("path", [OLLAMA, OURS, "/api/tags", "/"])
+@pytest.mark.parametrize("path", [OLLAMA, OPENAI, OURS, "/api/tags", "/v1/models", "/"])
 @pytest.mark.parametrize("origin", [*ALLOWED, *CONFIGURED])
 def test_a_preflight_of_an_allowed_page_is_answered_without_a_key(
     client: FlaskClient, path: str, origin: str
@@ -60,7 +62,7 @@ def test_a_preflight_of_an_allowed_page_is_answered_without_a_key(
     assert reply.headers["Vary"] == "Origin"
 
 
-@pytest.mark.parametrize("path", [OLLAMA, OURS])
+@pytest.mark.parametrize("path", [OLLAMA, OPENAI, OURS])
 @pytest.mark.parametrize("origin", [ALLOWED[2], CONFIGURED[0]])
 def test_an_allowed_page_may_read_every_reply(client: FlaskClient, path: str, origin: str) -> None:
     for key, status in (("sesame", 404), ("wrong", 401)):
@@ -71,15 +73,16 @@ def test_an_allowed_page_may_read_every_reply(client: FlaskClient, path: str, or
 
 
 @pytest.mark.parametrize("origin", FOREIGN)
-def test_another_page_is_refused_by_ollamas_routes_and_cannot_read_ours(
+def test_another_page_is_refused_by_the_routes_of_others_and_cannot_read_ours(
     client: FlaskClient, origin: str
 ) -> None:
-    for path in (OLLAMA, OURS):
+    for path in (OLLAMA, OPENAI, OURS):
         assert preflight(client, path, origin).status_code == 403
-    refused, answered = post(client, OLLAMA, origin), post(client, OURS, origin)
-    assert (refused.status_code, answered.status_code) == (403, 404)
-    assert "VISION_CORS_ORIGINS" in refused.get_json()["error"]
-    for reply in (refused, answered, preflight(client, OLLAMA, origin)):
+    replies = [post(client, path, origin) for path in (OLLAMA, OPENAI, OURS)]
+    assert [reply.status_code for reply in replies] == [403, 403, 404]
+    assert "VISION_CORS_ORIGINS" in replies[0].get_json()["error"]
+    assert "VISION_CORS_ORIGINS" in replies[1].get_json()["error"]["message"]
+    for reply in (*replies, preflight(client, OLLAMA, origin)):
         assert "Access-Control-Allow-Origin" not in reply.headers
 
 

@@ -34,6 +34,20 @@ def test_the_document_has_every_route_and_each_kind_of_body(client: FlaskClient)
     }  # fmt: skip
     assert set(generate["200"]["content"]) == {"application/json", "application/x-ndjson"}
     assert set(paths["/api/tags"]["get"]["responses"]) == {"200", "401", "403", "503"}
+    completions = paths["/v1/chat/completions"]["post"]["responses"]
+    assert set(completions) == set(generate)
+    assert set(completions["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert "/v1/models/{model}" in paths
+
+
+@pytest.mark.parametrize(
+    ("path", "form"), [("/v1/responses", "OpenAiError"), ("/api/generate", "ErrorReply")]
+)
+def test_errors_have_the_form_of_their_door(client: FlaskClient, path: str, form: str) -> None:
+    responses = client.get("/openapi.json").get_json()["paths"][path]["post"]["responses"]
+    for status in ("400", "503"):
+        schema = responses[status]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": f"#/components/schemas/{form}"}
 
 
 def test_the_form_has_each_field_that_is_read(client: FlaskClient) -> None:

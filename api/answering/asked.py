@@ -1,12 +1,14 @@
-"""What a request in Ollama's form asks of one of our own models."""
+"""What a client of Ollama or OpenAI asks a model of ours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from api.ollama_compat.chat import read_chat
+from api.answering.chat import Chat
 from shared.errors import BadRequest
 from shared.families import FAMILIES
-from shared.messages import ChatMessage, JsonObject
+from shared.messages import ChatMessage
 from shared.model_spec import ModelSpec
+from shared.options import Options
 
 MAX_CONVERSATION = 32_768
 """Characters of all messages, some 8,000 tokens."""
@@ -21,31 +23,25 @@ class Asked:
     """As the client sent them."""
     messages: tuple[ChatMessage, ...] = ()
     """The whole conversation, for a model that chats."""
+    form: object = None
+    """Form of the answer: a JSON schema, or ``json`` for any object; anything false: free text."""
+    options: Options = field(default_factory=Options)
+    for_chat: dict[str, Any] = field(default_factory=dict)
+    """The fields of a job that only models that chat understand."""
 
 
-def asked_in_chat(body: JsonObject, spec: ModelSpec) -> Asked:
+def asked_in_chat(chat: Chat, spec: ModelSpec) -> Asked:
     """Take what is asked out of a chat: all of it, or what other models than chat models can use.
 
     Raises:
-        BadRequest: the chat is malformed.
+        BadRequest: the conversation is too long for a model of our own.
     """
-    body.pop("images", None)
-    chat = read_chat(body.pop("messages", None))
     if FAMILIES[spec.family].chats:
-        return Asked(chat.prompt, chat.images, chat.conversation)
-    return Asked(chat.prompt, chat.subject)
-
-
-def asked_to_generate(body: JsonObject) -> Asked:
-    """Take prompt and images out of a request for an answer.
-
-    Raises:
-        BadRequest: the prompt is no string.
-    """
-    prompt = body.pop("prompt", None)
-    if prompt is not None and not isinstance(prompt, str):
-        raise BadRequest("`prompt` is not a string.")
-    return Asked(prompt or "", body.pop("images", None))
+        asked = Asked(chat.prompt, chat.images, chat.conversation)
+    else:
+        asked = Asked(chat.prompt, chat.subject)
+    check_length(spec, asked)
+    return asked
 
 
 def check_length(spec: ModelSpec, asked: Asked) -> None:

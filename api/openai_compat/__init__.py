@@ -1,0 +1,1 @@
+"""OpenAI's API for our own models and for Ollama's."""

@@ -1,0 +1,292 @@
+"""OpenAI's own client library with our service: our own models, and Ollama's."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+import requests
+from openai.types.responses import ResponseCompletedEvent, ResponseTextDeltaEvent
+
+from tests.conftest import data_url, plain
+from tests.ollama_standin import OllamaStandin, Spec
+from tests.photoprism_clients import LABELS_SCHEMA, openai_request, read_openai_reply
+from tests.stack import Stack, wait_for
+
+LABELS = {"type": "json_schema", "json_schema": {"name": "labels", "schema": LABELS_SCHEMA}}
+
+
+@pytest.fixture(scope="module")
+def base(stack_with_ollama: Stack) -> str:
+    return stack_with_ollama.api(VISION_API_KEYS="sesame", VISION_URL_ALLOW="127.0.0.0/8")
+
+
+@pytest.fixture
+def client(base: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{base}/v1", api_key="sesame", max_retries=0) as ready:
+        yield ready
+
+
+def asks(text: str, *images: bytes | str) -> Any:
+    """Return the messages of one question."""
+    urls = [image if isinstance(image, str) else data_url(image) for image in images]
+    parts = [{"type": "image_url", "image_url": {"url": url, "detail": "low"}} for url in urls]
+    return [{"role": "user", "content": [{"type": "text", "text": text}, *parts]}]
+
+
+def inputs(text: str, *images: bytes) -> Any:
+    """Return the input of one question."""
+    parts = [{"type": "input_image", "image_url": data_url(image)} for image in images]
+    return [{"role": "user", "content": [{"type": "input_text", "text": text}, *parts]}]
+
+
+def test_our_own_model_completes_a_chat(client: openai.OpenAI) -> None:
+    reply = client.chat.completions.create(model="fake", messages=asks("what", plain(5)))
+
+    assert reply.object == "chat.completion"
+    assert reply.id.startswith("chatcmpl-")
+    assert reply.model == "fake"
+    (choice,) = reply.choices
+    assert (choice.message.role, choice.message.content) == ("assistant", "rgb 5 0 0 what")
+    assert choice.finish_reason == "stop"
+    assert reply.usage is None
+
+
+def test_a_follow_up_question_is_about_the_image_of_an_earlier_message(
+    client: openai.OpenAI,
+) -> None:
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        *asks("what", plain(5)),
+        {"role": "assistant", "content": "rgb 5 0 0"},
+        {"role": "user", "content": "where"},
+    ]
+    reply = client.chat.completions.create(model="FAKE:7", messages=messages)
+    assert reply.choices[0].message.content == "rgb 5 0 0 where"
+
+
+def test_our_own_model_streams_a_chat(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="fake",
+        messages=asks("what", plain(5)),
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = [chunk.choices[0] for chunk in stream]
+    assert chunks[0].delta.role == "assistant"
+    assert "".join(chunk.delta.content or "" for chunk in chunks) == "rgb 5 0 0 what"
+    assert [chunk.finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+
+
+def test_an_image_may_be_given_by_its_url(client: openai.OpenAI, photos: str) -> None:
+    messages = asks("", f"{photos}/cat.jpg")
+    reply = client.chat.completions.create(model="fake", messages=messages)
+    assert (reply.choices[0].message.content or "").startswith("rgb ")
+    with pytest.raises(openai.InternalServerError) as missing:
+        client.chat.completions.create(model="fake", messages=asks("", f"{photos}/nowhere.jpg"))
+    assert missing.value.status_code == 502
+    assert missing.value.code == "failed_to_download_image"
+
+
+@pytest.mark.parametrize("form", [LABELS, {"type": "json_object"}], ids=["schema", "object"])
+def test_our_own_model_returns_labels_if_a_form_is_set(client: openai.OpenAI, form: Any) -> None:
+    reply = client.chat.completions.create(
+        model="fake", messages=asks("", plain(5)), response_format=form
+    )
+    (label,) = json.loads(reply.choices[0].message.content or "")["labels"]
+    assert (label["name"], label["confidence"]) == ("rgb 5 0 0", 0.5)
+
+
+def test_our_own_model_makes_a_response(client: openai.OpenAI) -> None:
+    reply = client.responses.create(
+        model="fake", instructions="Be brief.", input=inputs("what", plain(5)), temperature=0
+    )
+    assert reply.output_text == "rgb 5 0 0 what"
+    assert reply.status == "completed"
+    assert reply.id.startswith("resp_")
+    assert reply.instructions == "Be brief."
+    assert reply.error is None
+    so_far: Any = [*inputs("what", plain(5)), *reply.output]
+    again = client.responses.create(
+        model="fake", input=[*so_far, {"role": "user", "content": "where"}]
+    )
+    assert again.output_text == "rgb 5 0 0 where"
+
+
+def test_our_own_model_streams_a_response(client: openai.OpenAI) -> None:
+    with client.responses.stream(model="fake", input=inputs("what", plain(5))) as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    texts = [event.delta for event in events if isinstance(event, ResponseTextDeltaEvent)]
+    assert "".join(texts) == final.output_text == "rgb 5 0 0 what"
+    assert events[-1].type == "response.completed"
+
+
+def test_a_response_has_the_form_that_is_asked_for(client: openai.OpenAI) -> None:
+    reply = client.responses.create(
+        model="fake",
+        input=inputs("", plain(5)),
+        text={"format": {"type": "json_schema", "name": "labels", "schema": LABELS_SCHEMA}},
+    )
+    assert json.loads(reply.output_text)["labels"][0]["name"] == "rgb 5 0 0"
+
+
+def test_photoprisms_openai_engine_gets_what_it_reads(base: str) -> None:
+    key = {"Authorization": "Bearer sesame"}
+
+    def ask(**fields: Any) -> dict[str, Any]:
+        body = openai_request("fake", [plain(5)], prompt="", **fields)
+        reply = requests.post(f"{base}/v1/responses", json=body, headers=key, timeout=60)
+        return read_openai_reply(reply.status_code, reply.json())
+
+    (label,) = ask(schema=LABELS_SCHEMA)["labels"]
+    assert (label["name"], label["confidence"]) == ("rgb 5 0 0", 0.5)
+    assert ask()["caption"] == "rgb 5 0 0"
+
+
+def test_models_are_listed(client: openai.OpenAI) -> None:
+    owners = {model.id: model.owned_by for model in client.models.list()}
+    assert owners["fake"] == "vision-workers"
+    assert owners["llava:7b"] == "ollama"
+    assert "blip" not in owners  # no worker
+    assert client.models.retrieve("fake").object == "model"
+    assert client.models.retrieve("LLaVA:7b").id == "llava:7b"
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.models.retrieve("llava:13b")
+    assert unknown.value.code == "model_not_found"
+    with pytest.raises(openai.InternalServerError) as unserved:
+        client.models.retrieve("unserved")
+    assert unserved.value.status_code == 503
+
+
+def test_a_model_of_ollama_completes_a_chat_and_counts_its_tokens(
+    client: openai.OpenAI, standin: OllamaStandin
+) -> None:
+    standin.models["llava:7b"].spec = Spec(thinks=True)
+    reply = client.chat.completions.create(
+        model="llava:7b",
+        messages=[{"role": "developer", "content": "Be brief."}, *asks("what?", plain(8))],
+        max_completion_tokens=50,
+        temperature=0,
+        seed=3,
+        stop="!",
+        presence_penalty=0.5,
+        reasoning_effort="low",
+        response_format={"type": "json_object"},
+    )
+    assert (reply.choices[0].message.content or "").startswith("{")
+    assert reply.usage
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+    sent = standin.generates()[-1].body or {}
+    assert sent["options"] == {
+        "num_predict": 50, "temperature": 0, "seed": 3, "stop": ["!"], "presence_penalty": 0.5,
+    }  # fmt: skip
+    assert (sent["format"], sent["think"]) == ("json", "low")
+    roles = [(message["role"], message["content"]) for message in sent["messages"]]
+    assert roles == [("system", "Be brief."), ("user", "what?")]
+    assert len(standin.generates()[-1].images) == 1
+
+
+def test_a_model_of_ollama_streams_by_both_calls(client: openai.OpenAI) -> None:
+    whole = client.responses.create(model="llava:7b", input=inputs("what?", plain(8)))
+    assert whole.output_text.startswith("rgb 8 0 0")
+    assert whole.usage
+    assert whole.usage.total_tokens == whole.usage.input_tokens + whole.usage.output_tokens
+    with client.responses.stream(model="llava:7b", input=inputs("what?", plain(8))) as stream:
+        events = list(stream)
+    texts = [event.delta for event in events if isinstance(event, ResponseTextDeltaEvent)]
+    assert len(texts) > 1
+    assert "".join(texts) == whole.output_text
+    assert isinstance(events[-1], ResponseCompletedEvent)
+    chunks = list(
+        client.chat.completions.create(
+            model="llava:7b",
+            messages=asks("what?", plain(8)),
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    said = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert said == whole.output_text
+    assert chunks[-1].usage
+    assert chunks[-1].usage.completion_tokens == whole.usage.output_tokens
+
+
+def test_a_stream_arrives_while_it_is_generated(
+    client: openai.OpenAI, standin: OllamaStandin
+) -> None:
+    standin.knobs.hang_next, standin.knobs.hang_at = 1, "stream"
+    stream = client.chat.completions.create(
+        model="llava:7b", messages=asks("what?", plain(8)), stream=True
+    )
+    first = next(chunk for chunk in stream if chunk.choices[0].delta.content)
+    assert (first.choices[0].delta.content or "").strip() == "rgb"
+    before = standin.aborted
+    stream.close()
+    wait_for("the server to stop", lambda: standin.aborted > before)
+
+
+def test_an_interrupted_stream_ends_with_the_error(
+    client: openai.OpenAI, standin: OllamaStandin
+) -> None:
+    question = asks("what?", plain(8))
+    standin.knobs.cut_next = 1
+    with pytest.raises(openai.APIError, match="llava:7b"):
+        list(client.chat.completions.create(model="llava:7b", messages=question, stream=True))
+    standin.knobs.cut_next = 1
+    with client.responses.stream(model="llava:7b", input=inputs("what?", plain(8))) as stream:
+        last = list(stream)[-1]
+    assert last.type == "response.failed"
+    assert last.response.error
+    assert "llava:7b" in last.response.error.message
+
+
+def test_errors_are_those_of_openais_client(client: openai.OpenAI, base: str) -> None:
+    create = client.chat.completions.create
+    with pytest.raises(openai.NotFoundError, match="unheard-of/model") as missing:
+        create(model="unheard-of/model", messages=asks("x", plain(5)))
+    assert missing.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError, match="needs an image"):
+        create(model="fake", messages=asks("x"))
+    with pytest.raises(openai.BadRequestError, match="neither text nor an image") as nothing:
+        create(model="fake", messages=asks(""))
+    assert nothing.value.param == "messages"
+    with pytest.raises(openai.BadRequestError, match="n: Input") as several:
+        create(model="fake", messages=asks("x", plain(5)), n=2)
+    assert several.value.param == "n"
+    with pytest.raises(openai.UnprocessableEntityError) as damaged:
+        create(model="fake", messages=asks("x", b"no image"))
+    assert damaged.value.code == "invalid_image"
+    with pytest.raises(openai.APIStatusError) as many:
+        create(model="fake", messages=asks("x", *[plain(5)] * 17))
+    assert many.value.status_code == 413
+    with pytest.raises(openai.InternalServerError, match="No worker serves") as unserved:
+        create(model="unserved", messages=asks("x", plain(5)))
+    assert unserved.value.status_code == 503
+    assert unserved.value.response.headers["Retry-After"]
+    with (
+        openai.OpenAI(base_url=f"{base}/v1", api_key="wrong") as stranger,
+        pytest.raises(openai.AuthenticationError) as refused,
+    ):
+        stranger.models.list()
+    assert refused.value.code == "invalid_api_key"
+
+
+def test_a_full_queue_is_a_rate_limit(stack_with_ollama: Stack, client: openai.OpenAI) -> None:
+    stack_with_ollama.worker("narrow")
+
+    def ask() -> str | None:
+        reply = client.chat.completions.create(model="narrow", messages=asks("", plain(5)))
+        return reply.choices[0].message.content
+
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(ask) for _ in range(3)]
+        wait_for("a queue", lambda: stack_with_ollama.presence("narrow").queued)
+        with pytest.raises(openai.RateLimitError, match="wait for narrow") as refused:
+            ask()
+        assert [answer.result() for answer in waiting] == ["rgb 5 0 0"] * 3
+    assert refused.value.code == "rate_limit_exceeded"
+    assert int(refused.value.response.headers["Retry-After"]) > 0
