@@ -100,8 +100,8 @@ class Settings(BaseSettings):
     )
     api_keys: Words = Field(
         (),
-        description="API keys; if there are any, each request to a route below `/api/` or `/v1/` must "
-        "carry one of them",
+        description="API keys; if there are any, each request to a route below `/api/` or `/v1/` "
+        "must carry one of them",
     )
     operator_keys: Words = Field(
         (),
