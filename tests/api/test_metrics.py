@@ -12,10 +12,21 @@ from shared.tasks import CAPTION
 from tests.stack import API
 
 
-@pytest.fixture
-def client() -> FlaskClient:
+def new_client() -> FlaskClient:
     settings = Settings(redis_url="redis://127.0.0.1:1/0", api_keys=("secret",))
     return create_app(settings).test_client()
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    """A client whose application has counted nothing."""
+    return new_client()
+
+
+@pytest.fixture(scope="module")
+def shared_client() -> FlaskClient:
+    """One for tests that count nothing."""
+    return new_client()
 
 
 def test_without_redis_requests_are_exported_and_queues_are_left_out(client: FlaskClient) -> None:
@@ -91,9 +102,9 @@ def test_prometheus_gets_the_format_that_it_asks_for(client: FlaskClient) -> Non
 @pytest.mark.parametrize("version", ["abc", "1..0", "1.0.0-rc1", "99.9.9", "", "-1"])
 @pytest.mark.parametrize("escaping", ["", "bogus", "allow-utf-8"])
 def test_an_odd_version_of_the_format_is_no_error(
-    client: FlaskClient, kind: str, version: str, escaping: str
+    shared_client: FlaskClient, kind: str, version: str, escaping: str
 ) -> None:
     accept = f"{kind};version={version};escaping={escaping}"
-    reply = client.get("/metrics", headers={"Accept": accept})
+    reply = shared_client.get("/metrics", headers={"Accept": accept})
     assert reply.status_code == 200
     assert "vision_redis_up" in reply.text

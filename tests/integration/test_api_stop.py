@@ -78,7 +78,7 @@ def test_a_process_that_is_told_to_stop_runs_what_is_to_run_at_its_exit(stack: S
     ("moment", "sig"),
     [
         ("just forked", signal.SIGTERM),
-        ("just forked", signal.SIGINT),
+        pytest.param("just forked", signal.SIGINT, marks=pytest.mark.slow),
         ("loading", signal.SIGTERM),
         ("about to serve", signal.SIGTERM),
     ],
@@ -93,7 +93,9 @@ def test_an_api_can_be_stopped_at_any_moment_of_its_start(
     assert end(api, sig) == 0
 
 
-@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "sig", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_no_process_outlives_gunicorn(stack: Stack, sig: signal.Signals) -> None:
     base = stack.api()
     with crowd(base, 5, b"GET /livez HTTP/1.1\r\nX-Half: "):

@@ -106,7 +106,9 @@ def test_multipart_upload_and_bare_base64_give_the_same(base: str, cat: bytes) -
     assert upload["result"] == bare["result"]
 
 
-@pytest.mark.parametrize("model", ["vit-gpt2", "blip", "kosmos-2"])
+@pytest.mark.parametrize(
+    "model", ["vit-gpt2", "blip", pytest.param("kosmos-2", marks=pytest.mark.slow)]
+)
 def test_captions_name_the_right_shape(stack: Stack, base: str, model: str) -> None:
     stack.worker(model)
     reply = post(f"{base}/caption/{model}", images=[data_url(shape("red", "circle"))])
@@ -122,6 +124,7 @@ def test_the_path_and_model_name_of_2024_still_return_a_caption(stack: Stack, ba
     assert reply["model"]["name"] == "vit-gpt2"
 
 
+@pytest.mark.slow
 def test_kosmos_2_returns_the_objects_it_located_as_labels(stack: Stack, base: str) -> None:
     stack.worker("kosmos-2")
     reply = post(f"{base}/labels/kosmos-2", images=[data_url(shape("green", "cross"))])

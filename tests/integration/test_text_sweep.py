@@ -73,8 +73,7 @@ def paths() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 SWEEPS = [
     paths,
-    url_encoded,
-    *(pytest.param(s, marks=pytest.mark.slow) for s in (multipart, queries)),
+    *(pytest.param(s, marks=pytest.mark.slow) for s in (url_encoded, multipart, queries)),
 ]
 
 

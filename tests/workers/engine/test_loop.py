@@ -192,7 +192,7 @@ def test_answers_and_batches_do_not_wait_for_a_silent_redis() -> None:
             over.wait(60)
         return set()
 
-    with running(find_cancelled, predict_s=1, engine={"max_batch": 1}) as engine:
+    with running(find_cancelled, predict_s=0.3, engine={"max_batch": 1}) as engine:
         wait_for("the model", lambda: engine.status.state == WorkerState.READY)
         futures = [engine.submit(item(n)) for n in range(3)]
         silent.set()

@@ -37,7 +37,9 @@ def verdict(model: VisionModel, image: Image.Image) -> Nsfw:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])]
+)
 def test_the_score_is_that_of_photoprisms_preprocessing(
     model: VisionModel, name: str, shape: str
 ) -> None:
@@ -46,6 +48,7 @@ def test_the_score_is_that_of_photoprisms_preprocessing(
     assert verdict(model, image).score == pytest.approx(photoprism_score(image), abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 20_000_000), (4_000_000, 3)])
 def test_a_very_long_strip_is_judged_by_its_middle_and_does_not_become_huge(
     model: VisionModel, size: tuple[int, int]

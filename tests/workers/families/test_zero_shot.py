@@ -279,6 +279,7 @@ def test_a_template_without_a_place_for_the_name_is_refused(siglip2: Path) -> No
         load(siglip2, templates=("a photo",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8"])
 def test_other_dtypes_give_the_same_labels(checkpoint: Path, dtype: str) -> None:
     pictures = [picture.image for picture in HELD_OUT[:20]]

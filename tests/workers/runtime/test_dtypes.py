@@ -45,6 +45,9 @@ FOLDERS = {
     "kosmos2": "kosmos-2",
     "image_text_to_text": "smolvlm",
 }
+FIRST, *OTHERS = FAMILIES
+FIRST_AT_ONCE = [FIRST, *(pytest.param(family, marks=pytest.mark.slow) for family in OTHERS)]
+"""For what takes long: the others are tested with the slow tests."""
 PARAMETERS: dict[str, dict[str, Any]] = {
     "vision_encoder_decoder": {"max_new_tokens": 16, "num_beams": 4},
     "blip": {"max_new_tokens": 16},
@@ -72,7 +75,7 @@ def captions(model: VisionModel, images: list[Image.Image]) -> list[str]:
     return [result[CAPTION].text for result in model.predict(jobs, max_images=BATCH)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FIRST_AT_ONCE)
 def test_every_dtype_that_auto_may_choose_gives_the_captions_of_float32(family: str) -> None:
     right = captions(load(family, dtype="float32"), PICTURES)
     assert len(set(right)) > 20
@@ -98,7 +101,7 @@ def test_int8_is_refused_where_it_is_not_available(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FIRST_AT_ONCE)
 def test_weights_converted_on_their_device_are_those_that_transformers_converts(
     family: str, dtype: DtypeName
 ) -> None:
