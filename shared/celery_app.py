@@ -9,7 +9,7 @@ from shared.settings import Settings
 MAX_DEADLINE_S = 600
 """PhotoPrism's own limit; no request takes longer."""
 
-# Celery's time limits are not set, as a thread pool ignores them: the engine enforces deadlines.
+# Celery's time limits are not set, as our pool ignores them: the engine enforces deadlines.
 SETTINGS: dict[str, Any] = {
     "accept_content": ["json"],
     "task_serializer": "json",

@@ -45,19 +45,25 @@ class Inputs:
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
 
-    def get(self, task_id: str, job: Job) -> tuple[Job, list[bytes]] | None:
-        """Return the whole job and its images, or ``None`` if nobody waits for its answer any more.
+    def get(self, jobs: Sequence[tuple[str, Job]]) -> list[tuple[Job, list[bytes]] | None]:
+        """Return whole jobs and their images, or ``None`` where nobody waits any more.
 
-        Its request has ended then, and they are deleted; or it has been cancelled.
+        The request has ended then, and they are deleted; or it has been cancelled.
 
         Args:
-            task_id: Celery's id of the task.
-            job: as its message has it.
+            jobs: Celery's ids of the tasks, and the jobs as their messages have them.
         """
-        found: list[Any] = self._redis.mget([cancellation_key(task_id), *job.keys])
-        cancelled, *inputs = found
-        if cancelled or None in inputs:
-            return None
-        if job.stored_as:
-            job = Job.model_validate_json(inputs.pop())
-        return job, inputs
+        with self._redis.pipeline(transaction=False) as pipe:
+            for task_id, job in jobs:
+                pipe.mget([cancellation_key(task_id), *job.keys])
+            found = pipe.execute()
+        return [_whole(job, *values) for (_, job), values in zip(jobs, found, strict=True)]
+
+
+def _whole(job: Job, cancelled: Any, *inputs: Any) -> tuple[Job, list[bytes]] | None:  # noqa: ANN401
+    if cancelled or None in inputs:
+        return None
+    if job.stored_as:
+        *inputs, stored = inputs  # type: ignore[assignment]
+        job = Job.model_validate_json(stored)
+    return job, list(inputs)

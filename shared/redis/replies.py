@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import redis
 
@@ -9,10 +10,24 @@ from shared.messages import JsonObject
 from shared.redis.connection import SPARE_TTL_S
 from shared.redis.leases import lease_key
 
+_COMMANDS = 3
+"""How many commands an end takes."""
+
 
 def reply_key(task_id: str) -> str:
     """Return the key of the reply to a task."""
     return f"vision:reply:{task_id}"
+
+
+class End(NamedTuple):
+    """How a job ended."""
+
+    task_id: str
+    """Celery's id of the task."""
+    message: JsonObject
+    """See :func:`~shared.messages.end_message`."""
+    inputs: Sequence[str]
+    """Keys of the job's inputs, which nobody needs any more."""
 
 
 class Replies:
@@ -31,18 +46,23 @@ class Replies:
             _append(pipe, task_id, {"part": part})
             pipe.execute()
 
-    def push_end(self, task_id: str, end: JsonObject, inputs: Sequence[str]) -> None:
-        """Append how the job ended, and delete what nobody needs any more.
-
-        Args:
-            task_id: Celery's id of the task.
-            end: see :func:`~shared.messages.end_message`.
-            inputs: keys of the job's inputs.
-        """
+    def push_ends(self, ends: Sequence[End]) -> list[redis.RedisError | None]:
+        """Append how some jobs ended, and delete their inputs; return the error of each, if any."""
         with self._redis.pipeline(transaction=False) as pipe:
-            _append(pipe, task_id, end)
-            pipe.delete(*inputs, lease_key(task_id))
-            pipe.execute()
+            for end in ends:
+                _append(pipe, end.task_id, end.message)
+                pipe.delete(*end.inputs, lease_key(end.task_id))
+            try:
+                replies = pipe.execute(raise_on_error=False)
+            except redis.RedisError as err:
+                return [err] * len(ends)
+        of_each = (
+            replies[start : start + _COMMANDS] for start in range(0, len(replies), _COMMANDS)
+        )
+        return [
+            next((reply for reply in some if isinstance(reply, redis.RedisError)), None)
+            for some in of_each
+        ]
 
     def wake(self, task_id: str) -> None:
         """Have whoever waits for the next message get one that says nothing."""

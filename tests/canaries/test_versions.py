@@ -31,7 +31,7 @@ _SLOW = "tests/integration/test_slow_clients.py"
 _REFUSED = "tests/integration/test_refused_bodies.py"
 _API = "tests/integration/test_api_process.py"
 _REDIS = "tests/api/test_redis_retry.py"
-_RESULTS = "tests/workers/consumer/test_results.py"
+_CARRIER = "tests/workers/consumer/test_carrier.py"
 _FAULTS = "tests/integration/test_redis_faults.py"
 
 RELIANCES = (
@@ -48,10 +48,10 @@ RELIANCES = (
         "celery",
         "5.7.0",
         "workers/consumer uses amqp.queues.deselect, task_consumer.consuming_from, "
-        "state.reserved_requests and active_requests; its results.py extends TaskPool.on_apply, "
-        "whose callback takes (failed, ExceptionInfo, seconds); broker_channel_error_retry has it "
-        "reconnect after refusals",
-        (_QUEUE, "tests/integration/test_replicas.py", _RESULTS, _FAULTS, _REDIS),
+        "state.reserved_requests and active_requests; its delivery.py extends BasePool.on_apply, "
+        "whose callback is a request's on_success and takes (failed, ExceptionInfo, seconds), and "
+        "sends the signals of a task; broker_channel_error_retry has it reconnect after refusals",
+        (_QUEUE, "tests/integration/test_replicas.py", _CARRIER, _FAULTS, _REDIS),
     ),
     Reliance(
         "redis",

@@ -1,4 +1,4 @@
-"""Assembles a worker: Celery's thread pool in front of an engine, heartbeat, metrics, commands."""
+"""Assembles a worker: Celery in front of an engine, heartbeat, metrics, commands."""
 
 import gc
 import os
@@ -27,9 +27,10 @@ from shared.settings import Settings
 from shared.tracing import start_tracing
 from shared.vocabulary import OperatorCommand
 from workers.consumer import kombu_guard
+from workers.consumer.carrier import Carrier
+from workers.consumer.delivery import JobPool
 from workers.consumer.heartbeat import Heartbeat
 from workers.consumer.metrics import WorkerMetrics
-from workers.consumer.results import EndingPool
 from workers.consumer.stopping import BriefConsumer, Stopping
 from workers.consumer.tasks import register_tasks
 from workers.engine.interface import Engine
@@ -57,7 +58,7 @@ def serve(settings: Settings, model: str) -> None:
     kombu_guard.install()
     deadline.install()
     app = make_celery(settings, worker=True)
-    app.conf.worker_pool = f"{EndingPool.__module__}:{EndingPool.__name__}"
+    app.conf.worker_pool = f"{JobPool.__module__}:{JobPool.__name__}"
     app.conf.worker_consumer = f"{BriefConsumer.__module__}:{BriefConsumer.__name__}"
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
     store = Store(connect(settings.broker_url))
@@ -103,7 +104,8 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
     engine.on_batch = metrics.batch_done
     served_elsewhere = partial(store.presence.is_served, spec, besides=name)
     stopping = Stopping()
-    register_tasks(app, store, engine, served_elsewhere, heartbeat.in_engine, stopping)
+    register_tasks(app)
+    JobPool.carrier = Carrier(store, engine, served_elsewhere, heartbeat.in_engine, stopping)
     _register_commands(engine)
 
     @signals.worker_init.connect(weak=False)

@@ -13,9 +13,9 @@ from workers.consumer.heartbeat import EXIT_STALLED
 WEDGED = """
 import threading
 from workers import __main__
-from workers.consumer import heartbeat, tasks
+from workers.consumer import carrier, heartbeat
 heartbeat.HELD_S = 2
-tasks._fetch = lambda *_: threading.Event().wait()
+carrier.Carrier._fetch = lambda *_: threading.Event().wait()
 __main__.main()
 """
 """A worker whose task never reaches the engine."""
@@ -54,7 +54,9 @@ def test_a_task_that_is_held_outside_of_the_engine_ends_the_worker_and_is_served
 def test_a_task_that_the_engine_has_is_left_alone_however_long_it_takes(
     stack: Stack, api: str
 ) -> None:
-    patient = WEDGED.replace("HELD_S = 2", "HELD_S = 0.1").replace("tasks._fetch =", "unused =")
+    patient = WEDGED.replace("HELD_S = 2", "HELD_S = 0.1").replace(
+        "carrier.Carrier._fetch =", "unused ="
+    )
     worker = stack.processes.start("worker-slow", [sys.executable, "-c", patient, "slow"])
     stack.wait_ready("slow")
     with ThreadPoolExecutor(8) as pool:

@@ -1,0 +1,270 @@
+"""Jobs on their way through a worker: each one ends, whatever Redis does meanwhile."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+
+from shared.errors import ModelFailed, ModelUnavailable
+from shared.messages import Job, JsonObject, Outcome
+from shared.redis.presence import EngineStatus
+from shared.vocabulary import WorkerState
+from tests.redis_faults import full, read_only, without_replicas
+from tests.stack import Stack, running_stack
+from workers.consumer import carrier
+from workers.consumer.carrier import Carrier
+from workers.consumer.stopping import Stopping
+from workers.engine.interface import Engine
+from workers.engine.job import Dropped, EngineJob, Requeued
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Redis of our own, which is made to refuse."""
+    with running_stack(tmp_path_factory.mktemp("carrier")) as running:
+        yield running
+
+
+class Message:
+    """A message, whose end is noted as Celery would be told of it."""
+
+    def __init__(
+        self, task_id: str = "task", seconds: float = 30.0, images: tuple[str, ...] = ()
+    ) -> None:
+        self.task_id, self.told = task_id, queue.SimpleQueue[tuple[str, object]]()
+        self.accepted = 0
+        self._job: Job | None = Job(
+            request_id="r", tasks=("caption",), deadline=time.time() + seconds, images=images
+        )
+
+    def without_job(self) -> "Message":
+        self._job = None
+        return self
+
+    def job(self) -> Job:
+        if self._job is None:
+            raise ValueError("no job")
+        return self._job
+
+    def accept(self) -> None:
+        self.accepted += 1
+
+    def succeed(self, answer: JsonObject) -> None:
+        self.told.put(("succeed", answer))
+
+    def fail(self, error: Exception) -> None:
+        self.told.put(("fail", type(error)))
+
+    def drop(self) -> None:
+        self.told.put(("drop", None))
+
+    def put_back(self, why: str) -> None:
+        self.told.put(("put back", why))
+
+    def end(self, timeout_s: float = 20.0) -> tuple[str, object]:
+        return self.told.get(timeout=timeout_s)
+
+
+class Ends:
+    """An engine whose jobs all end in the same way, at once or when they are told to."""
+
+    def __init__(self, end: Outcome | Exception, *, is_up: bool = True) -> None:
+        self._end = end
+        self.status = EngineStatus(state=WorkerState.READY if is_up else WorkerState.FAILED)
+        self.jobs: queue.SimpleQueue[EngineJob] = queue.SimpleQueue()
+        self.now = threading.Event()
+        self.now.set()
+
+    def submit(self, job: EngineJob) -> "Future[Outcome]":
+        self.jobs.put(job)
+        if self.now.is_set():
+            self.end(job)
+        return job.future
+
+    def end(self, job: EngineJob) -> None:
+        if isinstance(self._end, Exception):
+            job.future.set_exception(self._end)
+        else:
+            job.future.set_result(self._end)
+
+
+@contextmanager
+def carrying(
+    stack: Stack, engine: Ends, *, others: bool = False, stopping: Stopping | None = None
+) -> Iterator[Carrier]:
+    carrier = Carrier(
+        stack.store, cast("Engine", engine), lambda: others, set(), stopping or Stopping()
+    )
+    carrier.start()
+    try:
+        yield carrier
+    finally:
+        engine.now.set()
+        carrier.close()
+
+
+def reply(stack: Stack, task_id: str = "task") -> Any:
+    return stack.store.replies.pop(task_id, 5)
+
+
+def test_a_job_is_answered_and_its_images_are_deleted(stack: Stack) -> None:
+    stack.redis.set("image", b"x")
+    message, engine = Message(images=("image",)), Ends(Outcome())
+    with carrying(stack, engine) as carrier:
+        carrier.take(message)
+        assert message.end() == ("succeed", {})
+    assert engine.jobs.get().images == [b"x"]
+    assert reply(stack)["outcome"] == {}
+    assert not stack.redis.exists("image")
+    assert message.accepted == 1
+
+
+def test_jobs_that_end_together_are_each_told_their_own_end(stack: Stack) -> None:
+    messages = [Message(f"task-{number}") for number in range(40)]
+    engine = Ends(Outcome())
+    engine.now.clear()
+    with carrying(stack, engine) as carrier:
+        for message in messages:
+            carrier.take(message)
+        for job in [engine.jobs.get(timeout=20) for _ in messages]:
+            engine.end(job)
+        assert [message.end() for message in messages] == [("succeed", {})] * 40
+    assert all(reply(stack, message.task_id)["outcome"] == {} for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "replied"),
+    [
+        (ModelFailed("no"), ("fail", ModelFailed), {"error": "ModelFailed", "message": "no"}),
+        (
+            RuntimeError("a bug"),
+            ("fail", ModelFailed),
+            {"error": "ModelFailed", "message": "The worker failed on this request."},
+        ),
+        (Dropped(), ("drop", None), None),
+        (Requeued(), ("put back", "the worker stops"), None),
+    ],
+    ids=["failed", "bug", "dropped", "requeued"],
+)
+def test_celery_and_the_api_hear_how_a_job_ended(
+    stack: Stack, error: Exception, told: tuple[str, object], replied: JsonObject | None
+) -> None:
+    message = Message()
+    with carrying(stack, Ends(error)) as carrier:
+        carrier.take(message)
+        assert message.end() == told
+    assert stack.store.replies.pop("task", 0.1) == replied
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_what_a_failed_model_held_goes_to_another_worker_if_there_is_one(
+    stack: Stack, *, others: bool
+) -> None:
+    message, engine = Message(), Ends(ModelUnavailable("broken"), is_up=False)
+    with carrying(stack, engine, others=others) as carrier:
+        carrier.take(message)
+        if others:
+            assert message.end() == ("put back", "another worker has the model")
+        else:
+            assert message.end() == ("fail", ModelUnavailable)
+            assert reply(stack)["error"] == "ModelUnavailable"
+
+
+def test_a_message_without_a_job_ends_and_others_go_on(stack: Stack) -> None:
+    broken, sound = Message("broken").without_job(), Message("sound")
+    with carrying(stack, Ends(Outcome())) as carrier:
+        carrier.take(broken)
+        carrier.take(sound)
+        assert broken.end() == ("fail", ValueError)
+        assert sound.end() == ("succeed", {})
+    assert reply(stack, "sound")
+
+
+def test_a_bug_on_the_way_to_the_engine_is_told_to_the_client(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message, engine = Message(), Ends(Outcome())
+    monkeypatch.setattr(engine, "submit", lambda _: 1 / 0)
+    with carrying(stack, engine) as carrier:
+        carrier.take(message)
+        assert message.end() == ("fail", ModelFailed)
+    assert reply(stack)["message"] == "The worker failed on this request."
+
+
+def test_a_bug_in_replies_holds_no_task_for_ever(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> JsonObject:
+        raise KeyError
+
+    first, second = Message("first"), Message("second")
+    with carrying(stack, Ends(Outcome())) as job_carrier:
+        with monkeypatch.context() as patched:
+            patched.setattr(carrier, "end_message", broken)
+            job_carrier.take(first)
+            assert first.end() == ("fail", KeyError)
+        job_carrier.take(second)
+        assert second.end() == ("succeed", {})
+    assert reply(stack, "second")
+
+
+@pytest.mark.parametrize("fault", [full, read_only, without_replicas])
+def test_a_reply_is_sent_as_soon_as_redis_takes_it(stack: Stack, fault: Any) -> None:
+    message = Message()
+    with carrying(stack, Ends(Outcome())) as carrier:
+        with fault(stack):
+            carrier.take(message)
+            with pytest.raises(queue.Empty):
+                message.end(0.5)
+        assert message.end() == ("succeed", {})
+    assert reply(stack)["outcome"] == {}
+
+
+def test_a_reply_that_nobody_waits_for_any_more_is_given_up_without_an_error(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrier, "GIVE_UP_S", 0.0)
+    message = Message("late", seconds=0.5)
+    with carrying(stack, Ends(Outcome())) as job_carrier, full(stack):
+        job_carrier.take(message)
+        assert message.end() == ("succeed", {})
+        assert time.time() >= message.job().deadline
+    assert stack.store.replies.pop("late", 0.1) is None
+
+
+def test_images_are_fetched_as_soon_as_redis_is_back_and_dropped_after_the_deadline(
+    stack: Stack,
+) -> None:
+    patient, hasty = Message("patient"), Message("hasty", seconds=0.5)
+    with carrying(stack, Ends(Outcome())) as carrier:
+        process = stack.redis_process
+        process.terminate()
+        process.wait(20)
+        carrier.take(hasty)
+        carrier.take(patient)
+        assert hasty.end() == ("drop", None)
+        assert patient.told.empty()
+        stack.restart_redis()
+        assert patient.end() == ("succeed", {})
+
+
+def test_to_close_waits_for_what_was_taken(stack: Stack) -> None:
+    message, engine = Message(), Ends(Outcome())
+    engine.now.clear()
+    job_carrier = Carrier(stack.store, cast("Engine", engine), lambda: False, set(), Stopping())
+    job_carrier.start()
+    job_carrier.take(message)
+    job = engine.jobs.get(timeout=20)
+    closing = threading.Thread(target=job_carrier.close)
+    closing.start()
+    closing.join(0.3)
+    assert closing.is_alive()
+    engine.end(job)
+    closing.join(20)
+    assert not closing.is_alive()
+    assert message.end() == ("succeed", {})
