@@ -18,8 +18,8 @@ from shared.errors import ImageFetchFailed
 from shared.settings import CA_VARIABLES, Settings
 from tests.api.http.web_server import BODY, Site
 
-LEAVES = {"good": ("localhost", 2), "misnamed": ("other.example", 2), "expired": ("localhost", -1)}
-"""Name and days of validity of each server certificate."""
+LEAVES = {"good": ("localhost", 2), "misnamed": ("other.example", 2), "expired": ("localhost", 0)}
+"""Name and days of validity of each server certificate; one of no days has expired at once."""
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
@@ -34,10 +34,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     new_ca = ("-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Tests", "-days", "2")
-    openssl("req", "-x509", *NEW_KEY, *new_ca)
+    # From Python 3.13 on, authorities must say that they are one.
+    openssl("req", "-x509", *NEW_KEY, *new_ca, "-addext", "keyUsage=critical,keyCertSign,cRLSign")
     signer = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
     for leaf, (name, days) in LEAVES.items():
-        (folder / "names").write_text(f"subjectAltName=DNS:{name}")
+        (folder / "names").write_text(f"subjectAltName=DNS:{name}\nauthorityKeyIdentifier=keyid")
         openssl("req", *NEW_KEY, "-keyout", f"{leaf}.key", "-out", "csr", "-subj", f"/CN={name}")
         openssl("x509", "-req", "-in", "csr", "-out", f"{leaf}.pem", "-days", str(days), *signer)
     (folder / "folder").mkdir()
