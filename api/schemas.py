@@ -20,6 +20,7 @@ from shared.answer_schema import ANY_OBJECT
 from shared.messages import Result
 from shared.options import Options
 from shared.redis.presence import WorkerStatus
+from shared.redis.server import RedisServer
 from shared.tasks.registry import Task
 from shared.vocabulary import OperatorCommand
 
@@ -205,6 +206,11 @@ class ErrorReply(BaseModel):
     id: str
     code: int = Field(description="HTTP status")
     error: str = Field(description="what went wrong, in one sentence")
+    kind: str | None = Field(
+        None,
+        description="`NothingFound`: the model looked at the image and has nothing to say; asked "
+        "again, it would not either",
+    )
 
 
 class ModelEntry(BaseModel):
@@ -249,6 +255,18 @@ class CommandReply(BaseModel):
     model: str
     command: OperatorCommand
     workers: tuple[str, ...]
+
+
+class SetupReply(BaseModel):
+    """How the service is set up."""
+
+    product: str
+    time: float = Field(description="of the API's clock, in seconds since the epoch")
+    models: tuple[str, ...] = Field(description="models that should run, by `VISION_MODELS`")
+    has_api_keys: bool
+    has_operator_keys: bool
+    timeout_s: float = Field(description="maximum seconds for a request")
+    redis: RedisServer
 
 
 class HealthReply(BaseModel):

@@ -12,6 +12,7 @@
     ├── UndecodableImage        422  the bytes are no image in a supported format
     ├── Overloaded              429  too many requests: retry after ``retry_after_s``
     ├── ModelFailed             500  the model failed on this request
+    │   └── NothingFound        500  the model looked at the image and has nothing to say
     ├── ImageFetchFailed        502  no image could be fetched from the URL
     ├── OllamaFailed            502  Ollama failed, or its answer is unusable
     ├── ModelUnavailable        503  no worker serves the model, or its load failed
@@ -88,6 +89,10 @@ class Overloaded(VisionError):
 
 class ModelFailed(VisionError):
     """The model could not answer this request: it raised, crashed or hung on it."""
+
+
+class NothingFound(ModelFailed):
+    """The model has no answer to any task: no caption that could be used. It is no success."""
 
 
 class ImageFetchFailed(VisionError):

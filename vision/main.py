@@ -6,7 +6,7 @@ import sys
 import typer
 
 from vision import exits
-from vision.commands import config, models, run
+from vision.commands import config, doctor, models, run
 from vision.console import say
 from vision.service import ServiceError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 models.register(app)
 run.register(app)
+doctor.register(app)
 app.add_typer(config.app)
 
 

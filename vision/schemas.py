@@ -45,6 +45,7 @@ class Worker(Said):
     loads: int = 0
     recycles: dict[str, int] = {}
     last_error: str = ""
+    beat_at: float = 0.0
     hosts: tuple[dict[str, Any], ...] = ()
 
     @property

@@ -1,6 +1,7 @@
 """The service as its clients see it: addresses, keys, requests, and errors as sentences."""
 
 import math
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
@@ -22,18 +23,26 @@ PHOTO_S = 620.0
 CONNECTIONS = 64
 """Connections that are kept open for the next requests."""
 SHOWN_CHARACTERS = 200
+_OF_SYSTEM = re.compile(r"\[(?:Errno -?\d+|SSL: \w+)\] ([^'\")(]+)")
+"""In an error of requests: its number, and what it means."""
 
 
 class ServiceError(Exception):
     """The service cannot be reached, or refuses; the message says what to do.
 
     ``status`` is the HTTP status, or 0 where there was no reply. ``retry_after_s`` is what the
-    service asks to wait, or ``None``.
+    service asks to wait, or ``None``. ``kind`` is the error's in the reply, mostly empty.
     """
 
-    def __init__(self, message: str, status: int = 0, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        retry_after_s: float | None = None,
+        kind: str = "",
+    ) -> None:
         super().__init__(message)
-        self.status, self.retry_after_s = status, retry_after_s
+        self.status, self.retry_after_s, self.kind = status, retry_after_s, kind
 
 
 class _Bearer(AuthBase):
@@ -130,7 +139,10 @@ class Service:
         if reply.ok and content is not None and not reply.is_redirect:
             return content
         raise ServiceError(
-            self._refusal(reply, content), reply.status_code, _seconds(reply.headers)
+            self._refusal(reply, content),
+            reply.status_code,
+            _seconds(reply.headers),
+            str((content or {}).get("kind") or ""),
         )
 
     def _unreachable(self, err: Exception) -> str:
@@ -188,14 +200,6 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def _cause(err: Exception) -> str:
-    """Return the innermost reason of an error of requests, in the words of the system."""
-    reason: BaseException = err
-    while True:
-        inner = getattr(reason, "reason", None) or next(
-            (arg for arg in reason.args if isinstance(arg, BaseException)), None
-        )
-        if not isinstance(inner, BaseException):
-            break
-        reason = inner
-    text = getattr(reason, "strerror", None) or str(reason)
-    return text.rpartition("object at ")[2].partition(": ")[2] or text[:SHOWN_CHARACTERS]
+    """Return the reason of an error of requests, in the words of the system where it has any."""
+    found = _OF_SYSTEM.search(str(err))
+    return (found[1] if found else str(err))[:SHOWN_CHARACTERS]

@@ -10,7 +10,7 @@ from api.schemas import ErrorReply
 def error_body(status: HTTPStatus, message: str) -> bytes:
     """Return an error as JSON, as ``api/http/error_handlers.py`` has it."""
     reply = ErrorReply(id=str(uuid.uuid4()), code=status, error=message)
-    return reply.model_dump_json().encode()
+    return reply.model_dump_json(exclude_none=True).encode()
 
 
 def error_message(status: HTTPStatus, message: str) -> bytes:

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 from api.http import request_id
 from api.http.client_connection import ClientGone
 from api.schemas import ErrorReply
-from shared.errors import Unauthorized, VisionError
+from shared.errors import NothingFound, Unauthorized, VisionError
 from shared.tasks.registry import task_names
 
 log = structlog.get_logger(__name__)
@@ -95,5 +95,7 @@ class ErrorHandlers:
         )
 
 
-def _own_form(_: Exception, code: int, message: str) -> str:
-    return ErrorReply(id=request_id.for_reply(), code=code, error=message).model_dump_json()
+def _own_form(err: Exception, code: int, message: str) -> str:
+    kind = NothingFound.__name__ if isinstance(err, NothingFound) else None
+    reply = ErrorReply(id=request_id.for_reply(), code=code, error=message, kind=kind)
+    return reply.model_dump_json(exclude_none=True)

@@ -62,6 +62,7 @@ class WorkerStatus(EngineStatus):
     held: int = Field(0, description="requests it has taken and not answered")
     consuming: bool = Field(default=False, description="takes requests from its queue")
     started_at: float
+    beat_at: float = Field(0.0, description="when it sent this, by its own clock; 0: not known")
 
 
 class Presence(NamedTuple):

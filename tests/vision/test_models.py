@@ -6,7 +6,7 @@ import pytest
 
 from launcher.ports import free_port
 from tests.stack import Stack, wait_for
-from tests.vision.command import succeeds, vision
+from tests.vision.command import succeeds, vision, vision_process
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_model_that_is_not_there_is_said_with_those_that_are(url: str) -> None
 
 
 def test_no_service_is_said_with_what_to_do() -> None:
-    said = vision("models", VISION_URL=f"http://127.0.0.1:{free_port()}")
+    said = vision_process("models", VISION_URL=f"http://127.0.0.1:{free_port()}")
     assert said.returncode == 3
     assert "Connection refused" in said.stderr
     assert "make run" in " ".join(said.stderr.split())

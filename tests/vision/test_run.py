@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import fcntl
 import io
 import json
 import signal
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.stack import ROOT, Stack, end, wait_for
-from tests.vision.command import VISION, environment, succeeds, vision
+from tests.vision.command import VISION, Done, environment, succeeds, vision
 
 IN_FLIGHT = 4
 
@@ -42,7 +43,7 @@ def rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
-def run(url: str, home: Path, *words: object) -> "subprocess.CompletedProcess[str]":
+def run(url: str, home: Path, *words: object) -> Done:
     return vision("run", *words, "--model", "fake", VISION_URL=url, XDG_STATE_HOME=str(home))
 
 
@@ -145,6 +146,16 @@ def test_failures_are_listed_and_asked_again_only_on_demand(url: str, tmp_path: 
     assert (third.returncode, "(1 asked" in third.stderr) == (1, True)
 
 
+def test_a_photo_of_which_a_model_has_nothing_to_say_is_no_failure(
+    stack: Stack, url: str, tmp_path: Path
+) -> None:
+    stack.worker("efficientnet-lite0")
+    (path,) = photos(tmp_path, 1)
+    lines = succeeds("run", path, "--task", "caption", "--model", "efficientnet-lite0",
+                     VISION_URL=url, XDG_STATE_HOME=str(tmp_path))  # fmt: skip
+    assert json.loads(lines)["caption"] is None
+
+
 def test_a_dry_run_lists_what_would_be_asked(url: str, tmp_path: Path) -> None:
     first, second = photos(tmp_path, 2)
     run(url, tmp_path, first, "--task", "caption")
@@ -195,6 +206,11 @@ def test_two_runs_do_not_write_one_file_and_a_foreign_file_is_kept(
     assert said.returncode == 2
     assert "cannot be continued" in said.stderr
     assert (tmp_path / "mine.jsonl").read_text() == "my own words\n"
+    with (tmp_path / "taken.csv").open("a") as taken:
+        fcntl.flock(taken, fcntl.LOCK_EX)
+        said = run(url, tmp_path, tmp_path / "photos", "--output", tmp_path / "taken.csv")
+    assert said.returncode == 2
+    assert "Another run writes to" in said.stderr
 
 
 def test_a_service_that_answers_nobody_ends_the_run_with_its_reason(

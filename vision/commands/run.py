@@ -1,36 +1,31 @@
 """``vision run``: questions about files and folders of photos."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from vision import exits
-from vision.choice import NoModel, choose
 from vision.console import put, say
 from vision.options import DEFAULT_URL, Key, ModelNames, Url, words
-from vision.runner.asking import Asker, GaveUp
-from vision.runner.capacity import Follower, capacity
+from vision.runner.asking import Asker
+from vision.runner.capacity import Follower
+from vision.runner.driving import drive
 from vision.runner.files import NoSuchFile, Photo, find_photos
 from vision.runner.gate import Gate
 from vision.runner.journal import Journal, JournalError
-from vision.runner.progress import Report
 from vision.runner.run import Runner
-from vision.runner.sinks import JsonLines, NotWritten, Sink, SinkError, Table
-from vision.runner.work import Outcome, Question
-from vision.schemas import BASE_TASKS, Model
+from vision.runner.sinks import JsonLines, Sink, SinkError, Table
+from vision.runner.wanted import AUTO, CannotRun, Wanted, most_in_flight
+from vision.runner.work import Question
 from vision.service import Service
 from vision.xmp.exiftool import ExifTool, ExifToolError
 from vision.xmp.sidecars import Sidecars
-
-AUTO = "auto"
-CHATS = "answer"
-"""The task of models that chat."""
 
 
 class Out(StrEnum):
@@ -39,47 +34,6 @@ class Out(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     XMP = "xmp"
-
-
-class CannotRun(Exception):
-    """The command line asks for what cannot be done; the message says why."""
-
-
-class Wanted(NamedTuple):
-    """Which questions the command line asks for."""
-
-    tasks: tuple[str, ...]
-    models: tuple[str, ...]
-    prompt: str
-    language: str
-
-    def questions(self, models: Sequence[Model]) -> list[Question]:
-        """Return a question for each task.
-
-        Args:
-            models: those of the catalogue.
-
-        Raises:
-            CannotRun: a task is unknown, or no model does it as asked.
-        """
-        for task in self.tasks:
-            if task not in BASE_TASKS:
-                raise CannotRun(f"There is no task {task!r}. Tasks: {', '.join(BASE_TASKS)}.")
-        try:
-            return [self._question(task, choose(models, task, self.models)) for task in self.tasks]
-        except NoModel as err:
-            raise CannotRun(str(err)) from err
-
-    def _question(self, task: str, model: Model) -> Question:
-        system = ""
-        if self.language and task != "nsfw":
-            if CHATS not in model.tasks:
-                raise CannotRun(
-                    f"{model.name} knows one language only. For {task} in {self.language}, name a "
-                    "model that chats with --model: one with the task `answer` in `vision models`."
-                )
-            system = f"Write everything in {self.language}."
-        return Question.of(task, model, self.prompt, system)
 
 
 def register(app: typer.Typer) -> None:
@@ -107,8 +61,14 @@ def run(  # noqa: PLR0913 - the options of the command
     key: Key = "",
     *,
     task: Annotated[
-        str, typer.Option("--task", metavar="TASKS", help="Tasks, separated by commas.")
-    ] = "caption,labels,nsfw",
+        str,
+        typer.Option(
+            "--task",
+            metavar="TASKS",
+            help="Tasks, separated by commas: caption, labels, nsfw.",
+            show_default="those that models do which run, or that --model names",
+        ),
+    ] = "",
     model: ModelNames = "",
     prompt: Annotated[
         str,
@@ -168,75 +128,25 @@ def run(  # noqa: PLR0913 - the options of the command
     """
     form = out or _form_of(output)
     service = Service(url, key)
-    try:
-        wanted = Wanted(words(task), words(model), prompt, language)
-        questions = wanted.questions(service.models())
-        memory = Journal(journal or default_journal())
-        photos = _photos(paths or [], memory, questions, retry_failed=retry_failed)
-        gate = Gate(_most(concurrency, service, questions))
-        asker = Asker(service, gate, patience)
-        runner = Runner(memory, questions, gate, asker, retry_failed=retry_failed)
-        if dry_run:
-            _list(runner, photos, questions)
-            return
-        sink = _sink(form, output, memory, exiftool)
-    except (CannotRun, NoSuchFile, ExifToolError, SinkError, JournalError) as err:
-        say(str(err), "red")
-        raise typer.Exit(exits.USAGE) from err
-    follower = Follower(service, questions, gate) if concurrency == AUTO else None
-    status = _run(runner, photos, sink, follower)
-    memory.close()
-    if status:
-        raise typer.Exit(status)
-
-
-def _run(runner: Runner, photos: Sequence[Photo], sink: Sink, follower: Follower | None) -> int:
-    """Run to the end, or to Ctrl-C; return the exit status."""
-    with Report(len(photos)) as report:
-        status = _take_all(runner, photos, sink, report, follower)
-        sink.close()
-    report.summarise(sink.where)
-    if status:
-        say("The same command goes on from here.")
-    elif report.failures:
-        say("What failed is not asked again, unless with --retry-failed.")
-        status = exits.FAILED
-    return status
-
-
-def _take_all(
-    runner: Runner,
-    photos: Sequence[Photo],
-    sink: Sink,
-    report: Report,
-    follower: Follower | None,
-) -> int:
-    try:
-        for outcome in runner.run(photos):
-            _take(outcome, sink, report)
-            if follower:
-                follower.look()
-    except KeyboardInterrupt:
-        say("Waiting for the answers that are under way; Ctrl-C again leaves at once.")
-        with contextlib.suppress(KeyboardInterrupt):
-            for outcome in runner.finish():
-                _take(outcome, sink, report)
-        return exits.INTERRUPTED
-    except (GaveUp, SinkError) as err:
-        say(str(err), "red")
-        return exits.UNAVAILABLE
-    return 0
-
-
-def _take(outcome: Outcome, sink: Sink, report: Report) -> None:
-    faults, written = dict(outcome.faults), False
-    if outcome.is_complete and not sink.has(outcome):
+    with ExitStack() as cleanup:
         try:
-            sink.write(outcome)
-            written = True
-        except NotWritten as err:
-            faults["sink"] = str(err)
-    report.done(outcome, faults, written=written)
+            wanted = Wanted(words(task), words(model), prompt, language)
+            questions = wanted.questions(service.models())
+            memory = cleanup.enter_context(closing(Journal(journal or default_journal())))
+            photos = _photos(paths or [], memory, questions, retry_failed=retry_failed)
+            gate = Gate(most_in_flight(concurrency, service, questions))
+            asker = Asker(service, gate, patience)
+            runner = Runner(memory, questions, gate, asker, retry_failed=retry_failed)
+            if dry_run:
+                _list(runner, photos, questions)
+                return
+            sink = _sink(form, output, memory, exiftool)
+        except (CannotRun, NoSuchFile, ExifToolError, SinkError, JournalError) as err:
+            say(str(err), "red")
+            raise typer.Exit(exits.USAGE) from err
+        follower = Follower(service, questions, gate) if concurrency == AUTO else None
+        if status := drive(runner, photos, sink, follower):
+            raise typer.Exit(status)
 
 
 def _list(runner: Runner, photos: Sequence[Photo], questions: Sequence[Question]) -> None:
@@ -261,14 +171,6 @@ def _photos(
 
 def _form_of(output: Path | None) -> Out:
     return Out.CSV if output and output.suffix.lower() == ".csv" else Out.JSONL
-
-
-def _most(concurrency: str, service: Service, questions: Sequence[Question]) -> int:
-    if concurrency == AUTO:
-        return capacity(service.models(), questions)
-    if not concurrency.isdecimal() or int(concurrency) < 1:
-        raise CannotRun(f"--concurrency is a number from 1 on, or `auto`, and not {concurrency!r}.")
-    return int(concurrency)
 
 
 def _sink(form: Out, output: Path | None, journal: Journal, exiftool: str) -> Sink:

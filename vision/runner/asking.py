@@ -15,6 +15,8 @@ UNLUCKY = (500, 502, 504)
 """A model that failed or took too long: it may have been for the photos beside this one."""
 NOT_FOR_US = (401, 403, 404)
 """A wrong key, or a model that is not there: so for every photo."""
+NOTHING_FOUND = "NothingFound"
+"""Kind of the error of a model that looked at a photo and found no caption for it."""
 TRIES = 3
 """Of a question that a model fails on."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
@@ -62,6 +64,8 @@ class Asker:
                 with self._gate.turn():
                     return self._send(question, body)
             except ServiceError as err:
+                if err.kind == NOTHING_FOUND:
+                    return self._nothing(question)
                 if err.status in NOT_FOR_US:
                     raise GaveUp(str(err)) from err
                 tries += err.status in UNLUCKY
@@ -84,6 +88,11 @@ class Asker:
         return Answer(
             result, model["name"], model["version"], time.monotonic() - began, time.time()
         )
+
+    def _nothing(self, question: Question) -> Answer:
+        """Return that the model has nothing to say, which is an answer, too."""
+        self._gate.answered()
+        return Answer(None, question.model, question.version, 0.0, time.time())
 
     def _wait(self, err: ServiceError, pauses: int) -> None:
         seconds = err.retry_after_s

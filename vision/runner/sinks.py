@@ -68,17 +68,24 @@ class LinesSink(ABC):
             return
         try:
             self._file = path.open("a+", encoding="utf-8", newline="")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._cut_torn_line()
-            self._file.seek(0)
-            text = self._file.read()
-            self._ids = set(self._ids_in(text))
-            if not text:
-                self._write(self._head())
-        except BlockingIOError as err:
-            raise SinkError(f"Another run writes to {path}. Wait for it, or name another.") from err
+            self._continue()
         except (OSError, ValueError, KeyError) as err:
+            if self._file is not output:
+                self._file.close()
+            if isinstance(err, BlockingIOError):
+                advice = "Wait for it, or name another file."
+                raise SinkError(f"Another run writes to {path}. {advice}") from err
             raise SinkError(f"{path} cannot be continued: {err}. Name another file.") from err
+
+    def _continue(self) -> None:
+        """Go on behind what the file has."""
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._cut_torn_line()
+        self._file.seek(0)
+        text = self._file.read()
+        self._ids = set(self._ids_in(text))
+        if not text:
+            self._write(self._head())
 
     @property
     def where(self) -> str:
@@ -162,7 +169,7 @@ class Table(LinesSink):
         row = {
             "path": outcome.item.name,
             "caption": (results.get("caption") or {}).get("text"),
-            "labels": "; ".join(label["name"] for label in results.get("labels", ())),
+            "labels": "; ".join(label["name"] for label in results.get("labels") or ()),
             "nsfw": verdict.get("status"),
             "nsfw_score": verdict.get("score"),
             "models": "; ".join(models),

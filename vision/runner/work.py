@@ -86,7 +86,7 @@ class Answer:
     """What a model answered to a question."""
 
     result: Any
-    """The task's part of the reply's ``result``."""
+    """The task's part of the reply's ``result``; ``None``: the model has nothing to say."""
     model: str
     version: str
     seconds: float

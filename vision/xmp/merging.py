@@ -45,8 +45,8 @@ def merged(
     if caption := (results.get("caption") or {}).get("text"):
         values.append((f"{OURS}:Caption", caption))
         values += _description(caption, sidecar, photo)
-    if "labels" in results:
-        labels = [label["name"] for label in results["labels"]]
+    if (found := results.get("labels")) is not None:
+        labels = [label["name"] for label in found]
         values += [(f"{OURS}:Labels", label) for label in labels or [""]]
         values += _subject(labels, sidecar, photo)
     for verdict in (results.get("nsfw") or ())[:1]:

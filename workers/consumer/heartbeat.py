@@ -210,5 +210,6 @@ class Heartbeat:
             held=held,
             consuming=self._consumes(),
             started_at=self._started_at,
+            beat_at=time.time(),
             **self._status().model_dump(),
         )

@@ -102,6 +102,18 @@ def look_up(spec: ModelSpec) -> Repository:
     return Repository(source, info.sha or spec.revision, files)
 
 
+def check_access(repository: Repository) -> None:
+    """Ask for a file without fetching it: a licence keeps out who wants files, not who lists them.
+
+    Raises:
+        OSError, httpx2.HTTPError: the hub refuses, or cannot be reached.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    for name in sorted(repository.files)[:1]:
+        get_hf_file_metadata(hf_hub_url(repository.source, name, revision=repository.commit))
+
+
 def clear_others(repository: Repository, names: Sequence[str], folder: Path) -> None:
     """Delete what earlier downloads left in a folder and :func:`download` cannot go on with."""
     useful = {folder / name for name in names}

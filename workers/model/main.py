@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 import structlog
 
 from shared.allocator import retain_freed_memory
-from shared.errors import ModelFailed, VisionError
+from shared.errors import ModelFailed, NothingFound, VisionError
 from shared.log import configure_logging
 from shared.messages import Instructions, Result
 from shared.model_spec import ModelSpec
@@ -193,7 +193,7 @@ def _with_answers(result: Result | VisionError, instructions: Instructions) -> R
     if not tasks or any(result.get(task) is not None for task in tasks):
         return result
     message = f"The model found no {' or '.join(tasks)} for this image."
-    return JobError(error=ModelFailed.__name__, message=message)
+    return JobError(error=NothingFound.__name__, message=message)
 
 
 def _refusal(model: VisionModel, instructions: Instructions) -> JobError | None:

@@ -53,7 +53,7 @@ def ensure_weights(spec: ModelSpec, models_dir: Path, report: Report) -> Path:
             wrong with them and what to do.
     """
     folder = models_dir / spec.folder
-    faults = _find_faults(spec, folder)
+    faults = find_weights_faults(spec, folder)
     if faults and not spec.source:
         raise LoadError(
             f"{folder} cannot be used: {describe(faults)}. Put the file there, or name a "
@@ -63,7 +63,9 @@ def ensure_weights(spec: ModelSpec, models_dir: Path, report: Report) -> Path:
         found = f"{folder} cannot be used: {describe(faults)}. " if any(folder.glob("*")) else ""
         try:
             with _alone(spec, folder):
-                faults = _find_faults(spec, folder)  # another worker may have fetched meanwhile
+                faults = find_weights_faults(
+                    spec, folder
+                )  # another worker may have fetched meanwhile
                 if faults:
                     _mend(spec, folder, faults, report)
         except LoadError as err:
@@ -100,7 +102,12 @@ def refetch(spec: ModelSpec, models_dir: Path, files: Sequence[str], report: Rep
     return bool(names)
 
 
-def _find_faults(spec: ModelSpec, folder: Path) -> list[Fault]:
+def find_weights_faults(spec: ModelSpec, folder: Path) -> list[Fault]:
+    """Return which files of a model are missing or damaged.
+
+    Raises:
+        LoadError: the folder cannot be read.
+    """
     try:
         if spec.files:
             return find_faults_of(folder, spec.files)
@@ -135,7 +142,7 @@ def _mend(spec: ModelSpec, folder: Path, faults: Sequence[Fault], report: Report
             raise LoadError(f"It is the same in {spec.source}: choose another source or revision.")
     if names:
         _fetch(spec, folder, repository, names, report, attempts=1 if damaged else 2)
-    left = _find_faults(spec, folder)
+    left = find_weights_faults(spec, folder)
     if left:
         raise LoadError(f"What {spec.source} holds is not enough: {describe(left)}.")
 

@@ -58,7 +58,7 @@ def test_a_model_without_words_fails_each_job_with_a_sentence(
     always(blip, token)
     outcomes = run(blip, CAPTION, options=options)
     assert [type(outcome) for outcome in outcomes] == [JobError, JobError]
-    assert {o.error for o in outcomes if isinstance(o, JobError)} == {"ModelFailed"}
+    assert {o.error for o in outcomes if isinstance(o, JobError)} == {"NothingFound"}
     assert "found no caption" in str(outcomes[0])
 
 
@@ -104,7 +104,7 @@ def test_a_caption_that_is_composed_of_no_labels_is_none() -> None:
     grey = plain(127, 127, 127)
     (alone,) = run(model, CAPTION, images=[grey])
     assert isinstance(alone, JobError)
-    assert alone.error == "ModelFailed"
+    assert alone.error == "NothingFound"
     (both,) = run(model, CAPTION, LABELS, images=[grey])
     assert isinstance(both, Result)
     assert both.root == {LABELS: ()}
@@ -129,5 +129,5 @@ def test_a_caption_without_words_is_left_out_of_several_answers() -> None:
 
     (outcome,) = run(Wordless(), CAPTION, NSFW, images=[plain(1)])
     assert outcome == JobError(
-        error="ModelFailed", message="The model found no caption or nsfw for this image."
+        error="NothingFound", message="The model found no caption or nsfw for this image."
     )
