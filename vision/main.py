@@ -6,7 +6,7 @@ import sys
 import typer
 
 from vision import exits
-from vision.commands import config, doctor, models, run
+from vision.commands import bench, config, doctor, local, models, run
 from vision.console import say
 from vision.service import ServiceError
 
@@ -19,6 +19,8 @@ app = typer.Typer(
 models.register(app)
 run.register(app)
 doctor.register(app)
+local.register(app)
+bench.register(app)
 app.add_typer(config.app)
 
 
