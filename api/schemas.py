@@ -13,10 +13,13 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     JsonValue,
+    StrictBool,
+    StrictStr,
 )
 from pydantic_core import CoreSchema
 
 from shared.answer_schema import ANY_OBJECT
+from shared.errors import BadRequest
 from shared.messages import Result
 from shared.options import Options
 from shared.redis.presence import WorkerStatus
@@ -99,6 +102,12 @@ def _with_an_image(schema: dict[str, Any]) -> None:
     ]
 
 
+def _think_in_words(value: object) -> object:
+    """Read ``true`` and ``false`` as texts, too: what configurations of PhotoPrism hold is text."""
+    known: dict[object, object] = {"true": True, "false": False, "": None}
+    return known.get(value, value) if isinstance(value, str) else value
+
+
 class VisionRequest(VisionQuery):
     """A request as JSON. Fields that no model understands are accepted and ignored."""
 
@@ -116,7 +125,10 @@ class VisionRequest(VisionQuery):
     system: Any = Field(None, description="system prompt, for models that chat")
     format: Any = Field(None, description="`json` or a JSON schema, for models that chat")
     schema_: Any = Field(None, alias="schema", description="JSON schema, for models that chat")
-    think: Any = Field(None, description="true, false or a level, for models that chat")
+    think: Annotated[StrictBool | StrictStr | None, BeforeValidator(_think_in_words)] = Field(
+        None,
+        description="true, false, `low`, `medium`, `high` or `max`, for models that chat",
+    )
     suffix: Any = Field(None, description="ignored")
     context: Any = Field(None, description="ignored")
     stream: Any = Field(None, description="ignored: replies are not streamed")
@@ -151,13 +163,18 @@ def chat_fields(system: object, output_format: object, think: object) -> dict[st
     Args:
         system: a system prompt; anything but a string is left out.
         output_format: a JSON schema, or ``json`` for any object; other words are left out.
-        think: true, false or a level; anything else is left out.
+        think: true, false or a level; empty: nobody says.
+
+    Raises:
+        BadRequest: ``think`` is none of these.
     """
+    if not isinstance(think, bool | str | None):
+        raise BadRequest("`think` is neither true, false nor a level.")
     schema = ANY_OBJECT if output_format == "json" else output_format
     fields = {
         "system": system if isinstance(system, str) else "",
         "output_schema": schema if isinstance(schema, dict) else None,
-        "think": think if isinstance(think, bool | str) else None,
+        "think": think,
     }
     return {name: value for name, value in fields.items() if value not in ("", None, {})}
 

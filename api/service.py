@@ -29,7 +29,7 @@ from shared.redis.presence import Presence
 from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tasks.registry import task_names
-from shared.vocabulary import OperatorCommand
+from shared.vocabulary import THINK_LEVELS, OperatorCommand
 
 REMEMBERED_S = 0.25
 """How long it is remembered that a model is served and its queue is short."""
@@ -195,8 +195,8 @@ class VisionService:
         }
         if not FAMILIES[spec.family].chats:
             changes |= {"system": "", "output_schema": None, "think": None, "messages": ()}
-        elif template.output_schema is not None:
-            check_schema(template.output_schema)
+        else:
+            _check_chat(template)
         job = template.model_copy(update=changes)
         size = _json_bytes(job)
         published = PublishedJob(self._app, self.store, spec, job, images, self.presence)
@@ -215,6 +215,19 @@ class VisionService:
         with self._room.hold(sum(job.size for job in jobs), deadline):
             for job in jobs:
                 job.publish()
+
+
+def _check_chat(job: Job) -> None:
+    """Raise an error if one of our own models that chats cannot be asked so.
+
+    Raises:
+        BadRequest: the JSON schema is too large, or ``think`` is none of Ollama's words.
+    """
+    if job.output_schema is not None:
+        check_schema(job.output_schema)
+    if isinstance(job.think, str) and job.think not in THINK_LEVELS:
+        levels = ", ".join(f"`{level}`" for level in THINK_LEVELS)
+        raise BadRequest(f"`think` is neither true nor false, nor one of {levels}.")
 
 
 def _json_bytes(job: Job) -> int:

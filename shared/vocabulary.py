@@ -19,6 +19,10 @@ class OperatorCommand(StrEnum):
     UNLOAD = "unload"
 
 
+THINK_LEVELS = ("low", "medium", "high", "max")
+"""How much a model may be told to think, beside true and false: Ollama's words."""
+
+
 class WorkerState(StrEnum):
     """What a worker says of its model in its heartbeat."""
 

@@ -10,7 +10,12 @@ parameters that follow with those that the publishers state.
 from typing import Any, NamedTuple
 
 import torch  # noqa: TID253 - not used by the service
-from transformers import CONFIG_MAPPING, AutoModelForImageTextToText  # noqa: TID253
+from transformers import (  # noqa: TID253
+    CONFIG_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoModel,
+    AutoModelForImageTextToText,
+)
 
 Config = dict[str, Any]
 
@@ -78,6 +83,8 @@ class Published(NamedTuple):
     """Of one image, at the budget of pixels that rows have by default, 720 x 720."""
     image_tokens: int = 0
     """Of the same image, in the text."""
+    side: int = 0
+    """Pixels of the square in which it sees an image, if it is not a chat model."""
 
 
 MODELS = {
@@ -201,7 +208,17 @@ MODELS = {
                 "decoder_ffn_dim": 3072,
                 "max_position_embeddings": 1024,
             },
-        }
+        },
+        image_tokens=577,  # 24 x 24 patches of the last stage, and their mean
+        side=768,
+    ),
+    "siglip2-labels": Published(
+        {
+            "model_type": "siglip",
+            "text_config": {"vocab_size": 256_000},
+            "vision_config": {"image_size": 224, "patch_size": 16},
+        },
+        side=224,
     ),
 }
 """By the name of the row."""
@@ -220,10 +237,22 @@ def config_of(name: str, **changes: Config) -> Any:  # noqa: ANN401 - the type's
     return CONFIG_MAPPING[published.pop("model_type")](**published)
 
 
+def model_of(name: str, **options: Any) -> Any:  # noqa: ANN401 - the type's own class
+    """Return a model with random weights.
+
+    Args:
+        name: of the row.
+        options: of ``from_config``.
+    """
+    config = config_of(name)
+    writes = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    loader: Any = AutoModelForImageTextToText if writes else AutoModel
+    return loader.from_config(config, **options)
+
+
 def parameters_of(name: str) -> int:
     """Return how many parameters a model has; none is allocated."""
-    loader: Any = AutoModelForImageTextToText
     with torch.device("meta"):
-        model = loader.from_config(config_of(name))
+        model = model_of(name)
     model.tie_weights()
     return sum(weight.numel() for weight in model.parameters())

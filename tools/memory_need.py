@@ -1,11 +1,11 @@
-"""Compute how much memory chat models need on a GPU, from their configurations alone.
+"""Compute how much memory models need on a GPU, from their configurations alone.
 
 Usage:
     python -m tools.memory_need [MODEL...]
 
 Prints the table of ``docs/models.md``, "Memory of chat models". Nothing is allocated: the model
-runs on tensors without contents, and what would be alive at once is counted. That is the prompt's
-text; the vision tower, which runs before it, is estimated: see :func:`vision_bytes`.
+runs on tensors without contents, and what would be alive at once is counted. Of chat models that is
+the prompt's text; the vision tower, which runs before it, is estimated: see :func:`vision_bytes`.
 """
 
 # transformers leaves many functions without types
@@ -20,10 +20,10 @@ import torch  # noqa: TID253 - not used by the service
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: TID253
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: TID253
 from torch.utils._pytree import tree_leaves  # noqa: TID253
-from transformers import AutoModelForImageTextToText, DynamicCache  # noqa: TID253
+from transformers import DynamicCache  # noqa: TID253
 
 from shared.units import GIGA
-from tools.configurations import MODELS, config_of
+from tools.configurations import MODELS, config_of, model_of
 
 BATCH = 8
 """Images in a batch, to begin with; on a GPU batches grow as long as they fit."""
@@ -90,18 +90,42 @@ def need(name: str, batch: int = BATCH) -> Need:
         name: of the row.
         batch: number of images.
     """
-    loader: Any = AutoModelForImageTextToText
-    config = config_of(name)
-    prompt = MODELS[name].image_tokens + WORDS
-    with FakeTensorMode(), torch.inference_mode():
-        model = loader.from_config(config, dtype=torch.bfloat16).eval()
+    # Some types look at values while they are made, which tensors of the former kind have none of.
+    without_contents = torch.device("meta") if MODELS[name].side else FakeTensorMode()
+    with without_contents, torch.inference_mode():
+        model = model_of(name, dtype=torch.bfloat16).eval()
+        if getattr(model, "text_model", None) is not None:
+            model.text_model = None  # it has read the vocabulary before
         weights = sum(weight.nbytes for weight in model.parameters())
-        cache = DynamicCache(config=config.get_text_config(decoder=True))
-        ids = torch.zeros(batch, prompt, dtype=torch.long)
         with Alive([*model.parameters(), *model.buffers()]) as alive:
-            model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    growth = cache_bytes(cache) * ANSWER // prompt
-    return Need(weights, max(alive.peak + growth, vision_bytes(name, batch)))
+            growth = _run(model, name, batch)
+    seen = 0 if MODELS[name].side else vision_bytes(name, batch)
+    return Need(weights, max(alive.peak + growth, seen))
+
+
+def _run(model: Any, name: str, batch: int) -> int:  # noqa: ANN401 - not typed
+    """Run a model once; return how much its keys and values grow while it writes an answer."""
+    published = MODELS[name]
+    prompt = published.image_tokens + WORDS
+    if not published.side:
+        ids = torch.zeros(batch, prompt, dtype=torch.long)
+        cache = DynamicCache(config=model.config.get_text_config(decoder=True))
+        model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return cache_bytes(cache) * ANSWER // prompt
+    pixels = torch.zeros(batch, 3, published.side, published.side, dtype=torch.bfloat16)
+    model.get_image_features(pixel_values=pixels)
+    if published.image_tokens:  # encoder and decoder of the text, as at the end of an answer
+        width = model.config.text_config.d_model
+        embedded = torch.zeros(batch, prompt, width, dtype=torch.bfloat16)
+        written = torch.zeros(batch, ANSWER, dtype=torch.long)
+        model.model.language_model(
+            inputs_embeds=embedded,
+            decoder_input_ids=written,
+            # As made of a mask that has values, which would be looked at.
+            decoder_attention_mask=embedded.new_zeros(batch, 1, ANSWER, ANSWER),
+            use_cache=True,
+        )
+    return 0
 
 
 def cache_bytes(cache: Any) -> int:  # noqa: ANN401 - not typed
@@ -130,8 +154,7 @@ def table(names: Iterable[str]) -> Iterator[str]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    chat_models = [name for name, published in MODELS.items() if published.image_tokens]
-    parser.add_argument("models", nargs="*", default=chat_models)
+    parser.add_argument("models", nargs="*", default=list(MODELS))
     for line in table(parser.parse_args().models):
         print(line, flush=True)
 

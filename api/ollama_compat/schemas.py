@@ -23,6 +23,9 @@ class OllamaRequest(ShowRequest):
         None, description="`json` or a JSON schema"
     )
     stream: bool | None = True
+    think: bool | str | None = Field(
+        None, description="true, false, or for our own models `low`, `medium`, `high` or `max`"
+    )
     options: Options | None = None
 
 

@@ -109,8 +109,9 @@ def test_nsfw_scores_are_asked_of_each_image(base: str) -> None:
     assert [verdict["status"] for verdict in found] == ["safe", "unsafe"]
 
 
-def test_thoughts_are_never_part_of_an_answer(base: str) -> None:
-    body = {"prompt": lessons.COLOUR, "think": True}
+@pytest.mark.parametrize("think", [True, "true", "low", "medium", "high", "max", False, "false"])
+def test_thoughts_are_never_part_of_an_answer(base: str, think: object) -> None:
+    body = {"prompt": lessons.COLOUR, "think": think}
     assert vision(base, "caption", RED_CIRCLE, **body)["text"] == "red"
 
 
@@ -192,10 +193,12 @@ def test_answers_have_the_form_that_is_asked_for_by_ollamas_door_beside_free_one
         ({"format": {"$ref": "https://example.com/a.json"}}, "must begin with `#`"),
         ({"format": {"not": {"type": "string"}}}, "cannot be used"),
         ({"format": FORM, "options": {"num_predict": 2}}, "`num_predict` allows 2"),
+        ({"think": "loud"}, "nor one of `low`, `medium`"),
+        ({"think": 5}, "`think` is neither true, false nor a level"),
     ],
-    ids=["remote", "unsupported", "limit"],
+    ids=["remote", "unsupported", "limit", "no-level", "number"],
 )
-def test_a_form_that_cannot_be_kept_is_refused_in_words(
+def test_what_cannot_be_kept_is_refused_in_words(
     asked: dict[str, Any], reason: str, base: str
 ) -> None:
     body = {"model": MODEL, "prompt": "?", "images": [bare(RED_CIRCLE)], "stream": False, **asked}

@@ -103,10 +103,15 @@ def _find_file(context: LoadContext, own: OnnxParameters) -> Path:
     Raises:
         LoadError: the row does not say which it is, or the package is missing.
     """
+    names = [name for name in context.spec.files if name.endswith(".onnx")]
+    if own.package_file and names:
+        raise LoadError(
+            f"{context.spec.name}: its row names an ONNX file in `files` and another one as "
+            "`package_file`: leave one of them out."
+        )
     if own.package_file:
         package, _, name = own.package_file.partition("/")
         return package_folder(package) / name
-    names = [name for name in context.spec.files if name.endswith(".onnx")]
     if context.folder is None or len(names) != 1:
         raise LoadError(
             f"{context.spec.name}: name its ONNX file, and only one, in `files` of its row."

@@ -1,6 +1,6 @@
 """What a prompt is sent with where the request does not say it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -24,7 +24,7 @@ class AnswerDefaults(BaseModel):
     prompts: dict[Task, str] = {}
     system: str = ""
     options: Annotated[JsonObject, AfterValidator(_checked)] = {}
-    think: Any = False
+    think: bool | Literal["low", "medium", "high", "max"] = False
     format: Any = None
     threshold: float = Field(
         DEFAULT_THRESHOLD, ge=0, le=1, description="NSFW scores of at least this value are unsafe"
@@ -43,4 +43,5 @@ class LlmDefaults(AnswerDefaults):
     ``rescale``.
     """
 
+    think: Any = False
     keep_alive: Any = None

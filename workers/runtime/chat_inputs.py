@@ -50,6 +50,14 @@ def single_question(
     return [*told, Message("user", prompt, images)]
 
 
+_TOLD_LATER = [
+    Message("user", "?"),
+    Message("assistant", "!"),
+    Message("system", _MARK),
+    Message("user", "?"),
+]
+
+
 class ChatInputs:
     """Renders conversations with a checkpoint's chat template, and encodes them as a batch."""
 
@@ -72,13 +80,14 @@ class ChatInputs:
         template = str(processor.chat_template)
         self._control = _control_tokens(processor.tokenizer, template)
         self._switches = [name for name in THINKING_SWITCHES if name in template]
-        self._has_system = True
+        self._has_system = self._has_later_system = True
         if _MARK not in self._rendered(Turn(single_question(_MARK))):
             raise LoadError(
                 "The checkpoint's chat template does not render what a user asks: it is not one "
                 "for messages with images."
             )
         self._has_system = _MARK in self._rendered(Turn(single_question("", system=_MARK)))
+        self._has_later_system = _MARK in self._rendered(Turn(_TOLD_LATER))
         self._open_thoughts = {
             think: open_mark(self._rendered(Turn(single_question(_MARK), think)))
             for think in (False, True)
@@ -112,12 +121,16 @@ class ChatInputs:
         return self._open_thoughts[bool(turn.think)]
 
     def _messages(self, turn: Turn) -> list[dict[str, Any]]:
-        """Return a conversation as templates take it; the role of a system may be the user's."""
+        """Return a conversation as the template takes it.
+
+        What a system says where the template has no place for it becomes part of what the user
+        says before or after it.
+        """
         messages = _collated(turn.messages)
-        if not self._has_system and messages[0].role == "system" and len(messages) > 1:
-            told, first = messages[:2]
-            text = f"{told.text}\n\n{first.text}"
-            messages[:2] = [first._replace(text=text, images=[*told.images, *first.images])]
+        for position, message in enumerate(messages):
+            is_rendered = self._has_later_system if position else self._has_system
+            if message.role == "system" and not is_rendered:
+                messages[position] = message._replace(role="user")
         return [
             {
                 "role": message.role,
@@ -126,7 +139,7 @@ class ChatInputs:
                     self._text(message.text),
                 ],
             }
-            for message in messages
+            for message in _collated(messages)
         ]
 
     def _text(self, text: str) -> dict[str, str]:

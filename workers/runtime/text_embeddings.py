@@ -4,9 +4,11 @@ A file's name is a hash of all that its content depends on, so that none is ever
 is written is complete, because a file gets its name last.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +24,10 @@ from workers.model.family import brief
 log = structlog.get_logger(__name__)
 MAX_FILES = 8
 """For each model: some vocabularies and dtypes; the files used longest ago are deleted."""
+PARTIAL = ".partial"
+"""How the names of files end that are being written."""
+ABANDONED_S = 600.0
+"""Age from which such a file is of a process that was killed: writing one takes no second."""
 FORMAT = "1"
 NAME = "embeddings"
 SAMPLES, SAMPLE_BYTES = 512, 4096
@@ -47,6 +53,7 @@ def cached(
     name = f"{key(checkpoint, parts)}.safetensors"
     folders = list(_folders(checkpoint))
     for folder in folders:
+        _clear_abandoned(folder)
         found = _read(folder / name, shape)
         if found is not None:
             return found
@@ -122,7 +129,7 @@ def _write(path: Path, embeddings: torch.Tensor) -> bool:
     """Write a file and delete those used longest ago; return whether that was possible."""
     try:
         path.parent.mkdir(mode=0o755, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=PARTIAL)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(descriptor, 0o644)  # workers of other users may share the models
@@ -142,3 +149,11 @@ def _keep_newest(folder: Path) -> None:
     files = sorted(folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
     for old in files[:-MAX_FILES]:
         old.unlink(missing_ok=True)
+
+
+def _clear_abandoned(folder: Path) -> None:
+    """Delete what killed processes had begun to write."""
+    with contextlib.suppress(OSError):  # such as of a folder that cannot be written
+        for file in folder.glob(f"*{PARTIAL}"):
+            if time.time() - file.stat().st_mtime > ABANDONED_S:
+                file.unlink(missing_ok=True)

@@ -99,6 +99,14 @@ def test_a_field_of_the_wrong_type_is_named(body: object, field: str) -> None:
     assert field in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("sent", "read_as"),
+    [("true", True), ("false", False), ("", None), ("low", "low"), (True, True), (None, None)],
+)
+def test_whether_to_think_may_be_text(sent: object, read_as: object) -> None:
+    assert read_json({"think": sent}).body.think == read_as
+
+
 def test_the_message_does_not_repeat_what_the_client_sent() -> None:
     with pytest.raises(BadRequest) as caught:
         read_json({"id": "secret secret", "images": {"data": "secret"}})

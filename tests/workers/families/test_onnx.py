@@ -254,6 +254,10 @@ def test_of_a_damaged_file_all_files_of_the_row_are_fetched_again(folder: Path) 
         ({"files": ["a.onnx", "b.onnx"]}, "name its ONNX file, and only one, in `files`"),
         ({"files": ["labels.txt"]}, "name its ONNX file, and only one, in `files`"),
         ({"parameters": {"package_file": "not_there/a.onnx"}}, "pip install not_there"),
+        (
+            {"files": ["a.onnx"], "parameters": {"package_file": "onnx/b.onnx"}},
+            "leave one of them out",
+        ),
         ({"parameters": {"package_file": "onnx/none.onnx"}}, "none.onnx is missing"),
     ],
 )

@@ -246,6 +246,18 @@ def test_the_embeddings_used_longest_ago_are_deleted(tmp_path: Path) -> None:
     assert {*folder.iterdir()} == {*files, newest} - {files[1]}
 
 
+def test_what_a_killed_process_had_begun_to_write_is_deleted_when_it_is_old(siglip2: Path) -> None:
+    load(siglip2)
+    folder = siglip2.with_name("siglip2.embeddings")
+    (kept,) = folder.iterdir()
+    abandoned, being_written = folder / "a.partial", folder / "b.partial"
+    for file in (abandoned, being_written):
+        file.write_bytes(b"half")
+    os.utime(abandoned, (1000, 1000))
+    load(siglip2)
+    assert {*folder.iterdir()} == {kept, being_written}
+
+
 def test_photoprisms_names_can_be_asked_for(siglip2: Path) -> None:
     words = "poodle | red\nseagull | blue | seabird, bird\nsomething else | green\n"
     model = load(siglip2, words, names="photoprism")

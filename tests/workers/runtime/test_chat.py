@@ -124,6 +124,38 @@ def test_a_template_without_a_system_role_gets_it_as_part_of_the_question(tmp_pa
     assert "the grass\n\na dog" in prompt_of(folder, single_question("a dog", [], "the grass"))
 
 
+REFUSES = (
+    "{% for m in messages[1:] %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+    "{% endfor %}"
+)
+IGNORES = (
+    "{% set later = messages[1:] | rejectattr('role', 'equalto', 'system') | list %}"
+    "{% set messages = messages[:1] + later %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        pytest.param("", "<start_of_turn>system\nbe brief<end_of_turn>", id="taken"),
+        pytest.param(REFUSES, "<start_of_turn>user\nbe brief\n\nwhere", id="refused"),
+        pytest.param(IGNORES, "<start_of_turn>user\nbe brief\n\nwhere", id="ignored"),
+    ],
+)
+def test_what_a_system_says_within_a_conversation_reaches_the_model(
+    tmp_path: Path, before: str, told: str
+) -> None:
+    folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
+    template = folder / "chat_template.jinja"
+    template.write_text(before + template.read_text())
+    said = [("system", "see"), ("user", "what"), ("assistant", "a dog")]
+    asked = [("system", "be brief"), ("user", "where")]
+    prompt = prompt_of(folder, [Message(*words) for words in (*said, *asked)])
+    assert told in prompt
+    assert "<start_of_turn>system\nsee<end_of_turn>" in prompt
+    assert prompt.count("<start_of_turn>user") == 2
+
+
 def test_messages_of_one_role_in_a_row_become_one(tmp_path: Path) -> None:
     folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
     prompt = prompt_of(folder, [Message("user", "a dog"), Message("user", "on the grass")])
