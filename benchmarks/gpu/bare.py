@@ -25,7 +25,7 @@ CELL_S = 0.6
 def main() -> None:
     """Measure a model until the time is over."""
     given = arguments()
-    until = time.monotonic() + given.limit_s
+    until = given.until
     results, device = Results(given.out), pick_device("auto")
     ensure_checkpoint(given.model, given.checkpoints, str(device))
     folder = given.checkpoints / given.model

@@ -37,7 +37,7 @@ class Texts(NamedTuple):
 def main() -> None:
     """Measure a chat model until the time is over."""
     given = arguments()
-    until = time.monotonic() + given.limit_s
+    until = given.until
     results, device = Results(given.out), pick_device("auto")
     ensure_checkpoint(given.model, given.checkpoints, str(device))
     model: Any = load_model(

@@ -25,7 +25,7 @@ STEADY_S = 2.0
 def main() -> None:
     """Measure recycles and a killed model process under a few clients."""
     given = arguments()
-    until = time.monotonic() + given.limit_s
+    until = given.until
     results = Results(given.out)
     ensure_checkpoint(given.model, given.checkpoints, "cuda")
     for standby in ("off", "on"):

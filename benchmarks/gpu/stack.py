@@ -40,7 +40,7 @@ WIDTH = 720
 def main() -> None:
     """Measure one model with one worker until the time is over."""
     given = arguments()
-    until = time.monotonic() + given.limit_s
+    until = given.until
     results = Results(given.out)
     ensure_checkpoint(given.model, given.checkpoints, "cuda")
     loads = SMALL_LOADS if given.small else LOADS

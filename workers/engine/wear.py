@@ -44,11 +44,6 @@ class BatchSize(NamedTuple):
         """Equal for batches whose images differ by a fifth at most, and their steps, too."""
         return _bucket(self.images, 4), _bucket(self.steps, 4)
 
-    @property
-    def doublings(self) -> tuple[int, int]:
-        """How often one image and one step have to be doubled for this size, without fractions."""
-        return self.images.bit_length(), self.steps.bit_length()
-
     def union(self, other: "BatchSize") -> "BatchSize":
         """Return the size with the more images and the more steps of both."""
         return BatchSize(max(self.images, other.images), max(self.steps, other.steps))
@@ -95,7 +90,7 @@ class WearMonitor:
     def _record_memory(self, size: BatchSize, memory: Memory) -> None:
         """Begin anew with each larger batch: it needs memory that the process then keeps."""
         largest = self._largest.union(size)
-        if largest.doublings != self._largest.doublings:
+        if largest.alike != self._largest.alike:
             self._baseline, self._batches_of_largest = None, 0
         self._largest, self._memory = largest, memory
         self._batches_of_largest += 1

@@ -44,7 +44,7 @@ class Runner(Protocol):
         """Return the context in which to make, use and give up the tensors of the functions."""
 
     def forget(self) -> None:
-        """Forget what was recorded, because tensors are given up."""
+        """Forget what was recorded, because its tensors have been given up."""
 
 
 class EagerRunner:
@@ -124,9 +124,14 @@ class GraphRunner:
         return wait
 
     def forget(self) -> None:
-        """Drop all graphs and the memory that they share."""
+        """Drop all graphs, and give back the memory that they and their tensors had.
+
+        torch would keep it, but larger tensors do not fit in it, and it keeps that of graphs for
+        other graphs of the same pool. With each larger batch, a process would hold more.
+        """
         self._graphs.clear()
         self._pool = None
+        torch.cuda.empty_cache()
 
     def _record(self, kernels: Kernels) -> torch.cuda.CUDAGraph | None:
         graph = torch.cuda.CUDAGraph()

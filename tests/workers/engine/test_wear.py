@@ -64,6 +64,13 @@ def test_larger_batches_and_longer_answers_are_no_leak() -> None:
     assert wear.restart_reason() == RestartReason.MEMORY
 
 
+def test_a_batch_half_as_large_again_is_no_leak() -> None:
+    wear = WearMonitor(EngineOptions(recycle_growth_mb=100))
+    for images in [32] * 10 + [48] * 10 + [63] * 10:
+        wear.record("caption", BatchSize(images), 0.1, Memory(used=10 * MEGA * images))
+        assert wear.restart_reason() is None
+
+
 @pytest.mark.parametrize(
     ("option", "free", "wanted"),
     [("on", 0, "yes"), ("off", 99, "no"), ("auto", 16, "yes"), ("auto", 14, "no")],

@@ -128,6 +128,16 @@ class ConversationCache(Cache):
         return flat[: math.prod(shape)].view(shape)
 
 
+class _Used:
+    """How many images the current batch has.
+
+    Cache and layers share it. If layers knew their cache, both would be kept in a cycle, and the
+    memory of all tensors until garbage is collected.
+    """
+
+    images = 0
+
+
 class ImageCache(Cache):
     """Keys and values of images, which are computed once per batch. The first batch allocates."""
 
@@ -136,9 +146,7 @@ class ImageCache(Cache):
     def __init__(self, images: int) -> None:
         """Prepare for ``images`` at most."""
         super().__init__(layers=[])
-        self._images = images
-        self.used = 0
-        """Number of images of the current batch."""
+        self._images, self.used = images, _Used()
 
     def update(
         self,
@@ -151,7 +159,7 @@ class ImageCache(Cache):
         """Store and return (images, heads, patches, width)."""
         del args, kwargs
         while len(self.layers) <= layer_idx:
-            self.layers.append(_ImageLayer(self, key_states, value_states, self._images))
+            self.layers.append(_ImageLayer(self.used, key_states, value_states, self._images))
         layer = self.layers[layer_idx]
         layer.keys.copy_(key_states)
         layer.values.copy_(value_states)
@@ -161,20 +169,18 @@ class ImageCache(Cache):
 class _ImageLayer:
     """Keys and values of one layer; shows those of the current batch."""
 
-    def __init__(
-        self, cache: ImageCache, keys: torch.Tensor, values: torch.Tensor, images: int
-    ) -> None:
-        self._cache = cache
+    def __init__(self, used: _Used, keys: torch.Tensor, values: torch.Tensor, images: int) -> None:
+        self._used = used
         self._keys = keys.new_zeros((images, *keys.shape[1:]))
         self._values = values.new_zeros((images, *values.shape[1:]))
 
     @property
     def keys(self) -> torch.Tensor:
-        return self._keys[: self._cache.used]
+        return self._keys[: self._used.images]
 
     @property
     def values(self) -> torch.Tensor:
-        return self._values[: self._cache.used]
+        return self._values[: self._used.images]
 
 
 class DecoderCache(EncoderDecoderCache):
@@ -196,5 +202,5 @@ class DecoderCache(EncoderDecoderCache):
 
     def begin(self, images: int) -> None:
         """Begin a batch: the next call computes the keys and values of its images."""
-        self.images.used = images
+        self.images.used.images = images
         self.is_updated = {}

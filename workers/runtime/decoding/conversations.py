@@ -77,8 +77,8 @@ class ConversationDecoder:
 
     def release(self) -> None:
         """Give up all tensors; the next batch allocates what it needs."""
-        self._runner.forget()
         self._tensors = None
+        self._runner.forget()
 
     def _generate(
         self,

@@ -119,8 +119,8 @@ class StaticDecoder:
 
     def release(self) -> None:
         """Give up all tensors; the next batch allocates what it needs."""
-        self._runner.forget()
         self._tensors = None
+        self._runner.forget()
 
     def _generate(self, pixels: torch.Tensor, prompt: Sequence[int], new_tokens: int) -> Generated:
         images, given = len(pixels), len(prompt)

@@ -1,6 +1,8 @@
 """Decoding in tensors of fixed shape gives what transformers' own loop gives."""
 
+import gc
 import sys
+import weakref
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -23,6 +25,7 @@ from workers.families.kosmos2 import CAPTION_PROMPT
 from workers.model.family import LoadContext, PreparedJob, VisionModel, load_model
 from workers.model.warm_up import warm_up
 from workers.runtime.decoding.decoder import rules_of
+from workers.runtime.graphs import EagerRunner
 
 CHECKPOINTS = TESTS / "checkpoints"
 FAMILIES = {"vision_encoder_decoder": "vit-gpt2", "blip": "blip", "kosmos2": "kosmos-2"}
@@ -175,6 +178,33 @@ def test_memory_grows_with_the_largest_batch_only(pair: tuple[Any, Any]) -> None
     assert static._tensors is tensors
     predict(pair[1], 9)
     assert static._tensors is not tensors
+
+
+class LookingBack(EagerRunner):
+    """Notes whether what it is to forget is still there."""
+
+    def __init__(self, held: object) -> None:
+        self._held = weakref.ref(held)
+        self.was_gone: list[bool] = []
+
+    def forget(self) -> None:
+        self.was_gone.append(self._held() is None)
+
+
+def test_tensors_are_gone_when_graphs_are_forgotten_so_that_their_memory_can_be_given_back(
+    pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    static = pair[1]._static
+    static.release()
+    predict(pair[1], 2)
+    runner = LookingBack(static._tensors.cache.images)
+    monkeypatch.setattr(static, "_runner", runner)
+    gc.disable()
+    try:
+        predict(pair[1], 9)
+    finally:
+        gc.enable()
+    assert runner.was_gone == [True]
 
 
 def test_a_failure_gives_all_memory_up(pair: tuple[Any, Any], monkeypatch: Any) -> None:
