@@ -19,7 +19,7 @@ from launcher.ports import LOOPBACK, client_host, free_port
 from launcher.redis_server import redis_command
 from shared.catalog import Catalog
 from shared.redis.connection import connect
-from shared.redis.presence import Presence
+from shared.redis.presence import Presence, WorkerStatus
 from shared.redis.store import Store
 from shared.vocabulary import WorkerState
 
@@ -160,7 +160,8 @@ class Stack:
     def suspended(self, model: str) -> Iterator[None]:
         """Have the model of the only worker accept requests but not answer them."""
         self.worker(model)
-        process = wait_for("its process", lambda: self._model_process(model))
+        pid = wait_for("its process", lambda: self.status(model).model_pid)
+        process = psutil.Process(pid)
         process.suspend()
         try:
             yield
@@ -170,9 +171,10 @@ class Stack:
             ):  # of a batch that nobody wanted any more
                 process.resume()
 
-    def _model_process(self, model: str) -> psutil.Process | None:
-        pids = [worker.model_pid for worker in self.presence(model).workers]
-        return psutil.Process(pids[0]) if any(pids) else None
+    def status(self, model: str) -> WorkerStatus:
+        """Return what the only worker of a model says of itself, however late it says so."""
+        (status,) = wait_for("its heartbeat", lambda: self.presence(model).workers)
+        return status
 
     def wait_held(self, model: str, count: int) -> None:
         """Wait until the model's workers have taken so many requests, as they say each second."""

@@ -3,13 +3,16 @@
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import requests
 
 from tests.conftest import data_url, plain
 from tests.stack import Stack, wait_for
+
+T = TypeVar("T")
 
 
 def post(path: str, /, red: int = 1, timeout: float = 60, **body: Any) -> requests.Response:
@@ -34,6 +37,19 @@ def wait_abandoned(stack: Stack, request_id: str) -> None:
     """Wait until an API has noticed that the client of a request is gone, and has cleared up."""
     (event,) = wait_for("its end", lambda: api_events(stack, request_id))
     assert '"status": 499' in event
+
+
+@contextlib.contextmanager
+def full_queue(stack: Stack, ask: Callable[[], T]) -> Iterator["list[Future[T]]"]:
+    """Have the queue of ``narrow`` at its limit by requests that are answered after the block."""
+    with ThreadPoolExecutor(3) as pool, stack.suspended("narrow"):
+        asked = []
+        for held in (1, 2):  # one after the other, as only one may queue
+            asked.append(pool.submit(ask))
+            stack.wait_held("narrow", held)
+        asked.append(pool.submit(ask))
+        wait_for("a queue", lambda: stack.presence("narrow").queued)
+        yield asked
 
 
 @contextlib.contextmanager

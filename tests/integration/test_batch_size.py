@@ -66,7 +66,7 @@ def test_a_worker_holds_as_many_tasks_as_its_batches_need(stack: Stack) -> None:
     api = stack.api(VISION_REQUEST_SLOTS=str(CLIENTS))
 
     def worker() -> WorkerStatus:
-        return stack.presence("quick").workers[0]
+        return stack.status("quick")
 
     def holds_more_than_at_first() -> bool:
         status = worker()

@@ -66,7 +66,7 @@ def test_a_captioner_without_its_vocabulary_is_refused_until_it_can_be_fetched(
         log = stack.processes.logs("worker-copied")
         hub.repos["own/blip"] = TESTS / "checkpoints" / "blip"
         requests.post(f"{api}{API}/models/copied/recycle", timeout=10).raise_for_status()
-        wait_for("the model", lambda: stack.presence("copied").workers[0].consuming)
+        wait_for("the model", lambda: stack.status("copied").consuming)
         answer = ask()
     assert refusal.status_code == 503, refusal.text
     said = f"{weights} cannot be used: tokenizer.json is missing, and so is any other vocabulary."

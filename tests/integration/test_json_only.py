@@ -30,7 +30,7 @@ def test_a_message_that_is_not_json_is_refused_and_the_worker_goes_on(
     stack: Stack, api: str, tmp_path: Path, serializer: str, task: dict[str, str]
 ) -> None:
     stack.worker("fake")
-    (before,) = stack.presence("fake").workers
+    before = stack.status("fake")
     refused = stack.processes.logs("worker-fake").count("ContentDisallowed")
     sprung = tmp_path / "sprung"
     body: Any = Trap(sprung) if serializer == "pickle" else [[], {}, {}]
@@ -48,6 +48,6 @@ def test_a_message_that_is_not_json_is_refused_and_the_worker_goes_on(
         f"{api}{API}/caption/fake", json={"images": [data_url(plain(1))]}, timeout=30
     )
     assert reply.status_code == 200
-    (after,) = stack.presence("fake").workers
+    after = stack.status("fake")
     assert (after.worker, after.started_at) == (before.worker, before.started_at)
     stack.wait_held("fake", 0)

@@ -135,11 +135,12 @@ def test_a_client_that_disconnects_is_counted(watched: Stack, base: str) -> None
 def test_a_task_whose_worker_dies_is_counted_and_answered(watched: Stack, base: str) -> None:
     victim = watched.another_worker("restarting")
     watched.wait_ready("restarting")
-    (worker,) = watched.presence("restarting").workers
-    psutil.Process(worker.model_pid).suspend()  # it accepts the request, but does not answer
+    psutil.Process(
+        watched.status("restarting").model_pid
+    ).suspend()  # it accepts the request, but does not answer
     with ThreadPoolExecutor(1) as pool:
         reply = pool.submit(post, base, "restarting")
-        wait_for("it to be taken", lambda: watched.presence("restarting").workers[0].held)
+        wait_for("it to be taken", lambda: watched.status("restarting").held)
         victim.kill()
         watched.another_worker("restarting")
         assert reply.result() == 200

@@ -60,8 +60,8 @@ class HealingStack:
         return next(host for host in hosts if host["url"] == server.url)
 
     def status(self, server: OllamaStandin) -> OllamaHost:
-        (worker,) = self.stack.presence("ollama").workers
-        return next(status for status in worker.hosts if status.url == server.url)
+        hosts = self.stack.status("ollama").hosts
+        return next(status for status in hosts if status.url == server.url)
 
     def wait(self, server: OllamaStandin, condition: Callable[[OllamaHost], object]) -> OllamaHost:
         def seen() -> OllamaHost | None:
@@ -118,7 +118,7 @@ def test_a_model_that_stays_slow_is_avoided_and_not_reloaded_again(tmp_path: Pat
         # Under load both are used, but the slow one is not healed again.
         healing.captions(40, clients=8)
         assert slow.unloads[MODEL] == 1
-        (worker,) = healing.stack.presence("ollama").workers
+        worker = healing.stack.status("ollama")
         assert worker.state == "degraded"
         assert slow.url in worker.reason
 

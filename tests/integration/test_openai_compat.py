@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -11,6 +10,7 @@ import requests
 from openai.types.responses import ResponseCompletedEvent, ResponseTextDeltaEvent
 
 from tests.conftest import data_url, plain
+from tests.integration.client import full_queue
 from tests.ollama_standin import OllamaStandin, Spec
 from tests.photoprism_clients import LABELS_SCHEMA, openai_request, read_openai_reply
 from tests.stack import Stack, wait_for
@@ -276,17 +276,15 @@ def test_errors_are_those_of_openais_client(client: openai.OpenAI, base: str) ->
 
 
 def test_a_full_queue_is_a_rate_limit(stack_with_ollama: Stack, client: openai.OpenAI) -> None:
-    stack_with_ollama.worker("narrow")
-
     def ask() -> str | None:
         reply = client.chat.completions.create(model="narrow", messages=asks("", plain(5)))
         return reply.choices[0].message.content
 
-    with ThreadPoolExecutor(3) as pool:
-        waiting = [pool.submit(ask) for _ in range(3)]
-        wait_for("a queue", lambda: stack_with_ollama.presence("narrow").queued)
-        with pytest.raises(openai.RateLimitError, match="wait for narrow") as refused:
-            ask()
-        assert [answer.result() for answer in waiting] == ["rgb 5 0 0"] * 3
+    with (
+        full_queue(stack_with_ollama, ask) as waiting,
+        pytest.raises(openai.RateLimitError, match="wait for narrow") as refused,
+    ):
+        ask()
+    assert [answer.result() for answer in waiting] == ["rgb 5 0 0"] * 3
     assert refused.value.code == "rate_limit_exceeded"
     assert int(refused.value.response.headers["Retry-After"]) > 0

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.conftest import data_url, plain
-from tests.integration.client import job_statuses, post, posting, wait_abandoned
+from tests.integration.client import full_queue, job_statuses, post, posting, wait_abandoned
 from tests.raw_http import caption_request, connect
 from tests.stack import API, Stack, wait_for
 
@@ -62,7 +62,7 @@ def test_a_deadline_that_passes_is_504_and_its_task_is_dropped(stack: Stack, bas
     assert "no result in time" in late[0].json()["error"]
     wait_for("the queue to empty", lambda: stack.presence("brief").queued == 0)
     # When the worker is idle, each of them was taken off the queue, and none was run.
-    wait_for("an idle worker", lambda: stack.presence("brief").workers[0].held == 0)
+    stack.wait_held("brief", 0)
     done = [status for n in range(3) for status in job_statuses(stack, "brief", f"late-{n}")]
     assert "done" not in done
 
@@ -83,19 +83,15 @@ def test_a_request_whose_client_disconnects_takes_no_worker_time(stack: Stack, b
 
 
 def test_a_queue_at_its_limit_is_429_with_retry_after(stack: Stack, base: str) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        with stack.suspended("narrow"):
-            waiting = []
-            for held in (1, 2):  # one after the other, as only one may queue
-                waiting.append(pool.submit(post, f"{base}/caption/narrow"))
-                stack.wait_held("narrow", held)
-            waiting.append(pool.submit(post, f"{base}/caption/narrow"))
-            wait_for("a queue", lambda: stack.presence("narrow").queued)
-            refused = post(f"{base}/caption/narrow")
-        assert refused.status_code == 429
-        assert int(refused.headers["Retry-After"]) > 0
-        assert "wait for narrow" in refused.json()["error"]
-        assert [reply.result().status_code for reply in waiting] == [200] * 3
+    def ask() -> requests.Response:
+        return post(f"{base}/caption/narrow")
+
+    with full_queue(stack, ask) as waiting:
+        refused = ask()
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 0
+    assert "wait for narrow" in refused.json()["error"]
+    assert [reply.result().status_code for reply in waiting] == [200] * 3
 
 
 def test_full_slots_are_429_while_health_routes_still_answer(stack: Stack) -> None:

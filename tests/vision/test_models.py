@@ -17,7 +17,7 @@ def url(stack: Stack, api: str) -> str:
 
 
 def worker_of(stack: Stack, model: str) -> tuple[str, str, int]:
-    (worker,) = stack.presence(model).workers
+    worker = stack.status(model)
     return worker.worker, worker.state, worker.model_pid
 
 

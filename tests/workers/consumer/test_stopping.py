@@ -29,7 +29,7 @@ def test_a_worker_with_requests_stops_before_it_is_killed(stack: Stack, fault: F
     base = stack.api()
     with ThreadPoolExecutor(3) as pool:
         replies = [pool.submit(post, f"{base}{API}/caption/slow") for _ in range(3)]
-        wait_for("the requests", lambda: stack.presence("slow").workers[0].held)
+        wait_for("the requests", lambda: stack.status("slow").held)
         (worker,) = stack._workers.values()
         with fault(stack):
             worker.terminate()
