@@ -25,6 +25,11 @@ class Door(StrEnum):
 
     VISION = "vision"
     OLLAMA = "ollama"
+    OPENAI = "openai"
+
+
+ENGINE_PATHS: Mapping[str, str] = {Door.OLLAMA: "/api/generate", Door.OPENAI: "/v1/responses"}
+"""Where PhotoPrism's engines ask for captions and labels, with prompts and schemas of their own."""
 
 
 class Entries(NamedTuple):
@@ -67,35 +72,26 @@ class Entries(NamedTuple):
             model = self.chosen.get(task)
             if model is None:
                 lines.append(f"  # No model for {task} runs here; `vision models --all` lists all.")
-            elif self.door is Door.OLLAMA and task != "nsfw":
-                lines += self._ollama(task, model)
             else:
-                lines += self._vision(task, model)
+                lines += self._entry(task, model)
         return lines
 
-    def _vision(self, task: str, model: Model) -> list[str]:
+    def _entry(self, task: str, model: Model) -> list[str]:
         lines = [f"  - Type: {task}"]
-        if model.family == OLLAMA:
+        engine = ENGINE_PATHS.get(self.door) if task != "nsfw" else None
+        if model.family == OLLAMA or (engine and self.door is Door.OLLAMA):
             lines.append(f"    Model: {full_name(model)}{self._alternatives(task)}")
         else:
             lines.append(f"    Name: {model.name}{self._alternatives(task)}")
+        if engine:
+            lines.append(f"    Engine: {self.door}   # it sends its own prompts and schemas")
         if task == "caption" and model.family == COMPOSED:
             lines.append(
                 "    # It composes captions of labels; `smolvlm2`, for example, writes them."
             )
         lines += self._large(task, model)
-        return [*lines, "    Service:", f"      Uri: {self.address}{BASE}/{task}", *self._key()]
-
-    def _ollama(self, task: str, model: Model) -> list[str]:
-        return [
-            f"  - Type: {task}",
-            f"    Model: {full_name(model)}{self._alternatives(task)}",
-            "    Engine: ollama   # PhotoPrism then sends its own prompts and schemas",
-            *self._large(task, model),
-            "    Service:",
-            f"      Uri: {self.address}/api/generate",
-            *self._key(),
-        ]
+        uri = f"{self.address}{engine or f'{BASE}/{task}'}"
+        return [*lines, "    Service:", f"      Uri: {uri}", *self._key()]
 
     def _large(self, task: str, model: Model) -> list[str]:
         lines = []

@@ -82,6 +82,14 @@ class Service:
         """
         return [Model.model_validate(entry) for entry in self.get(f"{BASE}/models")["models"]]
 
+    def flower_url(self) -> str:
+        """Return where Flower is for people's browsers; empty: the service does not know.
+
+        Raises:
+            ServiceError: the service does not say.
+        """
+        return str(self.get(f"{BASE}/models").get("flower_url") or "")
+
     def not_ready(self) -> dict[str, str]:
         """Return for each model that should run, but that no worker has ready, the reason.
 

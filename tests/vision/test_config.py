@@ -62,6 +62,17 @@ def test_through_the_door_of_ollama_models_have_versions(url: str) -> None:
     assert yaml.safe_load(text)["Thresholds"] == {"NSFWIndex": 50, "NSFWUpload": 50}
 
 
+def test_through_the_door_of_openai_captions_are_responses(url: str) -> None:
+    text = succeeds("config", "photoprism", "--door", "openai", "--model", "fake", "--url", url)
+    entry = by_type(text)["caption"]
+    assert (entry["Engine"], entry["Name"]) == ("openai", "fake")
+    image = {"type": "input_image", "image_url": data_url(plain(9))}
+    body = {"model": entry["Name"], "input": [{"role": "user", "content": [image]}]}
+    reply = requests.post(entry["Service"]["Uri"], json=body, timeout=60).json()
+    (content,) = next(item["content"] for item in reply["output"] if item["type"] == "message")
+    assert content["text"] == "rgb 9 0 0"
+
+
 def test_the_key_is_explained_where_one_is_needed_and_never_printed(stack: Stack) -> None:
     guarded = stack.api(VISION_API_KEYS="sesame")
     text = succeeds("config", "photoprism", VISION_URL=guarded, VISION_API_KEY="sesame")

@@ -112,6 +112,12 @@ def test_nothing_and_something_else_at_the_port_are_told() -> None:
     assert has(found, "✘", "Ports", f"Something else listens on port {port}", "VISION_PORT")
 
 
+def test_flower_is_looked_for_where_the_page_links_to(stack: Stack) -> None:
+    nowhere = f"http://{LOOPBACK}:{free_port()}"
+    found = doctor(stack.api(VISION_FLOWER_URL=nowhere), "--no-machine")
+    assert has(found, "⚠", "Ports", f"Flower does not answer at {nowhere}", "VISION_FLOWER_URL")
+
+
 @contextlib.contextmanager
 def _mute_server() -> Iterator[int]:
     """A server that closes each connection at once."""

@@ -29,7 +29,7 @@ def checked(url: str, tmp_path: Path, said: dict[str, Any], *words: str, **more:
 
 
 def test_the_vision_yml_that_is_written_here_is_right(url: str, tmp_path: Path) -> None:
-    for door in ("vision", "ollama"):
+    for door in ("vision", "ollama", "openai"):
         text = succeeds("config", "photoprism", "--model", "fake", "--door", door, "--url", url)
         found = checked(url, tmp_path, yaml.safe_load(text))
         assert not [line for line in found if "vision.yml" in line and not line.startswith("✔")]

@@ -17,7 +17,7 @@ IN_COMPOSE = "http://api:5000"
 Ways = Annotated[
     Door,
     typer.Option(
-        help="How PhotoPrism asks: in its own form, or as it asks Ollama, with its own prompts.",
+        help="How PhotoPrism asks: in its own form, or by its engine for Ollama or OpenAI.",
         show_choices=True,
     ),
 ]

@@ -12,7 +12,7 @@ from rich.text import Text
 from vision import exits
 from vision.console import put, results
 from vision.doctor.findings import SIGNS, STYLES, Finding, Findings, Mark, wrong
-from vision.doctor.machine import check_machine, check_port
+from vision.doctor.machine import check_flower, check_machine, check_port
 from vision.doctor.service import check_service
 from vision.doctor.vision_yml import URI_VARIABLE, check_vision_yml
 from vision.options import DEFAULT_URL, Json, Key, Url
@@ -69,6 +69,8 @@ def doctor(
 def _check_service(service: Service) -> Findings:
     try:
         yield from check_service(service)
+        if flower := service.flower_url():
+            yield from check_flower(flower)
     except ServiceError as err:
         part = "Redis" if err.status == 503 else "API"
         yield wrong(part, str(err), "`vision logs` may have the reason.")

@@ -5,8 +5,11 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import requests
 
 from vision.doctor.findings import Findings, doubtful, good, wrong
 from vision.here import checkout, worker_python
@@ -20,7 +23,7 @@ INSPECT_S = 120.0
 NVIDIA_S = 20.0
 NVIDIA = ("nvidia-smi", "--query-gpu=name,driver_version,memory.used,memory.total",
           "--format=csv,noheader,nounits")  # fmt: skip
-PORT_S = 2.0
+PORT_S, FLOWER_S = 2.0, 5.0
 
 
 def check_machine(service: Service) -> Findings:
@@ -32,6 +35,19 @@ def check_machine(service: Service) -> Findings:
     running = [model.name for model in models if model.workers and model.family != OLLAMA]
     yield from _check_weights(running)
     yield from _check_gpu(models)
+
+
+def check_flower(url: str) -> Findings:
+    """Check that Flower answers at the address that the page at ``/`` links to."""
+    try:
+        answers = requests.get(url, timeout=FLOWER_S).status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+    except requests.RequestException:
+        answers = False
+    if answers:
+        yield good("Ports", f"Flower answers at {url}.")
+    else:
+        advice = "Start it (in Docker by its profile `flower`), or correct VISION_FLOWER_URL."
+        yield doubtful("Ports", f"Flower does not answer at {url}.", advice)
 
 
 def check_port(url: str) -> Findings:

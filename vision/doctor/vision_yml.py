@@ -12,9 +12,9 @@ import yaml
 
 from vision.choice import NoModel, find
 from vision.doctor.findings import Findings, doubtful, good, wrong
-from vision.photoprism import KEY, KEY_VARIABLE, OWN_THRESHOLD
+from vision.photoprism import ENGINE_PATHS, KEY, KEY_VARIABLE, OWN_THRESHOLD
 from vision.schemas import BASE_TASKS, Model
-from vision.service import BASE, Service, ServiceError
+from vision.service import ANSWER_S, BASE, Service, ServiceError
 
 URI_VARIABLE = "PHOTOPRISM_VISION_URI"
 PART = "vision.yml"
@@ -50,9 +50,14 @@ class Entry(NamedTuple):
         )
 
     @property
-    def asks_ollama(self) -> bool:
-        """Whether PhotoPrism asks as it asks Ollama."""
-        return self.engine == "ollama"
+    def name(self) -> str:
+        """The model as ``name:version``, as Ollama's clients call it."""
+        return f"{self.model}:{self.version}"
+
+    @property
+    def path(self) -> str:
+        """Path of a Uri that its engine can use."""
+        return ENGINE_PATHS.get(self.engine, f"{BASE}/{self.type}")
 
 
 def check_vision_yml(path: Path, service: Service, vision_uri: str) -> Findings:
@@ -87,8 +92,8 @@ def _check_entry(entry: Entry, service: Service, thresholds: Mapping[str, Any]) 
         return
     base, path = _split(entry.uri)
     if not _fits(entry, path):
-        wanted = "/api/generate" if entry.asks_ollama else f"{BASE}/{entry.type}"
-        yield wrong(part, f"Its Uri {entry.uri} is for something else.", f"Write {base}{wanted}")
+        advice = f"Write {base}{entry.path}"
+        yield wrong(part, f"Its Uri {entry.uri} is for something else.", advice)
         return
     if reason := _unresolvable(base):
         yield doubtful(
@@ -150,11 +155,11 @@ def _refusal(entry: Entry, there: Service, path: str) -> str:
     Name, version and workers are looked at before the photo is missed.
     """
     try:
-        if entry.asks_ollama:
-            there.post("/api/show", {"model": f"{entry.model}:{entry.version}"}, 30)
-            model = find(there.models(), f"{entry.model}:{entry.version}")
+        if entry.engine in ENGINE_PATHS:
+            there.post("/api/show", {"model": entry.name}, ANSWER_S)
+            model = find(there.models(), entry.name)
             return "" if model.served else f"No worker serves {model.name}."
-        there.post(path, {"model": entry.model, "version": entry.version}, 30)
+        there.post(path, {"model": entry.model, "version": entry.version}, ANSWER_S)
     except NoModel as err:
         return str(err)
     except ServiceError as err:
@@ -218,8 +223,8 @@ def _split(uri: str) -> tuple[str, str]:
 
 
 def _fits(entry: Entry, path: str) -> bool:
-    if entry.asks_ollama:
-        return path in ("/api/generate", "/api/chat")
+    if entry.engine in ENGINE_PATHS:
+        return path == entry.path
     return path == BASE or f"{path}/".startswith(f"{BASE}/{entry.type}/")
 
 
