@@ -213,6 +213,15 @@ def test_two_runs_do_not_write_one_file_and_a_foreign_file_is_kept(
     assert "Another run writes to" in said.stderr
 
 
+def test_a_journal_that_cannot_be_used_is_named(url: str, tmp_path: Path) -> None:
+    photos(tmp_path / "photos", 1)
+    (tmp_path / "journal").write_text("my own words, and no database")
+    said = run(url, tmp_path, tmp_path / "photos", "--journal", tmp_path / "journal")
+    assert said.returncode == 2
+    assert f"The journal {tmp_path / 'journal'} cannot be used" in said.stderr
+    assert (tmp_path / "journal").read_text() == "my own words, and no database"
+
+
 def test_a_service_that_answers_nobody_ends_the_run_with_its_reason(
     url: str, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from vision import exits
 from vision.console import say
 from vision.runner.asking import GaveUp
 from vision.runner.capacity import Follower
+from vision.runner.journal import JournalError
 from vision.runner.progress import Report
 from vision.runner.run import Runner
 from vision.runner.sinks import NotWritten, Sink, SinkError
@@ -54,7 +55,7 @@ def _take_all(
             for outcome in runner.finish():
                 _take(outcome, sink, report)
         return exits.INTERRUPTED
-    except (GaveUp, SinkError) as err:
+    except (GaveUp, JournalError, SinkError) as err:
         say(str(err), "red")
         return exits.UNAVAILABLE
     return 0

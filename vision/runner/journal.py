@@ -141,14 +141,17 @@ class Journal:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+        """Commit what is done in it.
+
+        Raises:
+            JournalError: it cannot be committed; nothing of it is.
+        """
+        try:
+            with self._lock, self._db:  # which commits, or rolls back
+                self._db.execute("BEGIN IMMEDIATE")
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        except sqlite3.Error as err:
+            raise JournalError(f"The journal cannot be written: {err}.") from err
 
 
 def _fields(question: Question) -> tuple[str, ...]:
