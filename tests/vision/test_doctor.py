@@ -72,11 +72,11 @@ def test_models_that_should_run_and_do_not_are_told_with_the_reason(stack: Stack
 
     def has_failed() -> list[str] | None:  # and not just begun another try
         found = doctor(url, "--no-machine")
-        return found if has(found, "✘", "Models", "broken", "the weights are corrupt") else None
+        return found if has(found, "✘", "Workers", "broken-", "has failed") else None
 
     found = wait_for("the failure", has_failed)
     assert has(found, "✘", "Models", "unserved does not serve: no worker", "VISION_MODELS")
-    assert has(found, "✘", "Workers", "broken-", "has failed")
+    assert has(found, "✘", "Models", "broken", "the weights are corrupt")
 
 
 def test_a_clock_that_differs_is_told() -> None:
