@@ -32,7 +32,7 @@ from api.service import VisionService
 from shared.catalog import Catalog
 from shared.celery_app import make_celery
 from shared.families import OLLAMA
-from shared.redis import deadline, publishing
+from shared.redis import deadline
 from shared.redis.connection import connect
 from shared.redis.store import Store
 from shared.settings import Settings
@@ -61,7 +61,6 @@ def create_app(settings: Settings) -> Flask:
     AllowList(settings.url_allow)
     check_ca_certificates(*settings.extra_ca_certificates)
     deadline.install()
-    publishing.install()
     store = Store(connect(settings.broker_url))
     enabled = (*settings.models, OLLAMA) if settings.ollama.enabled else settings.models
     queues = QueueCollector(catalog, enabled, store.presence.of)

@@ -13,7 +13,6 @@ from functools import partial
 from typing import NamedTuple
 
 import structlog
-from celery import Celery
 
 from api.http.client_connection import Client, ClientGone, nobody_waits
 from api.lost_tasks import TaskLost, TaskWatch
@@ -27,7 +26,7 @@ from shared.redis.faults import is_refusal
 from shared.redis.inputs import store_inputs
 from shared.redis.leases import ENQUEUED_AT
 from shared.redis.presence import Presence
-from shared.redis.publishing import attached
+from shared.redis.publishing import Publisher, Task
 from shared.redis.store import Store
 
 log = structlog.get_logger(__name__)
@@ -38,7 +37,7 @@ MAX_RESENDS = 2
 """How many times a job is published again after the death of a worker."""
 
 
-class _Task(NamedTuple):
+class _Published(NamedTuple):
     """A Celery task that was published for a job."""
 
     id: str
@@ -50,7 +49,7 @@ class PublishedJob:
 
     def __init__(
         self,
-        app: Celery,
+        publisher: Publisher,
         store: Store,
         spec: ModelSpec,
         job: Job,
@@ -60,20 +59,21 @@ class PublishedJob:
         """Prepare.
 
         Args:
-            app: the Celery application.
+            publisher: puts tasks on queues.
             store: Redis.
             spec: the model that is to answer.
             job: the job, without its images.
             images: the encoded images.
             presence: returns which workers serve a model.
         """
-        self._app, self._store, self._spec, self._presence = app, store, spec, presence
+        self._publisher, self._store = publisher, store
+        self._spec, self._presence = spec, presence
         self._job, self._images, self._deadline = job, images, job.deadline
         self.size = sum(map(len, images))  # in Redis; who knows its message's size adds it
         self.on_lost: Callable[[], None] = lambda: None
         """Called for each lost task of this job."""
         self._resends = 0
-        self._task: _Task | None = None
+        self._task: _Published | None = None
         self._made_at = time.monotonic()
         self._stored: dict[str, tuple[str, ...]] = {}
         """Keys of inputs that may be in Redis, by task id."""
@@ -96,30 +96,22 @@ class PublishedJob:
         task_id = str(uuid.uuid4())
         # Keys of their own for each task: a worker deletes them with its reply, and one that was
         # taken for dead may reply late.
-        job, inputs = store_inputs(task_id, self._job, self._images)
+        text, inputs = store_inputs(task_id, self._job, self._images)
+        shown = f"{{'request_id': {self._job.request_id!r}}}"
+        task = Task(task_id, celery_task_name(self._job), f'{{"job": {text}}}', shown)
         self._stored[task_id] = tuple(inputs)
         self._unsure.append(task_id)
         try:
-            with attached(inputs, int(left_s) + SPARE_TTL_S):
-                self._app.send_task(
-                    celery_task_name(self._job),
-                    kwargs={"job": job.model_dump(mode="json", exclude_defaults=True)},
-                    task_id=task_id,
-                    queue=self._spec.queue,
-                    declare=(),  # in Redis a queue is there when it is used
-                    headers={ENQUEUED_AT: now},
-                    # What Flower shows. Celery would format all of the job for it.
-                    argsrepr="()",
-                    kwargsrepr=f"{{'request_id': {job.request_id!r}}}",
-                    ignore_result=True,  # the worker replies itself
-                )
+            self._publisher.send(
+                task, self._spec.queue, {ENQUEUED_AT: now}, inputs, int(left_s) + SPARE_TTL_S
+            )
         except Exception as err:
             if is_refusal(err):
                 self._unsure.remove(task_id)
             raise
         self._unsure.remove(task_id)
         watch = TaskWatch(task_id, self._spec, self._store.leases, self._presence)
-        self._task = _Task(task_id, watch)
+        self._task = _Published(task_id, watch)
 
     def wait(self, client: Client) -> Outcome:
         """Block until the result is there.
@@ -187,7 +179,7 @@ class PublishedJob:
                     raise ModelFailed("The worker died while it answered.") from None
                 self._publish_again(self._task)
 
-    def _next_message(self, task: _Task) -> JsonObject | None:
+    def _next_message(self, task: _Published) -> JsonObject | None:
         """Wait a moment for the worker's next message; it may be empty, or there is none.
 
         Raises:
@@ -204,7 +196,7 @@ class PublishedJob:
             time.sleep(min(RETRY_PAUSE_S, max(0.0, self._left_s())))
             return None
 
-    def _publish_again(self, task: _Task) -> None:
+    def _publish_again(self, task: _Published) -> None:
         """Publish the job of a lost task again, unless its workers died too often.
 
         A task that no worker is known to have held was lost by Redis, or by a worker that stopped.
@@ -254,7 +246,7 @@ class PublishedJob:
             if self._task is not task:  # nobody waits for it any more, and its reply is deleted
                 clean_up(partial(self._store.delete_request, (), task.id))
 
-    def _check_awaited(self, task: _Task, client: Client) -> None:
+    def _check_awaited(self, task: _Published, client: Client) -> None:
         if client.is_gone:
             raise ClientGone
         with redis_within(self._left_s()):

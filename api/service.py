@@ -26,6 +26,7 @@ from shared.messages import Job, JobTimes, Result
 from shared.model_spec import ModelSpec
 from shared.redis.inputs import MOST_IN_MESSAGE
 from shared.redis.presence import Presence
+from shared.redis.publishing import Publisher
 from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tasks.registry import task_names
@@ -34,8 +35,8 @@ from shared.vocabulary import THINK_LEVELS, OperatorCommand
 REMEMBERED_S = 0.25
 """How long it is remembered that a model is served and its queue is short."""
 MESSAGE_COPIES = 3
-"""How much of Redis' memory a message takes, as a multiple of its JSON: in base64, and twice while
-it is delivered. What is too large for a message lies beside it once."""
+"""How much of Redis' memory a message takes, as a multiple of its JSON: its quotes are escaped, and
+it is there twice while it is delivered. What is too large for it lies beside it once."""
 
 
 class Answer(NamedTuple):
@@ -53,7 +54,7 @@ class VisionService:
         self, settings: Settings, catalog: Catalog, app: Celery, store: Store, metrics: Metrics
     ) -> None:
         self.settings, self.catalog, self.store, self.metrics = settings, catalog, store, metrics
-        self._app, self._commands = app, CommandSender(app)
+        self._publisher, self._commands = Publisher(app, store.client), CommandSender(app)
         self._seen_at: dict[str, float] = {}
         self._fine_until: dict[str, float] = {}
         self._without_redis_at = -math.inf
@@ -107,7 +108,7 @@ class VisionService:
                 self._seen_at[spec.queue_owner] = time.monotonic()
             elif not presence.seen:
                 self.store.check_writable()  # else no heartbeat arrives: that is the cause to name
-            self._app.conf.task_send_sent_event = presence.watched
+            self._publisher.is_watched = presence.watched
         except redis.RedisError:
             self._without_redis_at = time.monotonic()
             raise
@@ -199,7 +200,7 @@ class VisionService:
             _check_chat(template)
         job = template.model_copy(update=changes)
         size = _json_bytes(job)
-        published = PublishedJob(self._app, self.store, spec, job, images, self.presence)
+        published = PublishedJob(self._publisher, self.store, spec, job, images, self.presence)
         published.size += size + MESSAGE_COPIES * min(size, MOST_IN_MESSAGE)
         published.on_lost = partial(self.metrics.count_lost_task, spec)
         return published

@@ -16,7 +16,7 @@ from api.dispatch import PublishedJob
 from benchmarks.measuring import Client, print_row
 from shared.celery_app import make_celery
 from shared.messages import Job
-from shared.redis import publishing
+from shared.redis.publishing import Publisher
 from shared.settings import Settings
 from shared.tasks import CAPTION
 from tests.stack import SAMPLES, Stack, running_stack
@@ -63,8 +63,8 @@ def throughput(stack: Stack, processes: int, workers: int) -> None:
 def memory(stack: Stack) -> None:
     """Print the memory that queued requests take in Redis."""
     settings = Settings(redis_url=stack.redis_url)
-    publishing.install()
     app, spec = make_celery(settings, worker=False), stack.catalog.get("unserved")
+    publisher = Publisher(app, stack.product_redis)
     photo = (SAMPLES / "cat.jpg").read_bytes()
     print("\n| photo kB | Redis kB per queued request |\n| --- | --- |")
     for size_kb in PHOTOS_KB:
@@ -76,7 +76,9 @@ def memory(stack: Stack) -> None:
                 tasks=(CAPTION,),
                 deadline=time.time() + settings.timeout,
             )
-            PublishedJob(app, stack.store, spec, job, [image], stack.store.presence.of).publish()
+            PublishedJob(
+                publisher, stack.store, spec, job, [image], stack.store.presence.of
+            ).publish()
         after = int(stack.redis.info("memory")["used_memory"])
         print_row([size_kb, f"{(after - before) / QUEUED_REQUESTS / 1000:.0f}"])
 

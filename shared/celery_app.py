@@ -39,7 +39,6 @@ SETTINGS: dict[str, Any] = {
     "task_ignore_result": True,
     # Events of tasks are sent while somebody receives them: see shared/redis/presence.py.
     "worker_send_task_events": False,
-    "task_send_sent_event": False,
     "task_track_started": False,
     "worker_hijack_root_logger": False,
     "worker_redirect_stdouts": False,
@@ -57,20 +56,19 @@ def make_celery(settings: Settings, *, worker: bool) -> Celery:
 
     Args:
         settings: where Redis is.
-        worker: for a worker, which waits for messages; else for the API, whose threads publish
-            them and never wait for each other.
+        worker: for a worker, which waits for messages; else for the API, which makes them
+            (shared/redis/publishing.py), and whose threads never wait for each other.
     """
     app = Celery("vision", broker=settings.broker_url)
     app.conf.update(SETTINGS)
     if not worker:
         app.conf.update(
-            # A connection for each thread, so that none waits for another thread's.
+            # A connection for each thread's events, so that none waits for another thread's.
             broker_pool_limit=settings.threads,
             broker_transport_options={
                 **SETTINGS["broker_transport_options"],
                 **NO_RETRIES,
                 "socket_timeout": API_SOCKET_TIMEOUT_S,
             },
-            task_publish_retry=False,
         )
     return app

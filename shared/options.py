@@ -60,6 +60,8 @@ class Options(BaseModel):
     @property
     def known(self) -> "Options":
         """The options that models in model processes understand."""
+        if not self.model_fields_set:
+            return self
         fields = self.model_dump(include=set(Options.model_fields), exclude_unset=True)
         if self.stop is not None:
             fields["stop"] = self.stop_words

@@ -21,6 +21,7 @@ FORM_FIELDS = ("id", "model", "version", "prompt", "url")
 JSON_FIELDS = tuple(field.alias or name for name, field in VisionRequest.model_fields.items())
 _TEXTS = [name for name in JSON_FIELDS if name not in ("images", "url")]
 """Fields that hold no image."""
+_NO_QUERY = VisionRequest()
 
 
 class ParsedRequest(NamedTuple):
@@ -40,7 +41,7 @@ def read_request(request: Request) -> ParsedRequest:
         TooLarge: the body is too large.
         UnsupportedEncoding: the body is compressed in a way that is not understood.
     """
-    query = _validate(_query(request))
+    query = _validate(_query(request)) if request.query_string else _NO_QUERY
     if request.method in ("GET", "HEAD"):
         return ParsedRequest(query, ())
     request = decoded(request)

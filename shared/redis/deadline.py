@@ -101,7 +101,8 @@ def _bounded_read(
     left = _left(connection)
     if left is not None:
         usual = connection.socket_timeout if timeout is SENTINEL else timeout
-        timeout = _shorter(usual, left)
+        if _shorter(usual, left) != usual:
+            timeout = left
     return _read(connection, *args, timeout=timeout, **more)
 
 
@@ -112,6 +113,8 @@ def _shorter(timeout_s: float | None, left_s: float) -> float:
 def _set_timeout(connection: Any, timeout_s: float | None) -> None:  # noqa: ANN401
     """Set the time-out of the open socket, and of the parser, which restores it after reads."""
     if connection._sock is None:  # noqa: SLF001 - there is no public way to either
+        return
+    if connection._sock.gettimeout() == timeout_s:  # noqa: SLF001 - setting it calls the system
         return
     connection._sock.settimeout(timeout_s)  # noqa: SLF001
     buffer: Any = getattr(connection._parser, "_buffer", None)  # noqa: SLF001

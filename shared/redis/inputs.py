@@ -11,13 +11,14 @@ import redis
 
 from shared.messages import Job
 from shared.redis.cancellations import cancellation_key
+from shared.redis.trips import in_one_trip
 
 MOST_IN_MESSAGE = 16 * 1024
 """Bytes of a job's JSON in its message. A usual prompt has some hundred."""
 
 
-def store_inputs(task_id: str, job: Job, images: Sequence[bytes]) -> tuple[Job, dict[str, bytes]]:
-    """Return a job as its message has it, and by their keys the inputs that lie beside it.
+def store_inputs(task_id: str, job: Job, images: Sequence[bytes]) -> tuple[str, dict[str, bytes]]:
+    """Return a job in JSON as its message has it, and by their keys the inputs that lie beside it.
 
     Args:
         task_id: Celery's id of the task.
@@ -26,13 +27,17 @@ def store_inputs(task_id: str, job: Job, images: Sequence[bytes]) -> tuple[Job, 
     """
     keys = tuple(f"vision:image:{task_id}:{number}" for number in range(len(images)))
     inputs = dict(zip(keys, images, strict=True))
-    job = job.model_copy(update={"images": keys})
-    text = job.model_dump_json(exclude_defaults=True).encode()
+    text = _json_of(job.model_copy(update={"images": keys}))
     if len(text) <= MOST_IN_MESSAGE:
-        return job, inputs
+        return text, inputs
     key = f"vision:job:{task_id}"
     about = {"request_id": job.request_id, "tasks": job.tasks, "deadline": job.deadline}
-    return Job(images=keys, stored_as=key, **about), {**inputs, key: text}
+    in_message = Job(images=keys, stored_as=key, **about)
+    return _json_of(in_message), {**inputs, key: text.encode()}
+
+
+def _json_of(job: Job) -> str:
+    return job.model_dump_json(exclude_defaults=True, ensure_ascii=True)
 
 
 class Inputs:
@@ -53,10 +58,9 @@ class Inputs:
         Args:
             jobs: Celery's ids of the tasks, and the jobs as their messages have them.
         """
-        with self._redis.pipeline(transaction=False) as pipe:
-            for task_id, job in jobs:
-                pipe.mget([cancellation_key(task_id), *job.keys])
-            found = pipe.execute()
+        found = in_one_trip(
+            self._redis, [("MGET", cancellation_key(task_id), *job.keys) for task_id, job in jobs]
+        )
         return [_whole(job, *values) for (_, job), values in zip(jobs, found, strict=True)]
 
 

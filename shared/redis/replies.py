@@ -9,6 +9,7 @@ import redis
 from shared.messages import JsonObject
 from shared.redis.connection import SPARE_TTL_S
 from shared.redis.leases import lease_key
+from shared.redis.trips import Command, in_one_trip, replies_to
 
 _COMMANDS = 3
 """How many commands an end takes."""
@@ -42,20 +43,15 @@ class Replies:
 
     def push_part(self, task_id: str, part: JsonObject) -> None:
         """Append a part of a streamed reply."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            _append(pipe, task_id, {"part": part})
-            pipe.execute()
+        in_one_trip(self._redis, _appending(task_id, {"part": part}))
 
     def push_ends(self, ends: Sequence[End]) -> list[redis.RedisError | None]:
         """Append how some jobs ended, and delete their inputs; return the error of each, if any."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for end in ends:
-                _append(pipe, end.task_id, end.message)
-                pipe.delete(*end.inputs, lease_key(end.task_id))
-            try:
-                replies = pipe.execute(raise_on_error=False)
-            except redis.RedisError as err:
-                return [err] * len(ends)
+        commands = [command for end in ends for command in _ending(end)]
+        try:
+            replies = replies_to(self._redis, commands)
+        except redis.RedisError as err:
+            return [err] * len(ends)
         of_each = (
             replies[start : start + _COMMANDS] for start in range(0, len(replies), _COMMANDS)
         )
@@ -66,16 +62,19 @@ class Replies:
 
     def wake(self, task_id: str) -> None:
         """Have whoever waits for the next message get one that says nothing."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            _append(pipe, task_id, {})
-            pipe.execute()
+        in_one_trip(self._redis, _appending(task_id, {}))
 
     def pop(self, task_id: str, timeout_s: float) -> JsonObject | None:
         """Wait for the next message; ``None`` if none arrives in ``timeout_s``."""
-        popped = self._redis.blpop([reply_key(task_id)], timeout=timeout_s)
+        (popped,) = in_one_trip(self._redis, [("BLPOP", reply_key(task_id), f"{timeout_s:.3f}")])
         return None if popped is None else dict(json.loads(popped[1]))
 
 
-def _append(pipe: "redis.client.Pipeline", task_id: str, message: JsonObject) -> None:
-    pipe.rpush(reply_key(task_id), json.dumps(message))
-    pipe.expire(reply_key(task_id), SPARE_TTL_S)
+def _appending(task_id: str, message: JsonObject) -> list[Command]:
+    key = reply_key(task_id)
+    return [("RPUSH", key, json.dumps(message)), ("EXPIRE", key, SPARE_TTL_S)]
+
+
+def _ending(end: End) -> list[Command]:
+    useless = ("DEL", *end.inputs, lease_key(end.task_id))
+    return [*_appending(end.task_id, end.message), useless]

@@ -19,7 +19,7 @@ class Store:
     """Redis keys by purpose; all methods raise ``redis.RedisError`` if Redis does not serve."""
 
     def __init__(self, client: "redis.Redis") -> None:
-        self._redis = client
+        self.client = client
         self.memory = Memory(client)
         self.inputs = Inputs(client)
         self.presence = Presences(client)
@@ -37,7 +37,7 @@ class Store:
             inputs: their keys.
             task_id: Celery's id of the task.
         """
-        self._redis.delete(*inputs, lease_key(task_id), reply_key(task_id))
+        self.client.delete(*inputs, lease_key(task_id), reply_key(task_id))
 
     def ping(self) -> None:
         """Check that Redis answers.
@@ -45,7 +45,7 @@ class Store:
         Raises:
             redis.RedisError: it does not.
         """
-        self._redis.ping()
+        self.client.ping()
 
     def check_writable(self) -> None:
         """Check that Redis takes writes: heartbeats of workers, images and messages.
@@ -53,4 +53,4 @@ class Store:
         Raises:
             redis.RedisError: it does not.
         """
-        self._redis.set("vision:writable", 1, px=1000)
+        self.client.set("vision:writable", 1, px=1000)

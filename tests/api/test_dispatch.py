@@ -9,6 +9,7 @@ from api.dispatch import PublishedJob
 from api.http.client_connection import ClientGone
 from shared.celery_app import make_celery
 from shared.messages import Job
+from shared.redis.publishing import Publisher
 from shared.settings import Settings
 from tests.stack import Stack, running_stack
 
@@ -42,7 +43,8 @@ def test_news_of_a_hang_up_that_come_late_leave_nothing_behind(stack: Stack) -> 
     app = make_celery(Settings(redis_url=stack.redis_url), worker=False)
     job = Job(request_id="r", tasks=("caption",), deadline=time.time() + 30)
     spec, client = stack.catalog.get("slow"), GoneClient()
-    published = PublishedJob(app, stack.store, spec, job, [b"image"], stack.store.presence.of)
+    publisher = Publisher(app, stack.product_redis)
+    published = PublishedJob(publisher, stack.store, spec, job, [b"image"], stack.store.presence.of)
     published.publish()
     with pytest.raises(ClientGone):
         published.wait(client)

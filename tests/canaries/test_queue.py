@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from celery import Celery
 from kombu import pools
+from kombu.transport.virtual import Message
 
 from shared.celery_app import make_celery
+from shared.redis.publishing import Publisher, Task
 from shared.settings import Settings
 from tests.canaries.worker import NEWS, QUEUE, WORDS
 from tests.stack import Stack, end, running_stack, wait_for
@@ -92,6 +94,30 @@ def test_the_queue_is_a_list_with_the_oldest_at_its_end_and_headers_in_the_open(
     newest, oldest = queued(clean)
     assert [message["headers"]["id"] for message in (oldest, newest)] == ids
     assert [message["headers"][STAMP] for message in (oldest, newest)] == [1.5, 2.5]
+
+
+def test_our_message_is_what_celery_would_send(clean: Stack) -> None:
+    app, task_id, kwargs = app_of(clean), str(uuid.uuid4()), {"job": {"text": 'ä"😀', "number": 1}}
+    app.send_task(
+        "hold", kwargs=kwargs, task_id=task_id, queue=QUEUE, headers={STAMP: 1.5},
+        argsrepr="()", kwargsrepr="{}", ignore_result=True,
+    )  # fmt: skip
+    task = Task(task_id, "hold", json.dumps(kwargs), "{}")
+    publisher = Publisher(app, clean.product_redis)
+    publisher.send(task, QUEUE, {STAMP: 1.5}, {"beside": b"image"}, 60)
+    assert clean.redis.get("beside") == b"image"
+    ours, celerys = (Message(payload, app_channel(app)) for payload in queued(clean))
+    assert ours.payload == celerys.payload
+    assert ours.headers == celerys.headers
+    assert ours.delivery_info == celerys.delivery_info
+    for name in ("correlation_id", "priority"):
+        assert ours.properties[name] == celerys.properties[name]
+
+
+def app_channel(app: Celery) -> Any:
+    """What decodes the bodies of an application's messages."""
+    connection: Any = app.connection_for_read()
+    return connection.default_channel
 
 
 def test_a_held_message_is_the_workers_alone(worker: Worker) -> None:

@@ -38,7 +38,8 @@ RELIANCES = (
     Reliance(
         "kombu",
         "5.7.0",
-        "shared/redis reads raw messages of a queue's list and their headers; with the option "
+        "shared/redis reads raw messages of a queue's list and their headers, and publishing.py "
+        "writes them; with the option "
         "ack_emulation off, a held message is in no list; workers/consumer/kombu_guard.py patches "
         "Channel._get_pool, Channel.do_restore and Connection.ensure_connection; api/commands.py "
         "replaces Connection.ensure and the producer_pool of a mailbox",
@@ -47,6 +48,7 @@ RELIANCES = (
     Reliance(
         "celery",
         "5.7.0",
+        "shared/redis/publishing.py has amqp.as_task_v2 make the parts of a message; "
         "workers/consumer uses amqp.queues.deselect, task_consumer.consuming_from, "
         "state.reserved_requests and active_requests; its delivery.py extends BasePool.on_apply, "
         "whose callback is a request's on_success and takes (failed, ExceptionInfo, seconds), and "

@@ -1,6 +1,5 @@
 """The queue between API and workers: deadlines, disconnected clients, overload."""
 
-import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -46,7 +45,7 @@ def test_options_that_only_ollama_knows_are_not_put_on_our_own_queues(
     wait_abandoned(stack, "only-for-ollama")
     (message,) = stack.redis.lrange(queue, 0, -1)
     stack.redis.delete(queue, "vision:seen:unserved")
-    (_, kwargs, _) = json.loads(base64.b64decode(json.loads(message)["body"]))
+    (_, kwargs, _) = json.loads(json.loads(message)["body"])
     assert kwargs["job"]["options"] == {"seed": 5}
     assert len(message) < 10_000
 
