@@ -5,8 +5,8 @@ without ``mallopt`` are left alone.
 """
 
 import ctypes
+import os
 import resource
-from pathlib import Path
 
 KIB, MIB = 2**10, 2**20
 _PAGE_BYTES = resource.getpagesize()
@@ -18,7 +18,11 @@ _M_ARENA_MAX = -8
 
 def resident_bytes() -> int:
     """Return the memory that this process holds."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
+    statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)  # after each image and batch
+    try:
+        return int(os.read(statm, 200).split()[1]) * _PAGE_BYTES
+    finally:
+        os.close(statm)
 
 
 def return_freed_memory() -> None:

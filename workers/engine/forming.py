@@ -51,7 +51,7 @@ class BatchFormer:
         self._last_batch_s = seconds
 
     def prepare_ahead(self, process: ModelProcess, probe: EngineJob | None) -> None:
-        """Have the images of the next batches prepared, and sent to the process when they are."""
+        """Have the images of the next batches prepared."""
         if not process.facts.preparation:
             return
         ahead = self._queue.next_jobs(BATCHES_AHEAD * self._sizer.most)
@@ -60,6 +60,9 @@ class BatchFormer:
         for job in self._queue.take_unreadable():
             if job.fault:
                 job.refuse(job.fault)
+
+    def hold_ahead(self, process: ModelProcess) -> None:
+        """Send the process what is prepared for the next batch; the rest comes with the batch."""
         for job in self._queue.next_jobs(self._sizer.most):
             if job.is_prepared:
                 process.hold(job)

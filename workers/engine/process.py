@@ -23,8 +23,8 @@ from workers.model.protocol import (
     Run,
     StateReport,
     receive_report,
-    send,
 )
+from workers.preparing.frames import send
 
 _generations = count(1)
 
@@ -66,12 +66,8 @@ class ModelProcess:
 
     def hold(self, job: EngineJob) -> None:
         """Send a job's prepared images, unless this process has them already."""
-        if job.generation != self.generation:
-            job.generation = self.generation
-            images = job.inputs().images
-            sizes = tuple((image.width, image.height) for image in images)
-            content = [image.content for image in images]
-            self._outbox.put((Hold(job=job.key, sizes=sizes), content))
+        for held, images in self._new([job]):
+            self._outbox.put((held, images))
 
     def run(self, jobs: Sequence[EngineJob], max_images: int) -> None:
         """Have the process run a batch, about which it reports once.
@@ -80,14 +76,26 @@ class ModelProcess:
             jobs: the jobs, prepared, and alike as the family needs it.
             max_images: most images that the model gets at once.
         """
-        for job in jobs:
-            self.hold(job)
+        new = self._new(jobs)
         run = Run(
+            new=tuple(hold for hold, _ in new),
             jobs=tuple(job.key for job in jobs),
             instructions=tuple(job.instructions for job in jobs),
             max_images=max_images,
         )
-        self._outbox.put((run, ()))
+        self._outbox.put((run, [image for _, images in new for image in images]))
+
+    def _new(self, jobs: Sequence[EngineJob]) -> list[tuple[Hold, list[bytes]]]:
+        """Return what the process lacks of some jobs, which it is to get now."""
+        new = []
+        for job in jobs:
+            if job.generation != self.generation:
+                job.generation = self.generation
+                images = job.inputs().images
+                sizes = tuple((image.width, image.height) for image in images)
+                content = [image.content for image in images]
+                new.append((Hold(job=job.key, sizes=sizes), content))
+        return new
 
     def forget(self, job: EngineJob) -> None:
         """Have the process drop the images of a job."""

@@ -13,9 +13,10 @@ from workers.model import memory
 from workers.model.cpu_threads import usable_cores
 from workers.model.device_errors import is_out_of_memory
 from workers.model.family import LoadContext, LoadError, PartDamaged, VisionModel, brief, load_model
-from workers.model.protocol import StateReport, send
+from workers.model.protocol import StateReport
 from workers.model.warm_up import warm_up
 from workers.model.weights import ensure_weights, refetch
+from workers.preparing.frames import send
 
 MAX_REASON_CHARS = 500
 

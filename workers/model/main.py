@@ -35,15 +35,14 @@ from workers.model.loading import failure_report, load
 from workers.model.protocol import (
     BatchReport,
     Forget,
-    Hold,
     JobError,
     ModelFacts,
     Run,
     StateReport,
     receive_command,
-    send,
 )
 from workers.model.stopwatch import Stopwatch
+from workers.preparing.frames import send
 from workers.preparing.preparation import Prepared
 
 log = structlog.get_logger(__name__)
@@ -93,13 +92,11 @@ class ModelServer:
                 command, images = receive_command(self._pipe)
             except (EOFError, OSError):
                 os._exit(0)
-            match command:
-                case Hold():
-                    self._held[command.job] = images
-                case Forget():
-                    self._held.pop(command.job, None)
-                case Run():
-                    self._runs.put(command)
+            self._held.update(images)
+            if isinstance(command, Forget):
+                self._held.pop(command.job, None)
+            elif isinstance(command, Run):
+                self._runs.put(command)
 
 
 def prepare(model: VisionModel, images: Sequence[Prepared]) -> Inputs:

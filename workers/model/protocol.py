@@ -3,11 +3,10 @@
 No pickle: what strangers sent has an influence on the model process, which must not be able to send
 the worker objects that run code.
 
-Parent to child: ``Hold`` (followed by the images, one frame each), ``Run``, ``Forget``.
+Parent to child: ``Hold`` and ``Run`` (with images), ``Forget``.
 Child to parent: ``StateReport`` while it loads, then one ``BatchReport`` for each ``Run``.
 """
 
-from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Annotated, Literal
 
@@ -16,6 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from shared.messages import Instructions, Result
 from shared.vocabulary import WorkerState
 from workers.model.memory import Memory
+from workers.preparing.frames import receive
 from workers.preparing.preparation import Preparation, Prepared
 
 
@@ -28,9 +28,10 @@ class Hold(BaseModel):
 
 
 class Run(BaseModel):
-    """Run the model over jobs whose images it has."""
+    """Run the model over jobs whose images it has, or gets with this message."""
 
     kind: Literal["run"] = "run"
+    new: tuple[Hold, ...] = Field(description="of the jobs whose images come with it")
     jobs: tuple[str, ...]
     instructions: tuple[Instructions, ...] = Field(description="of each job")
     max_images: int = Field(description="most images that the model gets at once")
@@ -90,22 +91,23 @@ _model_command: TypeAdapter[ModelCommand] = TypeAdapter(ModelCommand)
 _report: TypeAdapter[Report] = TypeAdapter(Report)
 
 
-def send(pipe: Connection, message: BaseModel, images: Sequence[bytes] = ()) -> None:
-    """Send a message, followed by its images."""
-    pipe.send_bytes(message.model_dump_json().encode())
-    for image in images:
-        pipe.send_bytes(image)
-
-
-def receive_command(pipe: Connection) -> tuple[Hold | Run | Forget, list[Prepared]]:
-    """Wait for a command and its images.
+def receive_command(pipe: Connection) -> tuple[Hold | Run | Forget, dict[str, list[Prepared]]]:
+    """Wait for a command, and the images of the jobs that come with it.
 
     Raises:
         EOFError: the parent is gone.
     """
-    command = _model_command.validate_json(pipe.recv_bytes())
-    sizes = command.sizes if isinstance(command, Hold) else ()
-    return command, [Prepared(pipe.recv_bytes(), *size) for size in sizes]
+    text, contents = receive(pipe)
+    command = _model_command.validate_json(text)
+    new: tuple[Hold, ...] = ()
+    if isinstance(command, Hold):
+        new = (command,)
+    elif isinstance(command, Run):
+        new = command.new
+    images = iter(contents)
+    return command, {
+        hold.job: [Prepared(next(images), *size) for size in hold.sizes] for hold in new
+    }
 
 
 def receive_report(pipe: Connection) -> StateReport | BatchReport:
@@ -114,4 +116,5 @@ def receive_report(pipe: Connection) -> StateReport | BatchReport:
     Raises:
         EOFError: the child is gone.
     """
-    return _report.validate_json(pipe.recv_bytes())
+    text, _ = receive(pipe)
+    return _report.validate_json(text)

@@ -66,7 +66,9 @@ class PreparingPool:
         """Prepare; nothing runs before :meth:`start`."""
         self._timeout_s, self._max_megapixels = settings.decode_timeout_s, settings.max_megapixels
         number = settings.decode_processes or min(MOST, max(FEWEST, (os.cpu_count() or 1) // 4))
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._lanes = [threading.Condition(self._lock) for _ in range(number)]
+        """Which each wait for a task: none is woken in vain."""
         self._tasks: deque[_Task] = deque()
         self._large: deque[_Task] = deque()
         self._busy = [False] * number
@@ -98,21 +100,22 @@ class PreparingPool:
     def submit(self, data: bytes, preparation: Preparation) -> "Future[Prepared]":
         """Have an image file prepared: see :meth:`Preparer.submit`."""
         task = _Task(data, preparation)
-        with self._changed:
+        with self._lock:
             if self._closed.is_set():
                 task.future.cancel()
             else:
                 self._tasks.append(task)
-                self._changed.notify_all()
+                self._wake_one()
         return task.future
 
     def close(self) -> None:
         """Cancel what waits, and end all processes, whatever they do."""
-        with self._changed:
+        with self._lock:
             self._closed.set()
             for task in (*self._tasks, *self._large):
                 task.future.cancel()
-            self._changed.notify_all()
+            for lane in self._lanes:
+                lane.notify()
         for process in tuple(self._processes):
             if process:
                 process.kill()
@@ -134,12 +137,18 @@ class PreparingPool:
 
     def _wait(self, lane: int) -> bool:
         """Wait for a task; ``False``: the pool is closed."""
-        with self._changed:
+        with self._lock:
             self._busy[lane] = False
-            self._changed.wait_for(lambda: self._closed.is_set() or self._has_task(lane))
+            self._lanes[lane].wait_for(lambda: self._closed.is_set() or self._has_task(lane))
             self._busy[lane] = True
-            self._changed.notify_all()  # if there is another task, the next process may be needed
+            self._wake_one()  # if there is another task, the next process may be needed
             return not self._closed.is_set()
+
+    def _wake_one(self) -> None:
+        for lane, condition in enumerate(self._lanes):
+            if not self._busy[lane] and self._has_task(lane):
+                condition.notify()
+                return
 
     def _has_task(self, lane: int) -> bool:
         if lane == 0:
@@ -148,7 +157,7 @@ class PreparingPool:
 
     def _take(self, lane: int) -> _Task | None:
         """Remove and return the next task that is not cancelled, if there still is one."""
-        with self._changed:
+        with self._lock:
             waiting = self._large if lane == 0 and self._large else self._tasks
             while waiting:
                 task = waiting.popleft()
@@ -187,7 +196,7 @@ class PreparingPool:
 
     def _set_free(self, lane: int) -> None:
         """Be free before the answer, or the next image of a single client needs another process."""
-        with self._changed:
+        with self._lock:
             self._busy[lane] = False
 
     def _retry(self, task: _Task, err: ProcessLost) -> None:
@@ -203,9 +212,9 @@ class PreparingPool:
             task.future.set_exception(UndecodableImage(reason))
 
     def _put_back(self, task: _Task) -> None:
-        with self._changed:
+        with self._lock:
             (self._large if task.is_large else self._tasks).append(task)
-            self._changed.notify_all()
+            self._wake_one()
 
     def _ensure_process(self, lane: int) -> PreparingProcess | None:
         process = self._processes[lane]

@@ -1,19 +1,19 @@
 """Messages on the pipe between a worker and a preparing process: JSON, and bytes as they are.
 
 No pickle: the process decodes what strangers sent, and must not be able to send the worker objects
-that run code. The process says once that it is up. Then each ``Request`` is followed by one frame
-with the image file, and each ``Reply`` that has content by one with that.
+that run code. The process says once that it is up. With each ``Request`` goes the image file, and
+with each ``Reply`` that has content goes that.
 """
 
 from multiprocessing.connection import Connection
 
 from pydantic import BaseModel, Field
 
+from workers.preparing.frames import MOST_COPIED, receive, send
 from workers.preparing.preparation import Preparation, Prepared
 
 HELLO = b"up"
-MAX_REPLY_BYTES = 64 * 1024
-"""Of a reply without its content."""
+MAX_HELLO_BYTES = 64
 
 
 class Request(BaseModel):
@@ -39,7 +39,7 @@ class Reply(BaseModel):
 
     @property
     def has_content(self) -> bool:
-        """Whether a frame with the content follows."""
+        """Whether the content goes with it."""
         return not (self.error or self.too_large)
 
 
@@ -58,13 +58,12 @@ def receive_hello(pipe: Connection, timeout_s: float) -> None:
     if not pipe.poll(timeout_s):
         msg = f"nothing was heard of it for {timeout_s:g} s"
         raise OSError(msg)
-    pipe.recv_bytes(MAX_REPLY_BYTES)
+    pipe.recv_bytes(MAX_HELLO_BYTES)
 
 
 def send_request(pipe: Connection, request: Request, data: bytes) -> None:
     """Send an image file."""
-    pipe.send_bytes(request.model_dump_json().encode())
-    pipe.send_bytes(data)
+    send(pipe, request, [data])
 
 
 def receive_request(pipe: Connection) -> tuple[Request, bytes]:
@@ -73,14 +72,13 @@ def receive_request(pipe: Connection) -> tuple[Request, bytes]:
     Raises:
         EOFError: the parent is gone.
     """
-    return Request.model_validate_json(pipe.recv_bytes()), pipe.recv_bytes()
+    text, (data,) = receive(pipe)
+    return Request.model_validate_json(text), data
 
 
 def send_reply(pipe: Connection, reply: Reply, content: bytes) -> None:
     """Send what became of an image."""
-    pipe.send_bytes(reply.model_dump_json().encode())
-    if reply.has_content:
-        pipe.send_bytes(content)
+    send(pipe, reply, [content] if reply.has_content else [])
 
 
 def receive_reply(pipe: Connection, most_bytes: int) -> tuple[Reply, Prepared]:
@@ -91,8 +89,9 @@ def receive_reply(pipe: Connection, most_bytes: int) -> tuple[Reply, Prepared]:
         OSError: the child is gone, or its reply is too long.
         ValueError: it is no reply.
     """
-    reply = Reply.model_validate_json(pipe.recv_bytes(MAX_REPLY_BYTES))
-    content = pipe.recv_bytes(most_bytes) if reply.has_content else b""
+    text, contents = receive(pipe, most_bytes + MOST_COPIED)
+    reply = Reply.model_validate_json(text)
+    content = b"".join(contents)
     if reply.width * reply.height * 3 not in (0, len(content)):
         msg = f"{len(content)} bytes for {reply.width} x {reply.height} pixels"
         raise ValueError(msg)
