@@ -46,8 +46,8 @@ class Linger:
             self._returns_s.append(now - self._ended_at)
         self._expected = min(most, answered + waiting)
         self._missing, self._ended_at = self._expected - waiting, now
-        returns_s = SPARE * median(self._returns_s) if self._returns_s else LONGEST_S
-        pays = returns_s if returns_s < fixed_s else 0.0
+        returns_s = median(self._returns_s) if self._returns_s else LONGEST_S
+        pays = SPARE * returns_s if returns_s < fixed_s else 0.0
         self._until = now + min(max(SHARE * seconds, pays), LONGEST_S)
 
     def arrived(self, now: float) -> None:

@@ -76,7 +76,7 @@ class LocalEngine:
 
         Its future raises ``Dropped``, ``Requeued`` or a :class:`~shared.errors.VisionError`.
         """
-        self._loop.inbox.put(job)
+        self._loop.accept(job)
         # A job that came after the thread's last look at the inbox.
         if self._loop.stopping and not self._thread.is_alive() and not job.future.done():
             requeue([job])
@@ -105,6 +105,7 @@ class LocalEngine:
     def _drop_cancelled(self) -> None:
         """Have the loop drop jobs that have been cancelled, until the engine is closed."""
         while not self._closed.wait(CANCELLED_POLL_S):
+            self._loop.inbox.flush()  # it must know of jobs whose images take long
             try:
                 present = self._loop.task_ids()
                 cancelled = set(self._find_cancelled(present)) if present else set()

@@ -10,12 +10,15 @@ from workers.preparing.preparation import Preparation, Prepared
 
 PATIENCE_SHARE = 0.5
 """How long jobs wait for those that came with them, as a share of the last batch's time."""
-LONGEST_S = 0.2
-"""How long they wait at most."""
+LEAST_S, LONGEST_S = 0.003, 0.2
+"""How long they wait at least, which is the time to prepare one, and at most."""
 
 
 class Lookahead:
-    """The pool as the engine's loop uses it; all but the callbacks is for the loop's thread."""
+    """The pool as the engine's loop uses it.
+
+    All but :meth:`prepare` of a job that the loop does not have yet is for the loop's thread.
+    """
 
     def __init__(self, pool: Preparer, wake: Callable[[], None]) -> None:
         """Prepare.
@@ -53,7 +56,7 @@ class Lookahead:
             self._until = None
             return 0.0
         if self._until is None:
-            self._until = now + min(PATIENCE_SHARE * batch_s, LONGEST_S)
+            self._until = now + min(max(LEAST_S, PATIENCE_SHARE * batch_s), LONGEST_S)
         if now < self._until:
             return self._until - now
         for job in late:

@@ -5,9 +5,10 @@ loop wakes on them, on reports of its processes and on deadlines, and then takes
 :meth:`EngineLoop._step`; ARCHITECTURE.md, "The engine's loop", has the same numbers and the rules.
 """
 
+import math
+import select
 import time
 from collections.abc import Callable, Collection
-from multiprocessing.connection import wait
 
 import structlog
 
@@ -50,7 +51,7 @@ class EngineLoop:
             pool: decodes the images.
         """
         self.spec, options = spec, spec.engine
-        self.inbox: Inbox[EngineJob | Callable[[], None]] = Inbox()
+        self.inbox: Inbox[EngineJob | Callable[[], None]] = Inbox()  # jobs: by `accept`
         self.on_batch: Callable[[float], None] = lambda _: None
         self.stopping = self._draining = False
         self._sizer = BatchSizer(options)
@@ -62,8 +63,8 @@ class EngineLoop:
         self._recovery = Recovery(
             spec, self._queue, self._supervisor, self._tracker, self._backoff, self._sizer
         )
-        lookahead = Lookahead(pool, lambda: self.inbox.put(_look_again))
-        self._former = BatchFormer(self._queue, self._sizer, lookahead)
+        self._lookahead = Lookahead(pool, self.inbox.wake)
+        self._former = BatchFormer(self._queue, self._sizer, self._lookahead)
         self._batch: list[EngineJob] = []
         self._begun_at = self._batch_deadline = 0.0
 
@@ -80,6 +81,21 @@ class EngineLoop:
     def task_ids(self) -> list[str]:
         """Return the task ids of the jobs that wait or run; any thread may ask."""
         return [*self._queue.task_ids(), *(job.task_id for job in self._batch)]
+
+    def accept(self, job: EngineJob) -> None:
+        """Take a job from any thread, and begin with its images if it is known how.
+
+        The loop then need not know of it before they are ready.
+        """
+        process = self._supervisor.ready
+        preparation = process.facts.preparation if process else None
+        if preparation is None:
+            self.inbox.put(job)
+            return
+        self._lookahead.prepare([job], preparation)
+        self.inbox.put_quietly(job)
+        if job.is_prepared:  # perhaps sooner than it was put there
+            self.inbox.wake()
 
     def run(self) -> None:
         """Work until :meth:`stop` and the end of the running batch; then requeue what is left."""
@@ -127,12 +143,17 @@ class EngineLoop:
     def _prepare_ahead(self) -> None:
         if process := self._supervisor.ready:
             self._former.prepare_ahead(process, self._recovery.probe)
+            if self._batch:
+                self._former.hold_ahead(process)
 
     # 5: what comes in.
 
     def _wait(self) -> None:
-        by_pipe = {process.pipe: process for process in self._supervisor}
-        ready = wait([self.inbox.fileno(), *by_pipe], self._seconds_to_wait())
+        by_pipe = {process.pipe.fileno(): process for process in self._supervisor}
+        poller = select.poll()
+        for file in (self.inbox.fileno(), *by_pipe):
+            poller.register(file, select.POLLIN)
+        ready = [file for file, _ in poller.poll(math.ceil(1000 * self._seconds_to_wait()))]
         if self.inbox.fileno() in ready:
             self._take_inbox()
         for pipe, process in by_pipe.items():
@@ -243,7 +264,3 @@ class EngineLoop:
     def _request_restart(self, reason: RestartReason) -> None:
         if not self._draining:
             self._supervisor.request_restart(reason)
-
-
-def _look_again() -> None:
-    """Do nothing, as an entry of the inbox: the loop then takes its steps."""
