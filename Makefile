@@ -67,8 +67,8 @@ bench-gpu: $(DEV) ## test and measure models, stack and recovery on one GPU, eig
 bench-recovery: $(DEV) ## measure restarts, a recycle under load, and the gain of a second replica
 	@$(BIN)/python -m benchmarks.recovery
 
-bench-peers: $(DEV) ## compare with Flask, gunicorn, LitServe, BentoML and Celery as in tutorials; MODELS=a,b QUICK=1
-	@$(BIN)/python -m benchmarks.peers $(if $(MODELS),--models $(MODELS)) $(if $(QUICK),--quick)
+bench-peers: $(DEV) ## compare with Flask, gunicorn, LitServe, BentoML and Celery as in tutorials; MODELS=a,b ROUNDS=5
+	@$(BIN)/python -m benchmarks.peers $(if $(MODELS),--models $(MODELS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-ollama: $(DEV) ## measure healing, and the gain of a second server, with stand-ins for Ollama
 	@$(BIN)/python -m benchmarks.ollama

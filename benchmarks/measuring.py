@@ -17,6 +17,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.closed_loop import Load, send_for
 from shared.allocator import retain_freed_memory
 from shared.messages import Instructions
 from shared.model_spec import ModelSpec
@@ -43,7 +44,7 @@ class Client:
 
     def __init__(self, base: str, model: str, task: Task, path: str = "") -> None:
         """Use a server; ``path``: of another program's route, if it is not ours."""
-        self._address, self._path = urlsplit(base).netloc, path or f"{API}/{task}/{model}"
+        self._base, self._path = base, path or f"{API}/{task}/{model}"
         self._body = json.dumps({"images": [data_url(PHOTO.read_bytes())]}).encode()
         self._local = threading.local()
 
@@ -57,6 +58,10 @@ class Client:
             status, text = self._post(connection)
         if status != HTTPStatus.OK:
             sys.exit(text.decode())
+
+    def load(self, seconds_in_all: float, clients: int) -> Load:
+        """Have so many clients send requests for some seconds."""
+        return send_for(seconds_in_all, self._base, self._path, self._body, clients)
 
     def rate(self, clients: int, count: int) -> float:
         """Return the requests per second of ``clients`` threads that send ``count`` in total."""
@@ -79,7 +84,7 @@ class Client:
 
     def _connection(self) -> HTTPConnection:
         if not hasattr(self._local, "connection"):
-            self._local.connection = HTTPConnection(self._address, timeout=TIMEOUT_S)
+            self._local.connection = HTTPConnection(urlsplit(self._base).netloc, timeout=TIMEOUT_S)
         connection: HTTPConnection = self._local.connection
         return connection
 

@@ -6,7 +6,6 @@ API, worker, model and preparing processes count towards the CPU time. Prints Ma
 
 import argparse
 import contextlib
-import json
 import statistics
 import subprocess
 import sys
@@ -19,19 +18,18 @@ from typing import NamedTuple
 import psutil
 import yaml
 
-from benchmarks.closed_loop import send_for
-from benchmarks.measuring import PHOTO, bare, machine, percentile, print_row, seconds
+from benchmarks.measuring import Client, bare, machine, percentile, print_row, seconds
 from shared.model_spec import ModelSpec
 from shared.settings import ROOT
 from shared.tasks import CAPTION
-from tests.conftest import data_url
-from tests.stack import API
 
 MODELS: Mapping[str, Mapping[str, float]] = {
     "nothing": {},
     "batched": {"predict_s": 0.020, "image_s": 0.005},
 }
 """Parameters of fake models: one that costs nothing; one with 20 ms a batch and 5 ms a photo."""
+ROLES = ("API", "Redis", "worker", "preparing", "model")
+"""Whose CPU time is told apart."""
 WARM_UP_S = 3.0
 BARE_CALLS = 30
 # It runs in the folder of its checkout, until its input closes.
@@ -58,10 +56,24 @@ class Side(NamedTuple):
     base: str
     process: psutil.Process
 
-    def cpu_s(self) -> float:
-        """Return the CPU time of all its processes so far."""
-        times = [process.cpu_times() for process in self.process.children(recursive=True)]
-        return sum(each.user + each.system for each in times)
+    def cpu_s(self) -> dict[str, float]:
+        """Return the CPU time of its processes so far, by what they are."""
+        spent = dict.fromkeys(ROLES, 0.0)
+        for process in self.process.children(recursive=True):
+            times = process.cpu_times()
+            spent[_role(process)] += times.user + times.system
+        return spent
+
+
+def _role(process: psutil.Process) -> str:
+    command = " ".join(process.cmdline())
+    named = {"redis-server": "Redis", "gunicorn": "API", "-m workers": "worker"}
+    for part, role in named.items():
+        if part in command:
+            return role
+    parent = process.parent()
+    # A model process is forked by a fork server, whose parent is the worker.
+    return "preparing" if parent and _role(parent) == "worker" else "model"
 
 
 class Figures(NamedTuple):
@@ -70,8 +82,8 @@ class Figures(NamedTuple):
     p50_ms: float
     p99_ms: float
     per_s: float
-    cpu_ms: float
-    """Of all processes, for each request."""
+    cpu_ms: dict[str, float]
+    """For each request, by process."""
 
 
 def main() -> None:
@@ -136,21 +148,26 @@ def _compare(
                 found.setdefault((count, side), []).append(figures)
     bare_ms = 1000 * statistics.median(bare_s)
     print(f"\n{model} ({dict(MODELS[model])}), in-process {bare_ms:.1f} ms\n")
-    print_row(["clients", "checkout", "p50 ms", "p99 ms", "p99/p50", "requests/s", "CPU ms"])
-    print_row(["---"] * 7)
+    figures_of = ["p50 ms", "p99 ms", "p99/p50", "requests/s", "CPU ms", *ROLES]
+    print_row(["clients", "checkout", *figures_of])
+    print_row(["---"] * (2 + len(figures_of)))
     for (count, side), each in sorted(found.items(), key=lambda item: item[0][0]):
-        p50, p99, rate, cpu = (statistics.median(values) for values in zip(*each, strict=True))
-        ratio = f"{p99 / p50:.2f}"
-        print_row(
-            [count, side.name, f"{p50:.1f}", f"{p99:.1f}", ratio, f"{rate:.0f}", f"{cpu:.1f}"]
+        p50, p99, rate, cpu_ms = (
+            statistics.median(values)
+            for values in zip(*((*one[:3], sum(one.cpu_ms.values())) for one in each), strict=True)
         )
+        by_process = [statistics.median(one.cpu_ms[role] for one in each) for role in ROLES]
+        cells = [f"{p50:.1f}", f"{p99:.1f}", f"{p99 / p50:.2f}", f"{rate:.0f}"]
+        cells += [f"{cpu_ms:.1f}", *(f"{ms:.2f}" for ms in by_process)]
+        print_row([count, side.name, *cells])
 
 
 def _measure(side: Side, model: str, clients: int, seconds_each: float) -> Figures:
-    body = json.dumps({"images": [data_url(PHOTO.read_bytes())]}).encode()
-    began = side.cpu_s()
-    load = send_for(seconds_each, side.base, f"{API}/caption/{model}", body, clients)
-    cpu_ms = 1000 * (side.cpu_s() - began) / len(load.latencies_s)
+    client, began = Client(side.base, model, CAPTION), side.cpu_s()
+    load = client.load(seconds_each, clients)
+    cpu_ms = {
+        role: 1000 * (s - began[role]) / len(load.latencies_s) for role, s in side.cpu_s().items()
+    }
     p50, p99 = (1000 * percentile(load.latencies_s, percent) for percent in (50, 99))
     return Figures(p50, p99, load.per_s, cpu_ms)
 

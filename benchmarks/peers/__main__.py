@@ -4,7 +4,7 @@ Every way gets the same requests from the same client on the same cores: a JSON 
 The peers call our model class in their own process or processes. CPU time is that of the servers,
 without the client. Prints Markdown for ``docs/benchmarks.md``.
 
-    python -m benchmarks.peers [--models fake-20-5,fake-0,efficientnet-lite0] [--quick]
+    python -m benchmarks.peers [--models fake-20-5,fake-0,efficientnet-lite0] [--rounds 5]
 """
 
 import argparse
@@ -12,10 +12,9 @@ import signal
 import statistics
 import sys
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from benchmarks.measuring import Client, machine, percentile, print_row, seconds
+from benchmarks.measuring import machine, percentile, print_row
 from benchmarks.peers.environment import ensure_environment
 from benchmarks.peers.ways import Way, all_ways
 from shared.model_spec import ModelSpec
@@ -46,10 +45,10 @@ def main() -> None:
     """Measure all models and print a table for each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models", default=",".join(str(row["name"]) for row in ROWS))
-    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which stops all servers
-    rounds, count = (1, 32) if options.quick else (5, 192)
     programs = ensure_environment()
     for row in ROWS:
         if row["name"] in options.models.split(","):
@@ -57,32 +56,27 @@ def main() -> None:
             print(f"**{spec.name}**, begun {machine()}\n", flush=True)
             with all_ways(spec, programs) as ways:
                 figures = {way.name: Figures() for way in ways}
-                for _ in range(rounds):
+                for way in ways:  # code and connections become warm
+                    way.client.load(options.seconds, max(CLIENTS))
+                for _ in range(options.rounds):
                     for way in ways:
-                        measure(way, count, figures[way.name])
+                        measure(way, options.seconds, figures[way.name])
             print_table(figures)
             print(f"\nEnded {machine()}\n", flush=True)
 
 
-def measure(way: Way, count: int, figures: Figures) -> None:
+def measure(way: Way, seconds_each: float, figures: Figures) -> None:
     """Measure each number of clients once."""
-    figures.single_s += [seconds(way.client) for _ in range(max(16, count // 8))]
+    figures.single_s += way.client.load(seconds_each, 1).latencies_s
     for clients in CLIENTS:
         before_s = way.cpu_s()
-        rate, times_s = loaded(way.client, clients, max(count, 2 * clients))
-        figures.rates[clients].append(rate)
+        load = way.client.load(seconds_each, clients)
+        figures.rates[clients].append(load.per_s)
         if clients == SPREAD_CLIENTS:
+            times_s = load.latencies_s
             figures.cpu_s.append((way.cpu_s() - before_s) / len(times_s))
             figures.tails.append(percentile(times_s, 99) / statistics.median(times_s))
     print(f"{way.name}: {figures.rates}", file=sys.stderr, flush=True)
-
-
-def loaded(client: Client, clients: int, count: int) -> tuple[float, list[float]]:
-    """Have so many clients send ``count`` requests; return their rate and how long each took."""
-    with ThreadPoolExecutor(clients) as pool:
-        times_s: list[float] = []
-        total_s = seconds(lambda: times_s.extend(pool.map(lambda _: seconds(client), range(count))))
-    return count / total_s, times_s
 
 
 def print_table(figures: dict[str, Figures]) -> None:
