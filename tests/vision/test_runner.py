@@ -1,0 +1,149 @@
+"""The runner's parts by themselves: what is asked, how much at once, and what is kept."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from vision.runner.capacity import capacity
+from vision.runner.gate import Gate, Stopped
+from vision.runner.journal import Journal
+from vision.runner.sinks import SinkError, Table
+from vision.runner.wanted import CannotRun, Wanted
+from vision.runner.work import Answer, Question
+from vision.schemas import Model, Worker
+
+UP = Worker(worker="w", state="ready", consuming=True, max_batch=4)
+CHAT = Model(
+    name="chat", version="2b", tasks=("answer", "caption", "labels"), served=True, workers=(UP,)
+)
+JUDGE = Model(name="judge", tasks=("nsfw",), default_for=("nsfw",), served=True, workers=(UP, UP))
+ABSENT = Model(name="absent", tasks=("caption",), default_for=("caption",))
+OLLAMA = Model(name="ollama", family="ollama", tasks=("answer", "caption", "labels", "nsfw"))
+MODELS = (ABSENT, CHAT, JUDGE, OLLAMA)
+
+
+def wanted(*, tasks: str = "", models: str = "", language: str = "") -> list[Question]:
+    return Wanted(tuple(tasks.split()), tuple(models.split()), "", language).questions(MODELS)
+
+
+def test_without_a_task_the_models_that_run_are_asked_what_they_do() -> None:
+    assert [(q.task, q.model) for q in wanted()] == [
+        ("caption", "chat"), ("labels", "chat"), ("nsfw", "judge"),
+    ]  # fmt: skip
+    assert [(q.task, q.model) for q in wanted(models="judge")] == [("nsfw", "judge")]
+
+
+def test_a_task_that_is_named_is_asked_of_the_first_model_that_does_it() -> None:
+    assert [q.model for q in wanted(tasks="nsfw caption", models="chat judge")] == ["judge", "chat"]
+    with pytest.raises(CannotRun, match="judge cannot do caption"):
+        wanted(tasks="caption", models="judge")
+
+
+def test_a_language_is_told_to_models_that_chat_and_to_no_others() -> None:
+    (caption, nsfw) = wanted(tasks="caption nsfw", language="German")
+    assert caption.body("", "key")["system"] == "Write everything in German."
+    assert "system" not in nsfw.body("", "key")
+    with pytest.raises(CannotRun, match="absent knows one language only"):
+        wanted(tasks="caption", models="absent", language="German")
+
+
+def test_models_of_ollama_are_passed_on_where_its_worker_runs() -> None:
+    hosts = ({"up": True, "parallel": 3}, {"up": False, "parallel": 9})
+    worker = Worker(worker="o", state="ready", consuming=True, hosts=hosts)
+    models = (*MODELS[:3], OLLAMA.model_copy(update={"served": True, "workers": (worker,)}))
+    (question,) = Wanted(("caption",), ("gemma3:4b",), "", "").questions(models)
+    assert (question.model, question.version) == ("gemma3", "4b")
+    assert capacity(models, [question]) == 6
+    with pytest.raises(CannotRun, match="There is no model 'gemma3:4b'"):
+        wanted(tasks="caption", models="gemma3:4b")
+
+
+def test_as_many_are_in_flight_as_all_workers_of_the_models_can_take() -> None:
+    assert capacity(MODELS, wanted(tasks="caption")) == 8
+    assert capacity(MODELS, wanted(tasks="nsfw")) == 16
+    assert capacity(MODELS, wanted(tasks="caption", models="absent")) == 2
+
+
+def test_a_gate_gives_no_more_turns_than_its_limit_and_follows_it() -> None:
+    gate, inside = Gate(2), threading.Semaphore(0)
+    leave = threading.Event()
+
+    def go_in() -> None:
+        with gate.turn():
+            inside.release()
+            leave.wait()
+
+    threads = [threading.Thread(target=go_in) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    inside.acquire()
+    inside.acquire()
+    assert not inside.acquire(blocking=False)
+    gate.allow(3)
+    inside.acquire()
+    leave.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_refusal_halves_the_limit_once_and_answers_raise_it_again() -> None:
+    gate = Gate(8)
+    gate.refused()
+    gate.refused()  # at the same time: the same
+    assert gate.limit == 4
+    for _ in range(40):
+        gate.answered()
+    assert gate.limit == 8
+
+
+def test_who_waits_at_a_gate_that_is_stopped_goes_home() -> None:
+    gate, stopped = Gate(1), list[bool]()
+    gate.pause(3600)
+
+    def go_in() -> None:
+        try:
+            with gate.turn():
+                stopped.append(False)
+        except Stopped:
+            stopped.append(True)
+
+    thread = threading.Thread(target=go_in)
+    thread.start()
+    gate.stop()
+    thread.join()
+    assert stopped == [True]
+
+
+def test_a_journal_keeps_answers_by_photo_content_and_question(tmp_path: Path) -> None:
+    question = Question.of("caption", CHAT, prompt="look")
+    answer = Answer({"text": "a cat"}, "chat", "2b", 0.5, 1.0)
+    key = question.key("a.jpg", "d1")
+    journal = Journal(tmp_path / "folder" / "journal.sqlite")
+    journal.record_fault(key, "a.jpg", question, "It failed.")
+    assert journal.failed([question]) == ["a.jpg"]
+    journal.record(key, "a.jpg", "d1", question, answer)
+    journal.close()
+
+    again = Journal(tmp_path / "folder" / "journal.sqlite")
+    assert again.answer(key) == answer
+    assert (again.fault(key), again.failed([question])) == ("", [])
+    others = [
+        question.key("a.jpg", "d2"), question.key("b.jpg", "d1"),
+        Question.of("caption", CHAT).key("a.jpg", "d1"),
+        Question.of("labels", CHAT, prompt="look").key("a.jpg", "d1"),
+    ]  # fmt: skip
+    assert [again.answer(other) for other in others] == [None] * 4
+    again.close()
+
+
+def test_a_line_that_a_kill_has_cut_off_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    whole = "path,caption,labels,nsfw,nsfw_score,models,id\n/a.jpg,cat,,,,m:1,1234\n"
+    path.write_text(f"{whole}/b.jpg,a do")
+    with path.open() as unused:
+        Table(path, unused).close()
+    assert path.read_text() == whole
+    path.write_text("name,colour\nTom,red\n")
+    with path.open() as unused, pytest.raises(SinkError, match="cannot be continued"):
+        Table(path, unused)
