@@ -18,6 +18,7 @@ from workers.runtime import generation
 from workers.runtime.chat_answers import AnswerTexts
 from workers.runtime.chat_inputs import ChatInputs, Turn
 from workers.runtime.chat_processor import ChatProcessor
+from workers.runtime.decoding.conversations import ConversationDecoder, Decoding
 from workers.runtime.device import float_type
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.grammar.answer import Answer
@@ -76,10 +77,9 @@ class ChatModel:
         Returns:
             The texts; in place of one, why that conversation cannot be continued.
         """
-        refusals = [self._inputs.refusal(turn) for turn in turns]
-        if any(refusals):
-            return self._without_refused(turns, refusals, options)
         inputs = self._inputs.encode(turns)
+        if inputs is None:
+            return self._without_refused(turns, list(map(self._inputs.refusal, turns)), options)
         lengths: list[int] = inputs["attention_mask"].sum(1).tolist()
         if len({self._limit(length, options) for length in lengths}) > 1:
             # One conversation is so long that the answers to the others would be cut with its own.
@@ -121,15 +121,14 @@ class ChatModel:
             arguments["num_beams"] = 1
         stops = arguments.pop("stopping_criteria", StoppingCriteriaList())
         by_grammar = [answer is not None for answer in answers]
-        is_greedy = generation.is_plain(arguments) and arguments["num_beams"] == 1
-        if not isinstance(self._static, str) and is_greedy:
+        generation.seed(options)
+        if static := self._statically(arguments, stops, answers):
+            decoder, decoding = static
             stops.append(LoopStop(0, by_grammar))
-            steering = self._writing.steering(answers) if self._writing else None
-            tokens = self._static.generate(inputs, arguments["max_new_tokens"], stops, steering)
+            tokens = decoder.generate(inputs, decoding)
         else:
             stops.append(LoopStop(given, by_grammar))
             processors = self._writing.processors(answers, arguments) if self._writing else []
-            generation.seed(options)
             tokens = self._model.generate(
                 **inputs,
                 logits_processor=LogitsProcessorList(processors),
@@ -141,6 +140,27 @@ class ChatModel:
             answer.text if answer else generation.cut(text, options)
             for answer, text in zip(answers, decode(tokens), strict=True)
         ]
+
+    def _statically(
+        self,
+        arguments: Mapping[str, Any],
+        stops: StoppingCriteriaList,
+        answers: Sequence[Answer | None],
+    ) -> tuple[ConversationDecoder, Decoding] | None:
+        """Return what writes a batch in tensors of fixed shape, and how; ``None``: nothing can."""
+        draws, steered = arguments["do_sample"], any(answers)
+        if isinstance(self._static, str) or arguments["num_beams"] > 1 or (draws and steered):
+            return None
+        config = self._model.generation_config
+        chosen = generation.sampling_defaults(config) | dict(arguments)
+        decoding = Decoding(
+            arguments["max_new_tokens"],
+            stops,
+            arguments.get("repetition_penalty") or config.repetition_penalty or 1.0,
+            generation.warpers(chosen) if draws else None,
+            self._writing.steering(answers) if self._writing else None,
+        )
+        return self._static, decoding
 
     @property
     def acceleration(self) -> str:

@@ -1,6 +1,8 @@
 """Text generation for all caption families: options, seeds, stop words, token probabilities."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import structlog
@@ -8,8 +10,14 @@ import torch
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
+    LogitsProcessorList,
+    MinPLogitsWarper,
     StoppingCriteria,
     StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    TypicalLogitsWarper,
 )
 
 from shared.options import Options
@@ -43,6 +51,14 @@ class GenerationParameters(PretrainedParameters):
 
 
 _PLAIN = {"max_new_tokens", "num_beams", "do_sample"}
+_WARPERS: Mapping[str, Any] = {
+    "temperature": (TemperatureLogitsWarper, 1.0),
+    "top_k": (TopKLogitsWarper, 0),
+    "top_p": (TopPLogitsWarper, 1.0),
+    "min_p": (MinPLogitsWarper, None),
+    "typical_p": (TypicalLogitsWarper, 1.0),
+}
+"""In the order of ``generate``, and the value with which each does nothing."""
 Decode = Callable[[torch.Tensor], Sequence[str]]
 """Turns new tokens (N, length) into texts."""
 
@@ -137,14 +153,32 @@ def conversation_decoder(
     wanted = defaults.decoding
     if wanted == "generate" or (wanted == "auto" and pretrained.device.type != "cuda"):
         return "transformers' own loop decodes"
-    rules = rules_of(model.generation_config, beams=1)
+    config = copy.deepcopy(model.generation_config)
+    # The penalty is what each request gets that has none of its own, and the cache is ours.
+    config.repetition_penalty = config.cache_implementation = None
+    rules = rules_of(config, beams=1)
     reason = misfit(model)
-    if not reason and rules and rules.restrictions == Restrictions():
+    if not reason and rules and replace(rules.restrictions, never=()) == Restrictions():
         runner = runner_for(pretrained.device)
         return ConversationDecoder(model, rules, runner, float_type(pretrained.dtype))
     reason = reason or "its generation_config.json has rules that only this loop knows"
     log.info("conversations are decoded by transformers' own loop", reason=reason)
     return f"transformers' own loop decodes, as {reason}"
+
+
+def warpers(chosen: Mapping[str, Any]) -> LogitsProcessorList:
+    """Return what ``generate`` does to scores with these arguments before it draws a token."""
+    return LogitsProcessorList(
+        kind(chosen[name])
+        for name, (kind, without) in _WARPERS.items()
+        if chosen.get(name) not in (None, without)
+    )
+
+
+def sampling_defaults(config: GenerationConfig) -> dict[str, Any]:
+    """Return what a checkpoint says of sampling, and transformers where it says nothing."""
+    given = {name: getattr(config, name, None) for name in _WARPERS}
+    return {"top_k": 50} | {name: value for name, value in given.items() if value is not None}
 
 
 def _sampling(options: Options) -> dict[str, Any]:

@@ -29,8 +29,9 @@ _HARMLESS = frozenset(
         "architectures", "bos_token_id", "decoder_start_token_id", "do_sample", "early_stopping",
         "eos_token_id", "forced_bos_token_id", "forced_eos_token_id", "length_penalty",
         "max_length", "max_new_tokens", "no_repeat_ngram_size", "num_beams",
-        "output_attentions", "output_hidden_states", "pad_token_id", "temperature", "top_k",
-        "top_p", "transformers_version", "use_cache", "_from_model_config",
+        "output_attentions", "output_hidden_states", "pad_token_id", "suppress_tokens",
+        "temperature", "top_k", "top_p", "transformers_version", "use_cache",
+        "_from_model_config",
     }
 )  # fmt: skip
 """Settings of a checkpoint that are honoured here, or change nothing without sampling."""
@@ -218,6 +219,9 @@ def rules_of(config: GenerationConfig, beams: int) -> Rules | None:
     pad = ends[0] if config.pad_token_id is None else config.pad_token_id
     penalty = 1.0 if config.length_penalty is None else float(config.length_penalty)
     restrictions = Restrictions(
-        config.no_repeat_ngram_size or 0, config.forced_bos_token_id, config.forced_eos_token_id
+        config.no_repeat_ngram_size or 0,
+        config.forced_bos_token_id,
+        config.forced_eos_token_id,
+        tuple(config.suppress_tokens or ()),
     )
     return Rules(ends, pad, beams, penalty, bool(config.early_stopping), restrictions)

@@ -19,6 +19,8 @@ class Restrictions:
     """The first token after the one that every text begins with."""
     last: int | None = None
     """The last token of a text that is cut at its limit."""
+    never: tuple[int, ...] = ()
+    """Tokens that no text has."""
 
     def apply(
         self,
@@ -35,12 +37,21 @@ class Restrictions:
             position: index of the last token, (1,), int64.
             end: index of the last token that there may be, (1,), int64.
         """
+        scores = self.without_never(scores)
         if self.no_repeat:
             scores = scores.masked_fill(self._repeated(scores, tokens, position), -torch.inf)
         if self.first is not None:
             scores = torch.where(position == 0, _only(self.first, scores), scores)
         if self.last is not None:
             scores = torch.where(position == end - 1, _only(self.last, scores), scores)
+        return scores
+
+    def without_never(self, scores: torch.Tensor) -> torch.Tensor:
+        """Return scores (rows, vocabulary) with which some tokens never follow."""
+        if self.never:
+            scores = scores.clone()
+            for token in self.never:
+                scores[:, token] = -torch.inf
         return scores
 
     def _repeated(

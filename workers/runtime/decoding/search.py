@@ -102,18 +102,26 @@ class GreedySearch:
     def choose(self, logits: torch.Tensor) -> None:
         """Append the most probable token to each row."""
         rows = self._padded
-        finished = self._finished[:rows]
         logits = self._rules.restrictions.apply(
             logits.float(), self._tokens[:rows], self.position, self._last
         )
         best = logits.argmax(-1, keepdim=True)
         probability = torch.exp(logits.gather(1, best) - logits.logsumexp(-1, keepdim=True))
-        token = best.masked_fill(finished[:, None], self._rules.pad)
-        self.position.add_(1)
-        self._tokens[:rows].index_copy_(1, self.position, token)
+        self.append(best)
         self._probabilities[:rows].index_copy_(1, self.position, probability)
-        finished |= _is_in(token[:, 0], self._ends)
-        self.done.copy_(finished.all())
+        self.done.copy_(self._finished[:rows].all())
+
+    def append(self, tokens: torch.Tensor) -> None:
+        """Append tokens (rows, 1) to the first rows; those that have ended are padded."""
+        finished = self._finished[: len(tokens)]
+        tokens = tokens.masked_fill(finished[:, None], self._rules.pad)
+        self.position.add_(1)
+        self._tokens[: len(tokens)].index_copy_(1, self.position, tokens)
+        finished |= _is_in(tokens[:, 0], self._ends)
+
+    def every(self, rows: int) -> torch.Tensor:
+        """Return the tokens of the first rows, (rows, length); not all are there yet."""
+        return self._tokens[:rows]
 
     def finish(self, ended: torch.Tensor) -> None:
         """Have the first rows not go on where they have ``ended`` (rows,) for other reasons."""

@@ -4,15 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from transformers import (
-    LogitsProcessor,
-    LogitsProcessorList,
-    MinPLogitsWarper,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-    TypicalLogitsWarper,
-)
+from transformers import LogitsProcessor
 
 from shared.answer_schema import ANY_OBJECT
 from shared.options import Options
@@ -21,15 +13,6 @@ from workers.runtime.grammar.answer import Answer
 from workers.runtime.grammar.compiling import Grammars
 from workers.runtime.grammar.processor import GrammarProcessor, Masks
 from workers.runtime.grammar.steering import Steering
-
-_WARPERS: Mapping[str, Any] = {
-    "temperature": TemperatureLogitsWarper,
-    "top_k": TopKLogitsWarper,
-    "top_p": TopPLogitsWarper,
-    "min_p": MinPLogitsWarper,
-    "typical_p": TypicalLogitsWarper,
-}
-"""In the order of ``generate``."""
 
 
 class Writing:
@@ -75,9 +58,5 @@ class Writing:
         """Return what has ``generate`` write a batch with these arguments; none if all is free."""
         if not any(answers):
             return []
-        warpers = LogitsProcessorList(
-            kind(arguments[name])
-            for name, kind in _WARPERS.items()
-            if name in arguments and not (name == "top_k" and arguments[name] < 1)
-        )
+        warpers = generation.warpers(arguments)
         return [GrammarProcessor(answers, self._masks, warpers if arguments["do_sample"] else None)]

@@ -17,7 +17,8 @@ from tests.chat_checkpoints import make_checkpoint
 from tests.workers.runtime.decoding.tape import TapeRunner
 from tests.workers.runtime.test_chat import PROMPTS, QUICK, SIZES, each_type, load, noise
 from workers.runtime.chat_inputs import Turn, single_question
-from workers.runtime.decoding.conversations import ConversationDecoder, misfit, padded_length
+from workers.runtime.decoding.conversation_tensors import padded_length
+from workers.runtime.decoding.conversations import ConversationDecoder, misfit
 
 pytestmark = pytest.mark.filterwarnings(  # of PaliGemma's processor
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -117,11 +118,51 @@ def test_rows_with_and_without_a_grammar_share_a_batch(pair: Pair) -> None:
     assert pair.runner.replays
 
 
-@pytest.mark.parametrize("options", [{"temperature": 0.7, "seed": 3}, {"repeat_penalty": 1.2}])
-def test_other_requests_go_through_generate(pair: Pair, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0.7, "seed": 3},
+        {"temperature": 2, "top_k": 9, "top_p": 0.9, "min_p": 0.01, "typical_p": 0.9, "seed": 4},
+        {"temperature": 1, "top_k": 0, "top_p": 1, "seed": 5, "repeat_penalty": 1.3},
+        {"repeat_penalty": 1.2},
+        {"repeat_penalty": 0.5},
+    ],
+)
+def test_sampling_and_penalties_give_the_same(pair: Pair, options: dict[str, Any]) -> None:
     before = pair.runner.replays
-    pair.answers(TURNS[:2], num_predict=12, **options)
+    for turns in (TURNS, TURNS[:1], TURNS[:3]):
+        texts = pair.answers(turns, num_predict=20, **options)
+        assert texts != pair.answers(turns, num_predict=20)
+    assert pair.runner.replays - before > 60
+
+
+def test_sampling_by_a_grammar_is_left_to_generate(pair: Pair) -> None:
+    before = pair.runner.replays
+    turns = [TURNS[0]._replace(format=SCHEMA), TURNS[1]]
+    pair.answers(turns, num_predict=60, temperature=1, seed=1)
     assert pair.runner.replays == before
+
+
+def test_what_a_checkpoint_says_of_texts_is_honoured(tmp_path: Path) -> None:
+    folder = make_checkpoint("qwen3_vl", tmp_path / "qwen3_vl")
+    config = folder / "generation_config.json"
+    settings = json.loads(config.read_text())
+    ends = [settings["eos_token_id"], 40]
+    settings |= {"eos_token_id": ends, "cache_implementation": "hybrid", "do_sample": True}
+    plain: list[Any] = []
+    for more in (
+        {}, {"suppress_tokens": [*range(60, 200)]}, {"repetition_penalty": 1.3},
+        {"suppress_tokens": [*range(60, 200)], "repetition_penalty": 0.8, "top_k": 3},
+    ):  # fmt: skip
+        config.write_text(json.dumps(settings | more))
+        pair = Pair(folder)
+        texts = pair.answers(TURNS, num_predict=20)
+        assert texts != plain
+        plain = plain or texts
+        form: dict[str, Any] = {"type": "string", "maxLength": 12}
+        pair.answers([TURNS[0]._replace(format=form), *TURNS[1:]], num_predict=24)
+        pair.answers(TURNS, num_predict=20, temperature=1.5, seed=6)
+        assert pair.runner.replays
 
 
 def test_memory_serves_many_short_conversations_or_few_long_ones(pair: Pair) -> None:
