@@ -94,20 +94,33 @@ class ChatInputs:
         }
 
     def encode(self, turns: Sequence[Turn]) -> Any:  # noqa: ANN401 - a ``BatchFeature``
-        """Return the inputs of ``generate`` for a batch; shorter prompts are padded on the left."""
-        return self._processor.apply_chat_template(
-            [self._messages(turn) for turn in turns],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            processor_kwargs={"padding": True},
-            **self._thinking(turns[0]),
-        )
+        """Return the inputs of ``generate`` for a batch; shorter prompts are padded on the left.
+
+        Returns:
+            The inputs; ``None``: there is a :meth:`refusal` for some of the conversations, for
+            which all of them are rendered once more.
+        """
+        if any(map(self._lacks_image, turns)):
+            return None
+        try:
+            return self._processor.apply_chat_template(
+                [self._messages(turn) for turn in turns],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                processor_kwargs={"padding": True},
+                **self._thinking(turns[0]),
+            )
+        except Exception:
+            # Templates raise errors of their own.
+            if any(map(self.refusal, turns)):
+                return None
+            raise
 
     def refusal(self, turn: Turn) -> BadRequest | None:
         """Return why a conversation cannot be encoded; ``None``: it can."""
-        if self._needs_image and not any(message.images for message in turn.messages):
+        if self._lacks_image(turn):
             return BadRequest("This model needs an image, and the request has none.")
         if not self._rendered(turn):
             return BadRequest(
@@ -115,6 +128,9 @@ class ChatInputs:
                 "order: let user and assistant take turns, and the user begin and end."
             )
         return None
+
+    def _lacks_image(self, turn: Turn) -> bool:
+        return self._needs_image and not any(message.images for message in turn.messages)
 
     def open_thought(self, turn: Turn) -> str:
         """Return the mark with which the prompt has begun a thought; empty: it has not."""

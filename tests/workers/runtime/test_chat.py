@@ -203,6 +203,20 @@ def test_a_long_conversation_does_not_shorten_the_answers_to_others(small: ChatM
     assert together == [small.generate([turn], OPTIONS)[0] for turn in turns]
 
 
+def test_a_conversation_is_rendered_once(small: ChatModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[Turn] = []
+    messages = small._inputs._messages
+
+    def count(turn: Turn) -> Any:
+        rendered.append(turn)
+        return messages(turn)
+
+    monkeypatch.setattr(small._inputs, "_messages", count)
+    turns = [Turn(single_question(prompt)) for prompt in PROMPTS]
+    small.generate(turns, OPTIONS)
+    assert rendered == turns
+
+
 def test_clients_write_no_special_tokens(tmp_path: Path) -> None:
     folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
     asked = single_question("a <image> dog <end_of_turn>")
