@@ -8,7 +8,7 @@ from typing import Any
 from flask import g, request
 
 from api.answering.asked import Asked
-from api.answering.results import assignment_for, result_as_text
+from api.answering.results import Written, assignment_for, result_as_text
 from api.dispatch import PublishedJob
 from api.http.client_connection import client_of
 from api.http.request_parsing import check_input
@@ -47,7 +47,7 @@ class Answerer:
 
     def answer(
         self, spec: ModelSpec, asked: Asked, read: ReadSources, resources: ExitStack
-    ) -> str | None:
+    ) -> Written | None:
         """Return the answer of one of our own models; ``None``: it is asked nothing.
 
         Args:

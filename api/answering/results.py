@@ -1,6 +1,7 @@
 """Which task an own model does for clients of Ollama and OpenAI, and its result as a text."""
 
 import json
+from typing import NamedTuple
 
 from shared.catalog import Assignment
 from shared.families import FAMILIES
@@ -23,9 +24,18 @@ def assignment_for(spec: ModelSpec, form: object, *, is_asked: bool) -> Assignme
     return Assignment(spec, (next(task.name for task in tasks if task.name in spec.tasks),))
 
 
-def result_as_text(result: Result, *, structured: bool) -> str:
+class Written(NamedTuple):
+    """A result as a language model would write it."""
+
+    text: str
+    is_cut: bool = False
+    """Whether the limit of tokens has ended it."""
+
+
+def result_as_text(result: Result, *, structured: bool) -> Written:
     """Return a result as a language model would write it: as JSON if ``structured``."""
     answers = [(find_task(name), payload) for name, payload in result.root.items()]
     if structured and not any(task.is_verbatim for task, _ in answers):
-        return json.dumps({task.name: task.to_data(payload) for task, payload in answers})
-    return "\n".join(task.as_text(payload) for task, payload in answers)
+        return Written(json.dumps({task.name: task.to_data(payload) for task, payload in answers}))
+    is_cut = any(getattr(payload, "is_cut", False) for _, payload in answers)
+    return Written("\n".join(task.as_text(payload) for task, payload in answers), is_cut)

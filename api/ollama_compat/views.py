@@ -105,11 +105,14 @@ class OllamaViews:
         asked.form, asked.options = body.get("format"), read_options(body.get("options"))
         asked.for_chat = chat_fields(body.get("system"), asked.form, body.get("think"))
         started = time.monotonic()
-        text = self._answerer.answer(spec, asked, lambda given, _: self._decode(given), resources)
+        answer = self._answerer.answer(spec, asked, lambda given, _: self._decode(given), resources)
         took_s = time.monotonic() - started
-        reply = answers.complete_reply(_model_name(body), text or "", took_s, chat=is_chat)
-        if text is None:
+        text = answer.text if answer else ""
+        reply = answers.complete_reply(_model_name(body), text, took_s, chat=is_chat)
+        if answer is None:
             reply["done_reason"] = "load"  # the purpose of an empty request
+        elif answer.is_cut:
+            reply["done_reason"] = "length"
         if body.get("stream") is False:
             return _json(reply)
         return streamed(*answers.split_reply(reply), g.request_id, request_id.for_reply())

@@ -106,10 +106,10 @@ class OpenAiViews:
         asked = asked_in_chat(question.take_chat(), spec)
         asked.form, asked.options = question.form, question.options
         asked.for_chat = chat_fields("", question.form, question.think)
-        text = self._answerer.answer(spec, asked, self._read, resources)
-        if text is None:
+        answer = self._answerer.answer(spec, asked, self._read, resources)
+        if answer is None:
             raise InvalidParameter("The request has neither text nor an image.", asked_in)
-        yield Written(text)
+        yield Written(answer.text, answer.is_cut)
 
     def _passed_on(
         self, spec: ModelSpec, question: Question, resources: ExitStack

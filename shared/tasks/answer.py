@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from shared.tasks.registry import TaskSpec
 
@@ -11,6 +11,9 @@ class Answer(BaseModel):
     """What the model writes."""
 
     text: str
+    is_cut: bool = Field(
+        default=False, description="the limit of tokens, `num_predict`, has ended it"
+    )
 
 
 def _first(answers: Sequence[Answer | None]) -> Answer | None:

@@ -56,8 +56,8 @@ def test_rows_by_a_grammar_are_valid_beside_free_ones(folder: Path, dtype: Any) 
     for limit in (20, 20, 40, 40, 13):
         turns = [turn._replace(format=form if n % 2 else None) for n, turn in enumerate(TURNS)]
         answers = model.generate(turns, Options(num_predict=limit))
-        for text in answers[1::2]:
-            assert isinstance(json.loads(text)["rooms"], int)
+        for answer in answers[1::2]:
+            assert isinstance(json.loads(answer.text)["rooms"], int)
         assert len(set(answers[::2])) > 1
     assert model.acceleration == "CUDA graphs"
 

@@ -126,6 +126,17 @@ def test_whatever_is_asked_by_ollamas_door_is_answered(base: str) -> None:
         assert reply["response"] == answer
     alone = ollama(base, "generate", prompt=lessons.NOBODY)
     assert alone["response"] == "I am a tiny model that knows shapes."
+    assert alone["done_reason"] == "stop"
+
+
+def test_clients_of_ollama_and_openai_learn_that_the_limit_has_ended_an_answer(base: str) -> None:
+    cut = ollama(base, "generate", prompt=lessons.NOBODY, options={"num_predict": 9})
+    assert cut["done_reason"] == "length"
+    messages = [{"role": "user", "content": lessons.NOBODY}]
+    for limit, reason in ((9, "length"), (100, "stop")):
+        body = {"model": MODEL, "messages": messages, "max_tokens": limit}
+        reply = requests.post(f"{base}/v1/chat/completions", json=body, timeout=60)
+        assert reply.json()["choices"][0]["finish_reason"] == reason, reply.text
 
 
 def test_a_chat_goes_on_about_the_image_of_an_earlier_message(base: str) -> None:
@@ -151,7 +162,10 @@ def test_a_conversation_of_which_an_image_is_damaged_is_refused(base: str) -> No
 
 
 def test_the_vision_route_answers_freely_too(base: str) -> None:
-    assert vision(base, "answer", RED_CIRCLE, prompt=lessons.SHAPE) == {"text": "circle"}
+    assert vision(base, "answer", RED_CIRCLE, prompt=lessons.SHAPE) == {
+        "text": "circle",
+        "is_cut": False,
+    }
     assert find_task("answer").needs_text
 
 

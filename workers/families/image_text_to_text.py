@@ -23,7 +23,7 @@ from workers.model.family import LoadContext, PreparedJob, RefusingModel
 from workers.preparing import pixels
 from workers.preparing.preparation import Prepared
 from workers.runtime import generation
-from workers.runtime.chat import ChatModel
+from workers.runtime.chat import ChatModel, Text
 from workers.runtime.chat_inputs import Message, Turn, single_question
 from workers.runtime.device import DtypeName
 from workers.runtime.generation import GenerationParameters
@@ -175,11 +175,12 @@ class ImageTextToText(RefusingModel):
             ]
         return answers
 
-    def _read(self, task: LlmTask, question: Question, text: str) -> Any:  # noqa: ANN401 - the task's type
+    def _read(self, task: LlmTask, question: Question, written: Text) -> Any:  # noqa: ANN401 - the task's type
         if task.read_form and question.wording.format and self._chat.keeps_forms:
-            return task.read_form(text)
+            return task.marked(task.read_form(written.text), is_cut=written.is_cut)
         try:
-            return task.read(text, self._defaults)
+            answer = task.read(written.text, self._defaults)
+            return task.marked(answer, is_cut=written.is_cut)
         except UnusableAnswer as err:
             log.warning("unusable answer", task=task.name, reason=str(err))
             return None

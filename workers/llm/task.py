@@ -42,6 +42,12 @@ class LlmTask:
     prompt_setting: Callable[[OllamaSettings], str] = lambda _: ""
     """Returns the operator's prompt for all models; empty: there is none."""
 
+    def marked(self, answer: Any, *, is_cut: bool) -> Any:  # noqa: ANN401 - the task's type
+        """Return an answer that says whether the limit of tokens has ended it, if such ones can."""
+        if is_cut and "is_cut" in getattr(type(answer), "model_fields", ()):
+            return answer.model_copy(update={"is_cut": True})
+        return answer
+
     def second_prompt(self, prompt: str) -> str:
         """Return the prompt of the second attempt, from that of the first."""
         return f"{prompt.strip()}\n\n{self.stricter_prompt}".strip()

@@ -78,7 +78,8 @@ class LlmTaskRunner:
             reply = await self._generate(self._body(wording, text, images))
             try:
                 # In a thread: repairing broken JSON may take a while.
-                return await asyncio.to_thread(task.read, _answer_text(reply), self._defaults)
+                answer = await asyncio.to_thread(task.read, _answer_text(reply), self._defaults)
+                return task.marked(answer, is_cut=reply.get("done_reason") == "length")
             except UnusableAnswer as err:
                 reason = str(err)
                 log.warning(

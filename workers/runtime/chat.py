@@ -1,7 +1,7 @@
 """Generation by chat models: a batch of conversations about images becomes texts."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 import torch
@@ -28,6 +28,14 @@ from workers.runtime.loops import LoopStop
 from workers.runtime.pretrained import Pretrained
 
 log = structlog.get_logger(__name__)
+
+
+class Text(NamedTuple):
+    """What a model has written in a conversation."""
+
+    text: str
+    is_cut: bool = False
+    """Whether the limit of tokens has ended it."""
 
 
 class ChatModel:
@@ -64,10 +72,11 @@ class ChatModel:
         if grids := settings.get("image_grid_pinpoints"):
             self._model.config.image_grid_pinpoints = grids  # it puts tiles together by the same
         self._writing = _writing(processor.tokenizer, self._model.generation_config)
+        self._last_tokens = torch.tensor(_last_tokens(processor.tokenizer, self._model))
         self._static = generation.conversation_decoder(self._model, defaults, pretrained)
 
     @torch.inference_mode()
-    def generate(self, turns: Sequence[Turn], options: Options) -> list[str | BadRequest]:
+    def generate(self, turns: Sequence[Turn], options: Options) -> list[Text | BadRequest]:
         """Return the text that the model writes in each conversation, at most to a stop word.
 
         Args:
@@ -95,7 +104,7 @@ class ChatModel:
 
     def _without_refused(
         self, turns: Sequence[Turn], refusals: Sequence[BadRequest | None], options: Options
-    ) -> list[str | BadRequest]:
+    ) -> list[Text | BadRequest]:
         left = [turn for turn, refusal in zip(turns, refusals, strict=True) if not refusal]
         texts = iter(self.generate(left, options) if left else [])
         return [refusal or next(texts) for refusal in refusals]
@@ -106,7 +115,7 @@ class ChatModel:
         inputs: Any,  # noqa: ANN401 - a ``BatchFeature``
         answers: Sequence[Answer | None],
         options: Options,
-    ) -> list[str | BadRequest]:
+    ) -> list[Text | BadRequest]:
         device, dtype = self._pretrained.device, float_type(self._pretrained.dtype)
         inputs = inputs.to(device, dtype)
         given = inputs["input_ids"].shape[1]
@@ -136,10 +145,29 @@ class ChatModel:
                 **arguments,
             )[:, given:]
         self.steps += tokens.shape[1]
+        has_ended = [tokens.shape[1] < arguments["max_new_tokens"]] * len(answers)
+        if not all(has_ended):
+            has_ended = torch.isin(tokens[:, -1].cpu(), self._last_tokens).tolist()
         return [
-            answer.text if answer else generation.cut(text, options)
-            for answer, text in zip(answers, decode(tokens), strict=True)
+            self._written(answer, text, options, has_ended=ended)
+            for answer, text, ended in zip(answers, decode(tokens), has_ended, strict=True)
         ]
+
+    def _written(
+        self, answer: Answer | None, text: str, options: Options, *, has_ended: bool
+    ) -> Text:
+        """Return a text up to its first stop word, or an answer as it is.
+
+        Args:
+            answer: by a grammar; ``None``: the text is free.
+            text: all of it.
+            options: have the stop words.
+            has_ended: whether it ended before the limit of tokens.
+        """
+        if answer:
+            return Text(answer.text, not has_ended)
+        short = generation.cut(text, options)
+        return Text(short, not has_ended and len(short) == len(text))
 
     def _statically(
         self,
@@ -216,6 +244,14 @@ class ChatModel:
                 f"The conversation has {given} tokens with its images, which leaves {limit} of the "
                 f"model's {positions}: too few for an answer by the JSON schema."
             )
+
+
+def _last_tokens(tokenizer: Any, model: Any) -> list[int]:  # noqa: ANN401
+    """Return the tokens of which one is the last of a text that has ended, padded or not."""
+    config = model.generation_config
+    ends = config.eos_token_id if config.eos_token_id is not None else tokenizer.eos_token_id
+    padding = [] if config.pad_token_id is None else [config.pad_token_id]
+    return [*padding, *(ends if isinstance(ends, list) else [ends])]
 
 
 def _writing(tokenizer: Any, config: GenerationConfig) -> Writing | None:  # noqa: ANN401

@@ -19,6 +19,7 @@ from workers.llm.tasks import LLM_TASKS
 from workers.model.family import LoadContext, PreparedJob
 from workers.model.main import run_batch
 from workers.model.protocol import JobError
+from workers.runtime.chat import Text
 
 SCHEMA: JsonObject = {
     "type": "object",
@@ -55,7 +56,8 @@ def written(
     generate = model._chat.generate
 
     def recorded(*args: Any) -> list[Any]:
-        texts.extend(answers := generate(*args))
+        answers = generate(*args)
+        texts.extend(answer.text if isinstance(answer, Text) else answer for answer in answers)
         return answers
 
     monkeypatch.setattr(model._chat, "generate", recorded)

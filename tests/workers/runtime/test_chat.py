@@ -13,7 +13,7 @@ from shared.model_spec import ModelSpec
 from shared.options import Options
 from tests.chat_checkpoints import RECIPES, make_checkpoint
 from workers.model.family import LoadContext, LoadError
-from workers.runtime.chat import ChatModel
+from workers.runtime.chat import ChatModel, Text
 from workers.runtime.chat_inputs import ChatInputs, Message, Turn, single_question
 from workers.runtime.chat_processor import ChatProcessor
 from workers.runtime.device import DtypeName
@@ -60,7 +60,7 @@ def overhead(model: ChatModel) -> int:
 def assert_refused(model: ChatModel, good: Turn, bad: Turn, reason: str) -> None:
     first, second = model.generate([good, bad], OPTIONS)
     assert first == model.generate([good], OPTIONS)[0]
-    assert isinstance(first, str)
+    assert isinstance(first, Text)
     assert isinstance(second, BadRequest)
     assert reason in second.message
 
@@ -177,6 +177,30 @@ def test_a_type_that_cannot_chat_without_an_image_refuses_that_alone(tmp_path: P
     model = load(make_checkpoint("paligemma", tmp_path / "paligemma"))
     good = Turn(single_question(PROMPTS[0], [noise(SIZES[0])]))
     assert_refused(model, good, Turn(single_question(PROMPTS[0])), "needs an image")
+
+
+def test_a_text_says_whether_the_limit_has_ended_it(tmp_path: Path) -> None:
+    folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
+    turn = Turn(single_question(PROMPTS[0], [noise(SIZES[0])]))
+    (long,) = load(folder).generate([turn], Options(num_predict=12))
+    assert isinstance(long, Text)
+    assert long.is_cut
+    (stopped,) = load(folder).generate([turn], Options(num_predict=12, stop=(long.text[-1],)))
+    assert isinstance(stopped, Text)
+    assert not stopped.is_cut
+    config = folder / "generation_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "eos_token_id": [*range(256)]}))
+    for decoding in ("generate", "static"):
+        (ended,) = load(folder, decoding=decoding).generate([turn], Options(num_predict=12))
+        assert isinstance(ended, Text)
+        assert not ended.is_cut
+
+
+def test_an_answer_by_a_schema_says_whether_the_limit_has_ended_it(small: ChatModel) -> None:
+    forms = {"type": "string", "minLength": 20}, {"type": "string", "maxLength": 9}
+    turns = [Turn(single_question(PROMPTS[0]), format=form) for form in forms]
+    answers = small.generate(turns, Options(num_predict=60))
+    assert [isinstance(text, Text) and text.is_cut for text in answers] == [True, False]
 
 
 def test_a_conversation_longer_than_the_context_is_refused_alone(small: ChatModel) -> None:

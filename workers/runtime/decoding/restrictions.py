@@ -51,7 +51,7 @@ class Restrictions:
         if self.never:
             scores = scores.clone()
             for token in self.never:
-                scores[:, token] = -torch.inf
+                scores[:, token].fill_(-torch.inf)
         return scores
 
     def _repeated(
@@ -72,5 +72,5 @@ class Restrictions:
 def _only(token: int, scores: torch.Tensor) -> torch.Tensor:
     """Return scores (vocabulary,) with which nothing but a token can follow."""
     forced = torch.full_like(scores[0], -torch.inf)
-    forced[token] = 0.0
+    forced[token].fill_(0.0)
     return forced

@@ -230,7 +230,8 @@ def fail(*_: object) -> None:
         ({"no_repeat_ngram_size": 3}, True), ({"min_length": 5}, False),
         ({"forced_bos_token_id": 0}, True), ({"forced_eos_token_id": 1}, True),
         ({"forced_eos_token_id": [1, 2]}, False),
-        ({"repetition_penalty": 1.5}, False), ({"early_stopping": "never"}, False),
+        ({"suppress_tokens": [7, 8]}, True), ({"repetition_penalty": 1.5}, False),
+        ({"early_stopping": "never"}, False),
     ],
 )  # fmt: skip
 def test_settings_that_only_generate_knows_are_left_to_it(
