@@ -28,7 +28,7 @@ from tests.stack import API, Stack, running_stack
 
 LOADS, SMALL_LOADS = (64, 16, 1, 32, 8), (4, 1)
 """Numbers of clients."""
-WARM_UP_S, CELL_S = 15.0, 6.0
+WARM_UP_S, CELL_S = 10.0, 5.0
 """Before the first cell batches grow and graphs are recorded."""
 SMALL_S = 1.0
 API_PROCESSES = 4
