@@ -10,6 +10,7 @@ import torch
 from shared.options import Options
 from tests.chat_checkpoints import make_checkpoint
 from tests.workers.runtime.test_chat import PROMPTS, QUICK, load, noise
+from workers.runtime import four_bit
 from workers.runtime.chat import ChatModel
 from workers.runtime.chat_inputs import Turn, single_question
 
@@ -67,3 +68,12 @@ def test_sampling_works_beside_graphs(folder: Path) -> None:
     before = written(model, 6, num_predict=12)
     assert written(model, 6, num_predict=12, temperature=0.5, seed=1) != before
     assert written(model, 6, num_predict=12) == before
+
+
+def test_weights_of_four_bits(folder: Path) -> None:
+    for package in four_bit.PACKAGES:
+        pytest.importorskip(package)
+    model: Any = load(folder, device="cuda", in_four_bits=True)
+    assert {type(layer).__name__ for layer in model._model.modules()} >= {"Linear4bit"}
+    assert len(set(written(model, 6, num_predict=12))) > 1
+    assert written(model, 6, num_predict=12) == written(model, 6, num_predict=12)

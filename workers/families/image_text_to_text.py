@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import structlog
 from PIL import Image
@@ -41,6 +41,7 @@ class ImageTextToTextParameters(GenerationParameters, AnswerDefaults):
 
     max_new_tokens: int = generation.MAX_NEW_TOKENS
     max_pixels: int = Field(MAX_PIXELS, gt=0, description="larger images are shrunk")
+    quantization: Literal["", "4bit"] = Field("", description="of weights on a CUDA GPU")
     images: dict[str, Any] = Field(
         {}, description="settings of the type's own image processor, such as max_soft_tokens"
     )
@@ -82,7 +83,11 @@ class ImageTextToText(RefusingModel):
         self.preparation = pixels.whole(self._defaults.max_pixels / MEGA)
         pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
         self._chat = ChatModel(
-            pretrained, self._defaults, self._defaults.max_pixels, self._defaults.images
+            pretrained,
+            self._defaults,
+            self._defaults.max_pixels,
+            self._defaults.images,
+            in_four_bits=self._defaults.quantization == "4bit",
         )
 
     @property

@@ -50,6 +50,8 @@ class ChatModel:
         defaults: GenerationParameters,
         max_pixels: int,
         images: Mapping[str, Any],
+        *,
+        in_four_bits: bool = False,
     ) -> None:
         """Load the processor, then the model.
 
@@ -58,6 +60,7 @@ class ChatModel:
             defaults: of generation.
             max_pixels: how much of an image the model sees.
             images: settings of the image processor that take precedence.
+            in_four_bits: whether weights have four bits.
 
         Raises:
             LoadError: see :class:`Pretrained` and :class:`ChatInputs`.
@@ -68,7 +71,7 @@ class ChatModel:
         processor.image_processor = _changed(processor.image_processor, settings)
         self._inputs = ChatInputs(processor)
         self._texts = AnswerTexts(processor.tokenizer)
-        self._model: Any = pretrained.model(AutoModelForImageTextToText)
+        self._model: Any = pretrained.model(AutoModelForImageTextToText, in_four_bits=in_four_bits)
         if grids := settings.get("image_grid_pinpoints"):
             self._model.config.image_grid_pinpoints = grids  # it puts tiles together by the same
         self._writing = _writing(processor.tokenizer, self._model.generation_config)

@@ -20,6 +20,7 @@ from workers.model.checkpoint import (
 )
 from workers.model.device_errors import is_out_of_memory
 from workers.model.family import FamilyParameters, LoadContext, LoadError, PartDamaged, brief
+from workers.runtime import four_bit
 from workers.runtime.device import (
     DtypeName,
     check_materialised,
@@ -77,21 +78,33 @@ class Pretrained:
         quiet.disable_progress_bar()
         self._images: ImageInputs
 
-    def model(self, loader: Any, precise: Collection[str] = ()) -> Any:  # noqa: ANN401 - transformers' classes are not typed
+    def model(
+        self,
+        loader: Any,  # noqa: ANN401 - transformers' classes are not typed
+        precise: Collection[str] = (),
+        *,
+        in_four_bits: bool = False,
+    ) -> Any:  # noqa: ANN401
         """Load the model with a class of transformers, ready for inference on the device.
 
         Args:
             loader: the class.
             precise: weights, or modules, that stay float32 on a GPU.
+            in_four_bits: whether its linear layers get weights of four bits.
 
         Raises:
-            LoadError: a package is missing, or the weights do not fit the configuration.
+            LoadError: a package is missing, or the weights do not fit the configuration, or cannot
+                have four bits here.
         """
+        if in_four_bits:
+            how = four_bit.arguments(self.device, float_type(self.dtype))
+        else:
+            # In its own dtype a file is mapped into memory instead of copied.
+            how = {"dtype": self.dtype if self._computes_from_file else "auto"}
         model, report = self._load(
             loader,
             self._unfit,
-            # In its own dtype a file is mapped into memory instead of copied.
-            dtype=self.dtype if self._computes_from_file else "auto",
+            **how,
             output_loading_info=True,
             # Otherwise transformers raises an error that names none of them.
             ignore_mismatched_sizes=True,
@@ -106,6 +119,8 @@ class Pretrained:
         if missing:
             raise self._unfit(f"they lack {', '.join(missing[:3])}")
         check_materialised(model)
+        if in_four_bits:
+            return model.eval()  # on the device, in its dtype
         if self.dtype == "int8":
             quantise(model)
             for weight in model.parameters():

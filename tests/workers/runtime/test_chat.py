@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from shared.errors import BadRequest
 from shared.model_spec import ModelSpec
 from shared.options import Options
 from tests.chat_checkpoints import RECIPES, make_checkpoint
-from workers.model.family import LoadContext, LoadError
+from workers.model.family import LoadContext, LoadError, load_model
+from workers.runtime import four_bit
 from workers.runtime.chat import ChatModel, Text
 from workers.runtime.chat_inputs import ChatInputs, Message, Turn, single_question
 from workers.runtime.chat_processor import ChatProcessor
@@ -32,13 +34,18 @@ QUICK = ("smolvlm", "qwen3_vl")
 
 
 def load(
-    folder: Path, dtype: DtypeName = "float32", device: str = "cpu", **parameters: Any
+    folder: Path,
+    dtype: DtypeName = "float32",
+    device: str = "cpu",
+    *,
+    in_four_bits: bool = False,
+    **parameters: Any,
 ) -> ChatModel:
     row = {"name": "m", "family": "image_text_to_text", "source": "x/y"}
     spec = ModelSpec.model_validate(row)
     defaults = GenerationParameters(dtype=dtype, **parameters)
     pretrained = Pretrained(LoadContext(spec, folder, device, 1), defaults)
-    return ChatModel(pretrained, defaults, MAX_PIXELS, {})
+    return ChatModel(pretrained, defaults, MAX_PIXELS, {}, in_four_bits=in_four_bits)
 
 
 def noise(size: tuple[int, int]) -> Image.Image:
@@ -107,6 +114,20 @@ def test_a_type_that_cannot_do_without_torchvision_says_so(tmp_path: Path) -> No
         (folder / name).write_text(json.dumps({**content, key: kind}))
     with pytest.raises(LoadError, match="install the `torchvision` that belongs to your torch"):
         load(folder)
+
+
+def test_weights_of_four_bits_need_a_gpu(tmp_path: Path) -> None:
+    folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
+    parameters = {"quantization": "4bit", "dtype": "float32"}
+    row = {"name": "m", "family": "image_text_to_text", "source": "x/y", "parameters": parameters}
+    with pytest.raises(LoadError, match="`quantization: 4bit` is for CUDA GPUs"):
+        load_model(LoadContext(ModelSpec.model_validate(row), folder, "cpu", 1))
+
+
+def test_weights_of_four_bits_need_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(four_bit, "PACKAGES", ("json", "no_such_package"))
+    with pytest.raises(LoadError, match="install `no_such_package`, or leave it out"):
+        four_bit.arguments(torch.device("cuda"), torch.bfloat16)
 
 
 def test_a_checkpoint_that_cannot_chat_says_what_is_missing(tmp_path: Path) -> None:
