@@ -40,6 +40,7 @@ class Measured(NamedTuple):
         for outcome in runner.run(items):
             photos, failed = photos + outcome.is_complete, failed + bool(outcome.faults)
             if time.monotonic() - began > most_s:
+                runner.stop()
                 for late in runner.finish():
                     photos, failed = photos + late.is_complete, failed + bool(late.faults)
                 break

@@ -9,8 +9,10 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from tests.stack import ROOT, child_environment
+from vision.console import PIPED_COLUMNS, results
 from vision.main import main
 
+results.width = PIPED_COLUMNS  # whatever the terminal of the tests is
 VISION = [sys.executable, "-m", "vision"]
 
 

@@ -1,7 +1,9 @@
 """Drives a run from its source to its sink, for a command: counts, shows, and ends in order."""
 
 import contextlib
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from vision import exits
 from vision.console import say
@@ -45,20 +47,37 @@ def _take_all(
     follower: Follower | None,
 ) -> int:
     try:
-        for outcome in runner.run(items):
-            _take(outcome, sink, report)
-            if follower:
-                follower.look()
-    except KeyboardInterrupt:
-        say("Waiting for the answers that are under way; Ctrl-C again leaves at once.")
-        with contextlib.suppress(KeyboardInterrupt):
+        with _stopping_on_ctrl_c(runner):
+            for outcome in runner.run(items):
+                _take(outcome, sink, report)
+                if follower:
+                    follower.look()
+            if runner.is_stopped:
+                say("Waiting for the answers that are under way; Ctrl-C again leaves at once.")
             for outcome in runner.finish():
                 _take(outcome, sink, report)
+    except KeyboardInterrupt:
         return exits.INTERRUPTED
     except (GaveUp, JournalError, SinkError) as err:
         say(str(err), "red")
         return exits.UNAVAILABLE
-    return 0
+    return exits.INTERRUPTED if runner.is_stopped else 0
+
+
+@contextlib.contextmanager
+def _stopping_on_ctrl_c(runner: Runner) -> Iterator[None]:
+    """Have the first Ctrl-C stop the run in order: an exception would come anywhere in the code."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        if runner.is_stopped:
+            raise KeyboardInterrupt
+        runner.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _take(outcome: Outcome, sink: Sink, report: Report) -> None:

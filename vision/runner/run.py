@@ -36,36 +36,44 @@ class Runner:
         """
         self._journal, self._questions, self._gate, self._asker = journal, questions, gate, asker
         self._retry_failed = retry_failed
-        self._finished: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+        # `None` wakes whoever waits.
+        self._finished: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         self._active = 0
+        self.is_stopped = False
+        """Whether :meth:`stop` was called."""
 
     def run(self, items: Iterable[Item]) -> Iterator[Outcome]:
         """Yield what is known of each item, in the order in which that is complete.
 
-        A consumer that stops early, for example on Ctrl-C, goes on with :meth:`finish`.
+        After :meth:`stop` it ends early, and :meth:`finish` yields what is under way.
 
         Raises:
             GaveUp: the service answers nobody; what is under way is lost, but nothing before.
         """
         source = iter(items)
-        is_over = False
-        while True:
-            while not is_over and self._active < self._gate.limit + READ_AHEAD:
-                item = next(source, None)
-                if item is None:
-                    is_over = True
-                elif (known := self.known(item)) is not None:
-                    yield known
-                else:
-                    self._begin(item)
-            if not self._active:
-                return
-            if outcome := self._next():
-                yield outcome
+        while not self.is_stopped:
+            if self._is_full or (item := next(source, None)) is None:
+                if not self._active:
+                    return
+                if outcome := self._next():
+                    yield outcome
+            elif (known := self.known(item)) is not None:
+                yield known
+            else:
+                self._begin(item)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._active >= self._gate.limit + READ_AHEAD
+
+    def stop(self) -> None:
+        """Begin nothing more; a signal's handler may call this."""
+        self.is_stopped = True
+        self._gate.stop()
+        self._finished.put(None)
 
     def finish(self) -> Iterator[Outcome]:
-        """Begin nothing more, and yield what comes of the requests in flight."""
-        self._gate.stop()
+        """Yield what comes of the requests in flight after :meth:`stop`."""
         while self._active:
             if outcome := self._next():
                 yield outcome
@@ -99,8 +107,10 @@ class Runner:
         threading.Thread(target=self._work, args=(item,), daemon=True).start()
 
     def _next(self) -> Outcome | None:
-        """Wait for an item to be finished; ``None``: it was stopped before."""
+        """Wait for an item to be finished; ``None``: it, or the run, was stopped before."""
         done = self._finished.get()
+        if done is None:
+            return None
         self._active -= 1
         if isinstance(done, Outcome):
             return done
