@@ -132,7 +132,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         description="processes of a worker that decode images; 0 chooses by the number of cores, "
-        "from 2 to 4",
+        "from 2 to 4, or up to 16 where the model is on a GPU",
     )
     decode_timeout_s: Finite = Field(
         10,

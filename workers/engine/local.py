@@ -38,7 +38,7 @@ class LocalEngine:
                 it is called in a thread of its own, for waiting jobs.
         """
         self._find_cancelled = find_cancelled
-        self._pool = PreparingPool(settings)
+        self._pool = PreparingPool(settings, lambda: self._loop.on_accelerator)
         self._loop = EngineLoop(settings, spec, self._pool)
         self._thread = threading.Thread(target=self._loop.run, name="engine", daemon=True)
         self._closed = threading.Event()

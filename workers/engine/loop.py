@@ -78,6 +78,11 @@ class EngineLoop:
         """What the engine does and has done."""
         return self._tracker.status
 
+    @property
+    def on_accelerator(self) -> bool:
+        """Whether the model's device is an accelerator; any thread may ask."""
+        return self._supervisor.facts.on_accelerator
+
     def task_ids(self) -> list[str]:
         """Return the task ids of the jobs that wait or run; any thread may ask."""
         return [*self._queue.task_ids(), *(job.task_id for job in self._batch)]

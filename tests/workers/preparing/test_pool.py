@@ -191,6 +191,26 @@ def test_a_pool_that_closes_cancels_what_waits_and_leaves_no_process() -> None:
         pool.submit(b"", ECHO).result(0)
 
 
+@pytest.mark.parametrize(("has_accelerator", "processes"), [(False, 2), (True, 4)])
+def test_half_of_the_cores_prepare_images_where_the_model_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_accelerator: bool, processes: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    pool = PreparingPool(Settings(), lambda: has_accelerator)
+    pool.start()
+    try:
+        holding = step("hold", folder=str(tmp_path / "held"))
+        (tmp_path / "held").mkdir()
+        futures = [pool.submit(b"x", holding) for _ in range(6)]
+        wait_for("images", lambda: len(list((tmp_path / "held").iterdir())) >= processes)
+        assert len(pool.pids) == processes
+        shutil.rmtree(tmp_path / "held")
+        wait(futures, 60)
+        assert [future.result().content for future in futures] == [b"x"] * 6
+    finally:
+        pool.close()
+
+
 def test_other_processes_start_only_when_those_before_them_are_busy() -> None:
     with pool_of(2) as pool:
         for _ in range(10):
