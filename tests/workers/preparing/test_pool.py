@@ -199,14 +199,14 @@ def test_half_of_the_cores_prepare_images_where_the_model_needs_none(
     pool = PreparingPool(Settings(), lambda: has_accelerator)
     pool.start()
     try:
-        holding = step("hold", folder=str(tmp_path / "held"))
+        picture, holding = plain(1), step("hold", folder=str(tmp_path / "held"))
         (tmp_path / "held").mkdir()
-        futures = [pool.submit(b"x", holding) for _ in range(6)]
+        futures = [pool.submit(picture, holding) for _ in range(6)]
         wait_for("images", lambda: len(list((tmp_path / "held").iterdir())) >= processes)
         assert len(pool.pids) == processes
         shutil.rmtree(tmp_path / "held")
         wait(futures, 60)
-        assert [future.result().content for future in futures] == [b"x"] * 6
+        assert [future.result().content for future in futures] == [picture] * 6
     finally:
         pool.close()
 
