@@ -128,7 +128,7 @@ def test_repeated_failures_are_503_with_the_reason_until_the_next_attempt(
         """Crash the model, and be refused unless on a slow machine the next try came first."""
         assert ask(api, "doomed", 2).status_code in (500, 503)
         reply = ask(api, "doomed", 1)
-        reason = requests.get(f"{api}/readyz", timeout=5).json()["models"].get("doomed", "")
+        reason = requests.get(f"{api}/readyz", timeout=30).json()["models"].get("doomed", "")
         return (reply, reason) if reply.status_code == 503 and "failed" in reason else None
 
     refused, reason = wait_for("a refusal", refusal)

@@ -41,7 +41,7 @@ def flower(stack: Stack, api: str) -> Iterator[str]:
         """Workers send events from about a second after Flower's start; see that they do."""
         try:
             post(f"{api}{API}/caption/fake").raise_for_status()
-            shown = requests.get(f"{base}/api/tasks?state=SUCCESS", timeout=5).json()
+            shown = requests.get(f"{base}/api/tasks?state=SUCCESS", timeout=30).json()
         except requests.RequestException:
             return False
         return any(task["runtime"] for task in shown.values())
@@ -78,7 +78,7 @@ def test_a_request_is_one_task_with_queue_state_runtime_and_small_arguments(
     assert requests.post(f"{api}{API}/labels/fake", json=body, timeout=30).status_code == 200
 
     def tasks() -> list[dict[str, Any]] | None:
-        shown: dict[str, dict[str, Any]] = requests.get(f"{flower}/api/tasks", timeout=5).json()
+        shown: dict[str, dict[str, Any]] = requests.get(f"{flower}/api/tasks", timeout=30).json()
         ours = [task for task in shown.values() if "seen-in-flower" in task["kwargs"]]
         return ours if ours and ours[0]["state"] == "SUCCESS" else None
 

@@ -123,10 +123,12 @@ def test_many_requests_use_both_servers_and_get_their_own_answers(ollama: Ollama
 
 def test_a_server_that_has_the_model_loaded_is_preferred(ollama: Ollama) -> None:
     requests.post(
-        f"{ollama.second.url}/api/generate", json={"model": "gemma3:4b", "stream": False}, timeout=5
+        f"{ollama.second.url}/api/generate",
+        json={"model": "gemma3:4b", "stream": False},
+        timeout=30,
     )
     requests.post(
-        f"{ollama.first.url}/api/generate", json={"model": "gemma3:4b", "keep_alive": 0}, timeout=5
+        f"{ollama.first.url}/api/generate", json={"model": "gemma3:4b", "keep_alive": 0}, timeout=30
     )
 
     def known() -> bool:
@@ -182,7 +184,7 @@ def test_operators_unload_and_reload_the_models_of_the_servers(ollama: Ollama) -
 
 def test_operators_see_the_status_of_each_server(ollama: Ollama) -> None:
     ollama.caption()
-    listed = requests.get(f"{ollama.base}{API}/models", timeout=5).json()["models"]
+    listed = requests.get(f"{ollama.base}{API}/models", timeout=30).json()["models"]
     row = next(model for model in listed if model["name"] == "ollama")
     assert row["served"]
     statuses = row["workers"][0]["hosts"]

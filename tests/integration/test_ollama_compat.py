@@ -97,12 +97,12 @@ def test_every_field_of_a_request_reaches_ollama(
 
 
 def test_the_root_and_the_version_are_answered_as_by_ollama(base: str) -> None:
-    root = requests.get(base, timeout=5)
+    root = requests.get(base, timeout=30)
     assert (root.status_code, root.text) == (200, "Ollama is running")
-    head = requests.head(f"{base}/", timeout=5)
+    head = requests.head(f"{base}/", timeout=30)
     assert (head.status_code, head.text) == (200, "")
     key = {"Authorization": "Bearer sesame"}
-    version = requests.get(f"{base}/api/version", headers=key, timeout=5).json()
+    version = requests.get(f"{base}/api/version", headers=key, timeout=30).json()
     assert version == {"version": VERSION}
 
 
@@ -220,7 +220,7 @@ def test_errors_are_reported_as_ollama_reports_them(
     with pytest.raises(ollama_client.ResponseError, match="image") as imageless:
         client.generate("fake", "x")
     assert imageless.value.status_code == 400
-    reply = requests.post(f"{base}/api/generate", json={"model": "fake"}, timeout=5)
+    reply = requests.post(f"{base}/api/generate", json={"model": "fake"}, timeout=30)
     assert reply.status_code == 401
 
 

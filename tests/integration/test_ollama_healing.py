@@ -54,7 +54,7 @@ class HealingStack:
 
     def listed(self, server: OllamaStandin) -> dict[str, Any]:
         """Return the server's status in the list of models, which operators read."""
-        models = requests.get(f"{self.base}{API}/models", timeout=5).json()["models"]
+        models = requests.get(f"{self.base}{API}/models", timeout=30).json()["models"]
         row = next(model for model in models if model["name"] == "ollama")
         hosts: list[dict[str, Any]] = row["workers"][0]["hosts"]
         return next(host for host in hosts if host["url"] == server.url)
@@ -98,7 +98,7 @@ def test_a_model_that_became_slow_is_reloaded_and_no_client_notices(
         listed = healing.listed(server)
         assert (listed["heals"], listed["degraded"]) == ({"healed": 1}, {})
         assert listed["load_s"][MODEL] > 0.5
-        metrics = requests.get(healing.metrics, timeout=5).text
+        metrics = requests.get(healing.metrics, timeout=30).text
         assert f'vision_ollama_heals_total{{outcome="healed",server="{server.url}"}} 1.0' in metrics
         assert f'vision_ollama_load_seconds{{model="{MODEL}",server="{server.url}"}}' in metrics
 

@@ -101,7 +101,7 @@ def test_an_invalid_setting_is_reported_before_anything_starts(
 ) -> None:
     done = subprocess.run(
         LAUNCH, cwd=ROOT, env={**environment(free_port()), **change}, capture_output=True,
-        text=True, check=False, timeout=30,
+        text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 1
     assert words in done.stdout
@@ -114,7 +114,7 @@ def test_a_port_in_use_is_reported_with_the_setting_to_change(setting: str) -> N
     with socket.create_server((LOOPBACK, taken)):
         done = subprocess.run(
             LAUNCH, cwd=ROOT, env={**environment(free_port()), setting: str(taken)},
-            capture_output=True, text=True, check=False, timeout=30,
+            capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
     assert done.returncode == 1
     assert f"port {taken}" in done.stdout

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +60,11 @@ def running_ollama(folder: Path) -> Iterator[Ollama]:
             yield Ollama(stack, stack.api(OLLAMA_ENABLED="true"), first, second)
 
 
+def _was_polled(server: OllamaStandin) -> bool:
+    """Whether the worker has looked at a server since it is back; the second look has begun."""
+    return sum(request.path == "/api/ps" for request in server.requests) > 1
+
+
 def reset(running: Ollama) -> Ollama:
     """Reset both servers, and wait until the worker has seen that they are up."""
     for server in running.servers:
@@ -66,9 +72,12 @@ def reset(running: Ollama) -> Ollama:
             setattr(server.knobs, name, value)
         for model in server.models.values():
             model.spec = Spec()
-        server.requests.clear()
         if server.is_down:
+            server.requests.clear()
             server.come_back()
+            # What the worker last said may be from before it was down.
+            wait_for("a look at it", partial(_was_polled, server))
+        server.requests.clear()
 
     def both_up() -> bool:
         statuses = running.statuses()

@@ -18,7 +18,7 @@ def check(stack: Stack, model: str, **extra: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "workers.consumer.healthcheck", model],
         cwd=ROOT, env={**stack.environment, **extra},
-        capture_output=True, check=False, text=True, timeout=30,
+        capture_output=True, check=False, text=True, timeout=120,
     )  # fmt: skip
     assert bool(done.returncode) == bool(done.stderr), done.stderr
     return done.stderr.strip()

@@ -58,10 +58,10 @@ HOSTILE: dict[str, JsonObject] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_unusable_schema_is_refused_in_words(name: str) -> None:
     schema, reason = REFUSED[name]
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(BadRequest, match=reason) as first:
         Answer(grammars().compile(schema), grammars(), MOST)
-    assert time.monotonic() - started < BOUND_S
+    assert time.process_time() - started < BOUND_S
     with pytest.raises(BadRequest) as second:  # from what is kept
         Answer(grammars().compile(schema), grammars(), MOST)
     assert first.value.message == second.value.message
@@ -70,10 +70,10 @@ def test_an_unusable_schema_is_refused_in_words(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_costly_schema_costs_seconds_at_most(name: str) -> None:
-    schema, started = HOSTILE[name], time.monotonic()
+    schema, started = HOSTILE[name], time.process_time()
     answer = Answer(grammars().compile(schema), grammars(), 40)
     generate([answer], 40, seed=1)
-    assert time.monotonic() - started < BOUND_S
+    assert time.process_time() - started < BOUND_S
     if name != "doubled":  # jsonschema follows all 2 ** 30 ways
         jsonschema.validate(json.loads(answer.text), schema)
 
