@@ -4,7 +4,6 @@ One thread serves all of them, and sends bytes that were made before: on the mac
 measured, a client should take no CPU time from the service.
 """
 
-import contextlib
 import re
 import selectors
 import socket
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+_CLOSE = re.compile(rb"\r\nconnection: close", re.IGNORECASE)
 _SOME_BYTES = 65536
 _TIMEOUT_S = 60
 
@@ -28,25 +28,43 @@ class Load(NamedTuple):
 
 
 class _Client:
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.socket = socket.create_connection(address)
+    def __init__(self, address: tuple[str, int], selector: selectors.BaseSelector) -> None:
+        self._address, self._selector = address, selector
         self.sent_at = 0.0
-        self._received = b""
+        self._received, self._is_closed = b"", False
+        self._socket = self._connected()
 
     def send(self, request: bytes) -> None:
+        """Send a request; the time for a new connection counts, if the last one was closed."""
         self._received, self.sent_at = b"", time.perf_counter()
-        self.socket.sendall(request)
+        if self._is_closed:
+            self.close()
+            self._socket, self._is_closed = self._connected(), False
+        self._socket.sendall(request)
 
     def receive(self) -> bool:
         """Read what has come; return whether the reply is complete."""
-        self._received += self.socket.recv(_SOME_BYTES)
+        came = self._socket.recv(_SOME_BYTES)
+        self._received += came
         head, end, body = self._received.partition(b"\r\n\r\n")
         length = _LENGTH.search(head)
         if not end or length is None:
+            if not came:
+                sys.exit("a server closed a connection without a reply")
             return False
         if not head.startswith(b"HTTP/1.1 200"):
             sys.exit(self._received.decode())
+        self._is_closed = bool(_CLOSE.search(head))
         return len(body) >= int(length[1])
+
+    def close(self) -> None:
+        self._selector.unregister(self._socket)
+        self._socket.close()
+
+    def _connected(self) -> socket.socket:
+        connected = socket.create_connection(self._address)
+        self._selector.register(connected, selectors.EVENT_READ, self)
+        return connected
 
 
 def send_for(seconds: float, base: str, path: str, body: bytes, clients: int) -> Load:
@@ -63,19 +81,16 @@ def send_for(seconds: float, base: str, path: str, body: bytes, clients: int) ->
     lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}"]
     request = "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode() + body
     latencies: list[float] = []
-    with contextlib.ExitStack() as cleanup, selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector:
         began = time.perf_counter()
         for _ in range(clients):
-            client = _Client((site.hostname or "", site.port or 80))
-            cleanup.enter_context(client.socket)
-            selector.register(client.socket, selectors.EVENT_READ, client)
-            client.send(request)
+            _Client((site.hostname or "", site.port or 80), selector).send(request)
         while selector.get_map():
             ready = selector.select(_TIMEOUT_S)
             if not ready:
                 sys.exit(f"no answer in {_TIMEOUT_S} s")
             for key, _ in ready:
-                client = key.data
+                client: _Client = key.data
                 if not client.receive():
                     continue
                 now = time.perf_counter()
@@ -83,5 +98,5 @@ def send_for(seconds: float, base: str, path: str, body: bytes, clients: int) ->
                 if now - began < seconds:
                     client.send(request)
                 else:
-                    selector.unregister(client.socket)
+                    client.close()
         return Load(latencies, len(latencies) / (time.perf_counter() - began))

@@ -30,6 +30,13 @@ MODELS: Mapping[str, Mapping[str, float]] = {
 """Parameters of fake models: one that costs nothing; one with 20 ms a batch and 5 ms a photo."""
 ROLES = ("API", "Redis", "worker", "preparing", "model")
 """Whose CPU time is told apart."""
+PARTS = {
+    "valkey-server": "Redis",
+    "redis-server": "Redis",
+    "gunicorn": "API",
+    "-m workers": "worker",
+}
+"""What shows in a command which process it is."""
 WARM_UP_S = 3.0
 BARE_CALLS = 30
 # It runs in the folder of its checkout, until its input closes.
@@ -67,7 +74,12 @@ class Side(NamedTuple):
 
 def _role(process: psutil.Process) -> str:
     command = " ".join(process.cmdline())
-    named = {"redis-server": "Redis", "gunicorn": "API", "-m workers": "worker"}
+    named = {
+        "valkey-server": "Redis",
+        "redis-server": "Redis",
+        "gunicorn": "API",
+        "-m workers": "worker",
+    }
     for part, role in named.items():
         if part in command:
             return role
