@@ -275,6 +275,16 @@ def test_errors_are_those_of_openais_client(client: openai.OpenAI, base: str) ->
     assert refused.value.code == "invalid_api_key"
 
 
+def test_what_is_refused_before_flask_sees_it_has_openais_form_too(
+    stack_with_ollama: Stack,
+) -> None:
+    small = stack_with_ollama.api(VISION_MAX_BODY_MB="0.01")
+    body = {"model": "fake", "messages": asks("x" * 20_000)}
+    reply = requests.post(f"{small}/v1/chat/completions", json=body, timeout=20)
+    assert reply.status_code == 413
+    assert reply.json()["error"]["code"] == "request_too_large"
+
+
 def test_a_full_queue_is_a_rate_limit(stack_with_ollama: Stack, client: openai.OpenAI) -> None:
     def ask() -> str | None:
         reply = client.chat.completions.create(model="narrow", messages=asks("", plain(5)))

@@ -69,6 +69,7 @@ def paths() -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield "POST", f"{API}/{path.replace('{}', word)}", body
         yield "POST", f"/api/{word}", body
         yield "GET", f"/{word}", {}
+        yield "GET", f"/v1/models/{word}", {}
 
 
 SWEEPS = [
@@ -84,7 +85,7 @@ def test_no_text_anywhere_is_a_500(base: str, cases: Any) -> None:
         for method, path, request in cases():
             reply = session.request(method, base + path, timeout=30, **request)
             found[reply.status_code] += 1
-            error = "" if reply.ok else reply.json()["error"]
+            error = "" if reply.ok else str(reply.json()["error"])
             if reply.status_code not in (*SERVED, *UNSERVED, 405) or "\n" in error:
                 wrong.append(f"{method} {path[:100]} {str(request)[:200]}: {reply.text[:300]}")
     assert not wrong, "\n".join(wrong)
