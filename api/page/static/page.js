@@ -20,6 +20,7 @@ const at = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en");
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 const megabytes = (mb) => (mb < 1000 ? `${mb} MB` : `${(mb / 1000).toFixed(1)} GB`);
+const bytes = (number) => (number < 1e6 ? `${Math.round(number / 1e3)} kB` : `${(number / 1e6).toFixed(1)} MB`);
 const count = (number, noun) => `${whole.format(number)} ${noun}${number === 1 ? "" : "s"}`;
 
 /** Make an element; children that are strings become text, and empty ones are left out. */
@@ -55,8 +56,8 @@ class Gone extends Error {}
 
 /** Send a request; return its JSON and where its time went, or throw Refused, Gone or an AbortError. */
 async function call(path, init = {}) {
-  const bytes = new TextEncoder().encode(key); // a header has bytes, which JavaScript writes as Latin-1
-  const headers = key ? { Authorization: `Bearer ${String.fromCharCode(...bytes)}` } : {};
+  const encoded = new TextEncoder().encode(key); // a header has bytes, which JavaScript writes as Latin-1
+  const headers = key ? { Authorization: `Bearer ${String.fromCharCode(...encoded)}` } : {};
   let reply, body;
   try {
     reply = await fetch(API + path, { ...init, headers, cache: "no-store" });
@@ -168,6 +169,19 @@ function showState() {
     `${whole.format(sum(running.map((model) => model.queued)))} queued`,
     memory ? `${megabytes(memory)} of memory` : "", recycles ? count(recycles, "recycle") : "",
   ].filter(Boolean).join(" · ");
+  showWorkers(running);
+  showFlower();
+  showModels();
+  showWhetherServed(workers, up);
+}
+
+let shownWorkers = "";
+
+/** Show each worker; do not touch them while they stay the same, as somebody may be selecting text. */
+function showWorkers(running) {
+  const shown = JSON.stringify(running);
+  if (shown === shownWorkers) return;
+  shownWorkers = shown;
   const rest = state.models.filter((model) => !running.includes(model) && model.name !== "ollama");
   at("workers").replaceChildren(
     element("ul", { class: "workers" }, running.flatMap((model) =>
@@ -175,9 +189,6 @@ function showState() {
     rest.length ? element("p", { class: "hint" },
       `In the catalogue, not running: ${rest.map((model) => model.name).join(", ")}.`) : "",
   );
-  showFlower();
-  showModels();
-  showWhetherServed(workers, up);
 }
 
 function workerRow(model, worker) {
@@ -333,6 +344,8 @@ function add(sources) {
   });
   at("results").prepend(...added.map((photo) => photo.node));
   showWhetherEmpty();
+  const first = added[0]?.node;
+  if (first?.getBoundingClientRect().top > innerHeight / 2) first.scrollIntoView(); // on a phone
   added.forEach(askAbout);
 }
 
@@ -384,9 +397,8 @@ function showPicture(photo, isShown) {
 async function refusalOf(photo) {
   if (!photo.file) return "";
   const { max_body_bytes: most, max_megapixels: pixels } = state.limits;
-  const mb = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
   if (photo.file.size + 4096 > most) // beside the photo, a request has some fields
-    return `The photo has ${mb(photo.file.size)}, and the service takes at most ${mb(most)}. Send a smaller copy.`;
+    return `The photo has ${bytes(photo.file.size)}, and the service takes at most ${bytes(most)}. Send a smaller copy.`;
   try {
     await photo.file.slice(0, 1).arrayBuffer();
   } catch {
@@ -394,7 +406,7 @@ async function refusalOf(photo) {
   }
   const seen = (await photo.size) / 1e6;
   if (seen > pixels && !DECODED_SMALLER.includes(photo.file.type))
-    return `The photo has ${Math.round(seen)} megapixels, and the service takes ${pixels}. Send a smaller copy or a JPEG.`;
+    return `The photo has ${seen.toFixed(1)} megapixels, and the service takes ${pixels}. Send a smaller copy or a JPEG.`;
   return "";
 }
 
@@ -403,8 +415,6 @@ async function askAbout(photo) {
   at("ask-error").textContent = "";
   photo.stop.abort();
   photo.stop = new AbortController();
-  photo.reveal.hidden = true;
-  photo.figure.classList.remove("blurred");
   let asked;
   try {
     if (!state) throw new Error("The service has not answered yet. Ask again when it does.");
@@ -476,7 +486,7 @@ function cardOf(question) {
   const body = element("div", { class: "body" });
   const times = element("p", { class: "times" });
   const foot = element("footer", { hidden: true });
-  const node = element("section", { class: "card answer", "aria-label": `${question.model} says` },
+  const node = element("div", { class: "card answer", role: "group", "aria-label": `${question.model} says` },
     element("header", {}, element("h3", {}, question.model), times), body, foot);
   const show = (...nodes) => {
     node.setAttribute("aria-busy", "true");
@@ -503,7 +513,7 @@ function showAnswer(photo, card, { body, times }) {
   card.foot.replaceChildren(element("span", {}, "Copy as"), ...Object.keys(COPIES).map((kind) =>
     element("button", { type: "button", class: "plain", onclick: () => openCopy(photo, card.question, body.result, kind) },
       kind)));
-  if (parts.some((part) => part.isUnsafe)) {
+  if (photo.reveal.hidden && parts.some((part) => part.isUnsafe)) { // else a person has chosen already
     photo.reveal.hidden = false;
     showPicture(photo, false);
   }
@@ -526,7 +536,7 @@ const SHOWN = {
           element("span", { class: "number" }, percent(label.confidence)),
           label.categories.length > 0 && element("span", { class: "chips" },
             label.categories.map((category) => element("span", { class: "chip" }, category))))))
-      : element("p", { class: "hint" }, "No labels."),
+      : element("p", { class: "hint" }, "No label is likely enough."),
   }),
   nsfw: ([verdict]) => ({
     words: VERDICTS[verdict.status],
