@@ -1,4 +1,4 @@
-"""Fixtures: stacks with stand-ins for Ollama, one per test file, and a web server with photos."""
+"""Fixtures: stacks with stand-ins for Ollama, one per test file, photos on the web, a browser."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.browser import running_browser
 from tests.ollama.service import Ollama, reset, running_ollama
 from tests.ollama_standin import OllamaStandin
 from tests.stack import SAMPLES, Stack, running_stack
@@ -55,3 +57,10 @@ def photos() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         serving.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Ends with the module: while it runs, nothing else can run an event loop in this thread."""
+    with running_browser() as started:
+        yield started

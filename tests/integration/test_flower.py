@@ -2,18 +2,14 @@
 
 import io
 import json
-import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from PIL import Image
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.common.by import By
+from playwright.sync_api import Browser, Page
 
 from launcher.ports import LOOPBACK, free_port
 from launcher.supervisord import FLOWER_COLUMNS
@@ -52,25 +48,6 @@ def flower(stack: Stack, api: str) -> Iterator[str]:
     end(process)
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """A headless browser."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no chromium and chromedriver: Debian's chromium-driver brings both")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        "headless", "no-sandbox", "disable-gpu", "disable-background-networking",
-        "disable-component-update", "disable-sync", "window-size=1500,700",
-        f"user-data-dir={tmp_path}",
-    ):  # fmt: skip
-        options.add_argument(f"--{argument}")
-    service = webdriver.ChromeService(driver, env={"PATH": "/usr/bin:/bin"})
-    with webdriver.Chrome(options, service) as started:
-        yield started
-
-
 def test_a_request_is_one_task_with_queue_state_runtime_and_small_arguments(
     stack: Stack, api: str, flower: str, cat: bytes
 ) -> None:
@@ -91,38 +68,36 @@ def test_a_request_is_one_task_with_queue_state_runtime_and_small_arguments(
 
 
 def test_an_operators_browser_lists_tasks_with_queue_state_and_runtime(
-    api: str, flower: str, cat: bytes, browser: webdriver.Chrome
+    api: str, flower: str, cat: bytes, browser: Browser
 ) -> None:
     for task in ("caption", "labels", "nsfw"):
         body = {"images": [data_url(cat)], "id": "seen-in-a-browser"}
         assert requests.post(f"{api}{API}/{task}/fake", json=body, timeout=30).status_code == 200
-    browser.get(f"{flower}/tasks")
+    with browser.new_page(viewport={"width": 1500, "height": 700}) as page:
+        page.goto(f"{flower}/tasks")
 
-    def all_three() -> list[dict[str, str]] | None:
-        done = [row for row in rows(browser) if row["state"] == "SUCCESS"]
-        if {row["name"] for row in done} >= {"vision.caption", "vision.labels", "vision.nsfw"}:
-            return done  # of one that ran before workers sent events, Flower knows only the sending
-        browser.refresh()
-        return None
+        def all_three() -> list[dict[str, str]] | None:
+            done = [row for row in rows(page) if row["state"] == "SUCCESS"]
+            if {row["name"] for row in done} >= {"vision.caption", "vision.labels", "vision.nsfw"}:
+                return done  # of one that ran before workers sent events, Flower knows little
+            page.reload()
+            return None
 
-    for row in wait_for("the tasks", all_three, 30):
-        assert row["routing_key"] == "vision.fake"
-        assert float(row["runtime"].removesuffix(" ms")) > 0
-        assert row["worker"].startswith("fake-")
-    shot = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+        for row in wait_for("the tasks", all_three, 30):
+            assert row["routing_key"] == "vision.fake"
+            assert float(row["runtime"].removesuffix(" ms")) > 0
+            assert row["worker"].startswith("fake-")
+        shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     assert shot.width > 1000
     assert len(shot.getcolors(1 << 24) or ()) > 100  # not a blank page: text has many shades
 
 
-def rows(browser: webdriver.Chrome) -> list[dict[str, str]]:
+def rows(page: Page) -> list[dict[str, str]]:
     """Return the rows of Flower's list of tasks in the browser; none while it is being filled."""
-    try:
-        found = browser.find_elements(By.CSS_SELECTOR, "#tasks-table tbody tr")
-        cells = [
-            ["".join(cell.text.split("\n")) for cell in row.find_elements(By.TAG_NAME, "td")]
-            for row in found  # long names are wrapped
-        ]
-    except StaleElementReferenceException:
-        return []
+    page.locator("#tasks-table tbody tr td").first.wait_for()
+    cells: list[list[str]] = page.evaluate(
+        """[...document.querySelectorAll("#tasks-table tbody tr")].map(
+             row => [...row.cells].map(cell => cell.innerText.replaceAll("\\n", "")))"""
+    )
     names = FLOWER_COLUMNS.split(",")
     return [dict(zip(names, row, strict=True)) for row in cells if len(row) == len(names)]
