@@ -154,7 +154,9 @@ const isUp = (worker) => ["ready", "busy", "degraded", "unloaded"].includes(work
 const takesRequests = (worker) => isUp(worker) || worker.state === "loading";
 
 function showState() {
-  const running = state.models.filter((model) => model.workers.length || model.queued);
+  // Rows for single models of Ollama have the workers and the queue of the row `ollama`.
+  const running = state.models.filter((model) =>
+    (model.workers.length || model.queued) && (model.family !== "ollama" || model.name === "ollama"));
   const workers = running.flatMap((model) => model.workers);
   const up = running.filter((model) => model.served);
   const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -257,7 +259,7 @@ function showWhetherServed(workers, up) {
 // --- what to ask
 
 const ask = at("ask");
-const choices = new Map(); // which models a person chose, by task
+const choices = new Map(); // which models a person chose, by task; until then, the default ones are
 
 /** The models that can be asked now: rows of the catalogue, and the models of Ollama's servers. */
 function modelsFor(task) {
@@ -285,18 +287,19 @@ function showModels() {
   if (shown === shownModels) return;
   shownModels = shown;
   const defaults = models.filter((model) => model.isDefault);
-  if (!choices.has(task) && models.length)
-    choices.set(task, new Set((defaults.length ? defaults : models.slice(0, 1)).map((model) => model.name)));
+  const checked = choices.get(task) ?? new Set((defaults.length ? defaults : models.slice(0, 1)).map(({ name }) => name));
   const focused = document.activeElement?.value;
   at("models").replaceChildren(...models.map(({ name }) =>
     element("label", { class: "choice" },
-      element("input", { type: "checkbox", name: "model", value: name, checked: choices.get(task).has(name),
-        onchange: (event) => choices.get(task)[event.target.checked ? "add" : "delete"](name) }),
+      element("input", { type: "checkbox", name: "model", value: name, checked: checked.has(name),
+        onchange: () => choices.set(task, new Set(checkedModels())) }),
       element("span", {}, name))));
   if (focused) at("models").querySelector(`[value="${CSS.escape(focused)}"]`)?.focus();
   const able = state.models.filter((model) => !task || model.tasks.includes(task)).map((model) => model.name);
   at("no-model").textContent = models.length ? "" : `No model that runs here does this. These do: ${able.join(", ")}.`;
 }
+
+const checkedModels = () => [...ask.querySelectorAll("[name=model]:checked")].map((box) => box.value);
 
 /** What the form asks, for each chosen model; throws an Error with what is missing. */
 function questions() {
@@ -304,7 +307,7 @@ function questions() {
   const task = fields.task.value;
   const prompt = at("prompt").value.trim();
   const needsText = [...ask.querySelectorAll("[data-needs-text]")].some((radio) => radio.checked);
-  const models = modelsFor(task).map(({ name }) => name).filter((name) => choices.get(task)?.has(name));
+  const models = checkedModels();
   if (needsText && !prompt) {
     at("more").open = true;
     at("prompt").focus();
