@@ -187,17 +187,16 @@ class Stack:
     def presence(self, model: str) -> Presence:
         return self.store.presence.of(self.catalog.get(model))
 
-    def api(self, *, host: str = LOOPBACK, port: int = 0, before: str = "", **extra: str) -> str:
+    def api(self, *, host: str = LOOPBACK, before: str = "", **extra: str) -> str:
         """Start an API and wait until it answers; return its base URL.
 
         Args:
             host: address to listen on.
-            port: port to listen on; 0: a free one.
             before: Python code that the process runs first, to inject a fault or shorten a time.
             extra: more environment variables.
         """
-        port = port or free_port()
-        process = self.starting_api(before=before, VISION_HOST=host, VISION_PORT=str(port), **extra)
+        port = extra.pop("VISION_PORT", "") or str(free_port())
+        process = self.starting_api(before=before, VISION_HOST=host, VISION_PORT=port, **extra)
         base = f"http://{client_host(host)}:{port}"
 
         def alive() -> bool:

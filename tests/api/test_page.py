@@ -82,12 +82,12 @@ def test_the_page_names_each_task_once_and_only_relative_addresses(client: Flask
 
 def test_the_page_needs_no_key_and_shows_nothing_of_the_service_before_one_is_given() -> None:
     keyed = page(client_with(api_keys=("sesame",), models=("opennsfw",)))
-    assert re.search(r"<main [^>]*hidden", keyed)
+    assert re.search(r'<div id="service"[^>]*hidden', keyed)
     assert re.search(r'<form id="key-form"(?![^>]*hidden)', keyed)
     assert "opennsfw" not in keyed
     assert "sesame" not in keyed
     open_to_all = page(client_with())
-    assert not re.search(r"<main [^>]*hidden", open_to_all)
+    assert not re.search(r'<div id="service"[^>]*hidden', open_to_all)
     assert re.search(r'<form id="key-form"[^>]*hidden', open_to_all)
 
 

@@ -105,15 +105,15 @@ def test_a_request_that_no_worker_takes_fails_alone_and_can_be_repeated(
 
 
 def test_a_service_that_is_gone_is_waited_for(browser: Browser, stack: Stack) -> None:
-    port = free_port()
-    base = stack.api(port=port)
+    port = str(free_port())
+    base = stack.api(VISION_PORT=port)
     with opened(browser, base) as page:
         is_ready(page)
         end(stack.api_process, signal.SIGKILL)
         expect(page.get_by_role("status")).to_contain_text("The service does not answer.")
         card = add(page, plain(8))
         expect(card).to_contain_text("The service does not answer.")
-        stack.api(port=port)
+        stack.api(VISION_PORT=port)
         expect(page.get_by_role("status")).to_be_empty()
         card.get_by_role("button", name="Try again").click()
         expect(card).to_contain_text("rgb 8 0 0")
@@ -188,7 +188,7 @@ def test_with_keys_nothing_is_shown_before_one_is_given_and_it_stays_in_the_tab(
     with opened(browser, stack.api(VISION_API_KEYS=KEY)) as page:
         asked = requests_of(page)
         expect(page.get_by_role("heading", name="needs an API key")).to_be_visible()
-        expect(page.get_by_role("main")).to_be_hidden()
+        expect(page.locator("#service")).to_be_hidden()
         assert unreadable(page) == ""
         assert [request for request in asked if API in request.url] == []
         page.get_by_label("API key").fill("wrong")

@@ -88,7 +88,7 @@ function askForKey(fault) {
   key = "";
   sessionStorage.removeItem(KEY);
   at("key-error").textContent = fault;
-  at("main").hidden = true;
+  at("service").hidden = true;
   at("key-form").hidden = false;
   at("key").value = "";
   at("key").focus();
@@ -120,7 +120,7 @@ async function poll() {
   try {
     state = (await call("/models", { signal: AbortSignal.timeout(20000) })).body;
     pause = POLL_MS;
-    at("main").hidden = false;
+    at("service").hidden = false;
     showState();
   } catch (error) {
     pause = Math.min(2 * pause, SLOWEST_POLL_MS);
@@ -697,7 +697,7 @@ function addFrom(data) {
   return true;
 }
 
-const canAdd = () => !at("main").hidden && !at("copy").open;
+const canAdd = () => !at("service").hidden && !at("copy").open;
 document.addEventListener("paste", (event) => {
   const isText = event.target.matches?.("input, textarea") && !event.clipboardData.files.length;
   if (canAdd() && !isText && addFrom(event.clipboardData)) event.preventDefault();
