@@ -14,11 +14,17 @@ from transformers import (
 
 from shared.errors import BadRequest
 from shared.options import Options
+from workers.model.device_errors import is_device_fault, is_out_of_memory
+from workers.model.family import brief
 from workers.runtime import generation
 from workers.runtime.chat_answers import AnswerTexts
 from workers.runtime.chat_inputs import ChatInputs, Turn
 from workers.runtime.chat_processor import ChatProcessor
-from workers.runtime.decoding.conversations import ConversationDecoder, Decoding
+from workers.runtime.decoding.conversations import (
+    MOST_DIFFERENCE,
+    ConversationDecoder,
+    Decoding,
+)
 from workers.runtime.device import float_type
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.grammar.answer import Answer
@@ -76,6 +82,7 @@ class ChatModel:
             self._model.config.image_grid_pinpoints = grids  # it puts tiles together by the same
         self._writing = _writing(processor.tokenizer, self._model.generation_config)
         self._last_tokens = torch.tensor(_last_tokens(processor.tokenizer, self._model))
+        self._is_compared = False
         self._static = generation.conversation_decoder(self._model, defaults, pretrained)
 
     @torch.inference_mode()
@@ -135,9 +142,13 @@ class ChatModel:
         by_grammar = [answer is not None for answer in answers]
         generation.seed(options)
         if static := self._statically(arguments, stops, answers):
-            decoder, decoding = static
             stops.append(LoopStop(0, by_grammar))
-            tokens = decoder.generate(inputs, decoding)
+            try:
+                tokens = self._with(static, inputs)
+            except Exception as err:  # of any type of model, which generate may well know
+                if is_out_of_memory(err) or is_device_fault(err):
+                    raise
+                return self._again(turns, options, err)
         else:
             stops.append(LoopStop(given, by_grammar))
             processors = self._writing.processors(answers, arguments) if self._writing else []
@@ -155,6 +166,36 @@ class ChatModel:
             self._written(answer, text, options, has_ended=ended)
             for answer, text, ended in zip(answers, decode(tokens), has_ended, strict=True)
         ]
+
+    def _with(self, decoding: Decoding, inputs: Any) -> torch.Tensor:  # noqa: ANN401
+        """Return new tokens, written in tensors of fixed shape.
+
+        Raises:
+            RuntimeError: the first steps are not what transformers' own loop makes of them.
+        """
+        decoder = self._static
+        assert isinstance(decoder, ConversationDecoder)  # noqa: S101 - asked by the caller
+        if not self._is_compared and (difference := decoder.difference(inputs)) > MOST_DIFFERENCE:
+            msg = f"scores of tokens differ by {difference:.2f} of what they vary by"
+            raise RuntimeError(msg)
+        self._is_compared = True
+        return decoder.generate(inputs, decoding)
+
+    def _again(
+        self, turns: Sequence[Turn], options: Options, cause: Exception
+    ) -> list[Text | BadRequest]:
+        """Have transformers' own loop write, and leave all further texts to it if it can."""
+        static, reason = self._static, f"tensors of fixed shape failed: {brief(cause)}"
+        log.warning("conversations are decoded by transformers' own loop", cause=reason)
+        self._static = f"transformers' own loop decodes, as {reason}"
+        try:
+            texts = self.generate(turns, options)
+        except BaseException:
+            self._static = static
+            raise
+        if isinstance(static, ConversationDecoder):
+            static.release()
+        return texts
 
     def _written(
         self, answer: Answer | None, text: str, options: Options, *, has_ended: bool
@@ -177,21 +218,20 @@ class ChatModel:
         arguments: Mapping[str, Any],
         stops: StoppingCriteriaList,
         answers: Sequence[Answer | None],
-    ) -> tuple[ConversationDecoder, Decoding] | None:
-        """Return what writes a batch in tensors of fixed shape, and how; ``None``: nothing can."""
+    ) -> Decoding | None:
+        """Return how a batch is written in tensors of fixed shape; ``None``: it cannot be."""
         draws, steered = arguments["do_sample"], any(answers)
         if isinstance(self._static, str) or arguments["num_beams"] > 1 or (draws and steered):
             return None
         config = self._model.generation_config
         chosen = generation.sampling_defaults(config) | dict(arguments)
-        decoding = Decoding(
+        return Decoding(
             arguments["max_new_tokens"],
             stops,
             arguments.get("repetition_penalty") or config.repetition_penalty or 1.0,
             generation.warpers(chosen) if draws else None,
             self._writing.steering(answers) if self._writing else None,
         )
-        return self._static, decoding
 
     @property
     def acceleration(self) -> str:

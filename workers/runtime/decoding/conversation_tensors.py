@@ -26,7 +26,7 @@ class ConversationTensors:
         self._restrictions = rules.restrictions
         self.cache = ConversationCache(tokens)
         self.search = GreedySearch(rules, rows, new_tokens, device)
-        self.places = torch.arange(tokens, device=device)
+        self.places = torch.arange(max(tokens, new_tokens), device=device)
         self.given = torch.zeros(1, dtype=torch.int64, device=device)
         """Length of the prompts."""
         self.penalty = torch.ones(1, device=device)

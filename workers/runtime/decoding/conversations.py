@@ -28,6 +28,14 @@ _LAYERS = {"full_attention", "sliding_attention"}
 """Kinds of layers that remember keys and values by place, and nothing else."""
 _ROPE = ("dynamic", "longrope")
 """Kinds of rotary positions that look at the values of positions."""
+MOST_DIFFERENCE = 0.1
+"""Of scores, as a share of what they vary by. Rounding to bfloat16 makes a hundredth; wrong
+positions or a wrong mask make a third and more."""
+_COMPARED = 3
+"""Tokens that are compared."""
+_GREEDY: Any = {
+    "do_sample": False, "num_beams": 1, "return_dict_in_generate": True, "output_logits": True
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,12 +92,50 @@ class ConversationDecoder:
             self.release()
             raise
 
+    def difference(self, inputs: Mapping[str, torch.Tensor]) -> float:
+        """Return how much the scores of two steps differ from those of ``generate``.
+
+        Types of models are many, and one may do in ``generate`` what is not known here. What is
+        known to differ is far above :data:`MOST_DIFFERENCE`, and what is rounded far below.
+
+        Args:
+            inputs: of ``generate``.
+
+        Returns:
+            The larger of both differences, as a share of what scores vary by.
+        """
+        usual = self._model.generate(
+            **inputs, **_GREEDY, max_new_tokens=_COMPARED, min_new_tokens=_COMPARED
+        )
+        rows, given = inputs["input_ids"].shape
+        found = []
+        with self._runner.stream():
+            tensors, shape = self._begin(inputs, Decoding(_COMPARED, StoppingCriteriaList()))
+            for place in range(1, _COMPARED):
+                tensors.search.append(usual.sequences[:, given + place - 1, None])
+                wanted, own = usual.logits[place], self._logits(tensors, *shape)[:rows]
+                spread = wanted - wanted.mean(-1, keepdim=True)
+                found.append(float((own.float() - wanted).norm() / spread.norm()))
+        return max(found)
+
     def release(self) -> None:
         """Give up all tensors; the next batch allocates what it needs."""
         self._tensors = None
         self._runner.forget()
 
     def _generate(self, inputs: Mapping[str, torch.Tensor], decoding: Decoding) -> torch.Tensor:
+        tensors, shape = self._begin(inputs, decoding)
+        texts = WrittenTexts(len(inputs["input_ids"]), self._rules, decoding.stops)
+        if decoding.steering:
+            self._write_steered(tensors, shape, texts, decoding.new_tokens, decoding.steering)
+        else:
+            self._write_freely(tensors, shape, texts, decoding)
+        return texts.whole(tensors.search.result()[0])
+
+    def _begin(
+        self, inputs: Mapping[str, torch.Tensor], decoding: Decoding
+    ) -> tuple[ConversationTensors, tuple[int, int]]:
+        """Read the prompts; returns the tensors, and how many rows and tokens to compute."""
         rows, given = inputs["input_ids"].shape
         shape = padded_rows(rows), padded_length(given + decoding.new_tokens)
         tensors = self._room_for(*shape, decoding.new_tokens)
@@ -98,12 +144,7 @@ class ConversationDecoder:
         # A prompt of no tokens: those of the texts alone.
         tensors.search.begin(inputs["input_ids"][0, :0], rows, shape[0], decoding.new_tokens)
         tensors.begin(shape, inputs, places, logits, decoding.penalty)
-        texts = WrittenTexts(rows, self._rules, decoding.stops)
-        if decoding.steering:
-            self._write_steered(tensors, shape, texts, decoding.new_tokens, decoding.steering)
-        else:
-            self._write_freely(tensors, shape, texts, decoding)
-        return texts.whole(tensors.search.result()[0])
+        return tensors, shape
 
     def _write_freely(
         self,
@@ -220,10 +261,8 @@ class ConversationDecoder:
                 **inputs,
                 past_key_values=cache,
                 max_new_tokens=1,
-                do_sample=False,
-                num_beams=1,
-                return_dict_in_generate=True,
-                output_logits=True,
+                cache_implementation=None,  # a checkpoint may name one of transformers' own
+                **_GREEDY,
             )
         finally:
             handle.remove()

@@ -18,7 +18,11 @@ from tests.workers.runtime.decoding.tape import TapeRunner
 from tests.workers.runtime.test_chat import PROMPTS, QUICK, SIZES, each_type, load, noise
 from workers.runtime.chat_inputs import Turn, single_question
 from workers.runtime.decoding.conversation_tensors import padded_length
-from workers.runtime.decoding.conversations import ConversationDecoder, misfit
+from workers.runtime.decoding.conversations import (
+    MOST_DIFFERENCE,
+    ConversationDecoder,
+    misfit,
+)
 
 pytestmark = pytest.mark.filterwarnings(  # of PaliGemma's processor
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -187,6 +191,61 @@ def test_a_failure_gives_all_memory_up(pair: Pair, monkeypatch: pytest.MonkeyPat
     assert pair.decoder._tensors is None
     monkeypatch.undo()
     pair.answers(TURNS[:2], num_predict=8)
+
+
+def test_a_single_short_conversation_has_room_for_a_penalty(pair: Pair) -> None:
+    pair.decoder.release()
+    pair.answers(TURNS[:1], num_predict=8, repeat_penalty=1.2)
+
+
+def test_a_type_that_does_more_in_generate_is_left_to_it(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores of the first steps are compared: other positions, as a stand-in, give others."""
+    difference = torch.inference_mode()(pair.decoder.difference)
+    inputs = pair.static._inputs.encode(TURNS)
+    assert difference(inputs) < MOST_DIFFERENCE / 100
+    read = ConversationDecoder._read
+
+    def misread(decoder: ConversationDecoder, *args: Any) -> Any:
+        logits, positions = read(decoder, *args)
+        return logits, positions + 3
+
+    monkeypatch.setattr(ConversationDecoder, "_read", misread)
+    assert difference(inputs) > 3 * MOST_DIFFERENCE
+    model = load(make_checkpoint("internvl", tmp_path / "internvl"), decoding="static")
+    usual = load(tmp_path / "internvl", decoding="generate")
+    turns = [TURNS[0]._replace(format=SCHEMA), *TURNS[1:]]
+    options = Options(num_predict=60)
+    assert model.generate(turns, options) == usual.generate(turns, options)
+    assert "scores of tokens differ by" in model.acceleration
+
+
+def test_a_type_whose_steps_fail_is_left_to_generate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("no such mask")
+
+    folder = make_checkpoint("internvl", tmp_path / "internvl")
+    model: Any = load(folder, decoding="static")
+    monkeypatch.setattr(ConversationDecoder, "_mask", fail)
+    answers = model.generate(TURNS, Options(num_predict=8))
+    assert answers == load(folder).generate(TURNS, Options(num_predict=8))
+    assert model.acceleration.endswith("tensors of fixed shape failed: TypeError: no such mask")
+
+
+def test_a_batch_that_generate_fails_with_too_changes_nothing(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("nobody can read this")
+
+    before = pair.static.acceleration
+    monkeypatch.setattr(pair.static._model, "generate", fail)
+    with pytest.raises(ValueError, match="nobody can read this"):
+        pair.static.generate(TURNS, Options(num_predict=8))
+    assert pair.static.acceleration == before
 
 
 def test_models_that_do_not_fit_keep_generate_and_say_why(tmp_path: Path) -> None:

@@ -11,17 +11,24 @@ from transformers import (
     LlamaForCausalLM,
     LogitsProcessorList,
     PreTrainedTokenizerFast,
+    StoppingCriteriaList,
 )
 
 from shared.messages import JsonObject
+from tests.workers.runtime.decoding.tape import TapeRunner
 from workers.llm.tasks.labels import SCHEMA as LABELS_SCHEMA
 from workers.llm.tasks.nsfw import SCHEMA as NSFW_SCHEMA
+from workers.runtime.decoding.conversations import ConversationDecoder, Decoding
+from workers.runtime.decoding.search import Rules
 from workers.runtime.grammar.answer import Answer
 from workers.runtime.grammar.compiling import Grammars
 from workers.runtime.grammar.processor import GrammarProcessor, Masks
+from workers.runtime.grammar.steering import Steering
 
 MOST = 256
 """Tokens of an answer."""
+PROMPT = 5
+"""Tokens of a prompt."""
 PERSON: JsonObject = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 0}},
@@ -115,14 +122,32 @@ def generate(
     """Write answers to random prompts; returns the new tokens of each row."""
     warpers = LogitsProcessorList() if sample else None
     processor = GrammarProcessor(answers, masks(), warpers)
-    prompts = torch.randint(300, (len(answers), 5), generator=torch.Generator().manual_seed(seed))
+    given = _prompts(len(answers), seed)
     torch.manual_seed(seed)
     tokens = model().generate(
-        prompts,
-        attention_mask=torch.ones_like(prompts),
+        **given,
         logits_processor=LogitsProcessorList([processor]) if any(answers) else None,
         max_new_tokens=limit,
         do_sample=sample,
     )
-    rows: list[list[int]] = tokens[:, 5:].tolist()
+    rows: list[list[int]] = tokens[:, PROMPT:].tolist()
     return rows
+
+
+@cache
+def decoder() -> ConversationDecoder:
+    rules = Rules((tokenizer().eos_token_id,), tokenizer().pad_token_id)
+    return ConversationDecoder(model(), rules, TapeRunner(), torch.float32)
+
+
+@torch.inference_mode()
+def steer(answers: Sequence[Answer | None], limit: int, seed: int) -> list[list[int]]:
+    """Write answers to the same prompts in tensors of fixed shape."""
+    decoding = Decoding(limit, StoppingCriteriaList(), steering=Steering(answers, masks()))
+    rows: list[list[int]] = decoder().generate(_prompts(len(answers), seed), decoding).tolist()
+    return rows
+
+
+def _prompts(count: int, seed: int) -> dict[str, torch.Tensor]:
+    tokens = torch.randint(300, (count, PROMPT), generator=torch.Generator().manual_seed(seed))
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}

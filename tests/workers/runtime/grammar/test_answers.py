@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from itertools import cycle, islice
+from typing import Any
 
 import jsonschema
 import pytest
@@ -14,8 +15,10 @@ from shared.messages import JsonObject
 from tests.workers.runtime.grammar.grammar_lab import (
     PERSON,
     SCHEMAS,
+    decoder,
     generate,
     grammars,
+    steer,
     tokenizer,
 )
 from workers.llm.tasks.labels import SCHEMA as LABELS_SCHEMA
@@ -47,7 +50,10 @@ def check(text: str, schema: JsonObject) -> None:
     jsonschema.validate(json.loads(text), schema)
 
 
-def test_all_of_200_answers_of_a_random_model_fit_their_schemas_at_any_limit() -> None:
+@pytest.mark.parametrize("is_static", [False, True], ids=["loop", "static"])
+def test_all_of_200_answers_of_a_random_model_fit_their_schemas_at_any_limit(
+    is_static: bool,  # noqa: FBT001
+) -> None:
     checked, schemas, chance = 0, cycle(SCHEMAS.values()), random.Random(1)  # noqa: S311
     for number in range(TRIES // ROWS):
         limit = LIMITS[number % len(LIMITS)]
@@ -55,13 +61,30 @@ def test_all_of_200_answers_of_a_random_model_fit_their_schemas_at_any_limit() -
         chosen: list[JsonObject | None] = [*islice(fitting, ROWS), None, None]
         chance.shuffle(chosen)
         answers = [begin(schema, limit) if schema else None for schema in chosen]
-        rows = generate(answers, limit, seed=number, sample=number % 2 == 1)
+        if is_static:
+            rows = steer(answers, limit, seed=number)
+        else:
+            rows = generate(answers, limit, seed=number, sample=number % 2 == 1)
         for schema, answer, row in zip(chosen, answers, rows, strict=True):
             assert len(row) <= limit
             if schema and answer:
                 check(answer.text, schema)
                 checked += 1
     assert checked == TRIES
+
+
+def test_a_steered_model_writes_what_the_loop_writes() -> None:
+    runner: Any = decoder()._runner
+    before = runner.replays
+    for number, limit in enumerate((64, 100, 40)):
+        schemas = [schema for schema in SCHEMAS.values() if shortest(schema) <= limit]
+        ways = []
+        for write in (generate, steer):
+            answers = [*(begin(schema, limit) for schema in schemas), None]
+            rows = write(answers, limit, number)
+            ways.append((rows[-1], [answer.text for answer in answers if answer]))
+        assert ways[0] == ways[1]
+    assert runner.replays > before
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
