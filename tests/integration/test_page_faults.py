@@ -86,6 +86,7 @@ def test_without_a_model_it_says_what_to_do_and_goes_on_when_there_is_one(
             expect(page.locator(".answer")).to_contain_text("rgb 5 0 0")
 
 
+@pytest.mark.slow
 def test_a_request_that_no_worker_takes_fails_alone_and_can_be_repeated(
     browser: Browser, stack: Stack
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_request_that_no_worker_takes_fails_alone_and_can_be_repeated(
         expect(card).to_contain_text("rgb 6 0 0")
 
 
+@pytest.mark.slow
 def test_a_service_that_is_gone_is_waited_for(browser: Browser, stack: Stack) -> None:
     port = str(free_port())
     base = stack.api(VISION_PORT=port)
@@ -119,6 +121,7 @@ def test_a_service_that_is_gone_is_waited_for(browser: Browser, stack: Stack) ->
         expect(card).to_contain_text("rgb 8 0 0")
 
 
+@pytest.mark.slow
 def test_a_busy_service_is_asked_again_when_it_says_and_meanwhile_the_page_says_so(
     browser: Browser, stack: Stack
 ) -> None:
@@ -191,13 +194,13 @@ def test_with_keys_nothing_is_shown_before_one_is_given_and_it_stays_in_the_tab(
         expect(page.locator("#service")).to_be_hidden()
         assert unreadable(page) == ""
         assert [request for request in asked if API in request.url] == []
-        page.get_by_label("API key").fill("wrong")
+        page.get_by_label("API key", exact=True).fill("wrong")
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert").first).to_have_text(
             "The service does not accept this key."
         )
-        expect(page.get_by_label("API key")).to_be_focused()
-        page.get_by_label("API key").fill(KEY)
+        expect(page.get_by_label("API key", exact=True)).to_be_focused()
+        page.get_by_label("API key", exact=True).fill(KEY)
         page.get_by_role("button", name="Continue").click()
         is_ready(page)
         expect(add(page, plain(9))).to_contain_text("rgb 9 0 0")
