@@ -5,7 +5,8 @@ them. All further tokens are steps that can be recorded as CUDA graphs.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,13 +85,8 @@ class ConversationDecoder:
             inputs: of ``generate``; shorter prompts are padded on the left.
             decoding: how.
         """
-        try:
-            with self._runner.stream():
-                return self._generate(inputs, decoding)
-        except BaseException:
-            # Whatever failed, the tensors may hold anything, and the memory may be needed.
-            self.release()
-            raise
+        with self._whole_or_released():
+            return self._generate(inputs, decoding)
 
     def difference(self, inputs: Mapping[str, torch.Tensor]) -> float:
         """Return how much the scores of two steps differ from those of ``generate``.
@@ -109,7 +105,7 @@ class ConversationDecoder:
         )
         rows, given = inputs["input_ids"].shape
         found = []
-        with self._runner.stream():
+        with self._whole_or_released():
             tensors, shape = self._begin(inputs, Decoding(_COMPARED, StoppingCriteriaList()))
             for place in range(1, _COMPARED):
                 tensors.search.append(usual.sequences[:, given + place - 1, None])
@@ -122,6 +118,17 @@ class ConversationDecoder:
         """Give up all tensors; the next batch allocates what it needs."""
         self._tensors = None
         self._runner.forget()
+
+    @contextmanager
+    def _whole_or_released(self) -> Iterator[None]:
+        """Have work done on the runner's stream; give up all tensors if it fails."""
+        try:
+            with self._runner.stream():
+                yield
+        except BaseException:
+            # Whatever failed, the tensors may hold anything, and the memory may be needed.
+            self.release()
+            raise
 
     def _generate(self, inputs: Mapping[str, torch.Tensor], decoding: Decoding) -> torch.Tensor:
         tensors, shape = self._begin(inputs, decoding)
