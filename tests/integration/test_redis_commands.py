@@ -7,12 +7,13 @@ import pytest
 import requests
 
 from tests.conftest import data_url, plain
-from tests.stack import API, Stack, running_stack
+from tests.stack import API, Stack, running_stack, wait_for
 
-ROUNDS, REQUESTS = 5, 10
+REQUESTS = 4
+"""In a round: so few that on a busy machine, too, some rounds are without a heartbeat."""
 MOST = 9
 """Commands of a request: eight of its own, and its share of what workers and API ask by the clock,
-which is a tenth of one in a round without a heartbeat. There were 32 when Celery's results and
+which is less than one in a round without a heartbeat. There were 32 when Celery's results and
 acknowledgements were in Redis."""
 OF_THE_CLOCK = frozenset({"ping", "client|setinfo", "client|setname", "hello", "auth", "select"})
 """Commands of connections, not of requests."""
@@ -45,5 +46,4 @@ def test_a_request_takes_few_commands(stack: Stack) -> None:
         calls = {name.removeprefix("cmdstat_"): each["calls"] for name, each in found.items()}
         return sum(count for name, count in calls.items() if name not in OF_THE_CLOCK)
 
-    # Heartbeats come on top, more of them on a slow machine.
-    assert min(commands() for _ in range(ROUNDS)) / REQUESTS <= MOST
+    wait_for("a round without a heartbeat", lambda: commands() <= MOST * REQUESTS, 60)
