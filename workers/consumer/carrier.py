@@ -5,11 +5,13 @@ another one replies for all jobs that have ended meanwhile in one. Celery's own 
 for each task. Those of a whole batch would wake at the same moment and contend for Python's lock.
 """
 
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -18,6 +20,7 @@ import structlog
 
 from shared.errors import ModelFailed, ModelUnavailable, VisionError
 from shared.messages import NO_TIME, Job, JsonObject, Outcome, end_message
+from shared.redis.deadline import redis_within
 from shared.redis.faults import describe, passes_by_itself
 from shared.redis.replies import End
 from shared.redis.store import Store
@@ -31,6 +34,8 @@ T = TypeVar("T")
 
 RETRY_S = 0.2
 """How long to wait before Redis is tried again."""
+LEAST_S = 0.5
+"""What Redis may always take, also when the time of a worker that stops is over."""
 GIVE_UP_S = 5.0
 """How long after a job's deadline its reply is given up."""
 MOST_FETCHED = 16
@@ -210,14 +215,20 @@ class Carrier:
     def _reply_all(self) -> None:
         waiting: list[_Carried] = []
         while (ended := _several(self._ended, timeout_s=RETRY_S if waiting else None)) is not None:
-            waiting += [job for job in ended if self._has_reply(job)]
             try:
-                waiting = self._reply(waiting)
+                with self._in_the_time_left():
+                    waiting += [job for job in ended if self._has_reply(job)]
+                    waiting = self._reply(waiting)
             except Exception as err:  # a bug: the API waits in vain, but no task is held for ever
                 log.exception("unexpected error in replies")
                 for job in waiting:
                     self._tell(partial(job.delivery.fail, err))
                 waiting = []
+
+    def _in_the_time_left(self) -> AbstractContextManager[None]:
+        """Bound what Redis may take of all jobs together, once the worker stops."""
+        left = self._stopping.limit(math.inf) - time.time()
+        return redis_within(max(LEAST_S, left)) if left < math.inf else nullcontext()
 
     def _has_reply(self, job: _Carried) -> bool:
         """Return whether the API is to hear how a job ended; else that is done with here."""

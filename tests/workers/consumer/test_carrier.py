@@ -12,9 +12,10 @@ import pytest
 
 from shared.errors import ModelFailed, ModelUnavailable
 from shared.messages import Job, JsonObject, Outcome
+from shared.redis import deadline
 from shared.redis.presence import EngineStatus
 from shared.vocabulary import WorkerState
-from tests.redis_faults import full, read_only, without_replicas
+from tests.redis_faults import full, read_only, silent, without_replicas
 from tests.stack import Stack, running_stack
 from workers.consumer import carrier
 from workers.consumer.carrier import Carrier
@@ -251,6 +252,26 @@ def test_images_are_fetched_as_soon_as_redis_is_back_and_dropped_after_the_deadl
         assert patient.told.empty()
         stack.restart_redis()
         assert patient.end() == ("succeed", {})
+
+
+def test_a_worker_that_stops_waits_for_a_silent_redis_once_and_not_for_each_job(
+    stack: Stack,
+) -> None:
+    deadline.install()
+    messages = [Message(f"held-{number}") for number in range(8)]
+    engine, stopping = Ends(Requeued()), Stopping()
+    engine.now.clear()
+    with carrying(stack, engine, stopping=stopping) as carrier:
+        for message in messages:
+            carrier.take(message)
+        jobs = [engine.jobs.get(timeout=20) for _ in messages]
+        stopping._until = time.time()
+        with silent(stack):
+            for job in jobs:
+                engine.end(job)
+            until = time.monotonic() + 15  # for all of them
+            told = [message.end(until - time.monotonic()) for message in messages]
+    assert told == [("put back", "the worker stops")] * 8
 
 
 def test_to_close_waits_for_what_was_taken(stack: Stack) -> None:
