@@ -6,7 +6,6 @@ import os
 import time
 from typing import Any, ClassVar, NoReturn
 
-import structlog
 from billiard.einfo import ExceptionInfo
 from celery import Task, signals
 from celery.concurrency.base import BasePool
@@ -15,8 +14,6 @@ from celery.utils.saferepr import saferepr
 
 from shared.messages import Job, JsonObject
 from workers.consumer.carrier import Carrier
-
-log = structlog.get_logger(__name__)
 
 
 class Delivery:

@@ -5,8 +5,7 @@ them. All further tokens are steps that can be recorded as CUDA graphs.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,12 @@ from workers.runtime.decoding.conversation_tensors import (
     ConversationTensors,
     padded_length,
 )
-from workers.runtime.decoding.decoder import STEPS_PER_CHECK, additive_mask, padded_rows
+from workers.runtime.decoding.decoder import (
+    STEPS_PER_CHECK,
+    additive_mask,
+    padded_rows,
+    whole_or_released,
+)
 from workers.runtime.decoding.search import GreedySearch, Rules
 from workers.runtime.decoding.written_texts import WrittenTexts
 from workers.runtime.grammar.steering import Steering
@@ -85,7 +89,7 @@ class ConversationDecoder:
             inputs: of ``generate``; shorter prompts are padded on the left.
             decoding: how.
         """
-        with self._whole_or_released():
+        with whole_or_released(self._runner, self.release):
             return self._generate(inputs, decoding)
 
     def difference(self, inputs: Mapping[str, torch.Tensor]) -> float:
@@ -105,7 +109,7 @@ class ConversationDecoder:
         )
         rows, given = inputs["input_ids"].shape
         found = []
-        with self._whole_or_released():
+        with whole_or_released(self._runner, self.release):
             tensors, shape = self._begin(inputs, Decoding(_COMPARED, StoppingCriteriaList()))
             for place in range(1, _COMPARED):
                 tensors.search.append(usual.sequences[:, given + place - 1, None])
@@ -118,17 +122,6 @@ class ConversationDecoder:
         """Give up all tensors; the next batch allocates what it needs."""
         self._tensors = None
         self._runner.forget()
-
-    @contextmanager
-    def _whole_or_released(self) -> Iterator[None]:
-        """Have work done on the runner's stream; give up all tensors if it fails."""
-        try:
-            with self._runner.stream():
-                yield
-        except BaseException:
-            # Whatever failed, the tensors may hold anything, and the memory may be needed.
-            self.release()
-            raise
 
     def _generate(self, inputs: Mapping[str, torch.Tensor], decoding: Decoding) -> torch.Tensor:
         tensors, shape = self._begin(inputs, decoding)

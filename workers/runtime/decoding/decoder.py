@@ -1,6 +1,7 @@
 """Generates texts for a batch of images in tensors of fixed shape, step by step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 import torch
@@ -110,13 +111,8 @@ class StaticDecoder:
             prompt: the tokens with which each text begins, at least one.
             new_tokens: most tokens of an answer.
         """
-        try:
-            with self._runner.stream():
-                return self._generate(pixels, prompt, new_tokens)
-        except BaseException:
-            # Whatever failed, the tensors may hold anything, and the memory may be needed.
-            self.release()
-            raise
+        with whole_or_released(self._runner, self.release):
+            return self._generate(pixels, prompt, new_tokens)
 
     def release(self) -> None:
         """Give up all tensors; the next batch allocates what it needs."""
@@ -194,6 +190,18 @@ def additive_mask(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Return what attention adds to scores: 0 where they are ``allowed``, else the least number."""
     mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
     return mask.masked_fill_(~allowed, torch.finfo(dtype).min)
+
+
+@contextmanager
+def whole_or_released(runner: Runner, release: Callable[[], None]) -> Iterator[None]:
+    """Have work done on a runner's stream; have its tensors given up if it fails."""
+    try:
+        with runner.stream():
+            yield
+    except BaseException:
+        # Whatever failed, the tensors may hold anything, and the memory may be needed.
+        release()
+        raise
 
 
 def padded_rows(images: int) -> int:
