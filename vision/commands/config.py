@@ -8,7 +8,7 @@ from vision import exits
 from vision.choice import NoModel, find
 from vision.console import put, say
 from vision.options import DEFAULT_URL, Key, ModelNames, Url, words
-from vision.photoprism import Door, Entries, compose, entries
+from vision.photoprism.vision_yml import Door, Entries, compose, entries
 from vision.service import BASE, Service, ServiceError
 
 IN_COMPOSE = "http://api:5000"

@@ -12,7 +12,7 @@ import yaml
 
 from vision.choice import NoModel, find
 from vision.doctor.findings import Findings, doubtful, good, wrong
-from vision.photoprism import ENGINE_PATHS, KEY, KEY_VARIABLE, OWN_THRESHOLD
+from vision.photoprism.vision_yml import ENGINE_PATHS, KEY, KEY_VARIABLE, OWN_THRESHOLD
 from vision.schemas import BASE_TASKS, Model
 from vision.service import ANSWER_S, BASE, Service, ServiceError
 

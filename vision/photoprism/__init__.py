@@ -1,0 +1,1 @@
+"""PhotoPrism: the ``vision.yml`` by which it asks this service."""
