@@ -21,7 +21,8 @@ from tests.ollama_standin.memory import ClientDisconnected, wait
 from tests.ollama_standin.request_parsing import GenerationRequest, Refused, decode, parse
 
 if TYPE_CHECKING:
-    from tests.ollama_standin.server import OllamaStandin, _Server
+    from tests.ollama_standin.server import OllamaStandin
+    from tests.standin_server import ClosableServer
 
 VERSION = "0.30.0"
 JSON = "application/json; charset=utf-8"
@@ -35,11 +36,12 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: "_Server"
+    server: "ClosableServer"
 
     @property
     def standin(self) -> "OllamaStandin":
-        return self.server.standin
+        standin: OllamaStandin = self.server.standin
+        return standin
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
         """Log nothing."""
