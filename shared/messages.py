@@ -20,7 +20,7 @@ from shared.errors import VisionError, error_named
 from shared.options import Options
 from shared.tasks.registry import Task, all_tasks, find_task, task_names
 from shared.text import WellFormed
-from shared.vocabulary import OllamaCall, OperatorCommand
+from shared.vocabulary import OllamaCall, OperatorCommand, Priority
 
 JsonObject = dict[str, Any]
 
@@ -100,6 +100,7 @@ class Job(Instructions):
         "", description="Redis key of the whole job, of which the message then has a part"
     )
     ollama: OllamaInstructions | None = None
+    priority: Priority = Priority.PERSON
     deadline: float = Field(description="when the client stops waiting, in seconds since the epoch")
 
     @property

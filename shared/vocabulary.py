@@ -19,6 +19,13 @@ class OperatorCommand(StrEnum):
     UNLOAD = "unload"
 
 
+class Priority(StrEnum):
+    """Who waits for an answer; persons are answered before bulk work."""
+
+    PERSON = "person"
+    BULK = "bulk"
+
+
 THINK_LEVELS = ("low", "medium", "high", "max")
 """How much a model may be told to think, beside true and false: Ollama's words."""
 

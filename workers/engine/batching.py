@@ -6,13 +6,17 @@ Pure bookkeeping, no process in sight.
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from shared.messages import Instructions
+from shared.vocabulary import Priority
 from workers.engine.job import EngineJob, drop
+from workers.turns import Turns
 
 
 class BatchQueue:
     """Waiting jobs: first come, first served, but batched with others of like instructions.
 
     These are equal, but for their wording if the family mixes prompts.
+
+    Persons come before bulk work, which gets what places they leave, and at least one in ten.
 
     Suspects are run alone, and take turns with batches of all other jobs: others wait for one
     suspect at most between two of their batches, and no suspect waits for ever.
@@ -26,6 +30,7 @@ class BatchQueue:
         """
         self._mixes_prompts = mixes_prompts
         self._jobs: list[EngineJob] = []
+        self._turns = Turns()
         self._suspect_is_next = False
 
     def __len__(self) -> int:
@@ -46,7 +51,7 @@ class BatchQueue:
 
     def next_jobs(self, images: int) -> list[EngineJob]:
         """Return the jobs that will probably be run next: about ``images``, at least one job."""
-        return _fill(self._jobs, images)
+        return _fill(self._in_turn(), images)
 
     def next_instructions(self) -> Instructions | None:
         """Return the instructions of the next batch, unless that is a suspect; ``None``: none."""
@@ -74,12 +79,22 @@ class BatchQueue:
         return one == other
 
     def _candidates(self) -> list[EngineJob]:
-        return [job for job in self._jobs if job.is_prepared or not job.is_late]
+        return [job for job in self._in_turn() if job.is_prepared or not job.is_late]
+
+    def _in_turn(self) -> list[EngineJob]:
+        persons = [job for job in self._jobs if job.message.priority is Priority.PERSON]
+        if len(persons) == len(self._jobs):
+            return persons
+        bulk = [job for job in self._jobs if job.message.priority is Priority.BULK]
+        return self._turns.in_turn(persons, bulk)
 
     def take(self, batch: Sequence[EngineJob]) -> None:
         """Remove the jobs of a batch that begins."""
         self._suspect_is_next = not batch[0].suspect
         self._jobs = [job for job in self._jobs if job not in batch]
+        self._turns.taken(
+            [job.message.priority for job in batch], {job.message.priority for job in self._jobs}
+        )
 
     def take_unreadable(self) -> list[EngineJob]:
         """Remove and return the jobs that are known to have no readable image."""

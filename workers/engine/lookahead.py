@@ -37,7 +37,8 @@ class Lookahead:
                 continue
             job.release()
             job.preparation = preparation
-            job.prepared = [self._pool.submit(image, preparation) for image in job.images]
+            priority = job.message.priority
+            job.prepared = [self._pool.submit(image, preparation, priority) for image in job.images]
             for image in job.prepared:
                 image.add_done_callback(partial(self._image_done, job))
 

@@ -7,7 +7,6 @@ much memory at the same time, nor keep other images waiting.
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -18,9 +17,11 @@ import structlog
 from shared.errors import ModelFailed, UndecodableImage, error_named
 from shared.settings import Settings
 from shared.units import MEGA
+from shared.vocabulary import Priority
 from workers.preparing.preparation import Preparation, Prepared
 from workers.preparing.process import PreparingProcess, ProcessLost
 from workers.preparing.protocol import Request
+from workers.turns import Line
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +49,10 @@ WATCH_S = 0.1
 class Preparer(Protocol):
     """What prepares images; :class:`PreparingPool` is the real one."""
 
-    def submit(self, data: bytes, preparation: Preparation) -> "Future[Prepared]":
-        """Have an image file prepared.
+    def submit(
+        self, data: bytes, preparation: Preparation, priority: Priority = Priority.PERSON
+    ) -> "Future[Prepared]":
+        """Have an image file prepared, those of persons first.
 
         The future raises a :class:`~shared.errors.VisionError` if the file cannot be used. It may
         be cancelled.
@@ -60,6 +63,7 @@ class Preparer(Protocol):
 class _Task:
     data: bytes
     preparation: Preparation
+    priority: Priority
     future: "Future[Prepared]" = field(default_factory=Future)
     tries: int = 0
     is_large: bool = False
@@ -85,8 +89,8 @@ class PreparingPool:
         self._lock = threading.Lock()
         self._lanes = [threading.Condition(self._lock) for _ in range(number)]
         """Which each wait for a task: none is woken in vain."""
-        self._tasks: deque[_Task] = deque()
-        self._large: deque[_Task] = deque()
+        self._tasks: Line[_Task] = Line()
+        self._large: Line[_Task] = Line()
         self._busy = [False] * number
         self._processes: list[PreparingProcess | None] = [None] * number
         self._closed = threading.Event()
@@ -113,14 +117,16 @@ class PreparingPool:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, data: bytes, preparation: Preparation) -> "Future[Prepared]":
+    def submit(
+        self, data: bytes, preparation: Preparation, priority: Priority = Priority.PERSON
+    ) -> "Future[Prepared]":
         """Have an image file prepared: see :meth:`Preparer.submit`."""
-        task = _Task(data, preparation)
+        task = _Task(data, preparation, priority)
         with self._lock:
             if self._closed.is_set():
                 task.future.cancel()
             else:
-                self._tasks.append(task)
+                self._tasks.append(task, priority)
                 self._wake_one()
         return task.future
 
@@ -231,7 +237,7 @@ class PreparingPool:
 
     def _put_back(self, task: _Task) -> None:
         with self._lock:
-            (self._large if task.is_large else self._tasks).append(task)
+            (self._large if task.is_large else self._tasks).append(task, task.priority)
             self._wake_one()
 
     def _ensure_process(self, lane: int) -> PreparingProcess | None:

@@ -132,7 +132,7 @@ class JobRunner:
             raise BadRequest("The job names no model of Ollama.")
         if instructions.call == OllamaCall.SHOW:
             return Outcome(raw=await self._router.show(instructions.model, instructions.body))
-        read = await self._prepare(job.images)
+        read = await self._prepare(job)
         files = [image.content for image in read.images]
         started = time.monotonic()
         if instructions.call == OllamaCall.VISION:
@@ -147,9 +147,10 @@ class JobRunner:
         self._on_answer(len(read.images), now - started)
         return outcome
 
-    async def _prepare(self, images: Sequence[bytes]) -> ReadImages[Prepared]:
+    async def _prepare(self, job: EngineJob) -> ReadImages[Prepared]:
         """Have images made ready for servers; when the job is cancelled, what waits is too."""
-        prepared = [self._preparer.submit(image, PREPARATION) for image in images]
+        priority = job.message.priority
+        prepared = [self._preparer.submit(image, PREPARATION, priority) for image in job.images]
         try:
             if prepared:
                 await asyncio.wait([asyncio.wrap_future(image) for image in prepared])
@@ -165,7 +166,10 @@ class JobRunner:
 
         async def generate(body: JsonObject) -> JsonObject:
             on_begin = partial(self._begun.add, job)
-            return await self._router.generate(OllamaCall.GENERATE, body, on_begin)
+            priority = job.message.priority
+            return await self._router.generate(
+                OllamaCall.GENERATE, body, on_begin, priority=priority
+            )
 
         defaults = model_defaults(self._catalog, instructions.model)
         runner = LlmTaskRunner(job.message, defaults, self._environment, generate)
@@ -178,7 +182,8 @@ class JobRunner:
         body = {**with_images(instructions.body, images), "model": instructions.model}
         on_begin = partial(self._begun.add, job)
         on_part = partial(self._push_part, job.task_id) if instructions.stream else None
-        raw = await self._router.generate(instructions.call, body, on_begin, on_part)
+        priority = job.message.priority
+        raw = await self._router.generate(instructions.call, body, on_begin, on_part, priority)
         return Outcome(raw=raw)
 
     async def _push_part(self, task_id: str, part: JsonObject) -> None:

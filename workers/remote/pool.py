@@ -3,15 +3,27 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import structlog
 
 from shared.errors import ModelUnavailable, NotOffered
+from shared.vocabulary import Priority
 from workers.remote.config import HealingOptions, ServerConfig
 from workers.remote.errors import ServerError
 from workers.remote.server import Server
+from workers.turns import Turns
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A request that waits for a server."""
+
+    model: str
+    tried: Collection[Server]
+    priority: Priority
 
 
 class Pool:
@@ -35,6 +47,8 @@ class Pool:
         self.servers = [Server(config, healing) for config in configs]
         self._poll_s, self._grace_s = poll_s, grace_s
         self._changed = asyncio.Condition()
+        self._waiting: list[_Waiting] = []
+        self._turns = Turns()
 
     async def poll(self, after_each: Callable[[], Awaitable[None]]) -> None:
         """Poll all servers, each in a task of its own, until cancelled.
@@ -87,8 +101,12 @@ class Pool:
         async with self._changed:
             await self._changed.wait_for(condition)
 
-    async def acquire(self, model: str, tried: Collection[Server] = ()) -> Server:
+    async def acquire(
+        self, model: str, tried: Collection[Server] = (), priority: Priority = Priority.PERSON
+    ) -> Server:
         """Wait for the best server that has the model, and count a request on it.
+
+        A server that becomes free is for persons first, and then for who has waited longest.
 
         Servers that were not tried for this request come first; among them, those on which the
         model is neither cooling down nor being reloaded. If all of these are busy, one of them is
@@ -99,14 +117,37 @@ class Pool:
             NotOffered: no server has the model; the message lists the models that there are.
             ModelUnavailable: all servers that have it have been down for the grace time.
         """
+        waiting = _Waiting(model, tried, priority)
         async with self._changed:
-            while True:
-                self._check(model)
-                if best := self._best(model, tried):
-                    best.begin_request(model)
-                    return best
-                # Polls go on and wake this up, also when nothing but time has changed.
-                await self._changed.wait()
+            self._waiting.append(waiting)
+            try:
+                while not (best := self._server_for(waiting)):
+                    # Polls go on and wake this up, also when nothing but time has changed.
+                    await self._changed.wait()
+                best.begin_request(model)
+            finally:
+                self._waiting.remove(waiting)
+                self._changed.notify_all()  # the next one may be served by another server
+            self._turns.taken([priority], {other.priority for other in self._waiting})
+            return best
+
+    def _server_for(self, waiting: _Waiting) -> Server | None:
+        """Return the server that a request gets now; ``None``: none, or it is not its turn.
+
+        Raises:
+            NotOffered, ModelUnavailable: as :meth:`acquire`.
+        """
+        self._check(waiting.model)
+        best = self._best(waiting.model, waiting.tried)
+        return best if best and self._is_next(waiting) else None
+
+    def _is_next(self, waiting: _Waiting) -> bool:
+        """Return whether no request that could be served now is to be served before this one."""
+        persons = [one for one in self._waiting if one.priority is Priority.PERSON]
+        bulk = [one for one in self._waiting if one.priority is Priority.BULK]
+        in_turn = self._turns.in_turn(persons, bulk)
+        first = next(one for one in in_turn if self._best(one.model, one.tried))
+        return first is waiting
 
     async def release(self, server: Server, model: str) -> None:
         """End the request of :meth:`acquire`."""

@@ -9,7 +9,7 @@ import structlog
 
 from shared.errors import BadRequest, OllamaFailed
 from shared.messages import JsonObject
-from shared.vocabulary import OllamaCall
+from shared.vocabulary import OllamaCall, Priority
 from workers.remote.client import OnPart
 from workers.remote.config import full_name
 from workers.remote.errors import MalformedReply, ServerDown, ServerError, ServerStalled
@@ -44,6 +44,7 @@ class FailoverRouter:
         body: JsonObject,
         on_begin: Callable[[], object],
         on_part: OnPart | None = None,
+        priority: Priority = Priority.PERSON,
     ) -> JsonObject:
         """Have a server generate.
 
@@ -52,6 +53,7 @@ class FailoverRouter:
             body: the request.
             on_begin: called each time that a server gets the request.
             on_part: receives each part of the reply; after the first, the request cannot move.
+            priority: persons get a server before bulk work.
 
         Raises:
             NotOffered, ModelUnavailable: as :meth:`Pool.acquire`.
@@ -60,7 +62,7 @@ class FailoverRouter:
         """
         request = _Request(call, body, on_part)
         while True:
-            server = await self._pool.acquire(request.model, request.tried)
+            server = await self._pool.acquire(request.model, request.tried, priority)
             try:
                 on_begin()
                 server.remember_load_options(request.model, body)

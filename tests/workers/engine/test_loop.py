@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import psutil
 import pytest
 
 from shared.errors import ModelFailed, UndecodableImage
 from shared.tasks import CAPTION, NSFW
-from shared.vocabulary import WorkerState
+from shared.vocabulary import Priority, WorkerState
 from tests.engines import (
     begin,
     caption,
@@ -24,7 +25,7 @@ from tests.engines import (
 )
 from tests.stack import wait_for
 from workers.engine import linger, lookahead
-from workers.engine.job import Dropped, Requeued
+from workers.engine.job import Dropped, EngineJob, Requeued
 
 # Batches
 
@@ -41,6 +42,20 @@ def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
             begin(engine, [item(9)], jobs)
         assert texts_of(jobs) == expected(range(8))
         assert engine.status.batches == {1: 1, 8: 1}
+
+
+def test_a_person_joins_the_next_batch_while_bulk_work_waits() -> None:
+    bulk = [item(red, priority=Priority.BULK) for red in range(12)]
+    person = item(200)
+    ended: list[EngineJob] = []
+    for job in (*bulk, person):
+        job.future.add_done_callback(partial(lambda job, _: ended.append(job), job))
+    with running(engine={"max_batch": 4}) as engine:
+        with standing_still(engine):
+            begin(engine, [item(9, priority=Priority.BULK)], bulk, [person])
+        assert texts_of([*bulk, person]) == expected((*range(12), 200))
+        wait_for("the last one's end", lambda: len(ended) == 13)
+    assert ended == [person, *bulk]
 
 
 def test_a_client_that_asks_again_joins_those_that_waited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from PIL import Image
 from shared.errors import ModelFailed, TooLarge, UndecodableImage
 from shared.settings import Settings
 from shared.units import MEGA
+from shared.vocabulary import Priority
 from tests.conftest import plain
 from tests.inputs import as_file
 from tests.stack import SAMPLES, wait_for
@@ -216,3 +218,21 @@ def test_other_processes_start_only_when_those_before_them_are_busy() -> None:
         for _ in range(10):
             pool.submit(plain(1), SQUASH).result(30)
         assert len(pool.pids) == 1
+
+
+def test_images_of_persons_are_prepared_before_those_of_bulk_work(
+    pool: PreparingPool, tmp_path: Path
+) -> None:
+    held = tmp_path / "held"
+    held.mkdir()
+    order: list[str] = []
+    pool.submit(b"", step("hold", folder=str(held)))
+    wait_for("it to be begun", lambda: list(held.iterdir()))
+    futures = []
+    for name, priority in [("bulk", Priority.BULK), ("person", Priority.PERSON)]:
+        future = pool.submit(b"", ECHO, priority)
+        future.add_done_callback(partial(lambda name, _: order.append(name), name))
+        futures.append(future)
+    shutil.rmtree(held)
+    wait(futures, 30)
+    assert order == ["person", "bulk"]
