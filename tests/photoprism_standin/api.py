@@ -130,7 +130,7 @@ class RestApi:
             "X-Offset": str(query["offset"] or 0),
         }
         if not self._access.is_public:
-            headers["X-Preview-Token"] = headers["X-Download-Token"] = session.preview_token
+            headers["X-Preview-Token"] = session.preview_token
         merged = bool(query["merged"])
         rows = [row_json(photo, files, merged=merged, api=self._api) for photo, files in found]
         return Answer(rows, headers)

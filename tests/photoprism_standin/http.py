@@ -31,10 +31,13 @@ class Handler(BaseHTTPRequestHandler):
         path = tuple(unquote(part) for part in url.path.removeprefix(BASE).split("/"))
         parameters = dict(parse_qsl(url.query, keep_blank_values=True))
         call = Call(self.command, path, parameters, self.headers, body)
-        with standin.recorded(call) as record:
+        with standin.recorded(call) as request:
             answer = standin.fault(url.path) or self._answer(standin, call, url.path)
-            record.status = answer.status
-        self._send(answer)
+            request.status = answer.status
+        if standin.loses(request):
+            self.close_connection = True
+        else:
+            self._send(answer)
 
     do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the base class looks for these names
 

@@ -84,14 +84,23 @@ class PhotoPrismStandIn(StandinServer):
     def fault(self, path: str) -> Answer | None:
         """Return the answer of a proxy, if the next one is to fail."""
         faults = self.faults
-        with self._lock:
-            if not faults.fail_next or faults.fail_path not in path:
-                return None
-            if faults.fail_next > 0:
-                faults.fail_next -= 1
+        if faults.fail_path not in path or not self._happens("fail_next"):
+            return None
         headers = {"Retry-After": faults.retry_after} if faults.retry_after else {}
         page = f"<html><h1>{faults.fail_status} {faults.fail_status.phrase}</h1></html>".encode()
         return Answer(page, headers, "text/html", faults.fail_status)
+
+    def loses(self, request: Request) -> bool:
+        """Return whether the answer gets lost."""
+        return request.writes and self._happens("lose_next")
+
+    def _happens(self, fault: str) -> bool:
+        """Return whether a fault happens this time, and count it down."""
+        with self._lock:
+            left: int = getattr(self.faults, fault)
+            if left > 0:
+                setattr(self.faults, fault, left - 1)
+            return left != 0
 
     @contextmanager
     def recorded(self, call: Call) -> Iterator[Request]:

@@ -252,6 +252,14 @@ def test_a_person_edits_between_two_steps_of_a_client(
     assert client.get(f"photos/{uid}").json()["Caption"] == "Grandma"
 
 
+def test_an_answer_gets_lost_after_the_change(prism: PhotoPrismStandIn, client: Client) -> None:
+    prism.faults.lose_next = 1
+    path, body = f"photos/{prism.uids[0]}", {"Caption": "a red circle", "CaptionSrc": "image"}
+    with pytest.raises(requests.ConnectionError):
+        client.put(path, json=body)
+    assert client.get(path).json()["Caption"] == "a red circle"
+
+
 def test_it_sleeps_and_a_proxy_is_busy(prism: PhotoPrismStandIn, client: Client) -> None:
     prism.faults.fail_next, prism.faults.fail_path = 1, "/photos"
     prism.faults.fail_status = HTTPStatus.TOO_MANY_REQUESTS
