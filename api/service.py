@@ -45,6 +45,8 @@ class Answer(NamedTuple):
     result: Result
     times: Mapping[str, JobTimes]
     """Where the time went, by the name of the model."""
+    hosts: tuple[str, ...]
+    """The machines that answered."""
 
 
 class VisionService:
@@ -160,6 +162,7 @@ class VisionService:
         """
         answers: dict[str, object] = {}
         times: dict[str, JobTimes] = {}
+        hosts: dict[str, None] = {}
         with ExitStack() as cleanup:
             jobs = []
             for assignment in plan:
@@ -172,8 +175,9 @@ class VisionService:
                 outcome = job.wait(client)
                 answers |= outcome.result.root
                 times[spec.name] = outcome.times
+                hosts |= {outcome.host: None}
         result = Result({task: answers[task] for task in task_names() if task in answers})
-        return Answer(result.with_unreadable(images.unreadable), times)
+        return Answer(result.with_unreadable(images.unreadable), times, tuple(filter(None, hosts)))
 
     def new_job(
         self, template: Job, assignment: Assignment, images: Sequence[bytes]

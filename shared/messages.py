@@ -226,6 +226,8 @@ class Outcome(NamedTuple):
     result: Result = Result()
     raw: JsonObject | None = None
     times: JobTimes = NO_TIME
+    host: str = ""
+    """Name of the machine that answered."""
 
     def to_message(self) -> JsonObject:
         """Return a JSON object with the answers, and ``raw`` beside them."""
@@ -247,7 +249,7 @@ def end_message(end: Outcome | VisionError) -> JsonObject:
     """Return how a job ended as a JSON object."""
     if isinstance(end, VisionError):
         return {"error": type(end).__name__, "message": end.message}
-    return {"outcome": end.to_message(), "times": end.times._asdict()}
+    return {"outcome": end.to_message(), "times": end.times._asdict(), "host": end.host}
 
 
 def read_end(message: JsonObject) -> Outcome:
@@ -260,4 +262,5 @@ def read_end(message: JsonObject) -> Outcome:
     if error := message.get("error"):
         raise error_named(error, message["message"])
     times = JobTimes(**message.get("times", NO_TIME._asdict()))
-    return Outcome.from_message(message["outcome"])._replace(times=times)
+    host = message.get("host", "")
+    return Outcome.from_message(message["outcome"])._replace(times=times, host=host)

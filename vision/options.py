@@ -1,8 +1,12 @@
 """Options that several commands have in common."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vision.runner.wanted import AUTO
 
 URL_VARIABLE = "VISION_URL"
 KEY_VARIABLE = "VISION_API_KEY"
@@ -31,6 +35,68 @@ ModelNames = Annotated[
         show_default="the default model of each task",
     ),
 ]
+
+Tasks = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        metavar="TASKS",
+        help="Tasks, separated by commas: caption, labels, nsfw.",
+        show_default="those that models do which run, or that --model names",
+    ),
+]
+Prompt = Annotated[
+    str, typer.Option(metavar="TEXT", help="What models that follow prompts are asked.")
+]
+Language = Annotated[
+    str, typer.Option(metavar="NAME", help="Language of captions and labels, as `German`.")
+]
+Concurrency = Annotated[
+    str,
+    typer.Option(metavar="N", help=f"Requests in flight at most; `{AUTO}`: what workers can take."),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Ask again what failed in earlier runs.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only list the photos that would be asked about.")
+]
+Patience = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="SECONDS", help="How long a service may answer nobody; then it ends."
+    ),
+]
+KeepWaiting = Annotated[
+    bool,
+    typer.Option(
+        "--keep-waiting", help="Wait without end while no machine answers, as at night some do not."
+    ),
+]
+Between = Annotated[
+    str,
+    typer.Option(
+        metavar="HH:MM-HH:MM",
+        help="Hours in which models are asked, by the clock of this machine; 22:00-07:00 is at "
+        "night.",
+        show_default="always",
+    ),
+]
+JournalFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal",
+        metavar="FILE",
+        help="File that remembers what was answered.",
+        show_default="in ~/.local/state",
+    ),
+]
+
+
+def default_journal() -> Path:
+    """Return where the journal is if nobody says: where programs of a user keep their state."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "vision-workers" / "journal.sqlite"
 
 
 def words(text: str) -> tuple[str, ...]:

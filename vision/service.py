@@ -1,7 +1,5 @@
 """The service as its clients see it: addresses, keys, requests, and errors as sentences."""
 
-import math
-import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
@@ -9,8 +7,8 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
+from vision.http import Bearer, cause_of, json_object, retry_after_s
 from vision.schemas import Model
 
 BASE = "/api/v1/vision"
@@ -22,9 +20,6 @@ PHOTO_S = 620.0
 """How long a photo may take: more than the API's longest deadline, which is below 600 s."""
 CONNECTIONS = 64
 """Connections that are kept open for the next requests."""
-SHOWN_CHARACTERS = 200
-_OF_SYSTEM = re.compile(r"\[(?:Errno -?\d+|SSL: \w+)\] ([^'\")(]+)")
-"""In an error of requests: its number, and what it means."""
 
 
 class ServiceError(Exception):
@@ -45,18 +40,6 @@ class ServiceError(Exception):
         self.status, self.retry_after_s, self.kind = status, retry_after_s, kind
 
 
-class _Bearer(AuthBase):
-    """An API key. As a mere header, requests would replace it by what a ``.netrc`` says."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._key:
-            request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
-
-
 class Service:
     """One service, at one address, with one key; threads may share it."""
 
@@ -69,7 +52,7 @@ class Service:
         """
         self.url, self.key = url.rstrip("/").removesuffix(BASE), key
         self._session = requests.Session()
-        self._session.auth = _Bearer(key)
+        self._session.auth = Bearer(key)
         self._session.trust_env = not is_loopback(self.url)  # which no proxy reaches
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
@@ -106,13 +89,14 @@ class Service:
         """
         return list(self.post(f"{BASE}/models/{model}/{command}", None, ANSWER_S)["workers"])
 
-    def photo(self, task: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask a question about a photo and return the reply.
+    def photo(self, task: str, body: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """Ask a question about a photo; return the reply, and the machine that gave it.
 
         Raises:
             ServiceError: it is not answered.
         """
-        return self.post(f"{BASE}/{task}", body, PHOTO_S)
+        reply, headers = self._request("POST", f"{BASE}/{task}", body, PHOTO_S)
+        return reply, headers.get("X-Worker-Host", "")
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what the service says at a path.
@@ -120,7 +104,7 @@ class Service:
         Raises:
             ServiceError: it says nothing, or that it cannot.
         """
-        return self._request("GET", path, None, ANSWER_S)
+        return self._request("GET", path, None, ANSWER_S)[0]
 
     def post(self, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> dict[str, Any]:
         """Send JSON to a path and return the reply.
@@ -128,11 +112,11 @@ class Service:
         Raises:
             ServiceError: there is none in time, or it is an error.
         """
-        return self._request("POST", path, body, timeout_s)
+        return self._request("POST", path, body, timeout_s)[0]
 
     def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], Mapping[str, str]]:
         try:
             reply = self._session.request(
                 method,
@@ -141,26 +125,26 @@ class Service:
                 timeout=(CONNECT_S, timeout_s),
                 allow_redirects=False,
             )
-            content = _object(reply)
+            content = json_object(reply)
         except (requests.RequestException, UnicodeError) as err:
             raise ServiceError(self._unreachable(err)) from err
         if reply.ok and content is not None and not reply.is_redirect:
-            return content
+            return content, reply.headers
         raise ServiceError(
             self._refusal(reply, content),
             reply.status_code,
-            _seconds(reply.headers),
+            retry_after_s(reply.headers),
             str((content or {}).get("kind") or ""),
         )
 
     def _unreachable(self, err: Exception) -> str:
         if isinstance(err, requests.exceptions.SSLError):
-            return f"{self.url} has no valid certificate: {_cause(err)}"
+            return f"{self.url} has no valid certificate: {cause_of(err)}"
         if isinstance(err, requests.ReadTimeout):
             return f"{self.url} did not answer in time."
         if isinstance(err, requests.ConnectionError | requests.Timeout):
             return (
-                f"The service cannot be reached at {self.url} ({_cause(err)}). Start it with "
+                f"The service cannot be reached at {self.url} ({cause_of(err)}). Start it with "
                 "`make run` or `docker compose up -d`, or say where it is with --url or VISION_URL."
             )
         return f"{self.url} is no address of a service: {err}"
@@ -187,27 +171,3 @@ def is_loopback(url: str) -> bool:
         return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-def _object(reply: requests.Response) -> dict[str, Any] | None:
-    """Return the JSON object of a reply; ``None``: it holds none."""
-    try:
-        content = reply.json()
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _seconds(headers: Mapping[str, str]) -> float | None:
-    """Return ``Retry-After``, which this service gives in seconds."""
-    try:
-        seconds = float(headers.get("Retry-After", ""))
-    except ValueError:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _cause(err: Exception) -> str:
-    """Return the reason of an error of requests, in the words of the system where it has any."""
-    found = _OF_SYSTEM.search(str(err))
-    return (found[1] if found else str(err))[:SHOWN_CHARACTERS]

@@ -25,7 +25,7 @@ DEFAULT_ORIGINS = (
     *("app://*", "file://*", "tauri://*", "vscode-webview://*", "vscode-file://*"),
 )
 METHODS = "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"
-EXPOSED = "X-Request-ID, Retry-After, Server-Timing"
+EXPOSED = "X-Request-ID, Retry-After, Server-Timing, X-Worker-Host"
 """Headers of ours that a page may read."""
 MAX_AGE_S = 12 * 60 * 60
 """How long a browser may remember the answer to a preflight request."""

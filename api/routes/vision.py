@@ -40,6 +40,7 @@ MAX_PROMPT = 8192
 """Characters of a prompt for our own models, whose prompts are short; a language model's server
 has a limit of its own."""
 SERVER_TIMING = "Server-Timing"
+WORKER_HOST = "X-Worker-Host"
 _TIMES = (
     "milliseconds for each model: how long its part of the request waited (`queue`), how long its "
     "images were decoded (`prepare`), and how long the model worked (`predict`), as in "
@@ -61,6 +62,7 @@ def vision_routes(service: VisionService) -> Blueprint:
     )
 
     @reply_header(SERVER_TIMING, _TIMES)
+    @reply_header(WORKER_HOST, "names of the machines whose workers answered, separated by commas")
     @documented(errors=ERRORS, query=UrlQuery)
     def get(**path: str) -> Response:
         """Return captions, labels and NSFW scores for a photo at a URL.
@@ -71,6 +73,7 @@ def vision_routes(service: VisionService) -> Blueprint:
         return vision(**path)
 
     @reply_header(SERVER_TIMING, _TIMES)
+    @reply_header(WORKER_HOST, "names of the machines whose workers answered, separated by commas")
     @documented(errors=(*ERRORS, 408, 415), query=VisionQuery, body=BODIES)
     def post(**path: str) -> Response:
         """Return captions, labels and NSFW scores for a photo.
@@ -145,7 +148,10 @@ def _reply(first: Assignment, answer: Answer) -> Response:
     return Response(
         reply.model_dump_json(exclude_none=True, by_alias=True),
         mimetype="application/json",
-        headers={SERVER_TIMING: _server_timing(answer.times)},
+        headers={
+            SERVER_TIMING: _server_timing(answer.times),
+            WORKER_HOST: ", ".join(answer.hosts),
+        },
     )
 
 

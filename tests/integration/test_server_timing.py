@@ -1,6 +1,7 @@
-"""A reply says where the time went: waiting, decoding, and in the model."""
+"""A reply says who answered, and where the time went: waiting, decoding, and in the model."""
 
 import re
+import socket
 
 import requests
 
@@ -35,6 +36,7 @@ def test_each_model_of_a_request_has_its_times(stack: Stack, api: str, cat: byte
     spent = timing(reply)
     assert set(spent) == {"efficientnet-lite0", "opennsfw"}
     assert all(phases["predict"] > 0 for phases in spent.values())
+    assert reply.headers["X-Worker-Host"] == socket.gethostname()
 
 
 def test_a_page_of_another_origin_may_read_it(stack: Stack, api: str, cat: bytes) -> None:

@@ -183,11 +183,12 @@ def test_folders_are_searched_without_hidden_ones_and_those_of_thumbnails(
         (["--model", "opennsfw", "--task", "caption"], "opennsfw cannot do caption"),
         (["--language", "German", "--model", "fake"], "knows one language only"),
         (["--concurrency", "many"], "--concurrency is a number"),
+        (["--between", "dusk"], "--between is two different times"),
         (["--out", "xmp", "--output", "x"], "Sidecars lie beside the photos"),
         (["--out", "xmp", "--exiftool", "nowhere"], "There is no nowhere"),
         (["/nowhere/at/all"], "There is no file or folder"),
     ],
-    ids=["task", "model", "language", "concurrency", "output", "exiftool", "path"],
+    ids=["task", "model", "language", "concurrency", "hours", "output", "exiftool", "path"],
 )
 def test_what_cannot_be_run_is_said_before_anything_is_asked(
     url: str, tmp_path: Path, words: list[str], sentence: str

@@ -1,16 +1,21 @@
-"""The runner's parts by themselves: what is asked, how much at once, and what is kept."""
+"""The runner's parts by themselves: what is asked, how much at once, when, and what is kept."""
 
 import threading
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from vision.runner.capacity import capacity
+from vision.runner.files import Photo
 from vision.runner.gate import Gate, Stopped
 from vision.runner.journal import Journal
+from vision.runner.progress import Report
 from vision.runner.sinks import SinkError, Table
 from vision.runner.wanted import CannotRun, Wanted
-from vision.runner.work import Answer, Question
+from vision.runner.window import Window
+from vision.runner.work import Answer, Outcome, Question
 from vision.schemas import Model, Worker
 
 UP = Worker(worker="w", state="ready", consuming=True, max_batch=4)
@@ -99,7 +104,7 @@ def test_a_refusal_halves_the_limit_once_and_answers_raise_it_again() -> None:
 
 def test_who_waits_at_a_gate_that_is_stopped_goes_home() -> None:
     gate, stopped = Gate(1), list[bool]()
-    gate.pause(3600)
+    gate.pause(3600, "Nobody serves.")
 
     def go_in() -> None:
         try:
@@ -113,6 +118,52 @@ def test_who_waits_at_a_gate_that_is_stopped_goes_home() -> None:
     gate.stop()
     thread.join()
     assert stopped == [True]
+
+
+def at(hour: int, minute: int = 0, day: int = 1) -> datetime:
+    return datetime(2026, 1, day, hour, minute, tzinfo=UTC)
+
+
+def test_hours_of_a_night_reach_over_midnight() -> None:
+    night = Window.parse("22:00-07:00")
+    assert night.opens(at(21)) == at(22)
+    assert [night.opens(at(*time)) for time in [(22, 0), (6, 59)]] == [at(22), at(6, 59)]
+    assert night.opens(at(7)) == at(22)
+    assert Window.parse("8:00 - 17:30").opens(at(18)) == at(8, day=2)
+    # Ten hours of work: nine in the first night, one in the second.
+    assert night.finish(at(12), timedelta(hours=10)) == at(23, day=2)
+
+
+@pytest.mark.parametrize("text", ["at night", "25:00-07:00", "22:00-22:00", "22:00"])
+def test_hours_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="as 22:00-07:00"):
+        Window.parse(text)
+
+
+def test_a_gate_gives_turns_in_its_hours_only_and_tells_it_once() -> None:
+    now, said, inside = at(21, 59), list[str](), threading.Event()
+    closed = threading.Event()
+
+    def tell(what: str) -> None:
+        said.append(what)
+        closed.set()
+
+    gate = Gate(2, Window.parse("22:00-07:00"), tell=tell, clock=lambda: now)
+
+    def go_in() -> None:
+        with gate.turn():
+            inside.set()
+
+    thread = threading.Thread(target=go_in)
+    thread.start()
+    assert closed.wait(60)
+    gate.allow(3)  # whatever wakes it
+    assert not inside.is_set()
+    now = at(22)
+    gate.allow(4)
+    thread.join()
+    assert inside.is_set()
+    assert said == ["Asking between 22:00-07:00 only: waiting until 22:00."]
 
 
 def test_a_journal_keeps_answers_by_photo_content_and_question(tmp_path: Path) -> None:
@@ -135,6 +186,22 @@ def test_a_journal_keeps_answers_by_photo_content_and_question(tmp_path: Path) -
     ]  # fmt: skip
     assert [again.answer(other) for other in others] == [None] * 4
     again.close()
+
+
+def test_the_summary_says_how_much_each_machine_has_answered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def outcome(number: int, host: str, at: float) -> Outcome:
+        answer = Answer({"text": "a cat"}, "chat", "2b", 0.5, at, host)
+        return Outcome(Photo(Path(f"/{number}.jpg")), answers={"caption": answer}, asked=1)
+
+    report = Report(5)
+    now = time.time() + 1
+    for number, host in enumerate(["tower", "tower", "laptop", "tower"]):
+        report.done(outcome(number, host, now), {}, written=True)
+    report.done(outcome(5, "old", now - 3600), {}, written=True)  # was in the journal
+    report.summarise("out.csv")
+    assert "Answers by machine: tower 3 (75%), laptop 1 (25%)." in capsys.readouterr().err
 
 
 def test_a_line_that_a_kill_has_cut_off_is_removed(tmp_path: Path) -> None:

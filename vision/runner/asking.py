@@ -40,7 +40,8 @@ class Asker:
         Args:
             service: who is asked.
             gate: how many ask at once.
-            patience_s: seconds that a service may answer nobody, until the run is given up.
+            patience_s: seconds that a service may answer nobody, until the run is given up;
+                infinite: for ever.
         """
         self._service, self._gate, self._patience_s = service, gate, patience_s
 
@@ -80,14 +81,13 @@ class Asker:
 
     def _send(self, question: Question, body: dict[str, object]) -> Answer:
         began = time.monotonic()
-        reply = self._service.photo(question.task, body)
+        reply, host = self._service.photo(question.task, body)
         self._gate.answered()
         model, result = reply["model"], reply["result"].get(question.task)
         if result is None:
             raise Failed(f"The reply has no {question.task}.")
-        return Answer(
-            result, model["name"], model["version"], time.monotonic() - began, time.time()
-        )
+        seconds = time.monotonic() - began
+        return Answer(result, model["name"], model["version"], seconds, time.time(), host)
 
     def _nothing(self, question: Question) -> Answer:
         """Return that the model has nothing to say, which is an answer, too."""
@@ -102,6 +102,6 @@ class Asker:
         if err.status == FULL:
             self._gate.refused()
         elif err.status in AWAY:
-            self._gate.pause(seconds)
+            self._gate.pause(seconds, str(err))
         # Not all at once, or the service is full again.
         self._gate.sleep(seconds * random.uniform(1, 1.2))  # noqa: S311 - no secret

@@ -2,18 +2,20 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
 
 from vision import exits
 from vision.console import say
 from vision.runner.asking import GaveUp
 from vision.runner.capacity import Follower
+from vision.runner.gate import Stopped
 from vision.runner.journal import JournalError
 from vision.runner.progress import Report
 from vision.runner.run import Runner
 from vision.runner.sinks import NotWritten, Sink, SinkError
 from vision.runner.work import Item, Outcome
+from vision.runner.writing import Ended, Writing
 
 
 def drive(runner: Runner, items: Sequence[Item], sink: Sink, follower: Follower | None) -> int:
@@ -28,8 +30,8 @@ def drive(runner: Runner, items: Sequence[Item], sink: Sink, follower: Follower 
     Returns:
         The exit status; 0: each item is answered and written.
     """
-    with Report(len(items)) as report, contextlib.closing(sink):
-        status = _take_all(runner, items, sink, report, follower)
+    with Report(len(items), runner.window) as report, contextlib.closing(sink):
+        status = _Drive(runner, sink, report, follower).take_all(items)
     report.summarise(sink.where)
     if status:
         say("The same command goes on from here.")
@@ -39,29 +41,63 @@ def drive(runner: Runner, items: Sequence[Item], sink: Sink, follower: Follower 
     return status
 
 
-def _take_all(
-    runner: Runner,
-    items: Sequence[Item],
-    sink: Sink,
-    report: Report,
-    follower: Follower | None,
-) -> int:
-    try:
-        with _stopping_on_ctrl_c(runner):
-            for outcome in runner.run(items):
-                _take(outcome, sink, report)
-                if follower:
-                    follower.look()
-            if runner.is_stopped:
+class _Drive:
+    """One run, from the runner to the sink."""
+
+    def __init__(
+        self, runner: Runner, sink: Sink, report: Report, follower: Follower | None
+    ) -> None:
+        self._runner, self._sink, self._report, self._follower = runner, sink, report, follower
+        self._writing = Writing(sink)
+
+    def take_all(self, items: Sequence[Item]) -> int:
+        """Return the exit status."""
+        try:
+            with _stopping_on_ctrl_c(self._runner):
+                status = self._ask_all(items)
+                self._count(self._writing.finish())
+        except KeyboardInterrupt:
+            return exits.INTERRUPTED
+        except (JournalError, SinkError) as err:
+            say(str(err), "red")
+            return exits.UNAVAILABLE
+        return status
+
+    def _ask_all(self, items: Sequence[Item]) -> int:
+        try:
+            for outcome in self._runner.run(items):
+                self._take(outcome)
+                if self._follower:
+                    self._follower.look()
+            if self._runner.is_stopped:
                 say("Waiting for the answers that are under way; Ctrl-C again leaves at once.")
-            for outcome in runner.finish():
-                _take(outcome, sink, report)
-    except KeyboardInterrupt:
-        return exits.INTERRUPTED
-    except (GaveUp, JournalError, SinkError) as err:
-        say(str(err), "red")
-        return exits.UNAVAILABLE
-    return exits.INTERRUPTED if runner.is_stopped else 0
+            for outcome in self._runner.finish():
+                self._take(outcome)
+        except GaveUp as err:
+            say(str(err), "red")
+            return exits.UNAVAILABLE
+        return exits.INTERRUPTED if self._runner.is_stopped else 0
+
+    def _take(self, outcome: Outcome) -> None:
+        if outcome.is_complete and not self._sink.has(outcome):
+            self._writing.put(outcome)
+        else:
+            self._report.done(outcome, outcome.faults)
+        self._count(self._writing.ended())
+
+    def _count(self, ended: Iterable[Ended]) -> None:
+        """Count what was written.
+
+        Raises:
+            SinkError: the sink can take no more.
+        """
+        for outcome, is_written, error in ended:
+            if error is None:
+                self._report.done(outcome, {}, written=is_written, left=not is_written)
+            elif isinstance(error, NotWritten):
+                self._report.done(outcome, {"sink": str(error)})
+            elif not isinstance(error, Stopped):  # of which the next run takes care
+                raise error
 
 
 @contextlib.contextmanager
@@ -78,14 +114,3 @@ def _stopping_on_ctrl_c(runner: Runner) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _take(outcome: Outcome, sink: Sink, report: Report) -> None:
-    faults, written = dict(outcome.faults), False
-    if outcome.is_complete and not sink.has(outcome):
-        try:
-            sink.write(outcome)
-            written = True
-        except NotWritten as err:
-            faults["sink"] = str(err)
-    report.done(outcome, faults, written=written)

@@ -1,7 +1,7 @@
 """Photos in files and folders, as items of a run."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,15 @@ class Photo:
     def name(self) -> str:
         """The path as text; bytes that are no text are written as escapes."""
         return os.fsencode(self.path).decode(errors="backslashreplace")
+
+    @property
+    def shown(self) -> str:
+        """The same."""
+        return self.name
+
+    def open_tasks(self, tasks: Sequence[str]) -> Sequence[str]:
+        """Return all: each answer can be written."""
+        return tasks
 
     def read(self) -> bytes:
         """Return the file.

@@ -1,7 +1,9 @@
 """What was asked and answered, in a SQLite file: the memory of all runs.
 
-Each answer is committed as it comes, and each commit is on the file system when it returns. So
-nothing of it is lost when the process is killed, and no answer is asked for twice.
+Each answer is committed as it comes, and handed to the system when that returns. So nothing is lost
+when the process is killed, and no answer is asked for twice. The disk has it a second later at the
+latest if answers go on to come, and at the end. A power cut loses no more than that, which is asked
+again: what sinks have written is marked only when the disk has it.
 """
 
 import contextlib
@@ -18,6 +20,8 @@ from vision.runner.work import Answer, Question
 VERSION = 1
 BUSY_S = 30.0
 """How long another run, which uses the same file, may take for a commit."""
+SYNC_S = 1.0
+"""Between two commits that wait for the disk, which may take ten times as long as all else."""
 _SCHEMA = """
 CREATE TABLE contents (name TEXT PRIMARY KEY, size INTEGER, modified_ns INTEGER, digest TEXT);
 CREATE TABLE answers (
@@ -48,14 +52,13 @@ class Journal:
         Raises:
             JournalError: it cannot be used.
         """
-        self._lock = threading.Lock()
+        self._lock, self._synced_at = threading.Lock(), 0.0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
                 path, timeout=BUSY_S, check_same_thread=False, isolation_level=None
             )
-            self._db.execute("PRAGMA journal_mode = WAL")  # a commit is then one write, no sync
-            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA journal_mode = WAL")  # a commit is then one write
             self._prepare(path)
         except (OSError, sqlite3.Error) as err:
             raise JournalError(f"The journal {path} cannot be used: {err}.") from err
@@ -74,8 +77,9 @@ class Journal:
                 )
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file; a thread that still works then gets an error."""
+        with self._lock:
+            self._db.close()
 
     def digest(self, name: str, stamp: tuple[int, int]) -> str:
         """Return the digest of a photo's content; empty: not known for this stamp."""
@@ -147,9 +151,13 @@ class Journal:
             JournalError: it cannot be committed; nothing of it is.
         """
         try:
-            with self._lock, self._db:  # which commits, or rolls back
-                self._db.execute("BEGIN IMMEDIATE")
-                yield
+            with self._lock:
+                syncs = time.monotonic() - self._synced_at > SYNC_S
+                self._db.execute(f"PRAGMA synchronous = {'FULL' if syncs else 'NORMAL'}")
+                with self._db:  # which commits, or rolls back
+                    self._db.execute("BEGIN IMMEDIATE")
+                    yield
+                self._synced_at = time.monotonic() if syncs else self._synced_at
         except sqlite3.Error as err:
             raise JournalError(f"The journal cannot be written: {err}.") from err
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from vision.runner.asking import Asker, Failed, GaveUp
 from vision.runner.gate import Gate, Stopped
 from vision.runner.journal import Journal
+from vision.runner.window import Window
 from vision.runner.work import Item, Outcome, Question, Unreadable, digest_of, id_of
 
 READ_AHEAD = 2
@@ -63,6 +64,11 @@ class Runner:
                 self._begin(item)
 
     @property
+    def window(self) -> Window | None:
+        """The hours in which it asks; ``None``: always."""
+        return self._gate.window
+
+    @property
     def _is_full(self) -> bool:
         return self._active >= self._gate.limit + READ_AHEAD
 
@@ -81,18 +87,38 @@ class Runner:
     def known(self, item: Item) -> Outcome | None:
         """Return the outcome for an item if nothing has to be asked or read for it."""
         try:
-            digest = self._journal.digest(item.name, item.stamp())
+            return self._remembered(item, item.stamp(), self._questions)
         except Unreadable as err:
-            return Outcome(item, faults={question.task: str(err) for question in self._questions})
-        if not digest:
+            return self._unreadable(item, err)
+
+    def is_to_be_asked(self, item: Item) -> bool:
+        """Return whether a run would ask about an item, after looking whether it could use that."""
+        try:
+            questions = self._open_questions(item)
+            return bool(questions) and not self._remembered(item, item.stamp(), questions)
+        except Unreadable:
+            return False
+
+    def _open_questions(self, item: Item) -> list[Question]:
+        usable = item.open_tasks([question.task for question in self._questions])
+        return [question for question in self._questions if question.task in usable]
+
+    def _remembered(
+        self, item: Item, stamp: tuple[int, int], questions: Sequence[Question]
+    ) -> Outcome | None:
+        """Return the outcome for an item if the journal knows what came of each question."""
+        if not (digest := self._journal.digest(item.name, stamp)):
             return None
-        outcome = self._recall(item, digest)
-        is_known = len(outcome.answers) + len(outcome.faults) == len(self._questions)
+        outcome = self._recall(item, digest, questions)
+        is_known = len(outcome.answers) + len(outcome.faults) == len(questions)
         return outcome if is_known else None
 
-    def _recall(self, item: Item, digest: str) -> Outcome:
+    def _unreadable(self, item: Item, err: Unreadable) -> Outcome:
+        return Outcome(item, faults={question.task: str(err) for question in self._questions})
+
+    def _recall(self, item: Item, digest: str, questions: Sequence[Question]) -> Outcome:
         """Return what the journal has for an item."""
-        keys = {question.task: question.key(item.name, digest) for question in self._questions}
+        keys = {question.task: question.key(item.name, digest) for question in questions}
         outcome = Outcome(item, id_of(keys))
         for task, key in keys.items():
             if answer := self._journal.answer(key):
@@ -127,13 +153,18 @@ class Runner:
 
     def _outcome(self, item: Item) -> Outcome:
         try:
-            stamp, content = item.stamp(), item.read()
+            stamp, questions = item.stamp(), self._open_questions(item)
+            if not questions:
+                return Outcome(item)
+            if known := self._remembered(item, stamp, questions):
+                return known
+            content = item.read()
         except Unreadable as err:
-            return Outcome(item, faults={question.task: str(err) for question in self._questions})
+            return self._unreadable(item, err)
         digest = digest_of(content)
         self._journal.remember_digest(item.name, stamp, digest)
-        outcome = self._recall(item, digest)
-        for question in self._questions:
+        outcome = self._recall(item, digest, questions)
+        for question in questions:
             if question.task not in outcome.answers and question.task not in outcome.faults:
                 outcome.asked += 1
                 self._ask(question, content, digest, outcome)

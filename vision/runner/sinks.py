@@ -30,11 +30,15 @@ class Sink(Protocol):
     def where(self) -> str:
         """Where the outcomes are, for a person."""
 
+    @property
+    def writers(self) -> int:
+        """How many outcomes may be written at once, in threads."""
+
     def has(self, outcome: Outcome) -> bool:
         """Return whether it has taken this outcome, in this run or an earlier one."""
 
-    def write(self, outcome: Outcome) -> None:
-        """Take a complete outcome.
+    def write(self, outcome: Outcome) -> bool:
+        """Take a complete outcome; return whether there was anything to write.
 
         Raises:
             NotWritten: it cannot take this one.
@@ -88,6 +92,11 @@ class LinesSink(ABC):
             self._write(self._head())
 
     @property
+    def writers(self) -> int:
+        """One: lines are whole."""
+        return 1
+
+    @property
     def where(self) -> str:
         """The file."""
         return str(self._path or "standard output")
@@ -96,7 +105,7 @@ class LinesSink(ABC):
         """Return whether the file has a line of this outcome."""
         return outcome.id in self._ids
 
-    def write(self, outcome: Outcome) -> None:
+    def write(self, outcome: Outcome) -> bool:
         """Append a line; it survives a kill.
 
         Raises:
@@ -107,6 +116,7 @@ class LinesSink(ABC):
         except OSError as err:
             raise SinkError(f"{self.where} cannot be written: {err}.") from err
         self._ids.add(outcome.id)
+        return True
 
     def close(self) -> None:
         """Close the file."""

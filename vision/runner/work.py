@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +21,18 @@ class Item(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called, in the journal and for people: unique in its source."""
+        """What it is called in the journal: unique in its source, and the same in each run."""
+
+    @property
+    def shown(self) -> str:
+        """What it is called for people."""
+
+    def open_tasks(self, tasks: Sequence[str]) -> Collection[str]:
+        """Return those of the tasks of which an answer could be used; this may take a while.
+
+        Raises:
+            Unreadable: the photo is not there.
+        """
 
     def read(self) -> bytes:
         """Return the photo.
@@ -93,6 +104,8 @@ class Answer:
     """How long the request took."""
     at: float
     """When the answer came, in seconds since the epoch."""
+    host: str = ""
+    """The machine that answered; empty: it is not known."""
 
 
 @dataclass
@@ -111,7 +124,7 @@ class Outcome:
 
     @property
     def is_complete(self) -> bool:
-        """Whether each question is answered."""
+        """Whether each question is answered; there is none to ask if nothing could be used."""
         return bool(self.answers) and not self.faults
 
 

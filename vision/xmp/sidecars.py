@@ -1,5 +1,6 @@
 """The sink that writes sidecars."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,16 @@ class Sidecars:
         """Beside the photos."""
         return "sidecars"
 
+    @property
+    def writers(self) -> int:
+        """One: ExifTool does one file after the other."""
+        return 1
+
     def has(self, outcome: Outcome) -> bool:
         """Return whether the sidecar was written and is there."""
         return self._journal.is_written(SINK, outcome.id) and sidecar_of(_path(outcome)).exists()
 
-    def write(self, outcome: Outcome) -> None:
+    def write(self, outcome: Outcome) -> bool:
         """Write a sidecar, or into the one that is there.
 
         Raises:
@@ -46,9 +52,11 @@ class Sidecars:
             of_photo = self._read(photo)
             of_sidecar = self._read(sidecar) if sidecar.exists() else {}
             self._exiftool.write(merged(results, list(models), of_sidecar, of_photo), sidecar)
+            _sync(sidecar)
         except (ExifToolError, OSError) as err:
             raise NotWritten(f"{sidecar.name} cannot be written: {err}") from err
         self._journal.mark_written(SINK, outcome.id)
+        return True
 
     def close(self) -> None:
         """End ExifTool."""
@@ -71,6 +79,12 @@ def sidecar_of(photo: Path) -> Path:
         return full
     others = {path for path in photo.parent.iterdir() if path.stem == photo.stem} - {photo, short}
     return full if others else short
+
+
+def _sync(path: Path) -> None:
+    """Have the disk take a file, which the journal may then call written."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _path(outcome: Outcome) -> Path:

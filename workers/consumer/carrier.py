@@ -7,6 +7,7 @@ for each task. Those of a whole batch would wake at the same moment and contend 
 
 import math
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ from workers.engine.interface import Engine
 from workers.engine.job import Dropped, EngineJob, Requeued
 
 log = structlog.get_logger(__name__)
+
+HOST = socket.gethostname()
 
 T = TypeVar("T")
 
@@ -256,7 +259,7 @@ class Carrier:
             case outcome:
                 job.log("done")
                 times = job.engine_job.times if job.engine_job else NO_TIME
-                job.reply = outcome._replace(times=times)
+                job.reply = outcome._replace(times=times, host=HOST)
                 return True
         return False
 
