@@ -6,7 +6,7 @@ import sys
 import typer
 
 from vision import exits
-from vision.commands import bench, config, doctor, local, models, run
+from vision.commands import bench, config, doctor, local, models, photoprism, run
 from vision.console import say
 from vision.service import ServiceError
 
@@ -22,6 +22,7 @@ doctor.register(app)
 local.register(app)
 bench.register(app)
 app.add_typer(config.app)
+app.add_typer(photoprism.app)
 
 
 def main() -> None:

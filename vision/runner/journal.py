@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vision.runner.work import Answer, Question
 
-VERSION = 1
+VERSION = 2
 BUSY_S = 30.0
 """How long another run, which uses the same file, may take for a commit."""
 SYNC_S = 1.0
@@ -31,6 +31,9 @@ CREATE TABLE faults (
     key TEXT PRIMARY KEY, name TEXT, task TEXT, model TEXT, version TEXT, prompt TEXT, system TEXT,
     reason TEXT, at REAL);
 CREATE TABLE written (sink TEXT, id TEXT, at REAL, PRIMARY KEY (sink, id));
+"""
+_SINCE_2 = """
+CREATE TABLE provenance (sink TEXT, name TEXT, content TEXT, at REAL, PRIMARY KEY (sink, name));
 """
 _ANSWER = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FAULT = "INSERT OR REPLACE INTO faults VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -66,11 +69,12 @@ class Journal:
     def _prepare(self, path: Path) -> None:
         with self._transaction():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
+            if version < VERSION:
+                schema = _SINCE_2 if version else _SCHEMA + _SINCE_2
+                for statement in filter(str.strip, schema.split(";")):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
-            elif version != VERSION:
+            elif version > VERSION:
                 raise JournalError(
                     f"The journal {path} is of another version of `vision`. Name another file with "
                     "--journal."
@@ -134,6 +138,18 @@ class Journal:
         row = (sink, outcome_id, time.time())
         self._write("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", row)
 
+    def provenance(self, sink: str, name: str) -> str:
+        """Return what was noted of what a sink has written into something; empty: nothing."""
+        query = "SELECT content FROM provenance WHERE sink = ? AND name = ?"
+        found = self._one(query, (sink, name))
+        return str(found[0]) if found else ""
+
+    def note_provenance(self, sink: str, name: str, content: str) -> None:
+        """Note what a sink has written into something, or is about to; the disk has it then."""
+        row = (sink, name, content, time.time())
+        with self._transaction(syncs=True):
+            self._db.execute("INSERT OR REPLACE INTO provenance VALUES (?, ?, ?, ?)", row)
+
     def _one(self, query: str, values: tuple[object, ...]) -> tuple[object, ...] | None:
         with self._lock:
             found: tuple[object, ...] | None = self._db.execute(query, values).fetchone()
@@ -144,15 +160,18 @@ class Journal:
             self._db.execute(statement, values)
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, *, syncs: bool = False) -> Iterator[None]:
         """Commit what is done in it.
+
+        Args:
+            syncs: wait for the disk in any case.
 
         Raises:
             JournalError: it cannot be committed; nothing of it is.
         """
         try:
             with self._lock:
-                syncs = time.monotonic() - self._synced_at > SYNC_S
+                syncs |= time.monotonic() - self._synced_at > SYNC_S
                 self._db.execute(f"PRAGMA synchronous = {'FULL' if syncs else 'NORMAL'}")
                 with self._db:  # which commits, or rolls back
                     self._db.execute("BEGIN IMMEDIATE")

@@ -27,6 +27,8 @@ class Wanted(NamedTuple):
     """None: the default of each task."""
     prompt: str
     language: str
+    default_tasks: tuple[str, ...] = BASE_TASKS
+    """Of which those are asked that models do, if none is named."""
 
     def questions(self, models: Sequence[Model]) -> list[Question]:
         """Return a question for each task.
@@ -49,9 +51,12 @@ class Wanted(NamedTuple):
     def _possible_tasks(self, models: Sequence[Model]) -> list[str]:
         named = [find(models, name) for name in self.models]
         able = named or [model for model in models if model.served and model.name != OLLAMA]
-        tasks = [task for task in BASE_TASKS if any(task in model.tasks for model in able)]
+        tasks = [task for task in self.default_tasks if any(task in model.tasks for model in able)]
         if not tasks:
-            raise CannotRun("No model that runs does any task: see `vision models`.")
+            raise CannotRun(
+                "No model that runs does any task: see `vision models`. With --model, one that "
+                "does not run yet may be named."
+            )
         return tasks
 
     def _question(self, task: str, model: Model) -> Question:
