@@ -104,7 +104,7 @@ def _encoder(folder: Path, model_type: str) -> Callable[[Any], Any]:
 def _chat_encoder(folder: Path) -> Callable[[Any], Any]:
     # AutoProcessor has no processor of these types without torchvision, for the sake of videos.
     from workers.families.image_text_to_text import MAX_PIXELS
-    from workers.runtime.chat_inputs import ChatInputs, Turn
+    from workers.runtime.chat_inputs import ChatInputs, Turn, single_question
     from workers.runtime.chat_processor import ChatProcessor
     from workers.runtime.image_budget import limits
 
@@ -113,4 +113,5 @@ def _chat_encoder(folder: Path) -> Callable[[Any], Any]:
     settings = images.to_dict() | limits(images, MAX_PIXELS)
     processor.image_processor = type(images).from_dict(settings)
     inputs = ChatInputs(processor)
-    return lambda image: inputs.encode([Turn([image], LLM_TASKS[CAPTION].prompt)])
+    prompt = LLM_TASKS[CAPTION].prompt
+    return lambda image: inputs.encode([Turn(single_question(prompt, [image]))])

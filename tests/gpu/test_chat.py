@@ -9,6 +9,7 @@ import torch
 
 from shared.options import Options
 from tests.chat_checkpoints import make_checkpoint
+from tests.inputs import shown
 from tests.workers.runtime.test_chat import PROMPTS, QUICK, load, noise
 from workers.runtime import four_bit
 from workers.runtime.chat import ChatModel
@@ -35,7 +36,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def written(model: ChatModel, size: int, **options: Any) -> list[Any]:
     """Return the answers to all turns, in batches of one size."""
     starts = range(0, len(TURNS), size)
-    batches = [model.generate(TURNS[n : n + size], Options(**options)) for n in starts]
+    turns = shown(model, TURNS)
+    batches = [model.generate(turns[n : n + size], Options(**options)) for n in starts]
     return [text for batch in batches for text in batch]
 
 
@@ -56,7 +58,7 @@ def test_rows_by_a_grammar_are_valid_beside_free_ones(folder: Path, dtype: Any) 
     form = {"type": "object", "properties": {"rooms": {"type": "integer"}}, "required": ["rooms"]}
     for limit in (20, 20, 40, 40, 13):
         turns = [turn._replace(format=form if n % 2 else None) for n, turn in enumerate(TURNS)]
-        answers = model.generate(turns, Options(num_predict=limit))
+        answers = model.generate(shown(model, turns), Options(num_predict=limit))
         for answer in answers[1::2]:
             assert isinstance(json.loads(answer.text)["rooms"], int)
         assert len(set(answers[::2])) > 1

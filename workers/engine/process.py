@@ -93,8 +93,8 @@ class ModelProcess:
                 job.generation = self.generation
                 images = job.inputs().images
                 sizes = tuple((image.width, image.height) for image in images)
-                content = [image.content for image in images]
-                new.append((Hold(job=job.key, sizes=sizes), content))
+                hold = Hold(job=job.key, sizes=sizes, wholes=tuple(x.whole for x in images))
+                new.append((hold, [image.content for image in images]))
         return new
 
     def forget(self, job: EngineJob) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import structlog
-from PIL import Image
 from pydantic import Field
 
 from shared.errors import BadRequest, VisionError
@@ -13,15 +12,12 @@ from shared.messages import Instructions, Result
 from shared.ollama_settings import OllamaSettings
 from shared.options import Options
 from shared.tasks.registry import find_task
-from shared.units import MEGA
 from workers.llm.defaults import AnswerDefaults
 from workers.llm.lenient_parsing import UnusableAnswer
 from workers.llm.task import ImagesPerPrompt, LlmTask
 from workers.llm.tasks import LLM_TASKS
 from workers.llm.wording import Wording, resolve
 from workers.model.family import LoadContext, PreparedJob, RefusingModel
-from workers.preparing import pixels
-from workers.preparing.preparation import Prepared
 from workers.runtime import generation
 from workers.runtime.chat import ChatModel, Text
 from workers.runtime.chat_inputs import Message, Turn, single_question
@@ -80,7 +76,6 @@ class ImageTextToText(RefusingModel):
         """Load the model and its processor."""
         self._defaults = ImageTextToTextParameters.model_validate(context.spec.parameters)
         self._environment = context.environment or OllamaSettings.model_construct()
-        self.preparation = pixels.whole(self._defaults.max_pixels / MEGA)
         pretrained = Pretrained(context, self._defaults, self.CPU_DTYPE)
         self._chat = ChatModel(
             pretrained,
@@ -89,15 +84,12 @@ class ImageTextToText(RefusingModel):
             self._defaults.images,
             in_four_bits=self._defaults.quantization == "4bit",
         )
+        self.preparation, self.prepare = self._chat.preparation, self._chat.prepare
 
     @property
     def acceleration(self) -> str:
         """How the most probable texts are decoded, for operators."""
         return self._chat.acceleration
-
-    def prepare(self, image: Prepared) -> Image.Image:
-        """Return the image as the processor takes it."""
-        return pixels.unpacked(image)
 
     def check(self, instructions: Instructions) -> None:
         """Refuse forms of answers that cannot be given: see :meth:`GeneratingModel.check`."""
@@ -199,7 +191,7 @@ def _conversations(
         told = [] if given[0].role == "system" else single_question("", (), wording.system)[:-1]
         yield [*told, *(Message(m.role, m.text, [job.images[n] for n in m.images]) for m in given)]
         return
-    shares: list[Sequence[Image.Image]] = [[image] for image in job.images]
+    shares: list[Sequence[Any]] = [[image] for image in job.images]
     if task.images is not ImagesPerPrompt.EACH:
         shares = [job.images if task.images is ImagesPerPrompt.ALL else job.images[:1]]
     for images in shares:

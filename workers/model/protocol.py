@@ -25,6 +25,7 @@ class Hold(BaseModel):
     kind: Literal["hold"] = "hold"
     job: str
     sizes: tuple[tuple[int, int], ...] = Field(description="width and height of each image")
+    wholes: tuple[tuple[int, int], ...] = Field(description="of what each was made; 0: not known")
 
 
 class Run(BaseModel):
@@ -106,7 +107,11 @@ def receive_command(pipe: Connection) -> tuple[Hold | Run | Forget, dict[str, li
         new = command.new
     images = iter(contents)
     return command, {
-        hold.job: [Prepared(next(images), *size) for size in hold.sizes] for hold in new
+        hold.job: [
+            Prepared(next(images), *size, whole=whole)
+            for size, whole in zip(hold.sizes, hold.wholes, strict=True)
+        ]
+        for hold in new
     }
 
 

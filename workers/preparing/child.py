@@ -67,4 +67,5 @@ def _prepare(request: Request, data: bytes, max_megapixels: float) -> tuple[Repl
         reply = Reply(error=type(error).__name__, message=error.message)
         reply.bug = traceback.format_exc(limit=-8)
         return reply, nothing
-    return Reply(width=prepared.width, height=prepared.height), prepared
+    reply = Reply(width=prepared.width, height=prepared.height, whole=prepared.whole)
+    return reply, prepared

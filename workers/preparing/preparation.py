@@ -17,6 +17,8 @@ class Prepared(NamedTuple):
     """In pixels; 0 for files."""
     seconds: float = 0.0
     """How long it took."""
+    whole: tuple[int, int] = (0, 0)
+    """Width and height of what it was made of, where the model must know them."""
 
 
 class Preparation(BaseModel):

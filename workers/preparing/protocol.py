@@ -34,6 +34,7 @@ class Reply(BaseModel):
     bug: str = Field("", description="where an error came from that the image is no cause of")
     width: int = 0
     height: int = 0
+    whole: tuple[int, int] = (0, 0)
     seconds: float = Field(0.0, description="how long it took to prepare the image")
     resident: int = Field(0, description="bytes of memory that the process holds now")
 
@@ -95,4 +96,4 @@ def receive_reply(pipe: Connection, most_bytes: int) -> tuple[Reply, Prepared]:
     if reply.width * reply.height * 3 not in (0, len(content)):
         msg = f"{len(content)} bytes for {reply.width} x {reply.height} pixels"
         raise ValueError(msg)
-    return reply, Prepared(content, reply.width, reply.height, reply.seconds)
+    return reply, Prepared(content, reply.width, reply.height, reply.seconds, reply.whole)

@@ -14,9 +14,12 @@ from transformers import (
 
 from shared.errors import BadRequest
 from shared.options import Options
+from shared.units import MEGA
 from workers.model.device_errors import is_device_fault, is_out_of_memory
 from workers.model.family import brief
-from workers.runtime import generation
+from workers.preparing import pixels
+from workers.preparing.preparation import Preparation, Prepared
+from workers.runtime import chat_images, generation
 from workers.runtime.chat_answers import AnswerTexts
 from workers.runtime.chat_inputs import ChatInputs, Turn
 from workers.runtime.chat_processor import ChatProcessor
@@ -76,6 +79,11 @@ class ChatModel:
         settings = limits(processor.image_processor, max_pixels) | dict(images)
         processor.image_processor = _changed(processor.image_processor, settings)
         self._inputs = ChatInputs(processor)
+        dtype = float_type(pretrained.dtype)
+        self._images = chat_images.replace(self._inputs, pretrained.device, dtype)
+        self.preparation: Preparation = (
+            self._images.preparation if self._images else pixels.whole(max_pixels / MEGA)
+        )
         self._texts = AnswerTexts(processor.tokenizer)
         self._model: Any = pretrained.model(AutoModelForImageTextToText, in_four_bits=in_four_bits)
         if grids := settings.get("image_grid_pinpoints"):
@@ -84,6 +92,10 @@ class ChatModel:
         self._last_tokens = torch.tensor(_last_tokens(processor.tokenizer, self._model))
         self._is_compared = False
         self._static = generation.conversation_decoder(self._model, defaults, pretrained)
+
+    def prepare(self, image: Prepared) -> Any:  # noqa: ANN401 - the processor's own input
+        """Return an image of :attr:`preparation` as part of a message."""
+        return self._images.prepare(image) if self._images else pixels.unpacked(image)
 
     @torch.inference_mode()
     def generate(self, turns: Sequence[Turn], options: Options) -> list[Text | BadRequest]:

@@ -4,8 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from PIL import Image
-
 from shared.errors import BadRequest
 from workers.captions.thoughts import open_mark
 from workers.model.family import LoadError
@@ -30,7 +28,8 @@ class Message(NamedTuple):
     role: str
     """``system``, ``user`` or ``assistant``."""
     text: str
-    images: Sequence[Image.Image] = ()
+    images: Sequence[Any] = ()
+    """As :meth:`~workers.runtime.chat.ChatModel.prepare` returns them."""
 
 
 class Turn(NamedTuple):
@@ -42,9 +41,7 @@ class Turn(NamedTuple):
     """Form of the answer: ``json`` or a JSON schema; ``None``: free text."""
 
 
-def single_question(
-    prompt: str, images: Sequence[Image.Image] = (), system: str = ""
-) -> list[Message]:
+def single_question(prompt: str, images: Sequence[Any] = (), system: str = "") -> list[Message]:
     """Return the messages of a single question."""
     told = [Message("system", system)] if system else []
     return [*told, Message("user", prompt, images)]
@@ -67,7 +64,7 @@ class ChatInputs:
         Raises:
             LoadError: it cannot render a question about an image.
         """
-        self._processor = processor
+        self.processor = processor
         self.tokenizer = processor.tokenizer
         self._needs_image = type(processor).__name__ in WITHOUT_TEMPLATE
         if processor.chat_template is None and self._needs_image:
@@ -103,7 +100,7 @@ class ChatInputs:
         if any(map(self._lacks_image, turns)):
             return None
         try:
-            return self._processor.apply_chat_template(
+            return self.processor.apply_chat_template(
                 [self._messages(turn) for turn in turns],
                 add_generation_prompt=True,
                 tokenize=True,
@@ -174,7 +171,7 @@ class ChatInputs:
         """Return a conversation as text; empty: the template refuses it."""
         try:
             return str(
-                self._processor.apply_chat_template(
+                self.processor.apply_chat_template(
                     self._messages(turn), add_generation_prompt=True, **self._thinking(turn)
                 )
             )

@@ -87,7 +87,10 @@ def preparation_of(processor: Any) -> Preparation | None:  # noqa: ANN401 - not 
     if getattr(processor, "do_pad", None) or not processor.do_rescale:
         return None
     filter_ = int(processor.resample)
-    size, crop = _given(processor.size), _given(getattr(processor, "crop_size", None) or {})
+    size, crop = (
+        given_sizes(processor.size),
+        given_sizes(getattr(processor, "crop_size", None) or {}),
+    )
     if not processor.do_center_crop:
         crop = {}
     match size, crop:
@@ -113,7 +116,8 @@ def affine(processor: Any) -> tuple[Sequence[float], Sequence[float]]:  # noqa: 
     return scale, shift
 
 
-def _given(size: Mapping[str, int | None]) -> dict[str, int]:
+def given_sizes(size: Mapping[str, int | None]) -> dict[str, int]:
+    """Return the sides that a size of an image processor names."""
     return {name: value for name, value in dict(size).items() if value is not None}
 
 

@@ -14,6 +14,7 @@ from shared.messages import Instructions, JsonObject
 from shared.model_spec import ModelSpec
 from shared.tasks import ANSWER, CAPTION, LABELS, NSFW
 from tests.chat_checkpoints import make_checkpoint
+from tests.inputs import prepared
 from workers.families.image_text_to_text import ImageTextToText
 from workers.llm.tasks import LLM_TASKS
 from workers.model.family import LoadContext, PreparedJob
@@ -41,11 +42,11 @@ def load(folder: Path) -> ImageTextToText:
     return ImageTextToText(LoadContext(spec, folder, "cpu", 1))
 
 
-def job(task: str, **asked: Any) -> PreparedJob:
+def job(model: ImageTextToText, task: str, **asked: Any) -> PreparedJob:
     pixels = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
     asked.setdefault("options", {"num_predict": 100})
     instructions = Instructions.model_validate({"tasks": (task,), **asked})
-    return PreparedJob([Image.fromarray(pixels)], instructions)
+    return PreparedJob([prepared(model, Image.fromarray(pixels))], instructions)
 
 
 def written(
@@ -71,16 +72,20 @@ def test_a_task_with_a_schema_gets_an_answer_by_it(
 ) -> None:
     schema = LLM_TASKS[task].schema
     for format_ in (None, {"type": "object"}):  # which says less than the task
-        text, *_ = written(model, monkeypatch, job(task, output_schema=format_))
+        text, *_ = written(model, monkeypatch, job(model, task, output_schema=format_))
         jsonschema.validate(json.loads(text), schema)
 
 
 def test_each_job_of_a_batch_has_its_own_schema_or_none(
     model: ImageTextToText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = job(CAPTION, prompt="what is it?")
+    free = job(model, CAPTION, prompt="what is it?")
     other: JsonObject = {"type": "array", "items": {"enum": ["cat", "dog"]}, "minItems": 1}
-    jobs = [free, job(CAPTION, output_schema=SCHEMA), job(CAPTION, output_schema=other)]
+    jobs = [
+        free,
+        job(model, CAPTION, output_schema=SCHEMA),
+        job(model, CAPTION, output_schema=other),
+    ]
     texts = written(model, monkeypatch, *jobs)
     jsonschema.validate(json.loads(texts[1]), SCHEMA)
     jsonschema.validate(json.loads(texts[2]), other)
@@ -99,7 +104,7 @@ def test_each_job_of_a_batch_has_its_own_schema_or_none(
 def test_a_job_that_cannot_be_answered_by_its_schema_fails_alone(
     asked: dict[str, Any], reason: str, model: ImageTextToText
 ) -> None:
-    jobs = [job(NSFW), job(NSFW, **asked)]
+    jobs = [job(model, NSFW), job(model, NSFW, **asked)]
     report = run_batch(model, [x.images for x in jobs], [x.instructions for x in jobs], 2)
     good, bad = report.outcomes
     assert not isinstance(good, JobError)
@@ -118,9 +123,9 @@ def test_a_tokenizer_that_grammars_cannot_use_makes_forms_of_answers_an_error(
     file.write_text(json.dumps({**json.loads(file.read_text()), **parts}))
     model = load(folder)
     with pytest.raises(BadRequest, match="cannot keep to `format`"):
-        model.check(job(ANSWER, prompt="?", output_schema=SCHEMA).instructions)
-    model.check(job(ANSWER, prompt="?").instructions)
-    model.check(job(LABELS, output_schema=SCHEMA).instructions)  # read leniently
+        model.check(job(model, ANSWER, prompt="?", output_schema=SCHEMA).instructions)
+    model.check(job(model, ANSWER, prompt="?").instructions)
+    model.check(job(model, LABELS, output_schema=SCHEMA).instructions)  # read leniently
 
 
 def test_stop_words_and_sampling_leave_answers_whole(
@@ -131,5 +136,5 @@ def test_stop_words_and_sampling_leave_answers_whole(
         {"temperature": 1.5, "top_k": 5, "top_p": 0.9, "seed": 1},
         {"repeat_penalty": 5.0},
     ):
-        asked = job(CAPTION, output_schema=SCHEMA, options={"num_predict": 60, **options})
+        asked = job(model, CAPTION, output_schema=SCHEMA, options={"num_predict": 60, **options})
         jsonschema.validate(json.loads(written(model, monkeypatch, asked)[0]), SCHEMA)

@@ -25,6 +25,7 @@ from tests.stack import SAMPLES, wait_for
 from tests.workers.preparing.steps import step
 from workers.preparing.pixels import squash
 from workers.preparing.pool import MANY_MEGAPIXELS, WORN_BYTES, PreparingPool
+from workers.preparing.sheets import sheet
 
 SQUASH = squash((8, 8), Image.Resampling.BICUBIC)
 ECHO = step("echo")
@@ -68,6 +69,13 @@ def test_a_prepared_image_has_its_size_and_three_bytes_for_each_pixel(pool: Prep
     prepared = pool.submit(plain(1, 2, 3), squash((5, 4), 2)).result(30)
     assert (prepared.width, prepared.height) == (5, 4)
     assert prepared.content == bytes((1, 2, 3)) * 20
+
+
+def test_a_sheet_has_all_frames_and_the_size_of_the_image(pool: PreparingPool) -> None:
+    tiles = sheet("tiles_of_longest_edge", {"longest": 8, "tile": 4, "split": True}, 2)
+    prepared = pool.submit(as_file(Image.new("RGB", (20, 9), (1, 2, 3))), tiles).result(30)
+    assert (prepared.width, prepared.height, prepared.whole) == (4, 4 * 3, (20, 9))
+    assert prepared.content == bytes((1, 2, 3)) * (4 * 4 * 3)
 
 
 @pytest.mark.parametrize(

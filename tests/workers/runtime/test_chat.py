@@ -13,6 +13,7 @@ from shared.errors import BadRequest
 from shared.model_spec import ModelSpec
 from shared.options import Options
 from tests.chat_checkpoints import RECIPES, make_checkpoint
+from tests.inputs import shown
 from workers.model.family import LoadContext, LoadError, load_model
 from workers.runtime import four_bit
 from workers.runtime.chat import ChatModel, Text
@@ -53,6 +54,9 @@ def noise(size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+SEEN = Turn(single_question(PROMPTS[0], [noise(SIZES[0])]))
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> ChatModel:
     return load(make_checkpoint("smolvlm", tmp_path_factory.mktemp("small") / "smolvlm"))
@@ -65,6 +69,7 @@ def overhead(model: ChatModel) -> int:
 
 
 def assert_refused(model: ChatModel, good: Turn, bad: Turn, reason: str) -> None:
+    good, bad = shown(model, [good, bad])
     first, second = model.generate([good, bad], OPTIONS)
     assert first == model.generate([good], OPTIONS)[0]
     assert isinstance(first, Text)
@@ -91,6 +96,7 @@ def test_a_batch_of_different_prompts_and_sizes_equals_one_by_one(
         for size, prompt in zip(SIZES, PROMPTS, strict=True)
     ]
     turns.append(Turn(single_question("both", [noise(size) for size in SIZES[1:]])))
+    turns = shown(model, turns)
     together = model.generate(turns, OPTIONS)
     assert together == [model.generate([turn], OPTIONS)[0] for turn in turns]
     assert len(set(together)) > 1
@@ -100,7 +106,7 @@ def test_a_batch_of_different_prompts_and_sizes_equals_one_by_one(
 def test_each_type_runs_in_int8_on_a_cpu(model_type: str, tmp_path: Path) -> None:
     model = load(make_checkpoint(model_type, tmp_path / model_type), dtype="int8")
     before = model.steps
-    model.generate([Turn(single_question(PROMPTS[0], [noise(SIZES[0])]))], OPTIONS)
+    model.generate(shown(model, [SEEN]), OPTIONS)
     assert model.steps > before
 
 
@@ -196,14 +202,14 @@ def test_a_conversation_that_the_template_refuses_is_refused_alone(tmp_path: Pat
 
 def test_a_type_that_cannot_chat_without_an_image_refuses_that_alone(tmp_path: Path) -> None:
     model = load(make_checkpoint("paligemma", tmp_path / "paligemma"))
-    good = Turn(single_question(PROMPTS[0], [noise(SIZES[0])]))
-    assert_refused(model, good, Turn(single_question(PROMPTS[0])), "needs an image")
+    assert_refused(model, SEEN, Turn(single_question(PROMPTS[0])), "needs an image")
 
 
 def test_a_text_says_whether_the_limit_has_ended_it(tmp_path: Path) -> None:
     folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
-    turn = Turn(single_question(PROMPTS[0], [noise(SIZES[0])]))
-    (long,) = load(folder).generate([turn], Options(num_predict=12))
+    model = load(folder)
+    (turn,) = shown(model, [SEEN])
+    (long,) = model.generate([turn], Options(num_predict=12))
     assert isinstance(long, Text)
     assert long.is_cut
     (stopped,) = load(folder).generate([turn], Options(num_predict=12, stop=(long.text[-1],)))
@@ -225,9 +231,8 @@ def test_an_answer_by_a_schema_says_whether_the_limit_has_ended_it(small: ChatMo
 
 
 def test_a_conversation_longer_than_the_context_is_refused_alone(small: ChatModel) -> None:
-    good = Turn(single_question(PROMPTS[0], [noise(SIZES[0])]))
     bad = Turn(single_question("z" * CONTEXT))
-    assert_refused(small, good, bad, f"the model has room for {CONTEXT}")
+    assert_refused(small, SEEN, bad, f"the model has room for {CONTEXT}")
 
 
 def test_a_conversation_that_leaves_no_room_for_its_form_is_refused_alone(
@@ -242,7 +247,7 @@ def test_a_conversation_that_leaves_no_room_for_its_form_is_refused_alone(
 def test_a_long_conversation_does_not_shorten_the_answers_to_others(small: ChatModel) -> None:
     turns = [
         Turn(single_question("z" * (CONTEXT - overhead(small) - 2))),
-        Turn(single_question(PROMPTS[0], [noise(SIZES[0])])),
+        *shown(small, [SEEN]),
     ]
     together = small.generate(turns, OPTIONS)
     assert together == [small.generate([turn], OPTIONS)[0] for turn in turns]

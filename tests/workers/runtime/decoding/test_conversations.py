@@ -14,6 +14,7 @@ import torch
 from shared.messages import JsonObject
 from shared.options import Options
 from tests.chat_checkpoints import make_checkpoint
+from tests.inputs import shown
 from tests.workers.runtime.decoding.tape import TapeRunner
 from tests.workers.runtime.test_chat import PROMPTS, QUICK, SIZES, each_type, load, noise
 from workers.runtime.chat_inputs import Turn, single_question
@@ -57,6 +58,7 @@ class Pair:
 
     def answers(self, turns: list[Turn], **options: Any) -> list[Any]:
         """Return what both ways answer, after asserting that it is the same."""
+        turns = shown(self.static, turns)  # the same for both
         wanted: list[Any] = self.usual.generate(turns, Options(**options))
         assert self.static.generate(turns, Options(**options)) == wanted
         return wanted
@@ -80,8 +82,9 @@ def test_each_type_writes_the_same_in_batches_of_changing_size(
 
 def test_a_batch_equals_one_by_one(pair: Pair) -> None:
     options = Options(num_predict=12)
-    together = pair.static.generate(TURNS, options)
-    assert together == [pair.static.generate([turn], options)[0] for turn in TURNS]
+    turns = shown(pair.static, TURNS)
+    together = pair.static.generate(turns, options)
+    assert together == [pair.static.generate([turn], options)[0] for turn in turns]
     assert len(set(together)) > 1
 
 
@@ -187,7 +190,7 @@ def test_a_failure_gives_all_memory_up(pair: Pair, monkeypatch: pytest.MonkeyPat
     pair.answers(TURNS[:1], num_predict=8)
     monkeypatch.setattr(pair.runner, "run", fail)
     with pytest.raises(torch.OutOfMemoryError):
-        pair.static.generate(TURNS[:1], Options(num_predict=8))
+        pair.static.generate(shown(pair.static, TURNS[:1]), Options(num_predict=8))
     assert pair.decoder._tensors is None
     monkeypatch.undo()
     pair.answers(TURNS[:2], num_predict=8)
@@ -203,7 +206,7 @@ def test_a_type_that_does_more_in_generate_is_left_to_it(
 ) -> None:
     """Scores of the first steps are compared: other positions, as a stand-in, give others."""
     difference = torch.inference_mode()(pair.decoder.difference)
-    inputs = pair.static._inputs.encode(TURNS)
+    inputs = pair.static._inputs.encode(shown(pair.static, TURNS))
     assert difference(inputs) < MOST_DIFFERENCE / 100
     read = ConversationDecoder._read
 
@@ -215,7 +218,7 @@ def test_a_type_that_does_more_in_generate_is_left_to_it(
     assert difference(inputs) > 3 * MOST_DIFFERENCE
     model = load(make_checkpoint("internvl", tmp_path / "internvl"), decoding="static")
     usual = load(tmp_path / "internvl", decoding="generate")
-    turns = [TURNS[0]._replace(format=SCHEMA), *TURNS[1:]]
+    turns = shown(model, [TURNS[0]._replace(format=SCHEMA), *TURNS[1:]])
     options = Options(num_predict=60)
     assert model.generate(turns, options) == usual.generate(turns, options)
     assert "scores of tokens differ by" in model.acceleration
@@ -230,8 +233,9 @@ def test_a_type_whose_steps_fail_is_left_to_generate(
     folder = make_checkpoint("internvl", tmp_path / "internvl")
     model: Any = load(folder, decoding="static")
     monkeypatch.setattr(ConversationDecoder, "_mask", fail)
-    answers = model.generate(TURNS, Options(num_predict=8))
-    assert answers == load(folder).generate(TURNS, Options(num_predict=8))
+    turns = shown(model, TURNS)
+    answers = model.generate(turns, Options(num_predict=8))
+    assert answers == load(folder).generate(turns, Options(num_predict=8))
     assert model.acceleration.endswith("tensors of fixed shape failed: TypeError: no such mask")
 
 
@@ -244,7 +248,7 @@ def test_a_batch_that_generate_fails_with_too_changes_nothing(
     before = pair.static.acceleration
     monkeypatch.setattr(pair.static._model, "generate", fail)
     with pytest.raises(ValueError, match="nobody can read this"):
-        pair.static.generate(TURNS, Options(num_predict=8))
+        pair.static.generate(shown(pair.static, TURNS), Options(num_predict=8))
     assert pair.static.acceleration == before
 
 
