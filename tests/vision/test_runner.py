@@ -1,17 +1,22 @@
 """The runner's parts by themselves: what is asked, how much at once, when, and what is kept."""
 
+import contextlib
+import io
+import sqlite3
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vision.runner.capacity import capacity
 from vision.runner.files import Photo
 from vision.runner.gate import Gate, Stopped
 from vision.runner.journal import Journal
 from vision.runner.progress import Report
+from vision.runner.shrinking import shrunk
 from vision.runner.sinks import SinkError, Table
 from vision.runner.wanted import CannotRun, Wanted
 from vision.runner.window import Window
@@ -188,6 +193,19 @@ def test_a_journal_keeps_answers_by_photo_content_and_question(tmp_path: Path) -
     again.close()
 
 
+def test_a_journal_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    path, question = tmp_path / "journal.sqlite", Question.of("caption", CHAT)
+    answer = Answer({"text": "a cat"}, "chat", "2b", 0.5, 1.0)
+    with contextlib.closing(Journal(path)) as journal:
+        journal.record("key", "a.jpg", "d1", question, answer)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript("DROP TABLE provenance; PRAGMA user_version = 1")
+    with contextlib.closing(Journal(path)) as journal:
+        journal.note_provenance("photoprism nas", "uid", "{}")
+        assert journal.answer("key") == answer
+        assert journal.provenance("photoprism nas", "uid") == "{}"
+
+
 def test_the_summary_says_how_much_each_machine_has_answered(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -202,6 +220,27 @@ def test_the_summary_says_how_much_each_machine_has_answered(
     report.done(outcome(5, "old", now - 3600), {}, written=True)  # was in the journal
     report.summarise("out.csv")
     assert "Answers by machine: tower 3 (75%), laptop 1 (25%)." in capsys.readouterr().err
+
+
+def test_a_large_photo_goes_over_the_network_smaller_upright_and_in_its_colours() -> None:
+    noise = Image.effect_noise((3000, 2200), 90).convert("RGB")
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112], exif[0x010F] = 6, "Camera"
+    noise.save(file, "JPEG", quality=95, exif=exif, icc_profile=b"profile")
+    sent = shrunk(file.getvalue())
+    with Image.open(io.BytesIO(sent)) as image:
+        assert image.size == (2048, 1502)
+        assert image.getexif().get(0x0112) == 6
+        assert image.info["icc_profile"] == b"profile"
+    assert len(sent) < len(file.getvalue())
+
+
+def test_photos_that_are_small_or_cannot_be_read_here_go_as_they_are() -> None:
+    small, png = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (4000, 10)).save(small, "JPEG")
+    Image.effect_noise((2100, 700), 90).save(png, "PNG")
+    for content in (small.getvalue(), png.getvalue(), bytes(2 << 20), b"\xff\xd8" * (1 << 20)):
+        assert shrunk(content) is content
 
 
 def test_a_line_that_a_kill_has_cut_off_is_removed(tmp_path: Path) -> None:

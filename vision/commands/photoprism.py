@@ -32,6 +32,7 @@ from vision.photoprism.library import Library
 from vision.photoprism.memory import Memory
 from vision.photoprism.rules import Overwrite
 from vision.photoprism.writing import Backfill
+from vision.runner.asking import GaveUp
 from vision.runner.crew import PATIENCE_S, Manner, gather
 from vision.runner.driving import drive
 from vision.runner.journal import Journal, JournalError
@@ -128,11 +129,12 @@ def backfill(  # noqa: PLR0913 - the options of the command
             photoprism = PhotoPrism(Connection(url, token, patience_s, crew.gate.sleep))
             library = Library(photoprism, Memory(memory, photoprism.site), overwrite)
             photos = library.photos(filter_)
-        except (CannotRun, JournalError, PhotoPrismError) as err:
+            if dry_run:
+                crew.list_open(photos)
+                return
+        except (CannotRun, JournalError, PhotoPrismError, GaveUp) as err:
             say(str(err), "red")
-            status = exits.UNAVAILABLE if isinstance(err, Refused) else exits.USAGE
-            raise typer.Exit(status) from err
-        if dry_run:
-            crew.list_open(photos)
-        elif status := drive(crew.runner, photos, Backfill(library), crew.follower):
+            is_refused = isinstance(err, Refused | GaveUp)
+            raise typer.Exit(exits.UNAVAILABLE if is_refused else exits.USAGE) from err
+        if status := drive(crew.runner, photos, Backfill(library), crew.follower):
             raise typer.Exit(status)

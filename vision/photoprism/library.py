@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vision.photoprism.client import SIZE, PhotoPrism
+from vision.photoprism.client import PhotoPrism
 from vision.photoprism.connection import Gone, PhotoPrismError, Refused
 from vision.photoprism.memory import Memory
 from vision.photoprism.photo import Row
@@ -79,13 +79,12 @@ class LibraryPhoto:
             raise Unreadable(str(err)) from err
 
     def stamp(self) -> tuple[int, int]:
-        """Return numbers that change with the file: its hash, in two halves.
+        """Return numbers that change with the file: two parts of its hash.
 
         Raises:
             Unreadable: PhotoPrism does not say.
         """
-        digits = f"{self.row.hash}{SIZE.encode().hex()}"[:30]
         try:
-            return int(digits[:15], 16), int(digits[15:], 16)
+            return int(self.row.hash[:15], 16), int(self.row.hash[15:30], 16)
         except ValueError as err:
             raise Unreadable("PhotoPrism does not say which file the photo has.") from err

@@ -91,7 +91,7 @@ class Backfill:
         """
         photo = self._photoprism.photo(item.row.uid)
         if photo.deleted_at and not item.row.deleted_at:
-            return False  # a person has put it into the archive meanwhile
+            raise Gone("A person has put it into the archive meanwhile.")
         if photo.hash != item.row.hash:
             raise NotWritten("Its picture was replaced meanwhile; the next run asks about it.")
         results = {task: answer.result for task, answer in outcome.answers.items()}

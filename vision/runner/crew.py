@@ -12,11 +12,12 @@ from vision.runner.capacity import Follower
 from vision.runner.gate import Gate
 from vision.runner.journal import Journal
 from vision.runner.run import Runner
+from vision.runner.shrinking import shrunk
 from vision.runner.wanted import AUTO, CannotRun, Wanted, most_in_flight
 from vision.runner.window import Window
 from vision.runner.work import Item, Question
 from vision.schemas import Model
-from vision.service import Service, ServiceError
+from vision.service import Service, ServiceError, is_loopback
 
 PATIENCE_S = 600.0
 KNOCK_S = 30.0
@@ -73,7 +74,14 @@ def gather(service: Service, wanted: Wanted, manner: Manner, journal: Journal) -
     questions = wanted.questions(_models(service, keep_waiting=manner.keep_waiting))
     gate = Gate(most_in_flight(manner.concurrency, service, questions), window, tell=say)
     asker = Asker(service, gate, math.inf if manner.keep_waiting else manner.patience_s)
-    runner = Runner(journal, questions, gate, asker, retry_failed=manner.retry_failed)
+    runner = Runner(
+        journal,
+        questions,
+        gate,
+        asker,
+        retry_failed=manner.retry_failed,
+        sent_as=bytes if is_loopback(service.url) else shrunk,  # which is for the network
+    )
     follower = Follower(service, questions, gate) if manner.concurrency == AUTO else None
     return Crew(questions, gate, runner, follower)
 

@@ -67,8 +67,9 @@ class Report:
             TextColumn("{task.fields[failed]}"),
         )
         self._progress = Progress(
-            *self._columns,
+            self._columns[0],
             BarColumn(),
+            *self._columns[1:],
             console=notes,
             disable=not notes.is_terminal,
             transient=True,

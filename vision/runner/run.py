@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vision.runner.asking import Asker, Failed, GaveUp
 from vision.runner.gate import Gate, Stopped
@@ -25,6 +25,7 @@ class Runner:
         asker: Asker,
         *,
         retry_failed: bool = False,
+        sent_as: Callable[[bytes], bytes] = bytes,
     ) -> None:
         """Prepare a run; nothing is asked yet.
 
@@ -34,9 +35,10 @@ class Runner:
             gate: how many requests are in flight.
             asker: sends them, through the gate.
             retry_failed: ask again what failed in an earlier run.
+            sent_as: makes of a photo what is sent; the journal knows the photo itself.
         """
         self._journal, self._questions, self._gate, self._asker = journal, questions, gate, asker
-        self._retry_failed = retry_failed
+        self._retry_failed, self._sent_as = retry_failed, sent_as
         # `None` wakes whoever waits.
         self._finished: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         self._active = 0
@@ -164,10 +166,15 @@ class Runner:
         digest = digest_of(content)
         self._journal.remember_digest(item.name, stamp, digest)
         outcome = self._recall(item, digest, questions)
-        for question in questions:
-            if question.task not in outcome.answers and question.task not in outcome.faults:
-                outcome.asked += 1
-                self._ask(question, content, digest, outcome)
+        left = [
+            question
+            for question in questions
+            if question.task not in outcome.answers and question.task not in outcome.faults
+        ]
+        content = self._sent_as(content) if left else b""
+        for question in left:
+            outcome.asked += 1
+            self._ask(question, content, digest, outcome)
         return outcome
 
     def _ask(self, question: Question, content: bytes, digest: str, outcome: Outcome) -> None:
