@@ -183,6 +183,22 @@ def test_a_label_that_a_person_takes_off_or_confirms_stays_so(tmp_path: Path, ap
         assert {**confirmed, "Bird": prism.labels(uid)["Bird"]} == prism.labels(uid)
 
 
+def test_labels_that_a_person_gives_while_we_give_ours_are_the_persons(
+    prism: PhotoPrismStandIn, tmp_path: Path
+) -> None:
+    uid = prism.uids[0]
+
+    def person() -> None:
+        for name in ("Boat", "Dog"):
+            prism.library.add_label(uid, name, uncertainty=0)
+
+    prism.library.before_save[uid] = person
+    for told in (labels(cat=0.8, dog=0.6), []):
+        with backfilling(prism, tmp_path) as run:
+            run.write(run.photo(uid), labels=told)
+    assert prism.labels(uid) == {"Boat": ("manual", 0), "Dog": ("manual", 0)}
+
+
 def test_a_label_that_is_a_persons_keyword_stays_with_it(
     prism: PhotoPrismStandIn, tmp_path: Path
 ) -> None:

@@ -36,7 +36,7 @@ class LabelWriter:
         kept = dict(given)
         for slug, new in changes.add.items():
             if photo.label(slug) is None:  # or PhotoPrism has found it in the caption meanwhile
-                photo, label = self._add(photo, new)
+                photo, label = self._add(photo, slug, new)
                 if label:
                     sure = GivenLabel(uncertainty=label.uncertainty, is_sure=True)
                     kept |= dict.fromkeys({slug, *label.slugs}, sure)
@@ -45,13 +45,20 @@ class LabelWriter:
             kept = {slug: old for slug, old in kept.items() if slug not in label.slugs}
         return photo, kept
 
-    def _add(self, photo: Photo, new: NewLabel) -> tuple[Photo, Label | None]:
+    def _add(self, photo: Photo, slug: str, new: NewLabel) -> tuple[Photo, Label | None]:
+        """Give a photo a label; return the photo then, and the label unless it is a person's."""
         before = {label.id for label in photo.labels}
         fields = {"Name": new.name, "Uncertainty": new.uncertainty, "Priority": new.priority}
         photo = self._photoprism.add_label(photo.uid, fields)
-        label = next((label for label in photo.labels if label.id not in before), None)
-        # With another uncertainty, a person has added it at the same time.
-        if label and self._sets_sources and label.uncertainty == new.uncertainty:
+        ours = [
+            label
+            for label in photo.labels
+            if label.id not in before and label.uncertainty == new.uncertainty
+        ]
+        named = [label for label in ours if slug in label.slugs]
+        # PhotoPrism may find it by another slug than we do. A person may add others meanwhile.
+        label = next(iter(named or (ours if len(ours) == 1 else ())), None)
+        if label and self._sets_sources:
             photo = self._set_source(photo, label, OURS)
             label = _find(photo.labels, label.id)
             if label and label.source != OURS and self._sets_sources:
@@ -70,8 +77,7 @@ class LabelWriter:
 
     def _set_source(self, photo: Photo, label: Label, source: str) -> Photo:
         """Give a label a source, where PhotoPrism lets us."""
-        fields = {"LabelSrc": source, "Uncertainty": label.uncertainty}
-        return self._photoprism.change_label(photo.uid, label.id, fields)
+        return self._photoprism.change_label(photo.uid, label.id, {"LabelSrc": source})
 
 
 def _find(labels: Iterable[Label], label_id: int) -> Label | None:
