@@ -124,7 +124,7 @@ class Outcome:
 
     @property
     def is_complete(self) -> bool:
-        """Whether each question is answered; there is none to ask if nothing could be used."""
+        """Whether there are questions that it is open for, and each is answered."""
         return bool(self.answers) and not self.faults
 
 
