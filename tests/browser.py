@@ -30,14 +30,15 @@ def running_browser() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def opened(browser: Browser, base: str, **options: Any) -> Iterator[Page]:
-    """Open the page at ``base`` as a person does; at the end, see that it did nothing it must not.
+def opened(browser: Browser, base: str, path: str = "/", **options: Any) -> Iterator[Page]:
+    """Open a page as a person does; at the end, see that it did nothing it must not.
 
     It must load nothing from elsewhere, violate no policy of its own, and raise no error.
 
     Args:
         browser: the browser.
-        base: address of the API.
+        base: address of the API, or of a folder.
+        path: where the page is there.
         options: of the browser's context, such as ``color_scheme``.
     """
     context = browser.new_context(**options)
@@ -55,7 +56,7 @@ def opened(browser: Browser, base: str, **options: Any) -> Iterator[Page]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", note_request)
     page.set_default_timeout(TIMEOUT_MS)
-    page.goto(f"{base}/")
+    page.goto(f"{base}{path}")
     try:
         yield page
     finally:

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from vision import exits
-from vision.commands import bench, config, doctor, local, models, photoprism, run
+from vision.commands import bench, compare, config, doctor, local, models, photoprism, run
 from vision.console import say
 from vision.service import ServiceError
 
@@ -21,6 +21,7 @@ run.register(app)
 doctor.register(app)
 local.register(app)
 bench.register(app)
+compare.register(app)
 app.add_typer(config.app)
 app.add_typer(photoprism.app)
 

@@ -65,6 +65,16 @@ class Service:
         """
         return [Model.model_validate(entry) for entry in self.get(f"{BASE}/models")["models"]]
 
+    def needs_key(self) -> bool:
+        """Return whether the service refuses requests without a key."""
+        if not self.key:
+            return False  # else it would not have answered
+        try:
+            Service(self.url).models()
+        except ServiceError as err:
+            return err.status == 401
+        return False
+
     def flower_url(self) -> str:
         """Return where Flower is for people's browsers; empty: the service does not know.
 

@@ -31,6 +31,8 @@ def test_it_is_installed_without_the_service_and_runs_from_any_folder(tmp_path: 
         check=True, timeout=120,
     )  # fmt: skip
     assert {path.name for path in target.iterdir() if "." not in path.name} == {"bin", "vision"}
+    needed = [path.relative_to(ROOT) for path in (ROOT / "vision").rglob("*.*")]
+    assert [path for path in needed if path.suffix != ".pyc" and not (target / path).exists()] == []
     done = subprocess.run(
         [target / "bin" / "vision", "--help"], cwd=tmp_path, check=False, timeout=60,
         env=environment(PYTHONPATH=str(target)), capture_output=True, text=True,

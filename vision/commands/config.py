@@ -9,7 +9,7 @@ from vision.choice import NoModel, find
 from vision.console import put, say
 from vision.options import DEFAULT_URL, Key, ModelNames, Url, words
 from vision.photoprism.vision_yml import Door, Entries, compose, entries
-from vision.service import BASE, Service, ServiceError
+from vision.service import Service
 
 IN_COMPOSE = "http://api:5000"
 """Address of the API in the network of compose.yaml."""
@@ -65,7 +65,7 @@ def _entries(service: Service, model: str, door: Door, address: str) -> Entries:
     try:
         for name in wanted:
             find(models, name)
-        found = entries(models, wanted, address or service.url, door, needs_key=_needs_key(service))
+        found = entries(models, wanted, address or service.url, door, needs_key=service.needs_key())
     except NoModel as err:
         say(str(err), "red")
         raise typer.Exit(exits.USAGE) from err
@@ -73,14 +73,3 @@ def _entries(service: Service, model: str, door: Door, address: str) -> Entries:
         say("No model runs here: start some, and look at `vision models`.", "red")
         raise typer.Exit(exits.FAILED)
     return found
-
-
-def _needs_key(service: Service) -> bool:
-    """Return whether the service refuses requests without a key."""
-    if not service.key:
-        return False  # else it would not have answered
-    try:
-        Service(service.url).get(f"{BASE}/models")
-    except ServiceError as err:
-        return err.status == 401
-    return False

@@ -1,5 +1,6 @@
 """PhotoPrism's ``vision.yml`` for the models that run here, with the pitfalls as comments."""
 
+import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -42,12 +43,40 @@ class Entries(NamedTuple):
     """Whether requests need an API key."""
     chosen: Mapping[str, Model]
     """The model of each task that one does."""
-    others: Mapping[str, Sequence[str]]
-    """The models that could take its place."""
+    able: Mapping[str, Sequence[str]]
+    """The names of all models that run and could do it."""
+    prompts: Mapping[str, str] = {}
+    """Prompts other than those of the models' rows, by task."""
+    systems: Mapping[str, str] = {}
+    """System prompts, by task."""
 
     def text(self) -> str:
         """Return the file."""
-        return "\n".join([*self._head(), "Models:", *self._models(), *self._thresholds(), ""])
+        entries = map(self.entry, BASE_TASKS)
+        return "".join([self.head(), *entries, self.thresholds()])
+
+    def with_model(self, task: str, model: Model, prompt: str, system: str) -> "Entries":
+        """Return the same with another model for one task, with these prompts or its own."""
+        return self._replace(
+            chosen={**self.chosen, task: model},
+            prompts={**self.prompts, task: prompt},
+            systems={**self.systems, task: system},
+        )
+
+    def head(self) -> str:
+        """Return the lines before the entries."""
+        return _lines([*self._head(), "Models:"])
+
+    def entry(self, task: str) -> str:
+        """Return the lines of the entry for a task."""
+        model = self.chosen.get(task)
+        if model is None:
+            return f"  # No model for {task} runs here; `vision models --all` lists all.\n"
+        return _lines(self._entry(task, model))
+
+    def thresholds(self) -> str:
+        """Return the lines behind the entries."""
+        return _lines(self._thresholds())
 
     def _head(self) -> list[str]:
         lines = [
@@ -66,23 +95,16 @@ class Entries(NamedTuple):
             ]
         return lines
 
-    def _models(self) -> list[str]:
-        lines: list[str] = []
-        for task in BASE_TASKS:
-            model = self.chosen.get(task)
-            if model is None:
-                lines.append(f"  # No model for {task} runs here; `vision models --all` lists all.")
-            else:
-                lines += self._entry(task, model)
-        return lines
-
     def _entry(self, task: str, model: Model) -> list[str]:
         lines = [f"  - Type: {task}"]
         engine = ENGINE_PATHS.get(self.door) if task != "nsfw" else None
         if model.family == OLLAMA or (engine and self.door is Door.OLLAMA):
-            lines.append(f"    Model: {full_name(model)}{self._alternatives(task)}")
+            lines.append(f"    Model: {full_name(model)}{self._alternatives(task, model)}")
         else:
-            lines.append(f"    Name: {model.name}{self._alternatives(task)}")
+            lines.append(f"    Name: {model.name}{self._alternatives(task, model)}")
+        for key, prompts in (("System", self.systems), ("Prompt", self.prompts)):
+            if prompt := prompts.get(task):
+                lines.append(f"    {key}: {json.dumps(prompt, ensure_ascii=False)}")
         if engine:
             lines.append(f"    Engine: {self.door}   # it sends its own prompts and schemas")
         if task == "caption" and model.family == COMPOSED:
@@ -108,8 +130,8 @@ class Entries(NamedTuple):
             why = "the service has no API keys; empty does no harm"
         return [f"      Key: {KEY}   # {why}"]
 
-    def _alternatives(self, task: str) -> str:
-        names = self.others.get(task, ())
+    def _alternatives(self, task: str, model: Model) -> str:
+        names = [name for name in self.able.get(task, ()) if name != model.name]
         return f"   # or {', '.join(names)}" if names else ""
 
     def _thresholds(self) -> list[str]:
@@ -155,15 +177,15 @@ def entries(
                 continue
         if model.served:
             chosen[task] = model
-    others = {
+    able = {
         task: [
             model.name
             for model in models
-            if model.served and task in model.tasks and OLLAMA != model.name != chosen[task].name
+            if model.served and task in model.tasks and model.name != OLLAMA
         ]
-        for task in chosen
+        for task in BASE_TASKS
     }
-    return Entries(address.rstrip("/"), door, needs_key, chosen, others)
+    return Entries(address.rstrip("/"), door, needs_key, chosen, able)
 
 
 def compose(found: Entries) -> str:
@@ -189,6 +211,10 @@ configs:
   vision-yml:
     content: |
 {indented}"""
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def full_name(model: Model) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -80,10 +80,15 @@ def gather(service: Service, wanted: Wanted, manner: Manner, journal: Journal) -
         gate,
         asker,
         retry_failed=manner.retry_failed,
-        sent_as=bytes if is_loopback(service.url) else shrunk,  # which is for the network
+        sent_as=form_for(service),
     )
     follower = Follower(service, questions, gate) if manner.concurrency == AUTO else None
     return Crew(questions, gate, runner, follower)
+
+
+def form_for(service: Service) -> Callable[[bytes], bytes]:
+    """Return what makes of a photo what is sent: smaller ones go over a network."""
+    return bytes if is_loopback(service.url) else shrunk
 
 
 def _models(service: Service, *, keep_waiting: bool) -> Sequence[Model]:

@@ -53,7 +53,7 @@ class _Drive:
     def take_all(self, items: Sequence[Item]) -> int:
         """Return the exit status."""
         try:
-            with _stopping_on_ctrl_c(self._runner):
+            with stopping_on_ctrl_c(self._runner):
                 status = self._ask_all(items)
                 self._count(self._writing.finish())
         except KeyboardInterrupt:
@@ -101,7 +101,7 @@ class _Drive:
 
 
 @contextlib.contextmanager
-def _stopping_on_ctrl_c(runner: Runner) -> Iterator[None]:
+def stopping_on_ctrl_c(runner: Runner) -> Iterator[None]:
     """Have the first Ctrl-C stop the run in order: an exception would come anywhere in the code."""
 
     def stop(_: int, __: FrameType | None) -> None:

@@ -67,8 +67,13 @@ class Wanted(NamedTuple):
                     f"{model.name} knows one language only. For {task} in {self.language}, name a "
                     "model that chats with --model: one with the task `answer` in `vision models`."
                 )
-            system = f"Write everything in {self.language}."
+            system = in_language(self.language)
         return Question.of(task, model, self.prompt, system)
+
+
+def in_language(language: str) -> str:
+    """Return the system prompt that has models which chat write in a language."""
+    return f"Write everything in {language}."
 
 
 def most_in_flight(concurrency: str, service: Service, questions: Sequence[Question]) -> int:
