@@ -91,13 +91,13 @@ class Said:
         Args:
             language: the one that is wanted of captions; empty: any.
         """
+        if is_damaged(self.text) or any(map(is_damaged, self.names)):
+            return (Flag.DAMAGED,)  # and what else it may be says nothing
         found = []
-        if self.language and language and self.language != language:
+        if language and self.language not in (language, UNCLEAR):
             found.append(Flag.LANGUAGE)
         if repeats_itself(self.text):
             found.append(Flag.REPEATS)
-        if is_damaged(self.text) or any(map(is_damaged, self.names)):
-            found.append(Flag.DAMAGED)
         return tuple(found)
 
 

@@ -4,6 +4,7 @@ That is less than a library for it would know, and enough for what is asked here
 writes in another language than the one that is wanted. Short texts are often unclear.
 """
 
+import heapq
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -58,6 +59,7 @@ def language_of(text: str) -> str:
     return _by_words(text)
 
 
+@cache
 def function_words() -> frozenset[str]:
     """Return the function words of all languages."""
     return frozenset(_weights())
@@ -68,12 +70,12 @@ def _by_words(text: str) -> str:
     for word in words(text):
         for language, weight in _weights().get(word, {}).items():
             found.setdefault(language, []).append(weight)
-    ranked = sorted(found, key=lambda language: -sum(found[language]))
-    for best in ranked[:1]:
-        score, second = sum(found[best]), sum(sum(found[other]) for other in ranked[1:2])
-        if len(found[best]) >= LEAST_WORDS and score >= max(LEAST_WEIGHT, LEAD * second):
-            return best
-    return UNCLEAR
+    scores = {language: sum(weights) for language, weights in found.items()}
+    best, second = heapq.nlargest(
+        2, [UNCLEAR, UNCLEAR, *scores], key=lambda one: scores.get(one, 0)
+    )
+    is_clear = scores.get(best, 0) >= max(LEAST_WEIGHT, LEAD * scores.get(second, 0))
+    return best if is_clear and len(found[best]) >= LEAST_WORDS else UNCLEAR
 
 
 def _script(character: str) -> str:

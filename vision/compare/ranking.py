@@ -110,7 +110,7 @@ def rule(models: int, task: str, *, judged: bool = False) -> str:
     trust = {
         "labels": "the estimated share of photos whose first name is right",
         "caption": "how much of it other models say, too",
-    }.get(task, "how often the others say the same")
+    }.get(task, "how often other models say the same")
     return (
         f"Without votes, the order is by {usable}, times {trust}. {near} That rewards those who "
         "say what most say, and no rule can see what is true: so vote."

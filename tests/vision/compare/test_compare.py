@@ -1,8 +1,13 @@
 """``vision compare`` of trained models on generated shapes, from photos to a vision.yml."""
 
+import hashlib
 import json
 import re
+import signal
+import sqlite3
+import subprocess
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,11 +16,12 @@ import pytest
 import yaml
 
 from tests.chat_checkpoints import make_checkpoint
-from tests.stack import CATALOG, TESTS, Stack, running_stack
-from tests.vision.command import vision
+from tests.photoprism_standin import PhotoPrismStandIn
+from tests.stack import CATALOG, ROOT, TESTS, Stack, running_stack, wait_for
+from tests.vision.command import VISION, environment, vision
 from tests.vision.diagnosis import doctor
 from tools.tiny_checkpoints import lessons
-from tools.tiny_checkpoints.shapes import COLOURS, HELD_OUT_SEED, SHAPES, draw
+from tools.tiny_checkpoints.shapes import HELD_OUT_SEED, LABELS, draw
 
 pytestmark = pytest.mark.slow
 MODELS = ("smolvlm", "blip", "untrained", "shapes", "siglip2")
@@ -33,9 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     for checkpoint in (TESTS / "checkpoints").iterdir():
         (folder / checkpoint.name).symlink_to(checkpoint)
     make_checkpoint("smolvlm", folder / "untrained")
-    (folder / "words.txt").write_text(
-        "".join(f"{colour} {shape}\n" for colour in COLOURS for shape in SHAPES)
-    )
+    (folder / "words.txt").write_text("\n".join(LABELS))
     catalog = yaml.safe_load(CATALOG.read_text())
     catalog["models"].append(UNTRAINED)
     (folder / "models.yaml").write_text(yaml.safe_dump(catalog))
@@ -86,6 +90,20 @@ def first_label(page: str, photo: int, contestant: int) -> str:
     return unescape(labels[0]) if labels else ""
 
 
+@contextmanager
+def corrected(photos: Path) -> Iterator[PhotoPrismStandIn]:
+    """A PhotoPrism with these photos, in which a person has corrected all labels."""
+    with PhotoPrismStandIn(PHOTOS) as prism:
+        for number, uid in enumerate(prism.uids):
+            content = (photos / f"{number:02}.png").read_bytes()
+            (file,) = prism.library.photos[uid].files
+            file.hash = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+            right = draw(HELD_OUT_SEED + number).label
+            for label in LABELS:
+                prism.library.add_label(uid, label, 0 if label == right else 100)
+        yield prism
+
+
 def cells(page: str, title: str) -> list[str]:
     """The cells of the first row with a title."""
     row = re.findall(rf"<tr><th[^>]*>{title}<.*?</tr>", page)[0]
@@ -128,6 +146,11 @@ def test_labels_are_ranked_as_they_are_right_and_their_errors_estimated(
     estimated = [int(cell.removesuffix(" %")) / 100 for cell in cells(page, "Wrong first names")]
     assert estimated == pytest.approx(rates, abs=0.1)
     assert found[0] == "shapes"  # which is right most often: tests/checkpoints/README.md
+    with corrected(photos) as prism:
+        address = ("--photoprism", prism.url, "--token", prism.token)
+        _, page = compare(url, photos, tmp_path, *ask, *address)
+    judged = [float(cell.partition(" %")[0]) / 100 for cell in cells(page, "Right by your labels")]
+    assert judged == pytest.approx([1 - rate for rate in rates], abs=0.01)
 
 
 def test_prompts_are_contestants_and_the_winners_entries_are_accepted(
@@ -148,6 +171,37 @@ def test_prompts_are_contestants_and_the_winners_entries_are_accepted(
     checked = [line for line in found if "vision.yml" in line]
     assert len(checked) >= 3
     assert all(line.startswith("✔") for line in checked)
+
+
+def test_after_ctrl_c_the_same_command_goes_on(url: str, photos: Path, tmp_path: Path) -> None:
+    ask = ("--models", "smolvlm", "--task", "caption")
+    command = [*VISION, "compare", photos, *ask, "--url", url, "--output", tmp_path / "a.html"]
+    variables = environment(XDG_STATE_HOME=str(tmp_path))
+    process = subprocess.Popen(
+        list(map(str, command)), cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
+    )
+    wait_for("answers", lambda: answered(tmp_path) >= 3)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.strip()) == (130, "The same command goes on from here.")
+    known = answered(tmp_path)
+    assert known < PHOTOS
+    _, page = compare(url, photos, tmp_path, *ask)
+    assert cells(page, "From the journal") == [str(known)]
+    assert answered(tmp_path) == PHOTOS
+
+
+def answered(home: Path) -> int:
+    """How many answers the journal has."""
+    path = home / "vision-workers" / "journal.sqlite"
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path)) as journal:
+        try:
+            (count,) = journal.execute("SELECT count(*) FROM answers").fetchone()
+        except sqlite3.OperationalError:  # it is being made
+            return 0
+    return int(count)
 
 
 @pytest.mark.parametrize(

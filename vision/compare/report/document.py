@@ -30,7 +30,7 @@ class Comparison:
     """All that a report tells."""
 
     about: str
-    """What was compared, where and when, as a sentence."""
+    """What was compared, and when, as a sentence."""
     photos: Sequence[Shown]
     contests: dict[str, list[Figures]]
     """By task: the contestants, best first."""
