@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser import opened, unreadable
 from tests.vision.compare.reports import BAD, COLOURS, GOOD, HOSTILE, comparison
 from tests.vision.compare.standings import figures, trial
-from vision.compare.report.document import document
+from vision.compare.report.document import document, winning_entries
 
 pytestmark = pytest.mark.slow
 NAMES = re.compile("keen|dull")
@@ -95,6 +95,8 @@ def test_the_order_is_shuffled_for_each_voter_and_photo_and_then_stays(
 
 
 def test_votes_by_mouse_count_survive_a_reload_and_choose_the_winner(page: Page) -> None:
+    by_rule = yaml.safe_load(winning_entries(comparison()).text())["Models"]
+    assert entries(page) == by_rule
     for vote in range(BALLOTS):
         texts = GOOD if vote == 0 else BAD
         page.locator(".option").nth(place_of(page, texts)).click(position={"x": 300, "y": 10})
