@@ -8,6 +8,7 @@ from shared.families import FAMILIES
 from shared.messages import Result
 from shared.model_spec import ModelSpec
 from shared.tasks import ANSWER
+from shared.tasks.answer import Usage
 from shared.tasks.registry import all_tasks, find_task
 
 
@@ -25,11 +26,13 @@ def assignment_for(spec: ModelSpec, form: object, *, is_asked: bool) -> Assignme
 
 
 class Written(NamedTuple):
-    """A result as a language model would write it."""
+    """A result as a language model would write it, or a part of it."""
 
-    text: str
+    text: str = ""
     is_cut: bool = False
     """Whether the limit of tokens has ended it."""
+    usage: Usage | None = None
+    """``None``: it is not known."""
 
 
 def result_as_text(result: Result, *, structured: bool) -> Written:
@@ -38,4 +41,7 @@ def result_as_text(result: Result, *, structured: bool) -> Written:
     if structured and not any(task.is_verbatim for task, _ in answers):
         return Written(json.dumps({task.name: task.to_data(payload) for task, payload in answers}))
     is_cut = any(getattr(payload, "is_cut", False) for _, payload in answers)
-    return Written("\n".join(task.as_text(payload) for task, payload in answers), is_cut)
+    usage = next(
+        (used for _, payload in answers if (used := getattr(payload, "usage", None))), None
+    )
+    return Written("\n".join(task.as_text(payload) for task, payload in answers), is_cut, usage)

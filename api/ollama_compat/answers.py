@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from api.answering.results import Written
 from shared.messages import JsonObject
 from shared.model_spec import ModelSpec
 from shared.redis.ollama import OllamaSnapshot
@@ -17,24 +18,38 @@ STARTED_AT = datetime.now(UTC)
 _NEVER = "9999-12-31T23:59:59Z"
 
 
-def complete_reply(model: str, text: str, took_s: float, *, chat: bool) -> JsonObject:
-    """Return the body of a reply of ``/api/generate``, or ``/api/chat``, that is not streamed."""
+def complete_reply(model: str, answer: Written | None, took_s: float, *, chat: bool) -> JsonObject:
+    """Return the body of a reply of ``/api/generate``, or ``/api/chat``, that is not streamed.
+
+    Args:
+        model: as the client calls it.
+        answer: of the model; ``None``: it was asked nothing.
+        took_s: how long it took.
+        chat: whether this is a reply of ``/api/chat``.
+    """
+    text = answer.text if answer else ""
     content = {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
+    reason = "load"  # the purpose of an empty request
+    if answer:
+        reason = "length" if answer.is_cut else "stop"
+    usage = answer.usage if answer else None
+    counts = {"prompt_eval_count": usage.given, "eval_count": usage.written} if usage else {}
     return {
         "model": model,
         "created_at": datetime.now(UTC).isoformat(),
         **content,
         "done": True,
-        "done_reason": "stop",
+        "done_reason": reason,
         "total_duration": int(took_s * 1e9),
+        **counts,
     }
 
 
 def split_reply(reply: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
     """Return a complete reply as the parts of a streamed one: all the text first, then the end."""
     text = {**reply, "done": False}
-    text.pop("done_reason", None)
-    text.pop("total_duration", None)
+    for name in ("done_reason", "total_duration", "prompt_eval_count", "eval_count"):
+        text.pop(name, None)
     end = dict(reply)
     if "message" in end:
         end["message"] = {"role": "assistant", "content": ""}

@@ -107,12 +107,7 @@ class OllamaViews:
         started = time.monotonic()
         answer = self._answerer.answer(spec, asked, lambda given, _: self._decode(given), resources)
         took_s = time.monotonic() - started
-        text = answer.text if answer else ""
-        reply = answers.complete_reply(_model_name(body), text, took_s, chat=is_chat)
-        if answer is None:
-            reply["done_reason"] = "load"  # the purpose of an empty request
-        elif answer.is_cut:
-            reply["done_reason"] = "length"
+        reply = answers.complete_reply(_model_name(body), answer, took_s, chat=is_chat)
         if body.get("stream") is False:
             return _json(reply)
         return streamed(*answers.split_reply(reply), g.request_id, request_id.for_reply())

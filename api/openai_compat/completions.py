@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from api.answering.results import Written
 from api.openai_compat.errors import error_reply
 from api.openai_compat.fields import (
     AnyObject,
@@ -21,11 +22,11 @@ from api.openai_compat.fields import (
     or_empty,
     thinking,
 )
-from api.openai_compat.written import Usage, Written
 from api.schemas import ImageText, Or
 from shared.errors import VisionError
 from shared.messages import JsonObject
 from shared.options import Number
+from shared.tasks.answer import Usage
 
 
 class TextPart(Strict):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from api.answering.results import Written
 from api.openai_compat.errors import error_body
 from api.openai_compat.fields import (
     AnyObject,
@@ -20,11 +21,11 @@ from api.openai_compat.fields import (
     of_text,
     thinking,
 )
-from api.openai_compat.written import Usage, Written
 from api.schemas import ImageText, Or
 from shared.errors import VisionError
 from shared.messages import JsonObject
 from shared.options import Number
+from shared.tasks.answer import Usage
 
 
 class InputText(Strict):

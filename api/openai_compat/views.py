@@ -10,6 +10,7 @@ from flask import Response, g, request
 
 from api.answering.answerer import Answerer
 from api.answering.asked import asked_in_chat
+from api.answering.results import Written
 from api.answering.streaming import Reply, StreamedReply, ended_in_words
 from api.http.client_connection import client_of
 from api.http.json_bounds import check_text
@@ -21,7 +22,7 @@ from api.openai_compat.errors import InvalidParameter
 from api.openai_compat.fields import Question, validated
 from api.openai_compat.models import OpenAiModel, OpenAiModels, named, ollamas_models, own_model
 from api.openai_compat.responses import ResponseReply, ResponseRequest
-from api.openai_compat.written import Written, by_ollama
+from api.openai_compat.written import by_ollama
 from api.schemas import chat_fields
 from api.service import VisionService
 from shared.errors import NotOffered, VisionError
@@ -109,7 +110,7 @@ class OpenAiViews:
         answer = self._answerer.answer(spec, asked, self._read, resources)
         if answer is None:
             raise InvalidParameter("The request has neither text nor an image.", asked_in)
-        yield Written(answer.text, answer.is_cut)
+        yield answer
 
     def _passed_on(
         self, spec: ModelSpec, question: Question, resources: ExitStack

@@ -1,10 +1,28 @@
 """The task ``answer``: whatever a client asks a model that chats, about images or without any."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.tasks.registry import TaskSpec
+
+
+class Usage(BaseModel):
+    """Tokens of a conversation, as the model counts them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    given: int = Field(description="of the prompt, with its template and images")
+    written: int = Field(description="of the answer, with thoughts and the token that ends it")
+
+    @classmethod
+    def by_ollama(cls, reply: Mapping[str, object]) -> Self | None:
+        """Return what a reply of an Ollama server says of it; ``None``: nothing."""
+        given, written = reply.get("prompt_eval_count"), reply.get("eval_count")
+        if isinstance(given, int) and isinstance(written, int):
+            return cls(given=given, written=written)
+        return None
 
 
 class Answer(BaseModel):
@@ -14,6 +32,7 @@ class Answer(BaseModel):
     is_cut: bool = Field(
         default=False, description="the limit of tokens, `num_predict`, has ended it"
     )
+    usage: Usage | None = None
 
 
 def _first(answers: Sequence[Answer | None]) -> Answer | None:

@@ -9,10 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 import requests
+from transformers import AutoTokenizer
 
 from shared.tasks.registry import find_task
 from tests.conftest import data_url, png
-from tests.stack import API, running_stack
+from tests.stack import API, TESTS, running_stack
 from tools.tiny_checkpoints import lessons
 from tools.tiny_checkpoints.shapes import HELD_OUT_SEED, Picture, draw
 
@@ -139,6 +140,36 @@ def test_clients_of_ollama_and_openai_learn_that_the_limit_has_ended_an_answer(b
         assert reply.json()["choices"][0]["finish_reason"] == reason, reply.text
 
 
+def test_clients_of_ollama_and_openai_learn_how_many_tokens_a_conversation_took(base: str) -> None:
+    tokens = AutoTokenizer.from_pretrained(TESTS / "checkpoints" / MODEL)
+    given, written = [], []
+    for prompt, images in ((lessons.NOBODY, []), (lessons.COLOUR, [bare(BLUE_SQUARE)])):
+        reply = ollama(base, "generate", prompt=prompt, images=images)
+        given.append(reply["prompt_eval_count"] - len(tokens.tokenize(prompt)))
+        written.append(reply["eval_count"] - len(tokens.tokenize(reply["response"])))
+    assert written == [1, 1]  # the token that ends an answer
+    assert given[0] > 0  # the template
+    assert given[1] > given[0]  # the image
+    cut = ollama(base, "generate", prompt=lessons.NOBODY, options={"num_predict": 9})
+    assert cut["eval_count"] == 9
+
+    messages = [{"role": "user", "content": lessons.NOBODY}]
+    alone = ollama(base, "chat", messages=messages)
+    counts = alone["prompt_eval_count"], alone["eval_count"]
+    body = {"model": MODEL, "messages": messages, "stream": True}
+    streamed = requests.post(f"{base}/api/chat", json=body, timeout=60).text.splitlines()
+    parts = [json.loads(line) for line in streamed]
+    assert ["eval_count" in part for part in parts] == [part["done"] for part in parts]
+    assert (parts[-1]["prompt_eval_count"], parts[-1]["eval_count"]) == counts
+    body = {"model": MODEL, "messages": messages}
+    usage = requests.post(f"{base}/v1/chat/completions", json=body, timeout=60).json()["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == counts
+    assert usage["total_tokens"] == sum(counts)
+    body = {"model": MODEL, "input": lessons.NOBODY}
+    usage = requests.post(f"{base}/v1/responses", json=body, timeout=60).json()["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"]) == counts
+
+
 def test_a_chat_goes_on_about_the_image_of_an_earlier_message(base: str) -> None:
     messages = [
         {"role": "user", "content": lessons.COLOUR, "images": [bare(BLUE_SQUARE)]},
@@ -162,10 +193,9 @@ def test_a_conversation_of_which_an_image_is_damaged_is_refused(base: str) -> No
 
 
 def test_the_vision_route_answers_freely_too(base: str) -> None:
-    assert vision(base, "answer", RED_CIRCLE, prompt=lessons.SHAPE) == {
-        "text": "circle",
-        "is_cut": False,
-    }
+    answer = vision(base, "answer", RED_CIRCLE, prompt=lessons.SHAPE)
+    assert (answer["text"], answer["is_cut"]) == ("circle", False)
+    assert answer["usage"]["given"] > answer["usage"]["written"] > 1
     assert find_task("answer").needs_text
 
 

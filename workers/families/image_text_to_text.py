@@ -174,10 +174,11 @@ class ImageTextToText(RefusingModel):
 
     def _read(self, task: LlmTask, question: Question, written: Text) -> Any:  # noqa: ANN401 - the task's type
         if task.read_form and question.wording.format and self._chat.keeps_forms:
-            return task.marked(task.read_form(written.text), is_cut=written.is_cut)
+            answer = task.read_form(written.text)
+            return task.marked(answer, is_cut=written.is_cut, usage=written.usage)
         try:
             answer = task.read(written.text, self._defaults)
-            return task.marked(answer, is_cut=written.is_cut)
+            return task.marked(answer, is_cut=written.is_cut, usage=written.usage)
         except UnusableAnswer as err:
             log.warning("unusable answer", task=task.name, reason=str(err))
             return None

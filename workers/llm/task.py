@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.messages import JsonObject
 from shared.ollama_settings import OllamaSettings
+from shared.tasks.answer import Usage
 from shared.tasks.registry import Task
 from workers.llm.defaults import AnswerDefaults
 
@@ -42,11 +43,17 @@ class LlmTask:
     prompt_setting: Callable[[OllamaSettings], str] = lambda _: ""
     """Returns the operator's prompt for all models; empty: there is none."""
 
-    def marked(self, answer: Any, *, is_cut: bool) -> Any:  # noqa: ANN401 - the task's type
-        """Return an answer that says whether the limit of tokens has ended it, if such ones can."""
-        if is_cut and "is_cut" in getattr(type(answer), "model_fields", ()):
-            return answer.model_copy(update={"is_cut": True})
-        return answer
+    def marked(self, answer: Any, *, is_cut: bool, usage: Usage | None = None) -> Any:  # noqa: ANN401 - the task's type
+        """Return an answer that says how it was written, if answers to this task can.
+
+        Args:
+            answer: as it was read.
+            is_cut: whether the limit of tokens has ended it.
+            usage: its tokens, and those of the conversation.
+        """
+        known = {"is_cut": is_cut, "usage": usage}
+        fields = known.keys() & getattr(type(answer), "model_fields", {}).keys()
+        return answer.model_copy(update={x: known[x] for x in fields}) if fields else answer
 
     def second_prompt(self, prompt: str) -> str:
         """Return the prompt of the second attempt, from that of the first."""

@@ -10,6 +10,7 @@ import structlog
 from shared.errors import BadRequest, OllamaFailed
 from shared.messages import Job, JsonObject, Result
 from shared.ollama_settings import OllamaSettings
+from shared.tasks.answer import Usage
 from shared.tasks.registry import find_task
 from workers.llm.defaults import LlmDefaults
 from workers.llm.lenient_parsing import UnusableAnswer
@@ -79,7 +80,8 @@ class LlmTaskRunner:
             try:
                 # In a thread: repairing broken JSON may take a while.
                 answer = await asyncio.to_thread(task.read, _answer_text(reply), self._defaults)
-                return task.marked(answer, is_cut=reply.get("done_reason") == "length")
+                is_cut = reply.get("done_reason") == "length"
+                return task.marked(answer, is_cut=is_cut, usage=Usage.by_ollama(reply))
             except UnusableAnswer as err:
                 reason = str(err)
                 log.warning(

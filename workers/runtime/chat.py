@@ -14,13 +14,14 @@ from transformers import (
 
 from shared.errors import BadRequest
 from shared.options import Options
+from shared.tasks.answer import Usage
 from shared.units import MEGA
 from workers.model.device_errors import is_device_fault, is_out_of_memory
 from workers.model.family import brief
 from workers.preparing import pixels
 from workers.preparing.preparation import Preparation, Prepared
 from workers.runtime import chat_images, generation
-from workers.runtime.chat_answers import AnswerTexts
+from workers.runtime.chat_answers import AnswerTexts, Lengths
 from workers.runtime.chat_inputs import ChatInputs, Turn
 from workers.runtime.chat_processor import ChatProcessor
 from workers.runtime.decoding.conversations import (
@@ -45,6 +46,7 @@ class Text(NamedTuple):
     text: str
     is_cut: bool = False
     """Whether the limit of tokens has ended it."""
+    usage: Usage | None = None
 
 
 class ChatModel:
@@ -89,7 +91,8 @@ class ChatModel:
         if grids := settings.get("image_grid_pinpoints"):
             self._model.config.image_grid_pinpoints = grids  # it puts tiles together by the same
         self._writing = _writing(processor.tokenizer, self._model.generation_config)
-        self._last_tokens = torch.tensor(_last_tokens(processor.tokenizer, self._model))
+        config = self._model.generation_config
+        self._lengths = Lengths(_ends(processor.tokenizer, config), config.pad_token_id)
         self._is_compared = False
         self._static = generation.conversation_decoder(self._model, defaults, pretrained)
 
@@ -122,7 +125,7 @@ class ChatModel:
         if any(refusals):
             return self._without_refused(turns, refusals, options)
         answers = [answer for answer in begun if not isinstance(answer, BadRequest)]
-        return self._continued(turns, inputs, answers, options)
+        return self._continued(turns, inputs, lengths, answers, options)
 
     def _without_refused(
         self, turns: Sequence[Turn], refusals: Sequence[BadRequest | None], options: Options
@@ -135,6 +138,7 @@ class ChatModel:
         self,
         turns: Sequence[Turn],
         inputs: Any,  # noqa: ANN401 - a ``BatchFeature``
+        lengths: Sequence[int],
         answers: Sequence[Answer | None],
         options: Options,
     ) -> list[Text | BadRequest]:
@@ -171,12 +175,18 @@ class ChatModel:
                 **arguments,
             )[:, given:]
         self.steps += tokens.shape[1]
-        has_ended = [tokens.shape[1] < arguments["max_new_tokens"]] * len(answers)
-        if not all(has_ended):
-            has_ended = torch.isin(tokens[:, -1].cpu(), self._last_tokens).tolist()
+        tokens = tokens.cpu()
+        texts, written = decode(tokens), self._lengths.of(tokens)
+        was_limit_reached = tokens.shape[1] >= arguments["max_new_tokens"]
         return [
-            self._written(answer, text, options, has_ended=ended)
-            for answer, text, ended in zip(answers, decode(tokens), has_ended, strict=True)
+            self._written(
+                answers[row],
+                texts[row],
+                options,
+                has_ended=has_end or not was_limit_reached,
+                usage=Usage(given=lengths[row], written=count),
+            )
+            for row, (count, has_end) in enumerate(written)
         ]
 
     def _with(self, decoding: Decoding, inputs: Any) -> torch.Tensor:  # noqa: ANN401
@@ -210,7 +220,13 @@ class ChatModel:
         return texts
 
     def _written(
-        self, answer: Answer | None, text: str, options: Options, *, has_ended: bool
+        self,
+        answer: Answer | None,
+        text: str,
+        options: Options,
+        *,
+        has_ended: bool,
+        usage: Usage,
     ) -> Text:
         """Return a text up to its first stop word, or an answer as it is.
 
@@ -219,11 +235,12 @@ class ChatModel:
             text: all of it.
             options: have the stop words.
             has_ended: whether it ended before the limit of tokens.
+            usage: tokens of the conversation.
         """
         if answer:
-            return Text(answer.text, not has_ended)
+            return Text(answer.text, not has_ended, usage)
         short = generation.cut(text, options)
-        return Text(short, not has_ended and len(short) == len(text))
+        return Text(short, not has_ended and len(short) == len(text), usage)
 
     def _statically(
         self,
@@ -301,19 +318,16 @@ class ChatModel:
             )
 
 
-def _last_tokens(tokenizer: Any, model: Any) -> list[int]:  # noqa: ANN401
-    """Return the tokens of which one is the last of a text that has ended, padded or not."""
-    config = model.generation_config
+def _ends(tokenizer: Any, config: GenerationConfig) -> list[int]:  # noqa: ANN401
+    """Return the tokens of which one ends a text."""
     ends = config.eos_token_id if config.eos_token_id is not None else tokenizer.eos_token_id
-    padding = [] if config.pad_token_id is None else [config.pad_token_id]
-    return [*padding, *(ends if isinstance(ends, list) else [ends])]
+    return ends if isinstance(ends, list) else [ends]
 
 
 def _writing(tokenizer: Any, config: GenerationConfig) -> Writing | None:  # noqa: ANN401
     """Return what writes answers by schemas; ``None``, and a line in the log: nothing can."""
-    ends = config.eos_token_id if config.eos_token_id is not None else tokenizer.eos_token_id
     try:
-        return Writing(tokenizer, ends if isinstance(ends, list) else [ends])
+        return Writing(tokenizer, _ends(tokenizer, config))
     except ValueError as err:
         log.warning("answers by schemas are not enforced", reason=str(err))
         return None

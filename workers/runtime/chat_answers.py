@@ -1,6 +1,7 @@
 """From the tokens of a chat model to what a client may see of them."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,3 +36,31 @@ class AnswerTexts:
         raw: list[str] = self._tokenizer.batch_decode(tokens, skip_special_tokens=False)
         texts = (without_thoughts(thought + self._special.sub("", text)) for text in raw)
         return [_ROLE.sub("", text) for text in texts]
+
+
+class Lengths:
+    """Finds where texts end in their tokens."""
+
+    def __init__(self, ends: Sequence[int], padding: int | None) -> None:
+        """Take the tokens of which one ends a text, and the one that follows its end."""
+        self._ends = torch.tensor(ends)
+        self._last = torch.tensor([*ends, *([] if padding is None else [padding])])
+
+    def of(self, tokens: torch.Tensor) -> list[tuple[int, bool]]:
+        """Return the length of each text, and whether it has ended.
+
+        Args:
+            tokens: new ones, (N, length), on the CPU; each row is padded after its end.
+
+        Returns:
+            Tokens with the one that ends the text, if the model wrote it.
+        """
+        is_last = torch.isin(tokens, self._last)
+        found = []
+        for row, has_end in zip(tokens, is_last, strict=True):
+            place = int(has_end.int().argmax())
+            if not has_end[place]:
+                found.append((len(row), False))
+            else:
+                found.append((place + int(torch.isin(row[place], self._ends)), True))
+        return found

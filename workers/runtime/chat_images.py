@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from transformers.feature_extraction_utils import BatchFeature
 
+from workers.model.device_errors import is_device_fault, is_out_of_memory
 from workers.model.family import brief
 from workers.preparing import sheets
 from workers.preparing.layouts import LAYOUTS, Layout, Size
@@ -149,18 +150,20 @@ def replace(inputs: ChatInputs, device: torch.device, dtype: torch.dtype) -> Cha
         What prepares images; ``None``: the processor takes decoded ones, as before.
     """
     processor = inputs.processor
-    own, ours = processor.image_processor, _replacing(processor, device, dtype)
-    if not ours:
-        return None
-    turns = [Turn(single_question("", [_picture(size)])) for size in _COMPARED]
-    files = [_file(_picture(size)) for size in _COMPARED]
-    expected = [inputs.encode([turn]) for turn in turns]
-    processor.image_processor = ours
+    own = processor.image_processor
+    pictures = list(map(_picture, _COMPARED))
     try:
-        for file, wanted in zip(files, expected, strict=True):
-            image = ours.prepare(ours.preparation.run(file, math.inf))
-            ours.check(inputs.encode([Turn(single_question("", [image]))]), wanted)
-    except Exception as err:  # noqa: BLE001 - whatever is different in this checkpoint
+        ours = _replacing(processor, device, dtype)
+        if not ours:
+            return None
+        expected = [inputs.encode([_turn(picture)]) for picture in pictures]
+        processor.image_processor = ours
+        for picture, wanted in zip(pictures, expected, strict=True):
+            image = ours.prepare(ours.preparation.run(_file(picture), math.inf))
+            ours.check(inputs.encode([_turn(image)]), wanted)
+    except Exception as err:  # whatever is different in this checkpoint
+        if is_out_of_memory(err) or is_device_fault(err):
+            raise
         log.warning("images are resized in the model process", cause=brief(err))
         processor.image_processor = own
         return None
@@ -171,15 +174,20 @@ def _replacing(processor: Any, device: torch.device, dtype: torch.dtype) -> Chat
     """Return what could replace a processor's image processor; ``None``: nothing can."""
     own = processor.image_processor
     kind = KINDS.get(type(own).__name__.removesuffix("Pil"))
+    if not kind:
+        return None
     named = {name: getattr(own, name) for name in dir(type(own)) if not name.startswith("_")}
     settings = named | dict(getattr(processor, "images_kwargs", None) or {})
-    needs = ("do_resize", "do_rescale")
-    if not kind or settings["resample"] is None or not all(settings[name] for name in needs):
+    if settings["resample"] is None or not (settings["do_resize"] and settings["do_rescale"]):
         return None
     arguments = kind.arguments(settings)
     if arguments is None:
         return None
     return ChatImages(own, kind, settings, arguments, Normaliser(*affine(own), device, dtype))
+
+
+def _turn(image: object) -> Turn:
+    return Turn(single_question("", [image]))
 
 
 def _picture(size: Size) -> Image.Image:

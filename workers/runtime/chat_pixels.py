@@ -114,16 +114,13 @@ def tiles_by_conversation(images: Nested, _: Settings, normalise: Normaliser) ->
     """SmolVLM, Idefics 3: (conversations, frames, 3, height, width), padded with zeros."""
     frames = [[x for image in some for x in image.overview_last()] for some in images]
     most = max(map(len, frames))
-    values = normalise.stacked(list(chain(*frames)))
+    values = _padded(frames, normalise.stacked(list(chain(*frames))))
     is_there = torch.tensor([[n < len(some) for n in range(most)] for some in frames])
-    is_there = is_there.to(values.device)
-    padded = values.new_zeros((len(frames), most, *values.shape[1:]))
-    padded[is_there] = values
-    mask = is_there.long()[:, :, None, None].expand(-1, -1, *values.shape[2:]).contiguous()
+    mask = is_there.long().to(values.device)[:, :, None, None]
     grids = [[_grid(image.layout) for image in some] for some in images]
     return {
-        "pixel_values": padded,
-        "pixel_attention_mask": mask,
+        "pixel_values": values,
+        "pixel_attention_mask": mask.expand(-1, -1, *values.shape[3:]),
         "rows": [[rows for rows, _ in some] for some in grids],
         "cols": [[columns for _, columns in some] for some in grids],
     }
@@ -136,14 +133,20 @@ def _grid(layout: Layout) -> tuple[int, int]:
 def padded_tiles(images: Nested, _: Settings, normalise: Normaliser) -> dict[str, Any]:
     """LLaVA-NeXT, Granite: (images, frames, 3, height, width), padded with zeros."""
     frames = [image.overview_first() for image in _flat(images)]
-    values = normalise.stacked(list(chain(*frames)))
-    padded = values.new_zeros((len(frames), max(map(len, frames)), *values.shape[1:]))
-    start = 0
-    for row, some in enumerate(frames):
-        padded[row, : len(some)] = values[start : start + len(some)]
-        start += len(some)
+    values = _padded(frames, normalise.stacked(list(chain(*frames))))
     sizes = torch.tensor([image.whole[::-1] for image in _flat(images)])
-    return {"pixel_values": padded, "image_sizes": sizes}
+    return {"pixel_values": values, "image_sizes": sizes}
+
+
+def _padded(frames: Sequence[Sequence[object]], values: torch.Tensor) -> torch.Tensor:
+    """Return the values of frames, one after the other, as a row for each sequence of them."""
+    most = max(map(len, frames))
+    if len(frames) * most == len(values):
+        return values.view(len(frames), most, *values.shape[1:])
+    padded = values.new_zeros((len(frames), most, *values.shape[1:]))
+    for row, some in zip(padded, torch.split(values, list(map(len, frames))), strict=True):
+        row[: len(some)] = some
+    return padded
 
 
 def merged_patches(images: Nested, settings: Settings, normalise: Normaliser) -> dict[str, Any]:
@@ -151,16 +154,19 @@ def merged_patches(images: Nested, settings: Settings, normalise: Normaliser) ->
     side, merged, times = (
         settings[name] for name in ("patch_size", "merge_size", "temporal_patch_size")
     )
-    values, grids = [], []
-    for image in _flat(images):
-        pixels = normalise.moved(image.tiles[0])
-        high, wide = pixels.shape[0] // side, pixels.shape[1] // side
-        cut = pixels.view(high // merged, merged, side, wide // merged, merged, side, 3)
+    frames = [image.tiles[0] for image in _flat(images)]
+    grids = [(1, frame.shape[0] // side, frame.shape[1] // side) for frame in frames]
+    counts = [high * wide for _, high, wide in grids]
+    values = torch.empty((sum(counts), 3, times, side * side), device=normalise.device,
+                         dtype=normalise.dtype)  # fmt: skip
+    for rows, frame, (_, high, wide) in zip(
+        torch.split(values, counts), frames, grids, strict=True
+    ):
+        cut = normalise.moved(frame)
+        cut = cut.view(high // merged, merged, side, wide // merged, merged, side, 3)
         cut = cut.permute(0, 3, 1, 4, 6, 2, 5).reshape(high * wide, 3, 1, side * side)
-        repeated = normalise.planes(cut).expand(-1, -1, times, -1)
-        values.append(repeated.reshape(high * wide, -1))
-        grids.append((1, high, wide))
-    return {"pixel_values": torch.cat(values), "image_grid_thw": torch.tensor(grids)}
+        rows[:] = normalise.planes(cut)  # once for each of the times
+    return {"pixel_values": values.flatten(1), "image_grid_thw": torch.tensor(grids)}
 
 
 def padded_patches(images: Nested, settings: Settings, normalise: Normaliser) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from PIL import Image
 from shared.errors import BadRequest
 from shared.model_spec import ModelSpec
 from shared.options import Options
+from shared.tasks.answer import Usage
 from tests.chat_checkpoints import RECIPES, make_checkpoint
 from tests.inputs import shown
 from workers.model.family import LoadContext, LoadError, load_model
@@ -221,6 +222,16 @@ def test_a_text_says_whether_the_limit_has_ended_it(tmp_path: Path) -> None:
         (ended,) = load(folder, decoding=decoding).generate([turn], Options(num_predict=12))
         assert isinstance(ended, Text)
         assert not ended.is_cut
+
+
+def test_a_text_says_how_many_tokens_it_took(small: ChatModel) -> None:
+    shorter, longer = small.generate(
+        [Turn(single_question("zz")), Turn(single_question("z" * 7))], OPTIONS
+    )
+    assert isinstance(shorter, Text)
+    assert isinstance(longer, Text)
+    assert shorter.usage == Usage(given=overhead(small) + 2, written=12)
+    assert longer.usage == Usage(given=overhead(small) + 7, written=12)
 
 
 def test_an_answer_by_a_schema_says_whether_the_limit_has_ended_it(small: ChatModel) -> None:
