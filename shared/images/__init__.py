@@ -15,12 +15,14 @@ from typing import TypeVar
 from PIL import Image
 
 from shared.errors import UndecodableImage
+from shared.images import jpeg
 from shared.images.last_row import check_last_row
-from shared.images.opening import decoder_errors, open_image
+from shared.images.opening import LARGEST_MEGAPIXELS, decoder_errors, open_image
 from shared.images.orientation import SWAPPING, transposition_of
 from shared.images.pixels_only import pixels_only
 from shared.images.reduction import REDUCIBLE, check_scans, fit_within, reduce_to
 from shared.images.tones import to_rgb
+from shared.units import MEGA
 
 JPEG_QUALITY = 92
 _reduced_decoding = threading.Lock()
@@ -39,6 +41,9 @@ def check_header(data: bytes, max_megapixels: float) -> tuple[int, int]:
         UndecodableImage: no image in a supported format.
         TooLarge: too many pixels.
     """
+    size = jpeg.usual_size(data)
+    if size and size[0] * size[1] <= min(max_megapixels, LARGEST_MEGAPIXELS) * MEGA:
+        return size
     return _read_in_two_ways(partial(_size, max_megapixels), data)
 
 

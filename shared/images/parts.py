@@ -14,6 +14,8 @@ from shared.images import jpeg, png
 MAX_PARTS = 20_000
 """Segments, chunks, blocks or boxes. A PNG of 64 MB in the usual chunks of 8 kB has 8,000, and the
 header of a JPEG has a segment for each 64 kB of metadata."""
+USUAL_BYTES = 2**20
+"""Of a photo that was made smaller for a model."""
 _GIF = (b"GIF87a", b"GIF89a")
 _JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 
@@ -24,10 +26,16 @@ def check_parts(data: bytes) -> None:
     Raises:
         TooLarge: it has.
     """
-    if len(data) <= MAX_PARTS:
+    if len(data) <= MAX_PARTS or _is_usual_jpeg(data):
         return
     if next(itertools.islice(_parts(data), MAX_PARTS, None), None):
         raise TooLarge(f"The image file has more than {MAX_PARTS} parts.")
+
+
+def _is_usual_jpeg(data: bytes) -> bool:
+    """Return whether a file is a JPEG with too few markers to have very many parts."""
+    is_small = len(data) <= USUAL_BYTES  # to look through a large one takes longer than its header
+    return is_small and data.startswith(jpeg.SOI) and data.count(b"\xff") <= MAX_PARTS
 
 
 def _parts(data: bytes) -> Iterator[bool]:
