@@ -49,7 +49,7 @@ def seconds_without_core() -> float:
 def _threads() -> set[str]:
     """Return the folders of all threads, and close the files of those that have ended."""
     with suppress(OSError):
-        threads = {str(task) for task in TASKS.iterdir()}
+        threads = {f"{TASKS}/{task}" for task in os.listdir(TASKS)}  # noqa: PTH208 - twice as fast
         for ended in _files.keys() - threads:
             os.close(_files.pop(ended))
         return threads
