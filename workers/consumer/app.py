@@ -27,11 +27,12 @@ from shared.settings import Settings
 from shared.tracing import start_tracing
 from shared.vocabulary import OperatorCommand
 from workers.consumer import kombu_guard
+from workers.consumer.acknowledging import QuietConsumer
 from workers.consumer.carrier import Carrier
 from workers.consumer.delivery import JobPool
 from workers.consumer.heartbeat import Heartbeat
 from workers.consumer.metrics import WorkerMetrics
-from workers.consumer.stopping import BriefConsumer, Stopping
+from workers.consumer.stopping import Stopping
 from workers.consumer.tasks import register_tasks
 from workers.engine.interface import Engine
 from workers.engine.job import FindCancelled
@@ -59,7 +60,7 @@ def serve(settings: Settings, model: str) -> None:
     deadline.install()
     app = make_celery(settings, worker=True)
     app.conf.worker_pool = f"{JobPool.__module__}:{JobPool.__name__}"
-    app.conf.worker_consumer = f"{BriefConsumer.__module__}:{BriefConsumer.__name__}"
+    app.conf.worker_consumer = f"{QuietConsumer.__module__}:{QuietConsumer.__name__}"
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
     store = Store(connect(settings.broker_url))
     engine: Engine
