@@ -1,17 +1,14 @@
 """The parent's handle on one model process: start it, send it work, read from it, kill it."""
 
-import queue
-import threading
 import time
 from collections.abc import Sequence
 from itertools import count
-
-from pydantic import BaseModel
 
 from shared.model_spec import ModelSpec
 from shared.vocabulary import WorkerState
 from workers.engine.children import JOIN_S, ForkServer
 from workers.engine.job import EngineJob
+from workers.engine.outbox import Outbox
 from workers.engine.wear import WearMonitor
 from workers.model.fork_server import MODEL_PROCESS
 from workers.model.memory import Memory
@@ -24,7 +21,6 @@ from workers.model.protocol import (
     StateReport,
     receive_report,
 )
-from workers.preparing.frames import send
 
 _generations = count(1)
 
@@ -53,11 +49,7 @@ class ModelProcess:
         self.heard_at = self._started_at = time.monotonic()
         self._child = fork_server.start(f"{MODEL_PROCESS}:main")
         self.pipe = self._child.pipe
-        # A thread writes: a child that hangs may not read, and must not hang the engine with it.
-        self._outbox: queue.SimpleQueue[tuple[BaseModel, Sequence[bytes]] | None] = (
-            queue.SimpleQueue()
-        )
-        threading.Thread(target=self._write, name="writer", daemon=True).start()
+        self._outbox = Outbox(self.pipe)
 
     @property
     def pid(self) -> int:
@@ -67,7 +59,7 @@ class ModelProcess:
     def hold(self, job: EngineJob) -> None:
         """Send a job's prepared images, unless this process has them already."""
         for held, images in self._new([job]):
-            self._outbox.put((held, images))
+            self._outbox.put(held, images)
 
     def run(self, jobs: Sequence[EngineJob], max_images: int) -> None:
         """Have the process run a batch, about which it reports once.
@@ -83,7 +75,7 @@ class ModelProcess:
             instructions=tuple(job.instructions for job in jobs),
             max_images=max_images,
         )
-        self._outbox.put((run, [image for _, images in new for image in images]))
+        self._outbox.put(run, [image for _, images in new for image in images])
 
     def _new(self, jobs: Sequence[EngineJob]) -> list[tuple[Hold, list[bytes]]]:
         """Return what the process lacks of some jobs, which it is to get now."""
@@ -100,7 +92,7 @@ class ModelProcess:
     def forget(self, job: EngineJob) -> None:
         """Have the process drop the images of a job."""
         if job.generation == self.generation:
-            self._outbox.put((Forget(job=job.key), ()))
+            self._outbox.put(Forget(job=job.key))
 
     def receive(self) -> StateReport | BatchReport:
         """Return the next report; call when ``pipe`` is ready.
@@ -121,15 +113,8 @@ class ModelProcess:
 
     def kill(self) -> None:
         """End the process now and wait for its end."""
-        self._outbox.put(None)
+        self._outbox.close()
         self._child.kill()
-
-    def _write(self) -> None:
-        while (entry := self._outbox.get()) is not None:
-            try:
-                send(self.pipe, *entry)
-            except (OSError, ValueError):  # the process is gone; the reader hears of it
-                return
 
 
 def _describe(exit_code: int | None) -> str:

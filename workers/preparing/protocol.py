@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 from pydantic import BaseModel, Field
 
-from workers.preparing.frames import MOST_COPIED, receive, send
+from workers.preparing.frames import receive, send
 from workers.preparing.preparation import Preparation, Prepared
 
 HELLO = b"up"
@@ -90,7 +90,7 @@ def receive_reply(pipe: Connection, most_bytes: int) -> tuple[Reply, Prepared]:
         OSError: the child is gone, or its reply is too long.
         ValueError: it is no reply.
     """
-    text, contents = receive(pipe, most_bytes + MOST_COPIED)
+    text, contents = receive(pipe, most_bytes)
     reply = Reply.model_validate_json(text)
     content = b"".join(contents)
     if reply.width * reply.height * 3 not in (0, len(content)):
