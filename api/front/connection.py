@@ -213,10 +213,13 @@ class Connection(ParsingProtocol):
             self._fail(*_HEADER_TOO_LARGE)
         self._in_header = False
         super().on_headers_complete()
-        self.scope["state"]["exchange"] = Exchange(self, self.cycle)
+        exchange = Exchange(self, self.cycle)
+        self.scope["state"]["exchange"] = exchange
+        self._body_left = exchange.length if exchange.has_length else 0
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body, or discard it if the reply has been sent."""
+        self._body_left -= len(body)
         if self.cycle.response_complete:
             self._discard(len(body))
         else:
