@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from shared.errors import VisionError, error_named
 from shared.images.several import ReadImages, read_each
@@ -57,9 +58,13 @@ class EngineJob:
 
     def __post_init__(self) -> None:
         self.instructions = self.message.instructions
-        self.digests = frozenset(hashlib.sha256(image).digest() for image in self.images)
         self._inputs: ReadImages[Prepared] | None = None
         self.future.add_done_callback(lambda _: self.release())
+
+    @cached_property
+    def digests(self) -> frozenset[bytes]:
+        """What the images are known by; made when an image has ended a process, and not before."""
+        return frozenset(hashlib.sha256(image).digest() for image in self.images)
 
     @property
     def is_prepared(self) -> bool:
