@@ -41,7 +41,8 @@ class QuietConsumer(BriefConsumer):
     def _has_room(self) -> bool:
         """Return whether one more message may be taken."""
         consumer: Any = vars(self).get("task_consumer")
-        return consumer is not None and consumer.channel.qos.can_consume()
+        channel: Any = consumer and consumer.channel
+        return bool(channel and channel.qos.can_consume())
 
 
 def _nothing() -> None:
