@@ -101,16 +101,15 @@ class PublishedJob:
         task = Task(task_id, celery_task_name(self._job), f'{{"job": {text}}}', shown)
         self._stored[task_id] = tuple(inputs)
         self._unsure.append(task_id)
+        queue = self._spec.queue_of(self._job.priority)
         try:
-            self._publisher.send(
-                task, self._spec.queue, {ENQUEUED_AT: now}, inputs, int(left_s) + SPARE_TTL_S
-            )
+            self._publisher.send(task, queue, {ENQUEUED_AT: now}, inputs, int(left_s) + SPARE_TTL_S)
         except Exception as err:
             if is_refusal(err):
                 self._unsure.remove(task_id)
             raise
         self._unsure.remove(task_id)
-        watch = TaskWatch(task_id, self._spec, self._store.leases, self._presence)
+        watch = TaskWatch(task_id, self._spec, queue, self._store.leases, self._presence)
         self._task = _Published(task_id, watch)
 
     def wait(self, client: Client) -> Outcome:

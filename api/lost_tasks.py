@@ -30,6 +30,7 @@ class TaskWatch:
         self,
         task_id: str,
         spec: ModelSpec,
+        queue: str,
         leases: Leases,
         presence: Callable[[ModelSpec], Presence],
     ) -> None:
@@ -37,11 +38,12 @@ class TaskWatch:
 
         Args:
             task_id: the task's id.
-            spec: the model whose queue the task is on.
+            spec: the model.
+            queue: which of its queues the task is on.
             leases: where to look up which worker holds the task.
             presence: returns which workers serve a model.
         """
-        self._task_id, self._spec = task_id, spec
+        self._task_id, self._spec, self._queue = task_id, spec, queue
         self._leases, self._presence = leases, presence
         # The time is taken after the message is queued: a message with a later stamp is behind
         # ours, so when the oldest message has a later stamp, ours has left the queue.
@@ -65,7 +67,7 @@ class TaskWatch:
         if now - self._queued_at < FIRST_CHECK_S:
             return
         try:
-            location = self._leases.locate(self._task_id, self._spec.queue, self._queued_at)
+            location = self._leases.locate(self._task_id, self._queue, self._queued_at)
             if not location.held:
                 check_served(self._spec, self._presence(self._spec))
         except redis.RedisError:

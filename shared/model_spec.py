@@ -15,6 +15,7 @@ from pydantic import (
 
 from shared.families import FAMILIES, OLLAMA
 from shared.tasks.registry import Task
+from shared.vocabulary import Priority
 
 
 class Limits(BaseModel):
@@ -143,3 +144,7 @@ class ModelSpec(BaseModel):
     def queue(self) -> str:
         """Name of the model's Celery queue, which is the key of a list in Redis."""
         return f"vision.{self.queue_owner}"
+
+    def queue_of(self, priority: Priority) -> str:
+        """Return the name of the queue for persons, which is :attr:`queue`, or for bulk work."""
+        return self.queue if priority is Priority.PERSON else f"{self.queue}:{priority}"

@@ -11,6 +11,7 @@ from api.answering.asked import Asked
 from api.answering.results import Written, assignment_for, result_as_text
 from api.dispatch import PublishedJob
 from api.http.client_connection import client_of
+from api.http.priority import priority_of
 from api.http.request_parsing import check_input
 from api.redis_retry import retry_while_unreachable
 from api.service import VisionService
@@ -146,7 +147,11 @@ class Answerer:
 
     def _common(self, assignment: Assignment) -> dict[str, Any]:
         deadline = self.service.deadline((assignment,), g.arrived)
-        return {"request_id": g.request_id, "deadline": deadline}
+        return {
+            "request_id": g.request_id,
+            "deadline": deadline,
+            "priority": priority_of(request),
+        }
 
     def _publish(
         self, assignment: Assignment, job: Job, images: Sequence[bytes], resources: ExitStack

@@ -72,7 +72,7 @@ class Front:
         environ[CLIENT], environ[ARRIVED] = exchange, exchange.arrived
         if exchange.has_body:
             environ[IS_UNREAD] = True
-        needs, refusal = triage(self._app, self._settings, environ)
+        needs, refusal, _ = triage(self._app, self._settings, environ)
         try:
             await self._turns.take(_line_of(environ, needs))
             if needs is Needs.SLOT:

@@ -8,9 +8,11 @@ from werkzeug.exceptions import HTTPException
 
 from api.front.environ import Environ
 from api.http.auth import check_access
+from api.http.priority import priority_of
 from shared.errors import TooLarge, Unauthorized, VisionError
 from shared.settings import Settings
 from shared.units import MEGA
+from shared.vocabulary import Priority
 
 IN_SLOT = frozenset(
     {"vision.post", "vision.get"}
@@ -51,6 +53,7 @@ class Triage(NamedTuple):
 
     needs: Needs
     refusal: VisionError | None = None
+    priority: Priority = Priority.PERSON
 
 
 def triage(app: Flask, settings: Settings, environ: Environ) -> Triage:
@@ -68,6 +71,9 @@ def triage(app: Flask, settings: Settings, environ: Environ) -> Triage:
         return Triage(Needs.NOTHING)
     if endpoint not in IN_SLOT:
         return Triage(Needs.FILE if endpoint in DOCUMENTS else Needs.THREAD)
-    if (request.content_length or 0) > settings.max_body_mb * MEGA:
-        return Triage(Needs.NOTHING, TooLarge("The request body is too large."))
-    return Triage(Needs.SLOT)
+    try:
+        if (request.content_length or 0) > settings.max_body_mb * MEGA:
+            raise TooLarge("The request body is too large.")
+        return Triage(Needs.SLOT, priority=priority_of(request))
+    except VisionError as refusal:
+        return Triage(Needs.NOTHING, refusal)

@@ -10,6 +10,7 @@ from api.http import request_id
 from api.http.client_connection import client_of
 from api.http.forms import MULTIPART, URL_ENCODED
 from api.http.openapi import BYTES, JSON, Content, operation, reply_header
+from api.http.priority import priority_of
 from api.http.request_images import read_images
 from api.http.request_parsing import check_input, read_request
 from api.schemas import (
@@ -118,6 +119,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
         **body.for_chat,
         options=body.options,
         ollama=OllamaInstructions(body=body.for_ollama),
+        priority=priority_of(request),
         deadline=deadline,
     )
     # Steps 2 to 9: one job per model, answered by the workers.

@@ -10,7 +10,7 @@ from shared.model_spec import ModelSpec
 from shared.redis.connection import SCAN_COUNT
 from shared.redis.leases import LEASE_TTL_S, write_lease
 from shared.redis.ollama import OllamaHost
-from shared.vocabulary import WorkerState
+from shared.vocabulary import Priority, WorkerState
 
 HEARTBEAT_TTL_S = 4
 PATTERNS_OF_WORKERS = 1
@@ -66,14 +66,21 @@ class WorkerStatus(EngineStatus):
 
 
 class Presence(NamedTuple):
-    """The workers of a model, and the length of its queue."""
+    """The workers of a model, and the lengths of its queues."""
 
     workers: tuple[WorkerStatus, ...]
     seen: bool
     """Whether it had a worker lately, which may be restarting."""
     queued: int
+    """Requests of persons that wait for a worker."""
     watched: bool = False
     """Whether anybody, such as Flower, receives Celery's events."""
+    queued_bulk: int = 0
+    """Requests of bulk work that wait for a worker."""
+
+    def waiting(self, priority: Priority) -> int:
+        """Return how many requests of a priority wait for a worker."""
+        return self.queued if priority is Priority.PERSON else self.queued_bulk
 
 
 class Presences:
@@ -131,15 +138,17 @@ class Presences:
             pipe.smembers(members)
             pipe.exists(f"vision:seen:{spec.queue_owner}")
             pipe.llen(spec.queue)
+            pipe.llen(spec.queue_of(Priority.BULK))
             pipe.pubsub_numpat()
-            names, seen, queued, patterns = pipe.execute()
+            names, seen, queued, bulk, patterns = pipe.execute()
         names = sorted(name.decode() for name in names)
         beats: list[Any] = self._redis.mget([f"vision:worker:{n}" for n in names]) if names else []
         dead = [name for name, beat in zip(names, beats, strict=True) if beat is None]
         if dead:
             self._redis.srem(members, *dead)
         workers = tuple(WorkerStatus.model_validate_json(beat) for beat in beats if beat)
-        return Presence(workers, bool(seen), int(queued), patterns > PATTERNS_OF_WORKERS)
+        watched = patterns > PATTERNS_OF_WORKERS
+        return Presence(workers, bool(seen), int(queued), watched, int(bulk))
 
     def is_served(self, spec: ModelSpec, besides: str) -> bool:
         """Return whether a worker other than ``besides`` has the model ready.

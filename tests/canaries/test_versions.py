@@ -34,6 +34,7 @@ _REDIS = "tests/api/test_redis_retry.py"
 _CARRIER = "tests/workers/consumer/test_carrier.py"
 _FAULTS = "tests/integration/test_redis_faults.py"
 _ACKS = "tests/workers/consumer/test_acknowledging.py"
+_LANES = "tests/integration/test_priority.py"
 
 RELIANCES = (
     Reliance(
@@ -45,8 +46,9 @@ RELIANCES = (
         "Channel._get_pool, Channel.do_restore and Connection.ensure_connection; api/commands.py "
         "replaces Connection.ensure and the producer_pool of a mailbox; "
         "workers/consumer/acknowledging.py adds to Hub._ready, which its loop empties before it "
-        "looks for room",
-        (_QUEUE, "tests/workers/consumer/test_kombu_guard.py", _ACKS, _REDIS),
+        "looks for room; workers/consumer/bulk.py gives a channel a QoS of its own, and two "
+        "channels of a connection are read side by side",
+        (_QUEUE, "tests/workers/consumer/test_kombu_guard.py", _ACKS, _LANES, _REDIS),
     ),
     Reliance(
         "celery",
@@ -55,8 +57,10 @@ RELIANCES = (
         "workers/consumer uses amqp.queues.deselect, task_consumer.consuming_from, "
         "state.reserved_requests and active_requests; its delivery.py extends BasePool.on_apply, "
         "whose callback is a request's on_success and takes (failed, ExceptionInfo, seconds), and "
-        "sends the signals of a task; broker_channel_error_retry has it reconnect after refusals",
-        (_QUEUE, "tests/integration/test_replicas.py", _CARRIER, _FAULTS, _REDIS),
+        "sends the signals of a task; broker_channel_error_retry has it reconnect after refusals; "
+        "bulk.py is a step of its consumer after Tasks, uses create_task_handler, and follows "
+        "add_task_queue and cancel_task_queue",
+        (_QUEUE, "tests/integration/test_replicas.py", _CARRIER, _FAULTS, _LANES, _REDIS),
     ),
     Reliance(
         "redis",

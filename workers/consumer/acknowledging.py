@@ -34,15 +34,10 @@ class QuietConsumer(BriefConsumer):
             hub._ready.add(acknowledge)  # noqa: SLF001
         # Only now: the main thread, which sees what is ready before it looks for room, may have
         # found none a moment ago.
-        if not self._has_room():
+        channel: Any = p.__self__.channel  # type: ignore[attr-defined] # each has room of its own
+        if not (channel and channel.qos.can_consume()):
             hub.call_soon(_nothing)
         return acknowledge
-
-    def _has_room(self) -> bool:
-        """Return whether one more message may be taken."""
-        consumer: Any = vars(self).get("task_consumer")
-        channel: Any = consumer and consumer.channel
-        return bool(channel and channel.qos.can_consume())
 
 
 def _nothing() -> None:

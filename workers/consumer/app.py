@@ -25,12 +25,12 @@ from shared.redis.faults import describe
 from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tracing import start_tracing
-from shared.vocabulary import OperatorCommand
+from shared.vocabulary import OperatorCommand, Priority
 from workers.consumer import kombu_guard
-from workers.consumer.acknowledging import QuietConsumer
+from workers.consumer.bulk import BulkLane, TwoLaneConsumer
 from workers.consumer.carrier import Carrier
 from workers.consumer.delivery import JobPool
-from workers.consumer.heartbeat import Heartbeat
+from workers.consumer.heartbeat import Heartbeat, queue_of
 from workers.consumer.metrics import WorkerMetrics
 from workers.consumer.stopping import Stopping
 from workers.consumer.tasks import register_tasks
@@ -60,7 +60,8 @@ def serve(settings: Settings, model: str) -> None:
     deadline.install()
     app = make_celery(settings, worker=True)
     app.conf.worker_pool = f"{JobPool.__module__}:{JobPool.__name__}"
-    app.conf.worker_consumer = f"{QuietConsumer.__module__}:{QuietConsumer.__name__}"
+    app.conf.worker_consumer = f"{TwoLaneConsumer.__module__}:{TwoLaneConsumer.__name__}"
+    app.steps["consumer"].add(BulkLane)
     name = f"{spec.name}-{os.getpid()}@{socket.gethostname()}"
     store = Store(connect(settings.broker_url))
     engine: Engine
@@ -106,6 +107,8 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
     served_elsewhere = partial(store.presence.is_served, spec, besides=name)
     stopping = Stopping()
     register_tasks(app)
+    BulkLane.persons, BulkLane.queue = spec.queue, spec.queue_of(Priority.BULK)
+    BulkLane.most = lambda: engine.concurrency
     JobPool.carrier = Carrier(store, engine, served_elsewhere, heartbeat.in_engine, stopping)
     _register_commands(engine)
 
@@ -152,8 +155,8 @@ def _follow_consumer(heartbeat: Heartbeat, spec: ModelSpec, name: str) -> None:
         log.info("worker started", queue=spec.queue, worker=name)
 
     @signals.task_received.connect(weak=False)
-    def received(**_: Any) -> None:  # noqa: ANN401
-        heartbeat.received()
+    def received(request: Any, **_: Any) -> None:  # noqa: ANN401
+        heartbeat.received(queue_of(request))
 
 
 def _register_commands(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared.redis.faults import describe
 from shared.redis.leases import STALL_S
 from shared.redis.presence import EngineStatus, WorkerStatus
 from shared.redis.store import Store
+from shared.vocabulary import Priority
 from workers.consumer.predecessors import sign_off_predecessors
 
 log = structlog.get_logger(__name__)
@@ -34,6 +36,11 @@ SIGN_OFF_S = 1.0
 """How long a worker that ends waits for Redis to take it off the list."""
 EXIT_STALLED = 70
 """``EX_SOFTWARE`` of ``<sysexits.h>``."""
+
+
+def queue_of(request: Any) -> str:  # noqa: ANN401 - Celery is not typed
+    """Return the queue off which Celery took a task."""
+    return str(request.delivery_info["routing_key"])
 
 
 class Heartbeat:
@@ -61,8 +68,9 @@ class Heartbeat:
         self._store, self._spec, self._worker = store, spec, worker
         self._status, self._concurrency, self._seen_s = status, concurrency, seen_s
         self._started_at = time.time()
-        self._received_at = time.monotonic()
-        self._stalled_since: float | None = None
+        self._received_at: dict[str, float] = {}
+        """When the last message came, by its queue."""
+        self._stalled_since: dict[Priority, float] = {}
         self.in_engine: set[str] = set()
         """Ids of the tasks whose jobs the engine has, and answers in time."""
         self._outside_since: dict[str, float] = {}
@@ -94,11 +102,13 @@ class Heartbeat:
 
     def consuming(self, consumer: Any) -> None:  # noqa: ANN401 - Celery is not typed
         """Remember Celery's consumer, which has started."""
-        self._consumer, self._received_at = consumer, time.monotonic()
+        self._consumer = consumer
+        now = time.monotonic()
+        self._received_at = {self._spec.queue_of(priority): now for priority in Priority}
 
-    def received(self) -> None:
+    def received(self, queue: str) -> None:
         """Note that a task has just been received; the next beat takes its lease."""
-        self._received_at = time.monotonic()
+        self._received_at[queue] = time.monotonic()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -106,16 +116,17 @@ class Heartbeat:
                 if not self._took_over:
                     sign_off_predecessors(self._store, self._spec.name, self._worker, self._stop)
                     self._took_over = True
-                held = [str(request.id) for request in list(celery_state.reserved_requests)]
+                requests = list(celery_state.reserved_requests)
+                held = [str(request.id) for request in requests]
                 watched = self._store.presence.beat(self._current(len(held)), held, self._seen_s)
                 self._send_events(enabled=watched)
                 if not self._draining:
                     self._match_prefetch()
                     self._match_consumer()
-                    self._watch(len(held))
+                    self._watch(Counter(map(queue_of, requests)))
                     self._watch_tasks()
             except redis.RedisError as err:
-                self._stalled_since, self._outside_since = None, {}
+                self._stalled_since, self._outside_since = {}, {}
                 log.warning("no heartbeat", error=describe(err))
             except Exception:  # without a heartbeat the worker is taken for dead: go on
                 log.exception("bug in the heartbeat")
@@ -171,22 +182,27 @@ class Heartbeat:
         consumer = self._consumer and self._consumer.task_consumer
         return bool(consumer and consumer.consuming_from(self._spec.queue))
 
-    def _watch(self, held: int) -> None:
-        """Exit when messages wait and threads are free, yet nothing is received for a while."""
+    def _watch(self, held: Counter[str]) -> None:
+        """Exit when messages wait and threads are free, yet nothing is received for a while.
+
+        Args:
+            held: how many tasks are held, by the queue off which they were taken.
+        """
         now = time.monotonic()
-        stalled = (
+        stalled = [priority for priority in Priority if self._is_stalled(priority, held)]
+        self._stalled_since = {each: self._stalled_since.get(each, now) for each in stalled}
+        if any(now - since > STALLED_S for since in self._stalled_since.values()):
+            self._exit("messages wait but none is received")
+
+    def _is_stalled(self, priority: Priority, held: Counter[str]) -> bool:
+        queue = self._spec.queue_of(priority)
+        return (
             self._consumer is not None
             and self._status().state.is_up
-            and held < self._concurrency()
-            and now - self._received_at > INTERVAL_S
-            and self._store.presence.of(self._spec).queued > 0
+            and held[queue] < self._concurrency()
+            and time.monotonic() - self._received_at[queue] > INTERVAL_S
+            and self._store.presence.of(self._spec).waiting(priority) > 0
         )
-        if not stalled:
-            self._stalled_since = None
-            return
-        self._stalled_since = self._stalled_since or now
-        if now - self._stalled_since > STALLED_S:
-            self._exit("messages wait but none is received")
 
     def _watch_tasks(self) -> None:
         """Exit when a running task is neither in the engine nor comes to its end."""

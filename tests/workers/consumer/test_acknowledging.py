@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,9 +23,9 @@ def channel() -> Iterator[Any]:
         yield channel
 
 
-def consumer(channel: Any) -> Any:
+def consumer() -> Any:
     made: Any = QuietConsumer.__new__(QuietConsumer)
-    made.hub, made.task_consumer = Hub(), SimpleNamespace(channel=channel)
+    made.hub = Hub()
     return made
 
 
@@ -51,7 +50,7 @@ def turn(consumer: Any) -> None:
 
 
 def test_a_message_is_acknowledged_at_the_next_turn_of_the_loop(channel: Any) -> None:
-    quiet, message = consumer(channel), received(channel)
+    quiet, message = consumer(), received(channel)
     in_another_thread(quiet.call_soon_ack, message.ack_log_error, log, ())
     assert not is_woken(quiet)
     assert not message.acknowledged
@@ -60,15 +59,23 @@ def test_a_message_is_acknowledged_at_the_next_turn_of_the_loop(channel: Any) ->
 
 
 def test_it_is_urgent_where_there_is_no_room_for_another(channel: Any) -> None:
-    quiet, messages = consumer(channel), [received(channel) for _ in range(2)]
+    quiet, messages = consumer(), [received(channel) for _ in range(2)]
     in_another_thread(quiet.call_soon_ack, messages[0].ack_log_error, log, ())
     assert is_woken(quiet)
     turn(quiet)
     assert channel.qos.can_consume()
 
 
+def test_room_in_the_channel_of_others_is_none_for_its_own_next_message(channel: Any) -> None:
+    quiet, other = consumer(), channel.connection.create_channel(channel.connection)
+    messages = [received(channel) for _ in range(2)]
+    assert other.qos.can_consume()
+    in_another_thread(quiet.call_soon_ack, messages[0].ack_log_error, log, ())
+    assert is_woken(quiet)
+
+
 def test_to_put_a_message_back_is_urgent(channel: Any) -> None:
-    quiet, message = consumer(channel), received(channel)
+    quiet, message = consumer(), received(channel)
     in_another_thread(quiet.call_soon_ack, message.reject_log_error, log, (), True)  # noqa: FBT003
     assert is_woken(quiet)
     turn(quiet)
