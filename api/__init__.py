@@ -37,10 +37,11 @@ from shared.redis.connection import connect
 from shared.redis.store import Store
 from shared.settings import Settings
 from shared.units import MEGA
+from shared.vocabulary import Priority
 
 log = structlog.get_logger(__name__)
 WAITING_ROOM = "vision-waiting-room"
-"""Where the application keeps the waiting room that its server uses."""
+"""Where the application keeps the waiting rooms that its server uses, by priority."""
 
 
 def create_app(settings: Settings) -> Flask:
@@ -68,9 +69,16 @@ def create_app(settings: Settings) -> Flask:
     celery = make_celery(settings, worker=False)
     service = VisionService(settings, catalog, celery, store, metrics)
     reserve = settings.threads - settings.request_slots
-    app.extensions[WAITING_ROOM] = WaitingRoom(
-        settings.request_slots, reserve, metrics.in_flight, metrics.waiting
-    )
+    # Slots of their own: bulk work may take all of its slots, and keeps no person out.
+    app.extensions[WAITING_ROOM] = {
+        each: WaitingRoom(
+            settings.request_slots,
+            reserve,
+            metrics.in_flight.labels(each),
+            metrics.waiting.labels(each),
+        )
+        for each in Priority
+    }
     ErrorHandlers(BASE, {OPENAI_BASE: error_reply}).register(app)
     app.register_blueprint(model_routes(service))
     app.register_blueprint(setup_routes(service))

@@ -21,6 +21,7 @@ from api.http.error_handlers import CLIENT_CLOSED_REQUEST
 from shared.catalog import Assignment, Catalog
 from shared.model_spec import ModelSpec
 from shared.redis.presence import Presence
+from shared.vocabulary import Priority
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus_client's variable for the folder; if it is not set, there is only one process."""
@@ -66,14 +67,14 @@ class Metrics:
         )  # fmt: skip
         self.in_flight = Gauge(
             "vision_requests_in_flight", "Vision requests under way in all API processes.",
-            registry=registry, multiprocess_mode="livesum",
+            ["priority"], registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
         self.waiting = Gauge(
             "vision_api_waiting", "Vision requests that wait for a slot in all API processes.",
-            registry=registry, multiprocess_mode="livesum",
+            ["priority"], registry=registry, multiprocess_mode="livesum",
         )  # fmt: skip
         Gauge(
-            "vision_request_slots", "Vision requests that may be under way at once.",
+            "vision_request_slots", "Vision requests of a priority that may be under way at once.",
             registry=registry, multiprocess_mode="livesum",
         ).set(slots)  # fmt: skip
         names = [NONE, *(spec.name for spec in catalog.models)]
@@ -149,7 +150,7 @@ class QueueCollector(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Return the metrics, or only that Redis does not answer."""
-        queued = _gauge("vision_queue_length", "Requests waiting for a worker.")
+        queued = _gauge("vision_queue_length", "Requests waiting for a worker.", "priority")
         workers = _gauge("vision_workers", "Workers of the model with a heartbeat.")
         up = _gauge("vision_workers_up", "Workers that have the model ready.")
         try:
@@ -157,9 +158,11 @@ class QueueCollector(Collector):
                 if spec.queue_owner != spec.name:
                     continue  # all of Ollama's models share one queue
                 presence = self._presence(spec)
-                if not (spec.name in self._enabled or presence.workers or presence.queued):
+                waiting = {each: presence.waiting(each) for each in Priority}
+                if not (spec.name in self._enabled or presence.workers or any(waiting.values())):
                     continue
-                queued.add_metric([spec.name], presence.queued)
+                for priority, count in waiting.items():
+                    queued.add_metric([spec.name, priority], count)
                 workers.add_metric([spec.name], len(presence.workers))
                 up.add_metric([spec.name], sum(w.state.is_up for w in presence.workers))
         except redis.RedisError:
@@ -167,8 +170,8 @@ class QueueCollector(Collector):
         return [_redis_up(answers=True), queued, workers, up]
 
 
-def _gauge(name: str, description: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, description, labels=["model"])
+def _gauge(name: str, description: str, *more: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, description, labels=["model", *more])
 
 
 def _redis_up(*, answers: bool) -> GaugeMetricFamily:

@@ -243,6 +243,7 @@ class ModelEntry(BaseModel):
         description="NSFW scores from here on are unsafe; null: the model gives none"
     )
     queued: int = Field(description="requests waiting for a worker")
+    queued_bulk: int = Field(description="how many of them are bulk work")
     served: bool = Field(description="whether a worker has the model ready now")
     workers: tuple[WorkerStatus, ...]
 

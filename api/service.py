@@ -14,7 +14,7 @@ from api.commands import CommandSender
 from api.dispatch import PublishedJob
 from api.http.client_connection import Client
 from api.limits.admission import check_queue, check_served, queue_room
-from api.limits.memory import Room
+from api.limits.memory import SHARES, Room
 from api.metrics import Metrics
 from api.redis_retry import retry_while_unreachable
 from shared.answer_schema import check_schema
@@ -30,7 +30,7 @@ from shared.redis.publishing import Publisher
 from shared.redis.store import Store
 from shared.settings import Settings
 from shared.tasks.registry import task_names
-from shared.vocabulary import THINK_LEVELS, OperatorCommand
+from shared.vocabulary import THINK_LEVELS, OperatorCommand, Priority
 
 REMEMBERED_S = 0.25
 """How long it is remembered that a model is served and its queue is short."""
@@ -58,17 +58,18 @@ class VisionService:
         self.settings, self.catalog, self.store, self.metrics = settings, catalog, store, metrics
         self._publisher, self._commands = Publisher(app, store.client), CommandSender(app)
         self._seen_at: dict[str, float] = {}
-        self._fine_until: dict[str, float] = {}
+        self._fine_until: dict[tuple[str, Priority], float] = {}
         self._without_redis_at = -math.inf
-        self._room = Room(store.memory)
+        self._rooms = {each: Room(store.memory, share) for each, share in SHARES.items()}
 
-    def check(self, plan: Sequence[Assignment], deadline: float) -> None:
+    def check(self, plan: Sequence[Assignment], deadline: float, priority: Priority) -> None:
         """Raise an error if a plan cannot be carried out now, before anything is stored.
 
         Args:
             plan: models and their tasks.
             deadline: when the request must be answered, in seconds since the epoch; a Redis that
                 does not serve is waited for until then, but not for long.
+            priority: who waits for the answer.
 
         Raises:
             ModelUnavailable: no worker serves one of the models.
@@ -77,14 +78,16 @@ class VisionService:
         """
         # Step 2: refuse what cannot be answered now.
         for spec, _ in plan:
-            if time.monotonic() < self._fine_until.get(spec.queue_owner, -math.inf):
+            queue = (spec.queue_owner, priority)
+            if time.monotonic() < self._fine_until.get(queue, -math.inf):
                 continue
             presence = retry_while_unreachable(partial(self.presence, spec), deadline)
             check_served(spec, presence)
-            check_queue(spec, presence)
+            check_queue(spec, presence, priority)
             # Until it is asked again, this process cannot fill the queue.
-            if presence.workers and queue_room(spec, presence) > self.settings.request_slots:
-                self._fine_until[spec.queue_owner] = time.monotonic() + REMEMBERED_S
+            room = queue_room(spec, presence, priority)
+            if presence.workers and room > self.settings.request_slots:
+                self._fine_until[queue] = time.monotonic() + REMEMBERED_S
 
     def deadline(self, plan: Sequence[Assignment], arrived: float) -> float:
         """Return when a request must be answered, in seconds since the epoch.
@@ -170,7 +173,7 @@ class VisionService:
                 job = self.new_job(template, assignment, images.images)
                 cleanup.callback(job.close)
                 jobs.append(job)
-            self.publish(jobs, template.deadline)
+            self.publish(jobs, template.deadline, template.priority)
             for (spec, _), job in zip(plan, jobs, strict=True):
                 outcome = job.wait(client)
                 answers |= outcome.result.root
@@ -209,7 +212,7 @@ class VisionService:
         published.on_lost = partial(self.metrics.count_lost_task, spec)
         return published
 
-    def publish(self, jobs: Sequence[PublishedJob], deadline: float) -> None:
+    def publish(self, jobs: Sequence[PublishedJob], deadline: float, priority: Priority) -> None:
         """Store the images of all jobs of a request and publish their messages, or nothing at all.
 
         Raises:
@@ -217,7 +220,7 @@ class VisionService:
             Overloaded: Redis has no room now.
             BrokerUnavailable: Redis does not serve, and has not for as long as one may wait.
         """
-        with self._room.hold(sum(job.size for job in jobs), deadline):
+        with self._rooms[priority].hold(sum(job.size for job in jobs), deadline):
             for job in jobs:
                 job.publish()
 

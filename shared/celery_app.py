@@ -5,6 +5,7 @@ from typing import Any
 from celery import Celery
 
 from shared.settings import Settings
+from shared.vocabulary import Priority
 
 MAX_DEADLINE_S = 600
 """PhotoPrism's own limit; no request takes longer."""
@@ -64,7 +65,7 @@ def make_celery(settings: Settings, *, worker: bool) -> Celery:
     if not worker:
         app.conf.update(
             # A connection for each thread's events, so that none waits for another thread's.
-            broker_pool_limit=settings.threads,
+            broker_pool_limit=len(Priority) * settings.threads,
             broker_transport_options={
                 **SETTINGS["broker_transport_options"],
                 **NO_RETRIES,

@@ -231,7 +231,7 @@ class Settings(BaseSettings):
 
     @property
     def threads(self) -> int:
-        """HTTP threads for requests in slots; some are for clients that have no request yet."""
+        """HTTP threads for requests of a priority; some are for clients that have none yet."""
         return self.request_slots + math.ceil(self.request_slots / 8)
 
 

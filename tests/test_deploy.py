@@ -12,6 +12,7 @@ import yaml
 from shared.catalog import Catalog
 from shared.ollama_settings import OllamaSettings
 from shared.settings import ROOT, Settings
+from shared.vocabulary import Priority
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 CLUSTER_FILES = sorted(MANIFESTS.glob("*.yaml"))
@@ -128,7 +129,7 @@ def test_keda_reads_the_password_from_the_generated_secret() -> None:
     assert used == {authentication["metadata"]["name"]}
 
 
-def test_each_worker_is_scaled_by_its_own_queue() -> None:
+def test_each_worker_is_scaled_by_its_own_queues() -> None:
     catalog = Catalog.load(ROOT / "models.yaml")
     scaled = {doc["spec"]["scaleTargetRef"]["name"]: doc["spec"] for doc in kinds("ScaledObject")}
     deployed = containers()
@@ -136,7 +137,8 @@ def test_each_worker_is_scaled_by_its_own_queue() -> None:
     assert set(scaled) == workers - {"worker-ollama"}
     for name, spec in scaled.items():
         model = variables(deployed[name])["VISION_MODELS"]
-        assert spec["triggers"][0]["metadata"]["listName"] == catalog.get(model).queue
+        lists = [trigger["metadata"]["listName"] for trigger in spec["triggers"]]
+        assert lists == [catalog.get(model).queue_of(priority) for priority in Priority]
 
 
 def test_each_setting_reaches_the_containers_it_is_for(services: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from shared.redis.ollama import OllamaHost
 from shared.redis.presence import EngineStatus, Presence
 from shared.settings import ROOT, Settings
 from shared.tasks.registry import task_names
-from shared.vocabulary import WorkerState
+from shared.vocabulary import Priority, WorkerState
 from tests.scrape import names
 from workers.consumer.metrics import WorkerMetrics
 from workers.engine.climbing import SizeCause
@@ -30,6 +30,7 @@ WORDS = {"and", "or", "unless", "bool", "offset"}
 OUR_LABELS = {
     "model": None,  # the catalogue's
     "task": set(task_names()),
+    "priority": set(Priority),
     "status": None,
     "state": set(WorkerState),
     "reason": set(RestartReason),

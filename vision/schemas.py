@@ -65,8 +65,14 @@ class Model(Said):
     default_for: tuple[str, ...] = ()
     nsfw_threshold: float | None = None
     queued: int = 0
+    queued_bulk: int = 0
     served: bool = False
     workers: tuple[Worker, ...] = ()
+
+    @property
+    def queue(self) -> str:
+        """How many requests wait, and how many of them are bulk work, if any are."""
+        return f"{self.queued} ({self.queued_bulk} bulk)" if self.queued_bulk else str(self.queued)
 
     @property
     def names(self) -> tuple[str, ...]:

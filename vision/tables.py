@@ -30,7 +30,7 @@ def models_table(models: Iterable[Model], missing: Mapping[str, str]) -> Table:
             _state(model, missing.get(model.name, "")),
             str(len(model.workers)) if model.workers else "–",
             _distinct(device(worker) for worker in model.workers),
-            str(model.queued) if model.workers or model.queued else "–",
+            model.queue if model.workers or model.queued else "–",
             _distinct(memory(worker) for worker in model.workers),
         )
     return table
@@ -48,7 +48,8 @@ def workers_table(models: Iterable[Model]) -> Table:
                 worker.worker,
                 _worded(worker.state, worker.reason),
                 device(worker),
-                *(str(n) for n in (model.queued, worker.held, worker.images)),
+                model.queue,
+                *(str(n) for n in (worker.held, worker.images)),
                 f"{worker.images_per_s:.1f}",
                 f"{worker.utilisation:.0%}",
                 *(f"{ms:.0f}" for ms in (worker.queue_ms, worker.prepare_ms, worker.predict_ms)),

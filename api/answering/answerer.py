@@ -67,7 +67,7 @@ class Answerer:
             raise BadRequest(f"{spec.name} needs an image, and the request has none.")
         common = self._common(assignment)
         if asked.prompt or asked.images:  # no image is fetched for what cannot be answered now
-            self.service.check((assignment,), common["deadline"])
+            self.service.check((assignment,), common["deadline"], common["priority"])
         images = read(asked.images, common["deadline"])
         if asked.messages:
             images.all_images()  # messages name them by their positions
@@ -96,7 +96,7 @@ class Answerer:
         """
         assignment = Assignment(spec, ())
         deadline = self.service.deadline((assignment,), g.arrived)
-        self.service.check((assignment,), deadline)
+        self.service.check((assignment,), deadline, priority_of(request))
         return deadline
 
     def pass_on(
@@ -158,5 +158,5 @@ class Answerer:
     ) -> PublishedJob:
         published = self.service.new_job(job, assignment, images)
         resources.callback(published.close)
-        self.service.publish([published], job.deadline)
+        self.service.publish([published], job.deadline, job.priority)
         return published

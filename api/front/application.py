@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from http import HTTPStatus
@@ -28,6 +28,7 @@ from api.limits.waiting_room import Place, WaitingRoom
 from shared.errors import Overloaded, VisionError
 from shared.settings import SPARE_THREADS, Settings
 from shared.units import MEGA
+from shared.vocabulary import Priority
 
 log = structlog.get_logger(__name__)
 
@@ -43,11 +44,13 @@ _FIRST = asyncio.FIRST_COMPLETED
 class Front:
     """The ASGI application around the Flask application."""
 
-    def __init__(self, app: Flask, settings: Settings, room: WaitingRoom) -> None:
-        self._app, self._settings, self._room = app, settings, room
+    def __init__(
+        self, app: Flask, settings: Settings, rooms: Mapping[Priority, WaitingRoom]
+    ) -> None:
+        self._app, self._settings, self._rooms = app, settings, rooms
         self._max_bytes = int(settings.max_body_mb * MEGA)
         self._memory = BodyMemory(bytes_for_bodies(settings))
-        self._slots = Threads(settings.threads, "request")
+        self._slots = {each: Threads(settings.threads, each) for each in rooms}
         self._spare = Threads(SPARE_THREADS, "spare")
         self._file = OneThread("file")
         self._hang_ups = ThreadPoolExecutor(1, "hang-up")
@@ -72,11 +75,11 @@ class Front:
         environ[CLIENT], environ[ARRIVED] = exchange, exchange.arrived
         if exchange.has_body:
             environ[IS_UNREAD] = True
-        needs, refusal, _ = triage(self._app, self._settings, environ)
+        needs, refusal, priority = triage(self._app, self._settings, environ)
         try:
             await self._turns.take(_line_of(environ, needs))
             if needs is Needs.SLOT:
-                await self._answer_in_slot(exchange, environ)
+                await self._answer_in_slot(exchange, environ, priority)
             elif needs is Needs.FILE:
                 await self._read_small(exchange, environ)
                 await self._reply(exchange, environ, self._file)
@@ -90,39 +93,42 @@ class Front:
             log.exception("unexpected error in front of Flask")
             await _send_error(exchange)
 
-    async def _answer_in_slot(self, exchange: Exchange, environ: Environ) -> None:
+    async def _answer_in_slot(
+        self, exchange: Exchange, environ: Environ, priority: Priority
+    ) -> None:
         """Read the body, wait for a slot, and have the application answer.
 
         A slot is taken when the body is there, so that no slow client holds one.
         """
-        address = client_of(environ["REMOTE_ADDR"])
-        share, place = Share(address), None
+        address, room = client_of(environ["REMOTE_ADDR"]), self._rooms[priority]
+        share, place = Share(address, priority), None
 
         def wake_waiter(_: object) -> None:
             self._hang_ups.submit(exchange.when_gone)
 
         exchange.gone.add_done_callback(wake_waiter)
         try:
-            if self._room.is_full:
-                raise self._room.refusal()
-            set_body(environ, await self._read(exchange, environ, share))
-            place = self._room.enter(address)
-            await self._wait_for(place.granted, exchange)
-            await self._reply(exchange, environ, self._slots, self._release(share, place))
+            if room.is_full:
+                raise room.refusal()
+            set_body(environ, await self._read(exchange, environ, share, room))
+            place = room.enter(address)
+            await self._wait_for(place.granted, exchange, room)
+            release = self._release(share, room, place)
+            await self._reply(exchange, environ, self._slots[priority], release)
         except (VisionError, HTTPException, ClientGone) as refusal:
-            self._release(share, place)()
+            self._release(share, room, place)()
             await self._answer_here(exchange, environ, refusal)
         finally:
             exchange.gone.remove_done_callback(wake_waiter)
-            self._release(share, place)()
+            self._release(share, room, place)()
 
-    def _release(self, share: Share, place: Place | None) -> Callable[[], None]:
+    def _release(self, share: Share, room: WaitingRoom, place: Place | None) -> Callable[[], None]:
         """Return what gives back the memory and the slot of a request."""
 
         def release() -> None:
             self._memory.give_back(share)
             if place is not None:
-                self._room.leave(place)
+                room.leave(place)
 
         return release
 
@@ -147,7 +153,9 @@ class Front:
         await self._read_small(exchange, environ)
         await self._reply(exchange, environ, None)
 
-    async def _wait_for(self, granted: "asyncio.Future[None]", exchange: Exchange) -> None:
+    async def _wait_for(
+        self, granted: "asyncio.Future[None]", exchange: Exchange, room: WaitingRoom
+    ) -> None:
         """Wait until a slot or memory is granted.
 
         Raises:
@@ -160,12 +168,14 @@ class Front:
             if exchange.is_gone:
                 raise ClientGone
         if not granted.done():
-            raise self._room.refusal()
+            raise room.refusal()
         granted.result()
 
-    async def _read(self, exchange: Exchange, environ: Environ, share: Share) -> ReceivedBody:
+    async def _read(
+        self, exchange: Exchange, environ: Environ, share: Share, room: WaitingRoom
+    ) -> ReceivedBody:
         async def hold(size: int) -> None:
-            await self._wait_for(self._memory.want(share, size), exchange)
+            await self._wait_for(self._memory.want(share, size), exchange, room)
 
         within_s = min(self._settings.body_timeout_s, self._left_s(exchange))
         limit = asyncio.timeout(STOPPING_BODY_S if self._is_stopping else None)

@@ -52,6 +52,8 @@ class Operation(NamedTuple):
     """What an argument in the path may be, where it may not be anything."""
     headers: Mapping[str, str] = {}
     """Headers of a reply with status 200 by name, with what each says."""
+    request_headers: Mapping[str, JsonSchema] = {}
+    """Headers of a request by name, with what each may be."""
 
     @property
     def models(self) -> set[tuple[type[BaseModel], Any]]:
@@ -87,6 +89,18 @@ def reply_header(name: str, meaning: str) -> Callable[[View], View]:
     def note(view: View) -> View:
         noted: Operation = view.operation  # type: ignore[attr-defined]
         view.operation = noted._replace(headers={**noted.headers, name: meaning})  # type: ignore[attr-defined]
+        return view
+
+    return note
+
+
+def request_header(name: str, schema: JsonSchema) -> Callable[[View], View]:
+    """Return a decorator that notes a header of requests at a documented view."""
+
+    def note(view: View) -> View:
+        noted: Operation = view.operation  # type: ignore[attr-defined]
+        headers = {**noted.request_headers, name: schema}
+        view.operation = noted._replace(request_headers=headers)  # type: ignore[attr-defined]
         return view
 
     return note
@@ -153,6 +167,10 @@ def _described(rule: Rule, view: Any, note: Operation, references: Any) -> JsonS
         "parameters": [
             *(_in_path(name, note.words.get(name)) for name in _ARGUMENT.findall(rule.rule)),
             *_in_query(note.query),
+            *(
+                {"name": name, "in": "header", "required": False, "schema": schema}
+                for name, schema in note.request_headers.items()
+            ),
         ],
         "responses": {},
     }

@@ -2,10 +2,21 @@
 
 from flask import Request
 
+from api.http.openapi import request_header
 from shared.errors import BadRequest
 from shared.vocabulary import Priority
 
 HEADER = "X-Priority"
+takes_priority = request_header(
+    HEADER,
+    {
+        "type": "string",
+        "enum": [*Priority],
+        "default": Priority.PERSON,
+        "description": "who waits for the answer: persons are answered before bulk work",
+    },
+)
+"""Notes the header at a documented view."""
 
 
 def priority_of(request: Request) -> Priority:

@@ -3,6 +3,7 @@
 from shared.errors import ModelUnavailable, Overloaded
 from shared.model_spec import ModelSpec
 from shared.redis.presence import Presence
+from shared.vocabulary import Priority
 
 
 def check_served(spec: ModelSpec, presence: Presence) -> None:
@@ -22,16 +23,19 @@ def check_served(spec: ModelSpec, presence: Presence) -> None:
         raise ModelUnavailable(f"{spec.name} is {first.state}: {first.reason or 'no details'}")
 
 
-def check_queue(spec: ModelSpec, presence: Presence) -> None:
-    """Raise an error if the model's queue is full.
+def check_queue(spec: ModelSpec, presence: Presence, priority: Priority) -> None:
+    """Raise an error if the model's queue for requests of a priority is full.
 
     Raises:
         Overloaded: as many requests are waiting as the model's row allows.
     """
-    if queue_room(spec, presence) <= 0:
-        raise Overloaded(f"{presence.queued} requests wait for {spec.name}. Try again later.")
+    if queue_room(spec, presence, priority) <= 0:
+        waiting = presence.waiting(priority)
+        if priority is Priority.BULK:
+            raise Overloaded(f"{waiting} bulk requests wait for {spec.name}. Try again later.")
+        raise Overloaded(f"{waiting} requests wait for {spec.name}. Try again later.")
 
 
-def queue_room(spec: ModelSpec, presence: Presence) -> int:
-    """Return how many more requests may wait for the model."""
-    return spec.limits.queue - presence.queued
+def queue_room(spec: ModelSpec, presence: Presence, priority: Priority) -> int:
+    """Return how many more requests of a priority may wait for the model."""
+    return spec.limits.queue - presence.waiting(priority)

@@ -3,7 +3,7 @@
 A body counts for what has come of it, so that a client that only announces a large one takes
 nothing. When the memory is full, the others wait, and one of them may use a reserve as large as a
 body can be: it is served in any case, and what it gives back lets the next one go on. That is the
-one whose address has the least.
+one whose address has the least. Persons come before bulk work, which leaves a part to them.
 
 All of this belongs to the event loop's thread.
 """
@@ -14,9 +14,12 @@ from dataclasses import dataclass
 
 from shared.settings import Settings
 from shared.units import MEGA
+from shared.vocabulary import Priority
 
 USUAL_BODY_BYTES = 512 * 1024
 """More than a usual request has: PhotoPrism's pictures of 720 pixels are of 100 to 250 kB."""
+PART_FOR_BULK = 0.75
+"""How much of the memory may be taken when bulk work gets some."""
 
 
 def bytes_for_bodies(settings: Settings) -> int:
@@ -26,7 +29,7 @@ def bytes_for_bodies(settings: Settings) -> int:
     otherwise requests would come one at a time, however small they are.
     """
     share = settings.body_budget_mb * MEGA / settings.api_processes
-    least = settings.request_slots * USUAL_BODY_BYTES
+    least = len(Priority) * settings.request_slots * USUAL_BODY_BYTES
     return max(int(share - settings.max_body_mb * MEGA), least)
 
 
@@ -35,6 +38,7 @@ class Share:
     """The memory that one request has, and what it waits for."""
 
     address: str
+    priority: Priority = Priority.PERSON
     size: int = 0
     """Bytes that it has."""
     wanted: int = 0
@@ -90,10 +94,17 @@ class BodyMemory:
         """Return the next waiting request for which there is memory."""
         if self._reserve_of in self._waiting:
             return self._reserve_of
-        share = min(self._waiting, key=lambda share: self._used[share.address], default=None)
-        if share is None or self._used.total() + share.wanted - share.size <= self._size:
+        share = min(self._waiting, key=self._rank, default=None)
+        if share is None:
+            return None
+        is_bulk, used = share.priority is Priority.BULK, self._used.total()
+        most = self._size * (PART_FOR_BULK if is_bulk else 1.0)
+        if used + share.wanted - share.size <= most:
             return share
-        if self._reserve_of is not None:
+        if self._reserve_of is not None or (is_bulk and used > share.size):
             return None
         self._reserve_of = share
         return share
+
+    def _rank(self, share: Share) -> tuple[bool, int]:
+        return share.priority is Priority.BULK, self._used[share.address]

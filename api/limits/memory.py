@@ -11,6 +11,7 @@ from api.redis_retry import clean_up, retry_while_unreachable
 from shared.errors import Overloaded, TooLarge
 from shared.redis.memory import Memory, Reservation
 from shared.units import MEGA
+from shared.vocabulary import Priority
 
 ROOM_S = 1.0
 """How long a request waits at most until others leave room. It holds a request slot meanwhile."""
@@ -19,14 +20,22 @@ REMEMBERED_S = 0.25
 """How long this process may use a part of what was left without asking again."""
 REMEMBERED_PART = 1 / 16
 """Which part. Other processes have theirs, and half of Redis' memory is not for requests at all."""
+SHARES = {Priority.PERSON: 1.0, Priority.BULK: 0.75}
+"""How much of the room may be taken when a request of this priority is admitted: bulk work leaves
+some to persons."""
 
 
 class Room:
     """Room in Redis, as far as this process knows; its threads share it."""
 
-    def __init__(self, memory: Memory) -> None:
-        """Take the room that ``memory`` has."""
-        self._memory, self._lock = memory, threading.Lock()
+    def __init__(self, memory: Memory, share: float = 1.0) -> None:
+        """Take the room that ``memory`` has, or leave some of it to others.
+
+        Args:
+            memory: Redis' memory.
+            share: how much of the room may be taken, by whomsoever, when a request is admitted.
+        """
+        self._memory, self._share, self._lock = memory, share, threading.Lock()
         self._known_bytes, self._known_until = 0.0, -math.inf
 
     @contextmanager
@@ -46,7 +55,7 @@ class Room:
             yield
             return
         until = time.time() + ROOM_S
-        while not (reservation := _reserve(self._memory, size, deadline)).granted:
+        while not (reservation := self._reserve(size, deadline)).granted:
             if time.time() + POLL_S > until:
                 raise Overloaded("Redis has no room for one more request's images. Try again soon.")
             time.sleep(POLL_S)
@@ -69,13 +78,13 @@ class Room:
             self._known_bytes = left * REMEMBERED_PART
             self._known_until = time.monotonic() + REMEMBERED_S
 
-
-def _reserve(memory: Memory, size: int, deadline: float) -> Reservation:
-    reservation = retry_while_unreachable(partial(memory.reserve, size), deadline)
-    most = reservation.limit_bytes
-    if not reservation.granted and size > most:
-        raise TooLarge(
-            f"The request takes {size / MEGA:.0f} MB in Redis, and all requests together may take "
-            f"{most / MEGA:.0f} MB. The operator can raise maxmemory."
-        )
-    return reservation
+    def _reserve(self, size: int, deadline: float) -> Reservation:
+        reserve = partial(self._memory.reserve, size, self._share)
+        reservation = retry_while_unreachable(reserve, deadline)
+        most = reservation.limit_bytes
+        if not reservation.granted and size > most:
+            raise TooLarge(
+                f"The request takes {size / MEGA:.0f} MB in Redis, and all requests together may "
+                f"take {most / MEGA:.0f} MB. The operator can raise maxmemory."
+            )
+        return reservation

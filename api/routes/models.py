@@ -14,7 +14,7 @@ from shared.tasks import NSFW
 from shared.tasks.nsfw import threshold_of
 from shared.tasks.registry import Task
 from shared.units import MEGA
-from shared.vocabulary import OperatorCommand
+from shared.vocabulary import OperatorCommand, Priority
 
 
 def model_routes(service: VisionService) -> Blueprint:
@@ -66,7 +66,8 @@ def _entry(service: VisionService, spec: ModelSpec) -> ModelEntry:
         version=spec.version,
         family=spec.family,
         nsfw_threshold=threshold_of(spec.parameters) if NSFW in spec.tasks else None,
-        queued=presence.queued,
+        queued=sum(map(presence.waiting, Priority)),
+        queued_bulk=presence.queued_bulk,
         served=any(worker.state.is_up for worker in presence.workers),
         workers=presence.workers,
     )

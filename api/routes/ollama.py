@@ -6,6 +6,7 @@ from flask import Blueprint, Response
 
 from api.answering.streaming import run
 from api.http.openapi import JSON, STRING, Content, operation
+from api.http.priority import takes_priority
 from api.ollama_compat.schemas import ChatRequest, GenerateRequest, OllamaReply, ShowRequest
 from api.ollama_compat.streaming import NDJSON
 from api.ollama_compat.views import OllamaViews
@@ -25,12 +26,14 @@ def ollama_routes(service: VisionService) -> Blueprint:
     documented = partial(operation, "ollama", errors=ANSWER_ERRORS)
 
     @routes.post("/api/generate")
+    @takes_priority
     @documented(body={JSON: GenerateRequest}, reply=streamed)
     def generate() -> Response:
         """Answer a prompt with images; our own models caption or, with `format`, label them."""
         return run(partial(views.answer, OllamaCall.GENERATE))
 
     @routes.post("/api/chat")
+    @takes_priority
     @documented(body={JSON: ChatRequest}, reply=streamed)
     def chat() -> Response:
         """Answer a chat; our own models use the text since the latest answer, and its images.
@@ -40,6 +43,7 @@ def ollama_routes(service: VisionService) -> Blueprint:
         return run(partial(views.answer, OllamaCall.CHAT))
 
     @routes.post("/api/show")
+    @takes_priority
     @documented(body={JSON: ShowRequest}, reply={JSON: OllamaReply})
     def show() -> Response:
         """Return the details of a model."""

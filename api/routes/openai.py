@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.answering.streaming import run
 from api.http.openapi import JSON, STRING, Content, JsonSchema, operation
+from api.http.priority import takes_priority
 from api.openai_compat.completions import CompletionRequest
 from api.openai_compat.models import OpenAiModel, OpenAiModels
 from api.openai_compat.responses import ResponseRequest
@@ -44,12 +45,14 @@ def openai_routes(service: VisionService) -> Blueprint:
     answers = partial(documented, reply=streamed, errors=ANSWER_ERRORS)
 
     @routes.post("/chat/completions")
+    @takes_priority
     @answers(body={JSON: CompletionRequest})
     def chat_completions() -> Response:
         """Answer a conversation; models that do not chat use the user's last words and images."""
         return run(views.completions)
 
     @routes.post("/responses")
+    @takes_priority
     @answers(body={JSON: ResponseRequest})
     def responses() -> Response:
         """Answer a conversation; nothing is stored."""

@@ -10,7 +10,7 @@ from api.http import request_id
 from api.http.client_connection import client_of
 from api.http.forms import MULTIPART, URL_ENCODED
 from api.http.openapi import BYTES, JSON, Content, operation, reply_header
-from api.http.priority import priority_of
+from api.http.priority import priority_of, takes_priority
 from api.http.request_images import read_images
 from api.http.request_parsing import check_input, read_request
 from api.schemas import (
@@ -62,6 +62,7 @@ def vision_routes(service: VisionService) -> Blueprint:
         operation, "vision", reply={JSON: VisionReply}, words={"task": path_words()}
     )
 
+    @takes_priority
     @reply_header(SERVER_TIMING, _TIMES)
     @reply_header(WORKER_HOST, "names of the machines whose workers answered, separated by commas")
     @documented(errors=ERRORS, query=UrlQuery)
@@ -73,6 +74,7 @@ def vision_routes(service: VisionService) -> Blueprint:
         """
         return vision(**path)
 
+    @takes_priority
     @reply_header(SERVER_TIMING, _TIMES)
     @reply_header(WORKER_HOST, "names of the machines whose workers answered, separated by commas")
     @documented(errors=(*ERRORS, 408, 415), query=VisionQuery, body=BODIES)
@@ -106,7 +108,8 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     _check_prompt(plan, body.prompt)
     # Step 2 starts here, so that no image is fetched for a request that cannot be answered now.
     deadline, client = service.deadline(plan, g.arrived), client_of(request.environ)
-    service.check(plan, deadline)
+    priority = priority_of(request)
+    service.check(plan, deadline, priority)
     names = [name for assignment in plan for name in assignment.tasks]
     images = read_images(parsed, names, service.settings, deadline, lambda: client.is_gone)
     ignored = parsed.ignored
@@ -119,7 +122,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
         **body.for_chat,
         options=body.options,
         ollama=OllamaInstructions(body=body.for_ollama),
-        priority=priority_of(request),
+        priority=priority,
         deadline=deadline,
     )
     # Steps 2 to 9: one job per model, answered by the workers.

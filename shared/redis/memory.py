@@ -61,10 +61,12 @@ class Memory:
         self._redis = client
         self._reserve = client.register_script(_RESERVE)
 
-    def reserve(self, size: int) -> Reservation:
-        """Ask for room for ``size`` bytes."""
+    def reserve(self, size: int, share: float = 1.0) -> Reservation:
+        """Ask for room for ``size`` bytes, of which at most a share may be taken then."""
         unique = uuid.uuid4()
-        granted, limit, left = self._reserve(keys=[_KEY], args=[str(unique), size, WRITE_S, SHARE])
+        granted, limit, left = self._reserve(
+            keys=[_KEY], args=[str(unique), size, WRITE_S, SHARE * share]
+        )
         token = f"{unique}|{size}" if granted and limit else ""
         return Reservation(token, bool(granted), int(limit), int(left))
 

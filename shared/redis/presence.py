@@ -73,10 +73,10 @@ class Presence(NamedTuple):
     """Whether it had a worker lately, which may be restarting."""
     queued: int
     """Requests of persons that wait for a worker."""
-    watched: bool = False
-    """Whether anybody, such as Flower, receives Celery's events."""
     queued_bulk: int = 0
     """Requests of bulk work that wait for a worker."""
+    watched: bool = False
+    """Whether anybody, such as Flower, receives Celery's events."""
 
     def waiting(self, priority: Priority) -> int:
         """Return how many requests of a priority wait for a worker."""
@@ -148,7 +148,7 @@ class Presences:
             self._redis.srem(members, *dead)
         workers = tuple(WorkerStatus.model_validate_json(beat) for beat in beats if beat)
         watched = patterns > PATTERNS_OF_WORKERS
-        return Presence(workers, bool(seen), int(queued), watched, int(bulk))
+        return Presence(workers, bool(seen), int(queued), int(bulk), watched)
 
     def is_served(self, spec: ModelSpec, besides: str) -> bool:
         """Return whether a worker other than ``besides`` has the model ready.

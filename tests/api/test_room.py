@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from api.limits.memory import REMEMBERED_PART, Room
+from api.limits.memory import REMEMBERED_PART, SHARES, Room
+from shared.errors import Overloaded
 from shared.units import MEGA
+from shared.vocabulary import Priority
 from tests.redis_faults import configured
 from tests.stack import Stack, running_stack
 
@@ -56,3 +58,12 @@ def test_no_more_than_a_part_of_what_is_left_is_used_without_asking(running: Sta
     for _ in range(8):
         hold(room, MOST / 2 * REMEMBERED_PART / 2.5)
     assert asked(running) - before >= 8 / 3
+
+
+def test_bulk_work_leaves_some_room_to_persons(running: Stack) -> None:
+    persons, bulk = (Room(running.store.memory, SHARES[each]) for each in Priority)
+    size = int(MOST / 2 * 0.4)
+    with bulk.hold(size, time.time() + 10):
+        with pytest.raises(Overloaded), bulk.hold(size, time.time() + 10):
+            pass
+        hold(persons, size)

@@ -12,6 +12,7 @@ from api.limits.body_memory import BodyMemory, Share, bytes_for_bodies
 from api.limits.waiting_room import WAITING_PER_SLOT, Place, WaitingRoom
 from shared.errors import Overloaded
 from shared.settings import Settings
+from shared.vocabulary import Priority
 
 
 @dataclass
@@ -146,6 +147,28 @@ def test_memory_goes_to_the_address_that_has_least() -> None:
         memory.give_back(shares[0])
         memory.give_back(shares[2])
         assert other.done()
+
+    run(scenario)
+
+
+def test_memory_goes_to_persons_first_and_bulk_work_leaves_them_some() -> None:
+    async def scenario() -> None:
+        memory = BodyMemory(100)
+        first, second, large = (Share("a", Priority.BULK) for _ in range(3))
+        persons = [Share("a") for _ in range(3)]
+        assert memory.want(first, 50).done()
+        waits = memory.want(second, 50)
+        assert not waits.done()  # nor is the reserve for it
+        granted = [memory.want(person, 50) for person in persons]
+        assert [each.done() for each in granted] == [True, True, False]  # one is in the reserve
+        memory.give_back(first)
+        memory.give_back(persons[0])
+        assert (granted[2].done(), waits.done()) == (True, False)
+        memory.give_back(persons[1])
+        memory.give_back(persons[2])
+        assert waits.done()
+        memory.give_back(second)
+        assert memory.want(large, 120).done()  # alone, it may have the reserve
 
     run(scenario)
 

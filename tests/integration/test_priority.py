@@ -154,3 +154,44 @@ def test_every_door_puts_bulk_work_into_its_lane(stack: Stack, path: str, door: 
         assert stack.presence("unserved").queued == 0
         stack.redis.delete(stack.catalog.get("unserved").queue + ":bulk", "vision:seen:unserved")
         assert reply.result().status_code == 503  # lost, and nobody to send it to
+
+
+@pytest.mark.slow
+def test_bulk_work_goes_on_after_the_worker_has_lost_its_connections(
+    stack: Stack, path: str
+) -> None:
+    stack.worker(MODEL)
+    for kind in ("normal", "pubsub"):
+        stack.redis.client_kill_filter(_type=kind, skipme=True)
+    for priority in ("bulk", "person"):
+        assert ask(path, f"{priority}-after", priority).status_code == 200
+
+
+@pytest.mark.slow
+def test_bulk_work_at_its_limits_is_429_and_keeps_no_person_out(stack: Stack) -> None:
+    small = stack.api(VISION_REQUEST_SLOTS="3", VISION_SLOT_WAIT_S="0")
+    path = f"{small}{API}/caption/narrow"  # of each lane two are held, and one queues
+    with ThreadPoolExecutor(8) as pool:
+        with stack.suspended("narrow"):
+            bulk = []
+            for held in (1, 2):
+                bulk.append(pool.submit(ask, path, f"{held}", "bulk"))
+                stack.wait_held("narrow", held)
+            bulk.append(pool.submit(ask, path, "queued", "bulk"))
+            wait_for("a queue", lambda: stack.presence("narrow").queued_bulk)
+            refused = ask(path, "refused", "bulk")
+            assert refused.status_code == 429
+            assert int(refused.headers["Retry-After"]) > 0
+            assert "3 requests are under way here" in refused.json()["error"]
+            elsewhere = stack.api()  # whose slots are free
+            refused = ask(f"{elsewhere}{API}/caption/narrow", "refused", "bulk")
+            assert refused.status_code == 429
+            assert "1 bulk requests wait for narrow" in refused.json()["error"]
+            persons = []
+            for held in (3, 4):
+                persons.append(pool.submit(ask, path, f"{held}"))
+                stack.wait_held("narrow", held)
+            persons.append(pool.submit(ask, path, "queued"))
+            wait_for("a person's queue", lambda: stack.presence("narrow").queued)
+        replies = [reply.result() for reply in (*bulk, *persons)]
+    assert [reply.status_code for reply in replies] == [200] * 6

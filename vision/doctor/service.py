@@ -122,7 +122,7 @@ def _check_models(models: Sequence[Model], missing: dict[str, str]) -> Findings:
     for model in serving:
         defaults = f", by default for {', '.join(model.default_for)}" if model.default_for else ""
         yield good(
-            "Models", f"{model.name} does {', '.join(model.tasks)}{defaults}; {model.queued} wait."
+            "Models", f"{model.name} does {', '.join(model.tasks)}{defaults}; {model.queue} wait."
         )
 
 

@@ -102,9 +102,9 @@ class Heartbeat:
 
     def consuming(self, consumer: Any) -> None:  # noqa: ANN401 - Celery is not typed
         """Remember Celery's consumer, which has started."""
-        self._consumer = consumer
         now = time.monotonic()
         self._received_at = {self._spec.queue_of(priority): now for priority in Priority}
+        self._consumer = consumer
 
     def received(self, queue: str) -> None:
         """Note that a task has just been received; the next beat takes its lease."""

@@ -66,13 +66,13 @@ def test_the_document_says_how_many_images_are_allowed(name: str) -> None:
 def test_fields_beside_an_image_as_body_are_documented_as_query(client: FlaskClient) -> None:
     operation = client.get("/openapi.json").get_json()["paths"]["/api/v1/vision"]["post"]
     assert {parameter["name"] for parameter in operation["parameters"]} == {
-        "id", "model", "version", "prompt",
+        "id", "model", "version", "prompt", "X-Priority",
     }  # fmt: skip
 
 
 def test_a_get_is_documented_by_its_query(client: FlaskClient) -> None:
     operation = client.get("/openapi.json").get_json()["paths"]["/api/v1/vision/{task}"]["get"]
-    assert {"id", "url", "model", "version", "prompt", "task"} == {
+    assert {"id", "url", "model", "version", "prompt", "task", "X-Priority"} == {
         parameter["name"] for parameter in operation["parameters"]
     }
 
