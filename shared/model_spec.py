@@ -23,7 +23,12 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    queue: int = Field(256, ge=1, description="waiting messages; beyond that requests get 429")
+    queue: int = Field(
+        256,
+        ge=1,
+        description="waiting messages of persons, and likewise those of bulk work; beyond that "
+        "requests get 429",
+    )
     timeout_s: float | None = Field(None, gt=0, lt=600, description="instead of VISION_TIMEOUT")
 
 

@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     request_slots: int = Field(
         40,
         ge=1,
-        description="requests that one API process handles at once; any more wait",
+        description="requests of persons that one API process handles at once, and likewise those "
+        "of bulk work; any more wait",
     )
     slot_wait_s: Finite = Field(
         30, ge=0, description="maximum seconds that a request waits for a slot; then it gets 429"

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vision.runner.wanted import AUTO
+from vision.service import Priority
 
 URL_VARIABLE = "VISION_URL"
 KEY_VARIABLE = "VISION_API_KEY"
@@ -54,6 +55,13 @@ Language = Annotated[
 Concurrency = Annotated[
     str,
     typer.Option(metavar="N", help=f"Requests in flight at most; `{AUTO}`: what workers can take."),
+]
+Urgency = Annotated[
+    Priority,
+    typer.Option(
+        "--priority",
+        help="`bulk`: persons who ask meanwhile are answered first; `person`: this is as urgent.",
+    ),
 ]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Ask again what failed in earlier runs.")

@@ -1,6 +1,7 @@
 """The service as its clients see it: addresses, keys, requests, and errors as sentences."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from vision.http import Bearer, cause_of, json_object, retry_after_s
 from vision.schemas import Model
 
 BASE = "/api/v1/vision"
+PRIORITY = "X-Priority"
+"""The header with a request's priority; older services ignore it."""
 CONNECT_S = 10.0
 """How long a connection may take."""
 ANSWER_S = 30.0
@@ -20,6 +23,13 @@ PHOTO_S = 620.0
 """How long a photo may take: more than the API's longest deadline, which is below 600 s."""
 CONNECTIONS = 64
 """Connections that are kept open for the next requests."""
+
+
+class Priority(StrEnum):
+    """Who waits for an answer; the service answers persons before bulk work."""
+
+    PERSON = "person"
+    BULK = "bulk"
 
 
 class ServiceError(Exception):
@@ -43,13 +53,15 @@ class ServiceError(Exception):
 class Service:
     """One service, at one address, with one key; threads may share it."""
 
-    def __init__(self, url: str, key: str = "") -> None:
+    def __init__(self, url: str, key: str = "", priority: Priority = Priority.BULK) -> None:
         """Remember where the service is; nothing is sent yet.
 
         Args:
             url: address of the service, as ``http://127.0.0.1:5000``.
             key: an API key or operator key; empty: none.
+            priority: of questions about photos.
         """
+        self._priority = priority
         self.url, self.key = url.rstrip("/").removesuffix(BASE), key
         self._session = requests.Session()
         self._session.auth = Bearer(key)
@@ -105,7 +117,9 @@ class Service:
         Raises:
             ServiceError: it is not answered.
         """
-        reply, headers = self._request("POST", f"{BASE}/{task}", body, PHOTO_S)
+        reply, headers = self._request(
+            "POST", f"{BASE}/{task}", body, PHOTO_S, {PRIORITY: self._priority}
+        )
         return reply, headers.get("X-Worker-Host", "")
 
     def get(self, path: str) -> dict[str, Any]:
@@ -125,13 +139,19 @@ class Service:
         return self._request("POST", path, body, timeout_s)[0]
 
     def _request(
-        self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[dict[str, Any], Mapping[str, str]]:
         try:
             reply = self._session.request(
                 method,
                 f"{self.url}{path}",
                 json=body,
+                headers=headers,
                 timeout=(CONNECT_S, timeout_s),
                 allow_redirects=False,
             )

@@ -64,6 +64,19 @@ def answered(home: Path) -> set[str]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("words", "priority"), [((), "bulk"), (("--priority", "person"), "person")]
+)
+def test_a_run_is_bulk_work_unless_it_is_said_to_be_a_persons(
+    stack: Stack, url: str, tmp_path: Path, words: tuple[str, ...], priority: str
+) -> None:
+    run(url, tmp_path, *photos(tmp_path, 1), "--task", "caption", *words)
+    (asked,) = answered(tmp_path)
+    lines = stack.processes.logs("worker-fake").splitlines()
+    (job,) = (json.loads(line) for line in lines if asked in line and '"event": "job"' in line)
+    assert job["priority"] == priority
+
+
 def test_300_photos_are_each_answered_once_although_the_run_is_killed_three_times(
     stack: Stack, url: str, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ from vision.options import (
     Prompt,
     RetryFailed,
     Tasks,
+    Urgency,
     Url,
     default_journal,
     words,
@@ -36,7 +37,7 @@ from vision.runner.journal import Journal, JournalError
 from vision.runner.sinks import JsonLines, Sink, SinkError, Table
 from vision.runner.wanted import AUTO, CannotRun, Wanted
 from vision.runner.work import Question
-from vision.service import Service
+from vision.service import Priority, Service
 from vision.xmp.exiftool import ExifTool, ExifToolError
 from vision.xmp.sidecars import Sidecars
 
@@ -83,6 +84,7 @@ def run(  # noqa: PLR0913 - the options of the command
         typer.Option(metavar="FILE", help="File to append to.", show_default="standard output"),
     ] = None,
     concurrency: Concurrency = AUTO,
+    priority: Urgency = Priority.BULK,
     retry_failed: RetryFailed = False,
     dry_run: DryRun = False,
     patience: Patience = PATIENCE_S,
@@ -102,7 +104,7 @@ def run(  # noqa: PLR0913 - the options of the command
     about twice, and each has one line in the output.
     """
     form = out or _form_of(output)
-    service = Service(url, key)
+    service = Service(url, key, priority)
     manner = Manner(concurrency, patience, between, keep_waiting, retry_failed)
     with ExitStack() as cleanup:
         try:

@@ -93,6 +93,7 @@ class _Carried:
             request_id=self.job.request_id,
             task_id=self.task_id,
             tasks=",".join(self.job.tasks),
+            priority=self.job.priority,
             status=status,
             ms=round(1000 * (time.perf_counter() - self.began), 1),
             **{f"{name}_ms": round(1000 * seconds, 1) for name, seconds in times.items()},
