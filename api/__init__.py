@@ -26,6 +26,7 @@ from api.routes.models import model_routes
 from api.routes.ollama import ollama_routes
 from api.routes.openai import OPENAI_BASE, openai_routes
 from api.routes.page import page_routes
+from api.routes.runs import run_routes
 from api.routes.setup import setup_routes
 from api.routes.vision import BASE, vision_routes
 from api.service import VisionService
@@ -82,6 +83,7 @@ def create_app(settings: Settings) -> Flask:
     ErrorHandlers(BASE, {OPENAI_BASE: error_reply}).register(app)
     app.register_blueprint(model_routes(service))
     app.register_blueprint(setup_routes(service))
+    app.register_blueprint(run_routes(service))
     app.register_blueprint(vision_routes(service))
     app.register_blueprint(ollama_routes(service))
     app.register_blueprint(page_routes(settings))

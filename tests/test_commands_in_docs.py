@@ -73,4 +73,4 @@ def test_addresses_lead_to_routes_or_are_the_base_of_some() -> None:
     assert "/api/v1/vision/labels" in addresses
     for address in addresses:
         is_base = any(rule.rule.startswith(f"{address}/") for rule in url_map.iter_rules())
-        assert is_base or any(routes.test(address, way) for way in ("GET", "POST")), address
+        assert is_base or any(routes.test(address, way) for way in ("GET", "POST", "PUT")), address

@@ -78,3 +78,21 @@ class Model(Said):
     def names(self) -> tuple[str, ...]:
         """All names by which a request may call it."""
         return (self.name, *self.aliases)
+
+
+class Run(BaseModel):
+    """A run of bulk work, as whoever drives it says."""
+
+    name: str
+    state: str
+    total: int
+    done: int
+    failed: int = 0
+    per_hour: float | None = None
+    left_s: float | None = None
+    is_silent: bool = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has not ended, as far as is known."""
+        return self.state in ("running", "waiting")

@@ -10,7 +10,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from vision.http import Bearer, cause_of, json_object, retry_after_s
-from vision.schemas import Model
+from vision.schemas import Model, Run
 
 BASE = "/api/v1/vision"
 PRIORITY = "X-Priority"
@@ -19,6 +19,8 @@ CONNECT_S = 10.0
 """How long a connection may take."""
 ANSWER_S = 30.0
 """How long a list or a command may take; the API waits 10 s for workers and Redis."""
+REPORT_S = 5.0
+"""How long a report may take; there is another one soon."""
 PHOTO_S = 620.0
 """How long a photo may take: more than the API's longest deadline, which is below 600 s."""
 CONNECTIONS = 64
@@ -121,6 +123,22 @@ class Service:
             "POST", f"{BASE}/{task}", body, PHOTO_S, {PRIORITY: self._priority}
         )
         return reply, headers.get("X-Worker-Host", "")
+
+    def report(self, run: str, about: Mapping[str, Any]) -> None:
+        """Tell operators how far a run is.
+
+        Raises:
+            ServiceError: nobody takes it.
+        """
+        self._request("PUT", f"{BASE}/runs/{run}", about, REPORT_S)
+
+    def runs(self) -> list[Run]:
+        """Return the runs that report to the service; only operators are told.
+
+        Raises:
+            ServiceError: the service does not say.
+        """
+        return [Run.model_validate(entry) for entry in self.get(f"{BASE}/runs")["runs"]]
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what the service says at a path.

@@ -1,12 +1,13 @@
-"""Tables of models and workers."""
+"""Tables of models, workers and runs."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 
 from rich.table import Table
 from rich.text import Text
 
-from vision.schemas import Model, Worker
+from vision.schemas import Model, Run, Worker
 
 STYLES = {
     "ready": "green", "busy": "green", "unloaded": "cyan", "loading": "yellow",
@@ -32,6 +33,20 @@ def models_table(models: Iterable[Model], missing: Mapping[str, str]) -> Table:
             _distinct(device(worker) for worker in model.workers),
             model.queue if model.workers or model.queued else "–",
             _distinct(memory(worker) for worker in model.workers),
+        )
+    return table
+
+
+def runs_table(runs: Iterable[Run]) -> Table:
+    """Return a row for each run of bulk work that has not ended."""
+    table = _table("Run", "State", "Photos", "Of", "Failed", "Per hour", "Left")
+    for run in runs:
+        table.add_row(
+            Text(run.name),
+            "stopped reporting" if run.is_silent else run.state,
+            *(f"{n:,}" for n in (run.done, run.total, run.failed)),
+            f"{run.per_hour:,.0f}" if run.per_hour is not None else "–",
+            str(timedelta(seconds=round(run.left_s))) if run.left_s is not None else "–",
         )
     return table
 

@@ -24,7 +24,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 JSON, TEXT = "application/json", "text/plain"
 STRING: JsonSchema = {"type": "string"}
 BYTES: JsonSchema = {"type": "string", "format": "binary"}
-METHODS = ("get", "post", "delete")
+METHODS = ("get", "post", "put", "delete")
 RETRIED = (429, 503)
 """Statuses of replies with ``Retry-After``."""
 _REFERENCE = "#/components/schemas/{model}"

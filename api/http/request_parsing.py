@@ -79,7 +79,7 @@ def read_options(value: object) -> Options:
     try:
         return Options.model_validate({} if value is None else value)
     except ValidationError as err:
-        raise BadRequest(_malformed(err, "options")) from err
+        raise BadRequest(malformed(err, "options")) from err
 
 
 def check_input(
@@ -138,10 +138,10 @@ def _validate(fields: object) -> VisionRequest:
     try:
         return VisionRequest.model_validate(fields)
     except ValidationError as err:
-        raise BadRequest(_malformed(err)) from err
+        raise BadRequest(malformed(err)) from err
 
 
-def _malformed(err: ValidationError, *inside: str) -> str:
+def malformed(err: ValidationError, *inside: str) -> str:
     """Return a sentence that names each field at fault, but not what the client sent.
 
     Args:

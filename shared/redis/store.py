@@ -12,6 +12,7 @@ from shared.redis.memory import Memory
 from shared.redis.ollama import OllamaSnapshots
 from shared.redis.presence import Presences
 from shared.redis.replies import Replies, reply_key
+from shared.redis.runs import Runs
 from shared.redis.server import Server
 
 
@@ -29,6 +30,7 @@ class Store:
         self.ollama = OllamaSnapshots(client)
         self.claims = Claims(client)
         self.server = Server(client)
+        self.runs = Runs(client)
 
     def delete_request(self, inputs: Sequence[str], task_id: str) -> None:
         """Delete what a task has left: its inputs, its lease and its reply.

@@ -1,6 +1,7 @@
 """What is at ``/``: the page for browsers, and Ollama's greeting for everybody else."""
 
 import re
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -10,7 +11,9 @@ from shared.settings import Settings
 from tests.stack import ROOT
 
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
-PLACES = ("/", "/page/page.js", "/page/page.css", "/page/icon.svg")
+STATIC = ROOT / "api" / "page" / "static"
+SCRIPTS = sorted(STATIC.glob("*.js"))
+PLACES = ("/", *(f"/page/{path.name}" for path in sorted(STATIC.iterdir())))
 
 
 def client_with(**settings: object) -> FlaskClient:
@@ -98,9 +101,11 @@ def test_there_is_no_script_and_no_style_in_the_page_itself(client: FlaskClient)
     assert not re.search(r'\s(?:style|on\w+)="', html)
 
 
-def test_the_script_makes_nodes_of_text_only() -> None:
-    script = (ROOT / "api/page/static/page.js").read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.name))
+def test_scripts_are_short_and_make_nodes_of_text_only(path: Path) -> None:
+    script = path.read_text(encoding="utf-8")
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+    assert script.count("\n") <= 250
 
 
 def test_flowers_address_must_be_one_that_a_link_may_have() -> None:

@@ -5,14 +5,15 @@ import time
 from typing import Annotated
 
 import typer
+from rich.console import Group, RenderableType
 from rich.live import Live
 
 from vision import exits
 from vision.console import put, results, say
 from vision.options import DEFAULT_URL, Json, Key, Url
-from vision.schemas import Model
-from vision.service import Service
-from vision.tables import models_table, workers_table
+from vision.schemas import Model, Run
+from vision.service import Service, ServiceError
+from vision.tables import models_table, runs_table, workers_table
 
 Names = Annotated[list[str], typer.Argument(help="Names of models.", metavar="MODEL…")]
 
@@ -65,17 +66,39 @@ def top(
     ] = 1.0,
 ) -> None:
     """Watch the workers in a live table, until Ctrl-C."""
-    service = Service(url, key)
+    view = _View(Service(url, key))
     if not results.is_terminal:
-        results.print(workers_table(service.models()))
+        results.print(view.look())
         return
     try:
         with Live(console=results, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(workers_table(service.models()), refresh=True)
+                live.update(view.look(), refresh=True)
                 time.sleep(interval)
     except KeyboardInterrupt:
         return
+
+
+class _View:
+    """What `top` shows: workers and, to operators, runs of bulk work."""
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._shows_runs = service, True
+
+    def look(self) -> RenderableType:
+        """Return what there is now."""
+        workers = workers_table(self._service.models())
+        runs = [run for run in self._runs() if run.is_under_way]
+        return Group(workers, runs_table(runs)) if runs else workers
+
+    def _runs(self) -> list[Run]:
+        if not self._shows_runs:
+            return []
+        try:
+            return self._service.runs()
+        except ServiceError as err:  # not for us, or the service is older; else perhaps next time
+            self._shows_runs = err.status not in (401, 403, 404)
+            return []
 
 
 def _command(service: Service, names: list[str], command: str, what: str) -> None:

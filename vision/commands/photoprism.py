@@ -32,6 +32,7 @@ from vision.photoprism.library import Library
 from vision.photoprism.memory import Memory
 from vision.photoprism.rules import Overwrite
 from vision.photoprism.writing import Backfill
+from vision.runner.announcing import Announcer
 from vision.runner.asking import GaveUp
 from vision.runner.crew import PATIENCE_S, Manner, gather
 from vision.runner.driving import drive
@@ -124,7 +125,8 @@ def backfill(  # noqa: PLR0913 - the options of the command
     with ExitStack() as cleanup:
         try:
             memory = cleanup.enter_context(closing(Journal(journal or default_journal())))
-            crew = gather(Service(service, key), wanted, manner, memory)
+            vision = Service(service, key)
+            crew = gather(vision, wanted, manner, memory)
             patience_s = math.inf if keep_waiting else patience
             photoprism = PhotoPrism(Connection(url, token, patience_s, crew.gate.sleep))
             library = Library(photoprism, Memory(memory, photoprism.site), overwrite)
@@ -136,5 +138,6 @@ def backfill(  # noqa: PLR0913 - the options of the command
             say(str(err), "red")
             is_refused = isinstance(err, Refused | GaveUp)
             raise typer.Exit(exits.UNAVAILABLE if is_refused else exits.USAGE) from err
-        if status := drive(crew.runner, photos, Backfill(library), crew.follower):
+        announcer = Announcer(vision, "photoprism", photoprism.site)
+        if status := drive(crew.runner, photos, Backfill(library), crew.follower, announcer):
             raise typer.Exit(status)

@@ -30,6 +30,7 @@ from vision.options import (
     default_journal,
     words,
 )  # fmt: skip
+from vision.runner.announcing import Announcer
 from vision.runner.crew import PATIENCE_S, Manner, gather
 from vision.runner.driving import drive
 from vision.runner.files import NoSuchFile, Photo, find_photos
@@ -119,8 +120,14 @@ def run(  # noqa: PLR0913 - the options of the command
         except (CannotRun, NoSuchFile, ExifToolError, SinkError, JournalError) as err:
             say(str(err), "red")
             raise typer.Exit(exits.USAGE) from err
-        if status := drive(crew.runner, photos, sink, crew.follower):
+        announcer = Announcer(service, "folders", _name_of(paths or []))
+        if status := drive(crew.runner, photos, sink, crew.follower, announcer):
             raise typer.Exit(status)
+
+
+def _name_of(paths: Sequence[Path]) -> str:
+    """Return how operators of the service know the run: they need not know where folders are."""
+    return ", ".join(path.absolute().name for path in paths) or "what failed"
 
 
 def _photos(

@@ -3,10 +3,12 @@
 import contextlib
 import signal
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from types import FrameType
 
 from vision import exits
 from vision.console import say
+from vision.runner.announcing import Announcer, State
 from vision.runner.asking import GaveUp
 from vision.runner.capacity import Follower
 from vision.runner.gate import Stopped
@@ -17,8 +19,17 @@ from vision.runner.sinks import NotWritten, Sink, SinkError
 from vision.runner.work import Item, Outcome
 from vision.runner.writing import Ended, Writing
 
+ENDS = {exits.INTERRUPTED: State.STOPPED, exits.UNAVAILABLE: State.FAILED}
+"""How runs have ended that have not come to their end, by the exit status."""
 
-def drive(runner: Runner, items: Sequence[Item], sink: Sink, follower: Follower | None) -> int:
+
+def drive(
+    runner: Runner,
+    items: Sequence[Item],
+    sink: Sink,
+    follower: Follower | None,
+    announcer: Announcer | None = None,
+) -> int:
     """Run to the end, or to Ctrl-C, and say how it went.
 
     Args:
@@ -26,12 +37,19 @@ def drive(runner: Runner, items: Sequence[Item], sink: Sink, follower: Follower 
         items: all of them.
         sink: takes what is complete; it is closed.
         follower: looks how many workers there are; ``None``: nobody does.
+        announcer: tells operators how far it is; ``None``: nobody does.
 
     Returns:
         The exit status; 0: each item is answered and written.
     """
-    with Report(len(items), runner.window) as report, contextlib.closing(sink):
+    with ExitStack() as cleanup:
+        report = cleanup.enter_context(Report(len(items), runner.window))
+        cleanup.enter_context(contextlib.closing(sink))
+        if announcer:
+            cleanup.enter_context(announcer.following(report, lambda: runner.is_waiting))
         status = _Drive(runner, sink, report, follower).take_all(items)
+        if announcer:
+            announcer.end = ENDS.get(status, State.DONE)
     report.summarise(sink.where)
     if status:
         say("The same command goes on from here.")

@@ -70,6 +70,13 @@ class Gate:
         """Seconds since the service last answered a question, or might be asked again."""
         return time.monotonic() - self._answered_at
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody gets a turn now, because it is not time or the service is away."""
+        now = self._clock() if self.window else None
+        is_early = bool(self.window and now and self.window.opens(now) > now)
+        return is_early or time.monotonic() < self._paused_until
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait for a turn and hold it.

@@ -124,6 +124,17 @@ class Report:
             self._progress.update(self._task, failed=f"{len(self.failures):,} failed")
         self._tell_log()
 
+    def figures(self) -> dict[str, float | None]:
+        """Return how far the run is, in numbers, as the service takes them; any thread may ask."""
+        (task,) = self._progress.tasks
+        return {
+            "total": self._total,
+            "done": self.asked,
+            "failed": len(self.failures),
+            "per_hour": task.speed * HOUR_S if task.speed else None,
+            "left_s": task.time_remaining,
+        }
+
     def _tell_log(self) -> None:
         """Write a line now and then, where nobody sees the bar."""
         if notes.is_terminal or time.monotonic() - self._line_at < LINE_S:

@@ -71,6 +71,11 @@ class Runner:
         return self._gate.window
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether nothing is asked now, because it is not time or the service is away."""
+        return self._gate.is_closed
+
+    @property
     def _is_full(self) -> bool:
         return self._active >= self._gate.limit + READ_AHEAD
 
