@@ -79,7 +79,7 @@ class _Carried:
         self.engine_job: EngineJob | None = None
         self.end: Outcome | BaseException = Dropped()
         self.reply: Outcome | VisionError = Outcome()
-        self.warned = False
+        self.warned = self.is_told = False
 
     @property
     def task_id(self) -> str:
@@ -219,14 +219,14 @@ class Carrier:
     def _reply_all(self) -> None:
         waiting: list[_Carried] = []
         while (ended := _several(self._ended, timeout_s=RETRY_S if waiting else None)) is not None:
+            due = [*waiting, *ended]
             try:
                 with self._in_the_time_left():
-                    waiting += [job for job in ended if self._has_reply(job)]
-                    waiting = self._reply(waiting)
+                    waiting = self._reply([*waiting, *filter(self._has_reply, ended)])
             except Exception as err:  # a bug: the API waits in vain, but no task is held for ever
                 log.exception("unexpected error in replies")
-                for job in waiting:
-                    self._tell(partial(job.delivery.fail, err))
+                for job in due:
+                    self._tell_once(job, partial(job.delivery.fail, err))
                 waiting = []
 
     def _in_the_time_left(self) -> AbstractContextManager[None]:
@@ -239,7 +239,7 @@ class Carrier:
         match job.end:
             case Dropped():
                 job.log("dropped")
-                self._tell(job.delivery.drop)
+                self._tell_once(job, job.delivery.drop)
             case Requeued():
                 job.log("requeued")
                 self._put_back(job, "the worker stops")
@@ -283,9 +283,11 @@ class Carrier:
             if error and self._is_to_retry(job, error):
                 again.append(job)
             elif isinstance(job.reply, VisionError):
-                self._tell(partial(job.delivery.fail, job.reply))  # so that Flower shows it
+                self._tell_once(
+                    job, partial(job.delivery.fail, job.reply)
+                )  # so that Flower shows it
             else:
-                self._tell(partial(job.delivery.succeed, message["outcome"]))
+                self._tell_once(job, partial(job.delivery.succeed, message["outcome"]))
         return again
 
     def _is_to_retry(self, job: _Carried, error: redis.RedisError) -> bool:
@@ -305,7 +307,13 @@ class Carrier:
             self._store.leases.requeue(job.task_id)
         except redis.RedisError as err:
             log.warning("cannot record that a task is back on the queue", error=describe(err))
-        self._tell(partial(job.delivery.put_back, why))
+        self._tell_once(job, partial(job.delivery.put_back, why))
+
+    def _tell_once(self, job: _Carried, end: Callable[[], None]) -> None:
+        """Tell of the end of a job, unless that was done before an unexpected error."""
+        if not job.is_told:
+            job.is_told = True
+            self._tell(end)
 
     def _tell(self, end: Callable[[], None]) -> None:
         """Tell of the end of a task, whatever comes of that: nobody else would."""

@@ -214,6 +214,18 @@ def test_a_bug_in_replies_holds_no_task_for_ever(
     assert reply(stack, "second")
 
 
+def test_a_bug_in_what_is_made_of_an_end_holds_no_task_for_ever(stack: Stack) -> None:
+    messages, engine = [Message("one"), Message("other")], Ends(ModelUnavailable("broken"))
+    del engine.status
+    engine.now.clear()
+    with carrying(stack, engine) as job_carrier:
+        for message in messages:
+            job_carrier.take(message)
+        for job in [engine.jobs.get(timeout=20) for _ in messages]:
+            engine.end(job)
+        assert [message.end() for message in messages] == [("fail", AttributeError)] * 2
+
+
 @pytest.mark.parametrize("fault", [full, read_only, without_replicas])
 def test_a_reply_is_sent_as_soon_as_redis_takes_it(stack: Stack, fault: Any) -> None:
     message = Message()
