@@ -22,6 +22,9 @@ docs: $(DOCS) ## build the documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The documentation is in site/index.html; with a search: $(BIN)/python -m http.server --directory site 8000"
 
+# Hundreds of processes read our code, even where Python was told to keep nothing of what it compiles.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
+
 TEST_PROCESSES ?= 2
 test: $(DEV) ## run the tests, in two processes; TEST_PROCESSES=0: in one
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope $(TESTS)
