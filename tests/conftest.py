@@ -1,6 +1,7 @@
 """Fixtures and helpers for all tests: one real stack per session, and images."""
 
 import base64
+import gc
 import io
 import shutil
 from collections.abc import Iterator
@@ -8,9 +9,25 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from xdist.remote import Producer
 
+from tests.scheduling import StackScheduling
 from tests.stack import SAMPLES, TESTS, Stack, running_stack
 from tools.tiny_checkpoints import shapes
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StackScheduling:
+    """Tests that share a stack run in the same process."""
+    return StackScheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected alone: all of it would be looked through at each ``gc.collect()``.
+
+    That takes half a second, and ours, each time that a model is loaded or has failed.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +12,7 @@ from transformers import AutoTokenizer
 
 from shared.tasks.registry import find_task
 from tests.conftest import data_url, png
-from tests.stack import API, TESTS, running_stack
+from tests.stack import API, TESTS, Stack
 from tools.tiny_checkpoints import lessons
 from tools.tiny_checkpoints.shapes import HELD_OUT_SEED, Picture, draw
 
@@ -32,10 +31,9 @@ BLUE_SQUARE = draw(HELD_OUT_SEED + 1, colour="blue", shape="square")
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_stack(tmp_path_factory.mktemp("chat")) as stack:
-        stack.worker(MODEL)
-        yield stack.api()
+def base(stack: Stack, api: str) -> str:
+    stack.worker(MODEL)
+    return api
 
 
 def vision(base: str, task: str, *pictures: Picture, **body: Any) -> Any:

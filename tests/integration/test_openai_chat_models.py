@@ -13,16 +13,15 @@ import requests
 from tests.conftest import data_url, png
 from tests.integration.test_chat_models import BLUE_SQUARE, FORM, MODEL, RED_CIRCLE
 from tests.photoprism_clients import LABELS_SCHEMA, openai_request, read_openai_reply
-from tests.stack import running_stack
+from tests.stack import Stack
 from tools.tiny_checkpoints import lessons
 from tools.tiny_checkpoints.shapes import Picture
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_stack(tmp_path_factory.mktemp("openai-chat")) as stack:
-        stack.worker(MODEL)
-        yield stack.api()
+def base(stack: Stack, api: str) -> str:
+    stack.worker(MODEL)
+    return api
 
 
 @pytest.fixture(scope="module")

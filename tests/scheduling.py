@@ -1,0 +1,32 @@
+"""Which tests run in the same process: a module's, and those of modules that share a stack.
+
+Each process has a stack of its own, whose workers start when they are first needed. So tests that
+need the same ones run in one process, and no worker starts twice.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from xdist.scheduler import LoadScopeScheduling
+
+ROOT = Path(__file__).resolve().parent.parent
+USES_THE_STACK = re.compile(r"\bstack: Stack\b|\bapi: str\b")
+HAS_ITS_OWN = re.compile(r"\bdef stack\(|\brunning_stack\(")
+NEEDS_REAL_MODELS = re.compile(r"efficientnet|opennsfw|vit-gpt2|blip|kosmos|smolvlm|chat_models")
+
+
+class StackScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist is not typed
+    """Gives a process all tests of a stack at once, and other tests module by module."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.partition("::")[0])
+
+
+@cache
+def group_of(module: str) -> str:
+    """Return the name of the group of a test file, whose path is relative to the repository."""
+    source = (ROOT / module).read_text(encoding="utf-8")
+    if HAS_ITS_OWN.search(source) or not USES_THE_STACK.search(source):
+        return module
+    return "real models" if NEEDS_REAL_MODELS.search(source) else "fake models"
