@@ -57,6 +57,7 @@ def test_a_stopping_api_answers_what_is_under_way_and_closes_the_rest(stack: Sta
         assert read_to_end(idle[0]) == b""
 
 
+@pytest.mark.slow
 def test_half_sent_bodies_hold_no_stopping_process(stack: Stack) -> None:
     base = stack.api(VISION_STOP_GRACE_S="60")
     with crowd(base, 20, HALF_A_BODY) as lines:
@@ -79,8 +80,8 @@ def test_a_process_that_is_told_to_stop_runs_what_is_to_run_at_its_exit(stack: S
     [
         ("just forked", signal.SIGTERM),
         pytest.param("just forked", signal.SIGINT, marks=pytest.mark.slow),
-        ("loading", signal.SIGTERM),
-        ("about to serve", signal.SIGTERM),
+        pytest.param("loading", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("about to serve", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
 def test_an_api_can_be_stopped_at_any_moment_of_its_start(

@@ -29,11 +29,9 @@ def nested(opening: str, closing: str, depth: int) -> str:
     return opening * depth + "1" + closing * depth
 
 
-CORE = (
-    *("null", "false", "0", "1.5", '"x"', "[]", "[null]", '{"a":1}', r'"\ud800"', "1e400"),
-    nested('{"a":', "}", 300),
-)
+CORE = ("null", "1.5", '"x"', "[null]", nested('{"a":', "}", 300))
 MORE = (
+    *("false", "0", "[]", '{"a":1}', r'"\ud800"', "1e400"),
     *("true", "-1", '""', "{}", "[0]", '[""]', '["x"]', "[[]]", "[{}]", '{"a":null}', '{"role":0}'),
     *("NaN", r'{"\ud83d":["\udc00"]}', r'"\u0000"', '"http://127.0.0.1:1/"', json.dumps(IMAGE)),
     *("9" * 30, "-" + "9" * 4000, "9" * 5000, json.dumps("x" * 100_000)),
@@ -165,7 +163,7 @@ def sweep(base: str, model: str, values: Sequence[str]) -> "Counter[int]":
 @pytest.mark.parametrize("model", ["fake", "llava:7b"])
 def test_no_value_of_any_field_is_a_500(base: str, model: str) -> None:
     found = sweep(base, model, CORE)
-    assert min(found[200], found[400]) > 150
+    assert min(found[200], found[400]) > 70
     assert sum(found[status] for status in UNSERVED) < 20
 
 

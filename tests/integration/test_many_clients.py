@@ -84,6 +84,7 @@ def test_an_address_that_takes_all_slots_does_not_keep_others_out(stack: Stack) 
         assert ask(base, "fake", source="127.0.0.2").status_code == 200
 
 
+@pytest.mark.slow
 def test_the_client_behind_a_proxy_counts_where_the_proxy_is_trusted(stack: Stack) -> None:
     base = stack.api(VISION_REQUEST_SLOTS="1", VISION_SLOT_WAIT_S="0")
     trusting = stack.api(
@@ -117,6 +118,7 @@ def test_large_bodies_wait_for_memory_and_are_all_served(stack: Stack) -> None:
     wait_for("the memory to come back", lambda: process.memory_info().rss < idle + 40 * MB)
 
 
+@pytest.mark.slow
 def test_one_that_only_announces_a_large_body_takes_no_memory(stack: Stack) -> None:
     base = stack.api(VISION_BODY_BUDGET_MB="50", VISION_MAX_BODY_MB="25")
     head = caption_request(f"{API}/caption/fake").partition(b"Content-Length")[0]

@@ -115,15 +115,15 @@ def test_a_client_that_disconnects_is_counted(watched: Stack, base: str) -> None
     url = urlsplit(base)
     image = plain(1)
     head = (
-        f"POST {API}/caption/slow HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+        f"POST {API}/caption/fake HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
         f"Content-Length: {len(image)}\r\n\r\n"
     )
     address = (str(url.hostname), int(url.port or 0))
 
     def aborts() -> float:
-        return total(base, "vision_client_aborts_total", model="slow")
+        return total(base, "vision_client_aborts_total", model="fake")
 
-    with watched.suspended("slow"):
+    with watched.suspended("fake"):
         assert aborts() == 0
         with socket.create_connection(address) as connection:
             connection.sendall(head.encode() + image)
@@ -184,6 +184,7 @@ def test_a_worker_exports_its_metrics_on_its_own_port(watched: Stack, base: str)
     assert total(worker, "vision_worker_recycles_total", reason="crash") == 0
 
 
+@pytest.mark.slow
 def test_a_worker_whose_port_is_taken_serves_without_metrics(watched: Stack, base: str) -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]

@@ -255,7 +255,7 @@ def test_removed_photos_leave_the_browser(page: Page) -> None:
     assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_that_people_could_not_use(
     browser: Browser, base: str, scheme: str
 ) -> None:
@@ -271,7 +271,9 @@ def test_axe_finds_nothing_that_people_could_not_use(
         assert unreadable(page) == ""
 
 
-@pytest.mark.parametrize("width", [320, 390, 820, 1600])
+@pytest.mark.parametrize(
+    "width", [320, *(pytest.param(width, marks=pytest.mark.slow) for width in (390, 820, 1600))]
+)
 def test_nothing_is_wider_than_the_screen(browser: Browser, base: str, width: int) -> None:
     with opened(browser, base, viewport={"width": width, "height": 800}) as page:
         page.get_by_role("region", name="State of the service").locator("summary").click()

@@ -27,10 +27,13 @@ SHOW = """(state) => {
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("faults")
     with running_stack(folder, VISION_MODELS="fake", VISION_RESTART_GRACE_S="1") as running:
-        running.another_worker("narrow")
         running.worker("fake")
-        running.wait_ready("narrow")
         yield running
+
+
+@pytest.fixture(scope="module")
+def base(stack: Stack) -> str:
+    return stack.api()
 
 
 def payload(content: bytes, name: str = "a.png", kind: str = "image/png") -> FilePayload:
@@ -64,6 +67,7 @@ def freeze_state(page: Page) -> None:
     page.route(MODELS, lambda route: route.fulfill(body=seen, content_type="application/json"))
 
 
+@pytest.mark.slow
 def test_without_a_model_it_says_what_to_do_and_goes_on_when_there_is_one(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -125,6 +129,7 @@ def test_a_service_that_is_gone_is_waited_for(browser: Browser, stack: Stack) ->
 def test_a_busy_service_is_asked_again_when_it_says_and_meanwhile_the_page_says_so(
     browser: Browser, stack: Stack
 ) -> None:
+    stack.worker("narrow")
     base = stack.api(before="import shared.errors as e; e.Overloaded.retry_after_s = 2")
     with ThreadPoolExecutor(3) as pool, opened(browser, base) as page:
         is_ready(page)
@@ -144,8 +149,8 @@ def test_a_busy_service_is_asked_again_when_it_says_and_meanwhile_the_page_says_
         assert [other.result().status_code for other in others] == [200] * 3
 
 
-def test_what_is_no_photo_is_refused_in_the_services_words(browser: Browser, stack: Stack) -> None:
-    with opened(browser, stack.api()) as page:
+def test_what_is_no_photo_is_refused_in_the_services_words(browser: Browser, base: str) -> None:
+    with opened(browser, base) as page:
         is_ready(page)
         card = add(page, b"hello", "hello.txt", "text/plain")
         expect(card).to_contain_text("The photo was refused.")
@@ -160,6 +165,7 @@ def wide(form: str) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 def test_what_exceeds_the_limits_is_not_sent(browser: Browser, stack: Stack) -> None:
     base = stack.api(VISION_MAX_BODY_MB="0.05", VISION_MAX_MEGAPIXELS="0.5")
     with opened(browser, base) as page:
@@ -175,8 +181,8 @@ def test_what_exceeds_the_limits_is_not_sent(browser: Browser, stack: Stack) -> 
         assert len([request for request in sent if request.method == "POST"]) == 1
 
 
-def test_a_photo_from_a_private_address_is_not_fetched(browser: Browser, stack: Stack) -> None:
-    with opened(browser, stack.api()) as page:
+def test_a_photo_from_a_private_address_is_not_fetched(browser: Browser, base: str) -> None:
+    with opened(browser, base) as page:
         is_ready(page)
         page.get_by_label("Address of a photo").fill("http://127.0.0.1:1/cat.jpg")
         page.get_by_role("button", name="Add").click()
@@ -215,8 +221,9 @@ def test_with_keys_nothing_is_shown_before_one_is_given_and_it_stays_in_the_tab(
         expect(other.get_by_role("heading", name="needs an API key")).to_be_visible()
 
 
-def test_a_hidden_tab_asks_nothing(browser: Browser, stack: Stack) -> None:
-    with opened(browser, stack.api()) as page:
+@pytest.mark.slow
+def test_a_hidden_tab_asks_nothing(browser: Browser, base: str) -> None:
+    with opened(browser, base) as page:
         is_ready(page)
         polls = requests_of(page)
         page.clock.install()

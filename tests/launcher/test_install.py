@@ -78,6 +78,7 @@ def installed(venv: Path) -> str:
     return subprocess.check_output([venv, "-m", "pip", "list"], text=True)
 
 
+@pytest.mark.slow
 def test_uv_looks_where_pip_looks_and_takes_only_what_the_lock_names(
     installer: Installer,
     venv: Path,
@@ -97,6 +98,7 @@ def test_uv_looks_where_pip_looks_and_takes_only_what_the_lock_names(
     assert "pear" not in installed(venv)
 
 
+@pytest.mark.slow
 def test_uv_compiles_where_python_may_not_keep_what_it_compiles_itself(
     venv: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +111,7 @@ def test_uv_compiles_where_python_may_not_keep_what_it_compiles_itself(
     assert list(venv.parent.parent.rglob("__pycache__/cherry.*.pyc"))
 
 
+@pytest.mark.slow
 def test_pip_installs_where_there_is_no_uv(
     venv: Path, wheels: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,6 +124,7 @@ def test_pip_installs_where_there_is_no_uv(
     assert "There is no uv" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("index")
 def test_a_build_of_torch_that_was_asked_for_is_not_replaced_by_another(
     installer: Installer, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +134,7 @@ def test_a_build_of_torch_that_was_asked_for_is_not_replaced_by_another(
         installer.install_torch("torch==2.13.0")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("index")
 def test_torch_comes_from_where_pip_looks_if_pytorch_is_out_of_reach(
     installer: Installer, venv: Path, capfd: pytest.CaptureFixture[str]
@@ -142,7 +147,7 @@ def test_torch_comes_from_where_pip_looks_if_pytorch_is_out_of_reach(
 
 
 def test_pips_configuration_becomes_that_of_uv(
-    venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PIP_FIND_LINKS", "PIP_CERT", "PIP_DEFAULT_TIMEOUT", "PIP_NO_INDEX"):
         monkeypatch.delenv(name, raising=False)
@@ -154,7 +159,7 @@ def test_pips_configuration_becomes_that_of_uv(
     monkeypatch.setenv("PIP_CONFIG_FILE", str(file))
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://b.example/simple https://c.example/simple")
     monkeypatch.setenv("PIP_TIMEOUT", "90")
-    options = pip_options(venv)
+    options = pip_options(PYTHON)
     ours = {"index-url", "trusted-host", "timeout", "find-links", "extra-index-url"}
     assert uv_variables({name: options[name] for name in ours}) == {
         "UV_DEFAULT_INDEX": "https://a.example/simple",

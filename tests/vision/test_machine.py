@@ -51,6 +51,7 @@ def weights(tmp_path: Path) -> Iterator[tuple[HubStandIn, dict[str, str]]]:
         )
 
 
+@pytest.mark.slow
 def test_weights_and_licences_are_looked_at_on_the_services_machine(
     weights: tuple[HubStandIn, dict[str, str]], tmp_path: Path
 ) -> None:

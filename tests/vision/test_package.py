@@ -5,6 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 from shared.version import PRODUCT
@@ -20,6 +21,7 @@ sys.exit(", ".join(heavy) or 0)
 """
 
 
+@pytest.mark.slow
 def test_it_is_installed_without_the_service_and_runs_from_any_folder(tmp_path: Path) -> None:
     copy, target = tmp_path / "checkout", tmp_path / "installed"
     copy.mkdir()

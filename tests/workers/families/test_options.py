@@ -1,5 +1,6 @@
 """Options of requests: every value that Ollama accepts leads to an answer, in every family."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -53,9 +54,14 @@ def load(family: str, folder: str = "", **row: Any) -> VisionModel:
     )
 
 
-@pytest.fixture(scope="module", params=CAPTIONERS)
+@cache
+def load_captioner(family: str) -> VisionModel:
+    return load(family, CAPTIONERS[family], parameters={"max_new_tokens": 24})
+
+
+@pytest.fixture(params=CAPTIONERS)
 def captioner(request: pytest.FixtureRequest) -> VisionModel:
-    return load(request.param, CAPTIONERS[request.param], parameters={"max_new_tokens": 24})
+    return load_captioner(request.param)
 
 
 def ask(
@@ -72,9 +78,22 @@ def caption(model: VisionModel, **more: Any) -> str:
     return str(ask(model, (CAPTION,), shape("red", "circle"), **more)[CAPTION].text).lower()
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: str(options)[:40])
-def test_every_option_leads_to_a_caption(captioner: VisionModel, options: dict[str, Any]) -> None:
-    text = caption(captioner, **options)
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        pytest.param(
+            family,
+            options,
+            # Each option is quick with one family, and slow with the others.
+            marks=() if number % len(CAPTIONERS) == first else pytest.mark.slow,
+            id=f"{family}-{str(options)[:40]}",
+        )
+        for first, family in enumerate(CAPTIONERS)
+        for number, options in enumerate(OPTIONS)
+    ],
+)
+def test_every_option_leads_to_a_caption(family: str, options: dict[str, Any]) -> None:
+    text = caption(load_captioner(family), **options)
     assert any(map(str.isalpha, text))
 
 

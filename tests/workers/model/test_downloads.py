@@ -75,6 +75,7 @@ def test_a_killed_download_goes_on_where_it_stopped(tmp_path: Path, hub: HubStan
     assert sorted(path.name for path in folder.parent.iterdir()) == ["tiny-1", "tiny-1.lock"]
 
 
+@pytest.mark.slow
 def test_a_part_that_an_interruption_damaged_is_fetched_from_the_beginning(
     tmp_path: Path, hub: HubStandIn
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_part_that_an_interruption_damaged_is_fetched_from_the_beginning(
     assert [first for name, first in hub.starts if name == WEIGHTS] == [0, CHUNK, 0]
 
 
+@pytest.mark.slow
 def test_what_is_left_of_another_revision_is_deleted(tmp_path: Path, hub: HubStandIn) -> None:
     partial = tmp_path / "models" / "tiny-1.partial"
     partial.mkdir(parents=True)
@@ -113,6 +115,7 @@ def test_a_download_that_the_disk_has_no_room_for_is_not_begun(
     assert hub.fetched() == []
 
 
+@pytest.mark.slow
 def test_a_download_says_its_size_before_it_begins(tmp_path: Path, hub: HubStandIn) -> None:
     _, output = fetch(tmp_path, hub.url, "tiny", VISION_LOG_FORMAT="json")
 
@@ -139,6 +142,7 @@ def test_without_the_network_what_is_missing_is_told(tmp_path: Path, hub: HubSta
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_the_hub_is_reached_through_a_proxy(tmp_path: Path, hub: HubStandIn) -> None:
     code, output = fetch(tmp_path, "http://hub.invalid", "tiny", HTTP_PROXY=hub.url)
 
@@ -146,6 +150,7 @@ def test_the_hub_is_reached_through_a_proxy(tmp_path: Path, hub: HubStandIn) -> 
     assert contents(tmp_path / "models" / "tiny-1") == contents(CHECKPOINT)
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_used_as_it_is(tmp_path: Path, hub: HubStandIn) -> None:
     models = tmp_path / "models"
     shutil.copytree(CHECKPOINT, models / "tiny-1")

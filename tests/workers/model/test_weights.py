@@ -81,6 +81,7 @@ def test_an_interrupted_download_leaves_no_half_model_and_is_finished_by_the_nex
     assert hub.fetched().count("vocab.json") == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_the_models_folder(tmp_path: Path, hub: HubStandIn) -> None:
     code, output = fetch(tmp_path, hub.url, "tiny")
 
@@ -111,6 +112,7 @@ def test_complete_weights_are_used_without_a_request_to_the_hub(
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_a_folder_in_which_files_are_missing_is_completed(tmp_path: Path, hub: HubStandIn) -> None:
     folder = make_repo(tmp_path / "models" / "tiny-1", {"config.json": b"{}"})
 
@@ -149,6 +151,7 @@ def test_a_damaged_file_that_cannot_be_fetched_is_told_in_a_sentence(
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_two_workers_that_start_at_once_fetch_once(tmp_path: Path, hub: HubStandIn) -> None:
     with start(tmp_path, hub.url, "tiny") as one, start(tmp_path, hub.url, "tiny") as other:
         output = one.communicate(timeout=60)[0] + other.communicate(timeout=60)[0]

@@ -70,7 +70,10 @@ class Pair:
         return wanted
 
 
-@pytest.fixture(scope="module", params=QUICK)
+@pytest.fixture(
+    scope="module",
+    params=[QUICK[0], *(pytest.param(name, marks=pytest.mark.slow) for name in QUICK[1:])],
+)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     folder = tmp_path_factory.mktemp("pair") / request.param
     return Pair(make_checkpoint(request.param, folder))

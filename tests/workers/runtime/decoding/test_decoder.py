@@ -111,7 +111,9 @@ def test_other_requests_go_through_generate(pair: tuple[Any, Any]) -> None:
     assert static._static._runner.replays == before
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 6))]
+)
 def test_an_unsure_model_writes_the_same_texts(
     pair: tuple[Any, Any], seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
