@@ -13,15 +13,13 @@ from tests.redis_faults import full, gone, silent
 from tests.stack import API, Stack, running_stack, wait_for
 from workers.consumer.stopping import Stopping
 
-MODEL = "leisurely"
-"""Its row has no deadline of its own: after a fault, busy machines need more than 20 s."""
 Fault = Callable[[Stack], AbstractContextManager[None]]
 
 
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(tmp_path_factory.mktemp("stopping"), VISION_TIMEOUT="120") as running:
-        running.worker(MODEL)
+        running.worker("slow")
         yield running
 
 
@@ -30,15 +28,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_a_worker_with_requests_stops_before_it_is_killed(stack: Stack, fault: Fault) -> None:
     base = stack.api()
     with ThreadPoolExecutor(3) as pool:
-        replies = [pool.submit(post, f"{base}{API}/caption/{MODEL}") for _ in range(3)]
-        wait_for("the requests", lambda: stack.status(MODEL).held)
+        replies = [pool.submit(post, f"{base}{API}/caption/slow") for _ in range(3)]
+        wait_for("the requests", lambda: stack.status("slow").held)
         (worker,) = stack._workers.values()
         with fault(stack):
             worker.terminate()
             assert worker.wait(STOP_TIMEOUT_S) == 0
         if fault is silent:  # for longer than these requests may take
             return
-        stack.another_worker(MODEL)
+        stack.another_worker("slow")
         assert [reply.result().status_code for reply in replies] == [200] * 3
 
 
@@ -47,7 +45,7 @@ def test_a_worker_that_cannot_connect_stops_as_fast(stack: Stack) -> None:
     (worker,) = stack._workers.values()
     with silent(stack):
         logs = stack.processes.logs
-        wait_for("lost connections", lambda: logs(f"worker-{MODEL}").count("no heartbeat") > 2)
+        wait_for("lost connections", lambda: logs("worker-slow").count("no heartbeat") > 2)
         worker.terminate()
         assert worker.wait(STOP_TIMEOUT_S) == 0
 

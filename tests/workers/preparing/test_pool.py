@@ -21,7 +21,7 @@ from shared.units import MEGA
 from shared.vocabulary import Priority
 from tests.conftest import plain
 from tests.inputs import as_file
-from tests.stack import SAMPLES, wait_for
+from tests.stack import SAMPLES, UP_S, wait_for
 from tests.workers.preparing.steps import step
 from workers.preparing.pixels import squash
 from workers.preparing.pool import MANY_MEGAPIXELS, WORN_BYTES, PreparingPool
@@ -206,7 +206,7 @@ def test_half_of_the_cores_prepare_images_where_the_model_needs_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_accelerator: bool, processes: int
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    pool = PreparingPool(Settings(), lambda: has_accelerator)
+    pool = PreparingPool(Settings(decode_timeout_s=UP_S), lambda: has_accelerator)
     pool.start()
     try:
         picture, holding = plain(1), step("hold", folder=str(tmp_path / "held"))

@@ -1,6 +1,7 @@
 """Decoding in tensors of fixed shape gives what transformers' own loop gives."""
 
 import gc
+import math
 import sys
 import weakref
 from collections.abc import Callable
@@ -82,7 +83,10 @@ def test_batches_of_changing_size_give_the_same_captions(pair: tuple[Any, Any]) 
     assert static._static._runner.replays > 10
 
 
-def test_what_is_recorded_while_loading_serves_the_first_requests(pair: tuple[Any, Any]) -> None:
+def test_what_is_recorded_while_loading_serves_the_first_requests(
+    pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.model.warm_up.FIRST_BATCHES_S", math.inf)
     usual, static = pair
     static._static.release()
     warm_up(static, SPEC, None)
