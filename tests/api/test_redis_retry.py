@@ -22,7 +22,7 @@ from shared.redis.publishing import Publisher, Task
 from shared.redis.replies import Replies
 from shared.settings import Settings
 from shared.vocabulary import OperatorCommand
-from tests.stack import running_stack
+from tests.stack import UP_S, running_stack
 from tests.stalling_proxy import StallingProxy
 
 SECONDS = 0.2
@@ -81,7 +81,7 @@ def test_a_redis_that_never_answers_is_waited_for_no_longer_than_said(
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_redis_that_does_not_run_cannot_be_reached(call: str) -> None:
-    with pytest.raises(BrokerUnavailable, match="Redis cannot be reached"), redis_call(SECONDS):
+    with pytest.raises(BrokerUnavailable, match="Redis cannot be reached"), redis_call(UP_S):
         make_call(call, f"redis://{LOOPBACK}:{free_port()}/0")
 
 
