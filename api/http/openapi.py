@@ -165,7 +165,7 @@ def _described(rule: Rule, view: Any, note: Operation, references: Any) -> JsonS
         "summary": summary,
         "description": " ".join(description.split()),
         "parameters": [
-            *(_in_path(name, note.words.get(name)) for name in _ARGUMENT.findall(rule.rule)),
+            *(_in_path(name, rule, note.words.get(name)) for name in _ARGUMENT.findall(rule.rule)),
             *_in_query(note.query),
             *(
                 {"name": name, "in": "header", "required": False, "schema": schema}
@@ -208,8 +208,10 @@ def _errors(note: Operation, kind: type[BaseModel], references: Any) -> JsonSche
     return responses
 
 
-def _in_path(name: str, words: Iterable[str] | None) -> JsonSchema:
+def _in_path(name: str, rule: Rule, words: Iterable[str] | None) -> JsonSchema:
     schema = {**STRING, "enum": list(words)} if words else {**STRING, "minLength": 1}
+    if f"<uuid:{name}>" in rule.rule:
+        schema = {**STRING, "format": "uuid"}
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 

@@ -1,11 +1,11 @@
 """Runs of bulk work: whoever drives one reports how far it is, and operators see all of them."""
 
 import time
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from api.http.openapi import JSON, operation
 from api.http.operators import check_operator
@@ -24,6 +24,17 @@ MOST = 1_000_000_000
 """The largest number of a report."""
 
 
+def _number(value: object) -> object:
+    """Refuse what pydantic would make a number of."""
+    if isinstance(value, bool | str):
+        raise ValueError("not a number")  # noqa: TRY004 - pydantic's way to refuse
+    return value
+
+
+Count = Annotated[int, Field(strict=False, ge=0, le=MOST), BeforeValidator(_number)]
+"""As in JSON, 5.0 is a whole number, too."""
+
+
 class RunReport(BaseModel):
     """How far a run of bulk work is."""
 
@@ -35,9 +46,9 @@ class RunReport(BaseModel):
         description="`waiting`: for the hours in which it may ask, or for a service that is away; "
         "`stopped`: by a person; `failed`: given up"
     )
-    total: int = Field(ge=0, le=MOST, description="photos that it asks about")
-    done: int = Field(ge=0, le=MOST, description="how many of them are done with")
-    failed: int = Field(ge=0, le=MOST, description="photos that failed")
+    total: Count = Field(description="photos that it asks about")
+    done: Count = Field(description="how many of them are done with")
+    failed: Count = Field(description="photos that failed")
     per_hour: float | None = Field(
         None, ge=0, le=MOST, description="photos an hour lately; null: not known yet"
     )

@@ -52,7 +52,7 @@ def runs(url: str) -> list[dict[str, Any]]:
 def test_a_run_is_listed_as_it_reported_last(clean: Stack, url: str) -> None:
     first, second = uuid.uuid4(), uuid.uuid4()
     for run in (first, second, first):
-        assert put(url, run).json() == REPORT
+        assert put(url, run, total=10_000.0).json() == REPORT
     assert put(url, first, state="done", done=10_000, per_hour=None).status_code == 200
     (done, running) = runs(url)
     assert 0 <= done.pop("reported_s_ago") < 300
@@ -83,8 +83,8 @@ def test_no_more_runs_are_kept_than_somebody_can_look_at(clean: Stack, url: str)
 @pytest.mark.parametrize(
     "changes",
     [
-        {"total": -1}, {"done": "many"}, {"name": "x" * 201}, {"state": "odd"}, {"kind": ""},
-        {"per_hour": 1e12}, {"left_s": True},
+        {"total": -1}, {"total": 1.5}, {"done": "3"}, {"done": True}, {"name": "x" * 201},
+        {"state": "odd"}, {"kind": ""}, {"per_hour": 1e12}, {"left_s": True},
     ],
 )  # fmt: skip
 def test_a_report_that_is_none_is_refused(
