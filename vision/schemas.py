@@ -42,6 +42,8 @@ class Worker(Said):
     memory_mb: int = 0
     memory_peak_mb: int = 0
     memory_limit_mb: int = 0
+    card: str = ""
+    card_energy_j: float = 0.0
     loads: int = 0
     recycles: dict[str, int] = {}
     last_error: str = ""

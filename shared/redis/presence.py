@@ -47,6 +47,10 @@ class EngineStatus(BaseModel):
     memory_limit_mb: int = Field(
         0, description="memory that there is for it and others: of the GPU, container or host"
     )
+    card: str = Field("", description="UUID of its GPU, if that tells its energy")
+    card_energy_j: float = Field(
+        0.0, description="joules of the whole GPU since its driver was loaded, at the last batch"
+    )
     load_s: float = Field(0.0, description="seconds the last load took")
     loads: int = Field(0, description="model processes that were loaded")
     recycles: dict[str, int] = Field({}, description="replaced model processes by reason")

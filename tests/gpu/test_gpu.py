@@ -13,6 +13,8 @@ from shared.tasks import CAPTION
 from tests.inputs import prepared
 from tests.stack import TESTS
 from tools.tiny_checkpoints import shapes
+from workers.model import energy
+from workers.model.energy import read_card
 from workers.model.family import LoadContext, PreparedJob, VisionModel, load_model
 
 pytestmark = [
@@ -70,6 +72,15 @@ def test_sampling_and_stop_words_work_beside_graphs(family: str, right: list[str
     assert captions(model, 50)[:5] == right[:5]
     assert all(captions(model, 50, temperature=0.5, seed=1))
     assert captions(model, 50)[:5] == right[:5]
+
+
+def test_joules_are_counted_while_the_model_works(family: str) -> None:
+    model = load(family)
+    captions(model, 50)
+    before = energy._joules(read_card().uuid)
+    assert before
+    while energy._joules(read_card().uuid) == before:  # until the test's time is over
+        captions(model, 50)
 
 
 def test_memory_that_ran_out_is_given_back_and_the_model_goes_on(

@@ -44,6 +44,8 @@ class Trial:
     photos: int = 0
     """Photos that were answered in :attr:`seconds`, as many at once as the workers take."""
     seconds: float = 0.0
+    energy_j: float | None = None
+    """Joules that the GPUs used in :attr:`seconds`; ``None``: not all workers tell it."""
     memory_mb: int = 0
     """The most that a worker's model has needed; 0: not told, as by servers of Ollama."""
     devices: tuple[str, ...] = ()
@@ -57,6 +59,11 @@ class Trial:
     def per_hour(self) -> float | None:
         """Photos per hour, as many at once as the workers take; ``None``: not measured."""
         return self.photos / self.seconds * HOUR_S if self.photos and self.seconds else None
+
+    @property
+    def photo_j(self) -> float | None:
+        """Joules for one photo; ``None``: not measured."""
+        return self.energy_j / self.photos if self.photos and self.energy_j else None
 
     def take(self, outcome: Outcome) -> None:
         """Take what is known of a photo."""
@@ -110,10 +117,11 @@ class Course:
             first = self._run(trial, left[:count], 1, seen)
             trial.alone = [s for one in first if (s := _seconds(one, contestant.task))]
             most = capacity(self._service.models(), [contestant.question])
-            began = monotonic()
+            before, began = self._workers(contestant), monotonic()
             rest = self._run(trial, left[count:], most, seen)
             trial.photos = sum(bool(one.asked) and one.is_complete for one in rest)
             trial.seconds = monotonic() - began
+            trial.energy_j = energy_between(before, self._workers(contestant))
         self._look(trial)
         return trial
 
@@ -174,6 +182,33 @@ class Course:
         models = {model.name: model.workers for model in self._service.models()}
         # Models of Ollama that have no row are passed on by the workers of its row.
         return models.get(contestant.model.name) or models.get(OLLAMA, ())
+
+
+def energy_between(before: Sequence[Worker], after: Sequence[Worker]) -> float | None:
+    """Return the joules that the GPUs of workers have used between two looks at them.
+
+    Workers that share a GPU tell the same; each GPU counts once.
+
+    Returns:
+        ``None``: there are workers that do not tell, or that came or went meanwhile.
+    """
+    names = {worker.worker for worker in before}
+    if not names or names != {worker.worker for worker in after}:
+        return None
+    if not all(worker.card for worker in (*before, *after)):
+        return None
+    first, last = _by_card(before), _by_card(after)
+    if first.keys() != last.keys() or any(last[card] < first[card] for card in last):
+        return None  # a driver that was loaded anew counts from zero
+    return sum(last[card] - first[card] for card in last)
+
+
+def _by_card(workers: Sequence[Worker]) -> dict[str, float]:
+    """Return the newest joules of each GPU."""
+    joules: dict[str, float] = {}
+    for worker in workers:
+        joules[worker.card] = max(joules.get(worker.card, 0.0), worker.card_energy_j)
+    return joules
 
 
 def _seconds(outcome: Outcome, task: str) -> float:

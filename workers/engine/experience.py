@@ -59,6 +59,7 @@ class Experience:
         self._pace.record(kind, report.images, now - begun_at)
         self._sizer.succeeded(report.images, report.seconds, report.memory)
         self._tracker.memory, self._tracker.acceleration = report.memory, report.acceleration
+        self._tracker.card = report.card
         times = [job.times for job in batch]
         self._tracker.record_batch(report.images, report.seconds, times)
         size = BatchSize(report.images, report.steps)

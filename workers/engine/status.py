@@ -13,6 +13,7 @@ from shared.units import MEGA
 from shared.vocabulary import WorkerState
 from workers.engine.sizing import BatchSizer
 from workers.engine.times import RecentBatches
+from workers.model.energy import Card
 from workers.model.memory import Memory
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ class StatusTracker:
     def __init__(self, sizer: BatchSizer) -> None:
         """Take the sizes of batches from ``sizer`` whenever they are published."""
         self._sizer = sizer
-        self.memory = Memory()
+        self.memory, self.card = Memory(), Card()
         self._state, self._reason, self._last_error = WorkerState.LOADING, "", ""
         self._pid, self._load_s, self._loads, self._images = 0, 0.0, 0, 0
         self._batches: Counter[int] = Counter()
@@ -138,6 +139,8 @@ class StatusTracker:
             memory_mb=round(self.memory.used / MEGA) if running else 0,
             memory_peak_mb=round(self.memory.peak / MEGA) if running else 0,
             memory_limit_mb=round(self.memory.limit / MEGA) if running else 0,
+            card=self.card.uuid,
+            card_energy_j=round(self.card.energy_j, 3),
             load_s=round(self._load_s, 2),
             loads=self._loads,
             recycles=dict(self._recycles),

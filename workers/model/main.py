@@ -24,6 +24,7 @@ from shared.settings import Settings
 from shared.vocabulary import WorkerState
 from workers.model import memory
 from workers.model.device_errors import is_device_fault, is_out_of_memory
+from workers.model.energy import read_card
 from workers.model.family import (
     GeneratingModel,
     PerImageModel,
@@ -155,6 +156,7 @@ def run_batch(
             "alone_seconds": watch.alone_s(),
             "acceleration": model.acceleration if isinstance(model, GeneratingModel) else "",
             "memory": memory.measure(),
+            "card": read_card(),
         }
     )
 

@@ -50,7 +50,7 @@ def watch_gpu() -> None:
 
 def measure() -> Memory:
     """Return the memory of the GPU if this process uses one, else of the host."""
-    cuda, resident = _cuda(), resident_bytes()
+    cuda, resident = torch_cuda(), resident_bytes()
     if cuda is not None:
         free, limit = cuda.mem_get_info()
         used, peak = cuda.memory_reserved(), cuda.max_memory_allocated()
@@ -114,21 +114,22 @@ def accelerator() -> str:
 def release() -> None:
     """Release all memory that can be released, after it ran out."""
     gc.collect()
-    cuda = _cuda()
+    cuda = torch_cuda()
     if cuda is not None:
         cuda.empty_cache()
 
 
 def gpu_free() -> int | None:
     """Return the bytes that are free on the GPU; ``None``: this process uses none, or it fails."""
-    cuda = _cuda()
+    cuda = torch_cuda()
     try:
         return None if cuda is None else int(cuda.mem_get_info()[0])
     except RuntimeError:
         return None
 
 
-def _cuda() -> Any:  # noqa: ANN401 - torch.cuda, or None
+def torch_cuda() -> Any:  # noqa: ANN401 - torch is not imported here
+    """Return ``torch.cuda`` if this process uses a GPU by it; else ``None``."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
         return None

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from shared.messages import Instructions, Result
 from shared.vocabulary import WorkerState
+from workers.model.energy import Card
 from workers.model.memory import Memory
 from workers.preparing.frames import receive
 from workers.preparing.preparation import Preparation, Prepared
@@ -84,6 +85,7 @@ class BatchReport(BaseModel):
     alone_seconds: float = Field(0.0, description="what they would have been on an idle host")
     acceleration: str = Field("", description="how the model is accelerated, or why not")
     memory: Memory
+    card: Card = Card()
 
 
 ModelCommand = Annotated[Hold | Run | Forget, Field(discriminator="kind")]

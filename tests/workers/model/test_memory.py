@@ -62,7 +62,7 @@ def test_what_a_library_beside_torch_takes_of_the_gpu_is_what_has_become_less(
         max_memory_allocated=lambda: 9,
         reset_peak_memory_stats=lambda: None,
     )
-    monkeypatch.setattr(memory, "_cuda", lambda: gpu)
+    monkeypatch.setattr(memory, "torch_cuda", lambda: gpu)
     monkeypatch.setattr(memory, "_free_before", None)
 
     before = measure()

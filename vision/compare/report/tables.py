@@ -13,6 +13,7 @@ from vision.compare.report.elements import element, percent
 from vision.tables import megabytes
 
 NOTHING = "–"
+JOULES_PER_WH, THOUSAND = 3600, 1000
 
 
 class Row(NamedTuple):
@@ -73,6 +74,11 @@ def _memory(figures: Figures) -> str:
     return f"{megabytes(trial.memory_mb)} on {', '.join(trial.devices) or '?'}"
 
 
+def _energy(figures: Figures) -> str:
+    joules = figures.trial.photo_j
+    return NOTHING if joules is None else f"{joules / JOULES_PER_WH * THOUSAND:.3g} Wh"
+
+
 ROWS = (
     Row("Usable answers", "that say something, without a flag", lambda f: _percent(f.usable)),
     Row("Coverage", "photos of which it says something", lambda f: _percent(f.coverage)),
@@ -96,6 +102,7 @@ ROWS = (
     Row("Photos per hour", "as many at once as workers take", _per_hour),
     Row("From the journal", "asked in earlier runs, not timed", lambda f: str(f.trial.known)),
     Row("Memory", "most that a worker needed", _memory),
+    Row("Energy", "of the GPU, for a thousand photos", _energy),
 )
 
 
