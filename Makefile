@@ -7,7 +7,7 @@ DEV := $(VENV)/.dev-installed
 DOCS := $(VENV)/.docs-installed
 COMPOSE_COMMAND ?= docker compose
 .DEFAULT_GOAL := help
-.PHONY: help run models docs test test-slow test-containers test-gpu check bench bench-versions bench-engine bench-gpu bench-recovery bench-peers bench-ollama soak prove lock clean
+.PHONY: help run models docs test test-slow test-containers test-gpu check bench bench-versions bench-engine bench-gpu bench-recovery bench-priority bench-peers bench-ollama soak prove lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -69,6 +69,9 @@ bench-gpu: $(DEV) ## test and measure models, stack and recovery on one GPU, eig
 
 bench-recovery: $(DEV) ## measure restarts, a recycle under load, and the gain of a second replica
 	@$(BIN)/python -m benchmarks.recovery
+
+bench-priority: $(DEV) ## measure how long a person waits while bulk work does, four minutes
+	@$(BIN)/python -m benchmarks.priority
 
 bench-peers: $(DEV) ## compare with Flask, gunicorn, LitServe, BentoML and Celery as in tutorials; MODELS=a,b ROUNDS=5
 	@$(BIN)/python -m benchmarks.peers $(if $(MODELS),--models $(MODELS)) $(if $(ROUNDS),--rounds $(ROUNDS))
