@@ -11,9 +11,12 @@ from celery import Task, signals
 from celery.concurrency.base import BasePool
 from celery.exceptions import Ignore, Reject
 from celery.utils.saferepr import saferepr
+from kombu.asynchronous import get_event_loop
 
 from shared.messages import Job, JsonObject
+from shared.redis.deadline import redis_within
 from workers.consumer.carrier import Carrier
+from workers.consumer.stopping import FAREWELL_S
 
 
 class Delivery:
@@ -117,8 +120,14 @@ class JobPool(BasePool):
         self.carrier.start()
 
     def on_stop(self) -> None:
-        """Wait for the end of each task that was handed over."""
+        """Wait for the end of each task that was handed over, and put back what is left."""
         self.carrier.close()
+        hub: Any = get_event_loop()
+        # The hub does when it is closed what is left for it, without a limit of time: messages that
+        # are put back waited for a silent Redis until supervisord killed the worker.
+        with redis_within(FAREWELL_S):
+            for call in hub._pop_ready():  # noqa: SLF001 - no public method takes them
+                call()
 
     def on_apply(self, target: object, args: Any, *_: Any, callback: Any, **more: Any) -> None:  # noqa: ANN401 - Celery's signature
         """Take a task over; ``target``, which would call the task's function, is not called."""

@@ -16,7 +16,7 @@ from celery.worker.consumer import Consumer
 from shared.redis.deadline import redis_within
 
 FAREWELL_S = 2
-"""How long Redis may keep Celery's main thread before it stops, and then at each of two steps."""
+"""How long Redis may keep Celery's main thread before it stops, and then at each of three steps."""
 TASKS_S = 8.0
 """How long tasks wait on for Redis to give them their images, or to take their replies."""
 
