@@ -46,7 +46,8 @@ RELIANCES = (
         "Channel._get_pool, Channel.do_restore and Connection.ensure_connection; api/commands.py "
         "replaces Connection.ensure and the producer_pool of a mailbox; "
         "workers/consumer/acknowledging.py adds to Hub._ready, which its loop empties before it "
-        "looks for room, and workers/consumer/delivery.py empties it when the worker stops; workers/consumer/bulk.py gives a channel a QoS of its own, and two "
+        "looks for room, and workers/consumer/delivery.py empties it when the worker stops; "
+        "workers/consumer/bulk.py gives a channel a QoS of its own, and two "
         "channels of a connection are read side by side",
         (_QUEUE, "tests/workers/consumer/test_kombu_guard.py", _ACKS, _LANES, _REDIS),
     ),
