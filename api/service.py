@@ -14,7 +14,8 @@ from api.commands import CommandSender
 from api.dispatch import PublishedJob
 from api.http.client_connection import Client
 from api.limits.admission import check_queue, check_served, queue_room
-from api.limits.memory import SHARES, Room
+from api.limits.memory import Room
+from api.limits.shares import SHARES
 from api.metrics import Metrics
 from api.redis_retry import retry_while_unreachable
 from shared.answer_schema import check_schema

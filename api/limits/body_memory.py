@@ -12,14 +12,13 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 
+from api.limits.shares import SHARES
 from shared.settings import Settings
 from shared.units import MEGA
 from shared.vocabulary import Priority
 
 USUAL_BODY_BYTES = 512 * 1024
 """More than a usual request has: PhotoPrism's pictures of 720 pixels are of 100 to 250 kB."""
-PART_FOR_BULK = 0.75
-"""How much of the memory may be taken when bulk work gets some."""
 
 
 def bytes_for_bodies(settings: Settings) -> int:
@@ -98,8 +97,7 @@ class BodyMemory:
         if share is None:
             return None
         is_bulk, used = share.priority is Priority.BULK, self._used.total()
-        most = self._size * (PART_FOR_BULK if is_bulk else 1.0)
-        if used + share.wanted - share.size <= most:
+        if used + share.wanted - share.size <= self._size * SHARES[share.priority]:
             return share
         if self._reserve_of is not None or (is_bulk and used > share.size):
             return None

@@ -11,7 +11,6 @@ from api.redis_retry import clean_up, retry_while_unreachable
 from shared.errors import Overloaded, TooLarge
 from shared.redis.memory import Memory, Reservation
 from shared.units import MEGA
-from shared.vocabulary import Priority
 
 ROOM_S = 1.0
 """How long a request waits at most until others leave room. It holds a request slot meanwhile."""
@@ -20,9 +19,6 @@ REMEMBERED_S = 0.25
 """How long this process may use a part of what was left without asking again."""
 REMEMBERED_PART = 1 / 16
 """Which part. Other processes have theirs, and half of Redis' memory is not for requests at all."""
-SHARES = {Priority.PERSON: 1.0, Priority.BULK: 0.75}
-"""How much of the room may be taken when a request of this priority is admitted: bulk work leaves
-some to persons."""
 
 
 class Room:

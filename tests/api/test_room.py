@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.limits.memory import REMEMBERED_PART, SHARES, Room
+from api.limits.memory import REMEMBERED_PART, Room
+from api.limits.shares import SHARES
 from shared.errors import Overloaded
 from shared.units import MEGA
 from shared.vocabulary import Priority
