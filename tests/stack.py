@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -137,6 +137,13 @@ class Stack:
         """Start a worker of the model if none was started, and wait until it is ready."""
         if model not in self._workers:
             self._workers[model] = self.another_worker(model)
+            self.wait_ready(model)
+
+    def ready_workers(self, models: Collection[str]) -> None:
+        """Start a worker of each model, side by side, and wait until all are ready."""
+        for model in models:
+            self.another_worker(model)
+        for model in models:
             self.wait_ready(model)
 
     def another_worker(self, model: str, **extra: str) -> "subprocess.Popen[bytes]":

@@ -37,10 +37,7 @@ COPY_PICTURE = """async (bytes) => {
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_stack(tmp_path_factory.mktemp("page")) as running:
-        for model in MODELS:
-            running.another_worker(model)
-        for model in MODELS:
-            running.wait_ready(model)
+        running.ready_workers(MODELS)
         yield running
 
 

@@ -45,10 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     (folder / "models.yaml").write_text(yaml.safe_dump(catalog))
     settings = {"VISION_CATALOG": str(folder / "models.yaml"), "VISION_MODELS_DIR": str(folder)}
     with running_stack(tmp_path_factory.mktemp("stack"), **settings) as running:
-        for model in MODELS:
-            running.another_worker(model)
-        for model in MODELS:
-            running.wait_ready(model)
+        running.ready_workers(MODELS)
         yield running
 
 
