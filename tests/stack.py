@@ -22,6 +22,7 @@ from shared.redis.connection import connect
 from shared.redis.presence import Presence, WorkerStatus
 from shared.redis.store import Store
 from shared.vocabulary import WorkerState
+from workers.consumer.predecessors import process_lives
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
@@ -38,12 +39,15 @@ T = TypeVar("T")
 
 
 def wait_for(
-    what: str, probe: Callable[[], T | Literal[False] | None], timeout_s: float = UP_S
+    what: str | Callable[[], object],
+    probe: Callable[[], T | Literal[False] | None],
+    timeout_s: float = UP_S,
 ) -> T:
     """Poll until ``probe`` returns a truthy value, and return it: there is no event to wait on.
 
     Args:
-        what: the awaited thing, for the message of the ``AssertionError`` after ``timeout_s``.
+        what: the awaited thing, for the message of the ``AssertionError`` after ``timeout_s``; or
+            what tells of it then, such as what is in the way.
         probe: looks at another process once.
         timeout_s: seconds.
     """
@@ -52,7 +56,7 @@ def wait_for(
         if found := probe():
             return found
         time.sleep(0.02)
-    message = f"waited {timeout_s} s for {what}"
+    message = f"waited {timeout_s} s for {what() if callable(what) else what}"
     raise AssertionError(message)
 
 
@@ -157,12 +161,13 @@ class Stack:
         def ready() -> bool:
             done = [
                 worker
-                for worker in self.presence(model).workers
+                for worker in self.workers(model)
                 if worker.consuming or worker.state == WorkerState.FAILED
             ]
             return len(done) >= count
 
-        wait_for(f"{model}\n{self.processes.logs(f'worker-{model}')}", ready, timeout_s)
+        name = f"worker-{model}"
+        wait_for(lambda: f"{model}\n{self.processes.logs(name)}", ready, timeout_s)
 
     @contextlib.contextmanager
     def suspended(self, model: str) -> Iterator[None]:
@@ -181,15 +186,19 @@ class Stack:
 
     def status(self, model: str) -> WorkerStatus:
         """Return what the only worker of a model says of itself, however late it says so."""
-        (status,) = wait_for("its heartbeat", lambda: self.presence(model).workers)
+        (status,) = wait_for("its heartbeat", lambda: self.workers(model))
         return status
 
     def wait_held(self, model: str, count: int) -> None:
         """Wait until the model's workers have taken so many requests, as they say each second."""
         wait_for(
             f"{count} requests of {model}",
-            lambda: sum(worker.held for worker in self.presence(model).workers) == count,
+            lambda: sum(worker.held for worker in self.workers(model)) == count,
         )
+
+    def workers(self, model: str) -> list[WorkerStatus]:
+        """Return what the model's workers say, without those that were killed moments ago."""
+        return [worker for worker in self.presence(model).workers if _runs(worker.worker)]
 
     def presence(self, model: str) -> Presence:
         return self.store.presence.of(self.catalog.get(model))
@@ -251,6 +260,11 @@ def running_stack(folder: Path, **settings: str) -> Iterator[Stack]:
         stack.processes.stop()
         stack.redis.close()
         stack.product_redis.close()
+
+
+def _runs(worker: str) -> bool:
+    """Return whether the process of a worker lives, by its name, ``<model>-<pid>@<host>``."""
+    return process_lives(int(worker.rpartition("@")[0].rpartition("-")[2]))
 
 
 def _succeeds(call: Callable[[], Any]) -> bool:
