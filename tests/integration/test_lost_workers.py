@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.integration.client import job_statuses, post, posting
-from tests.stack import API, Stack, end, wait_for
+from tests.stack import API, UP_S, Stack, end, wait_for
 
 LONG_LEASE_S = 90
 
@@ -28,7 +28,9 @@ def test_a_worker_that_is_just_restarting_is_waited_for(stack: Stack, base: str)
     first = stack.another_worker("restarting")
     stack.wait_ready("restarting")
     end(first)
-    assert stack.presence("restarting").workers == ()
+    listed = [worker.worker for worker in stack.presence("restarting").workers]
+    assert not any(f"-{first.pid}@" in worker for worker in listed)
+    wait_for("killed ones to be off the list", lambda: not stack.presence("restarting").workers)
     with posting(f"{base}/caption/restarting", red=77) as replies:
         wait_for("a queued request", lambda: stack.presence("restarting").queued)
         second = stack.another_worker("restarting")
@@ -122,7 +124,7 @@ def test_a_killed_worker_leaves_no_model_process(stack: Stack) -> None:
     children = psutil.Process(worker.pid).children(recursive=True)
     assert children
     end(worker, signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=UP_S)
     assert alive == []
 
 
