@@ -8,14 +8,16 @@ import json
 import signal
 import sqlite3
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.stack import ROOT, Stack, end, wait_for
-from tests.vision.command import VISION, Done, environment, succeeds, vision
+from tests.integration.client import full_queue, post
+from tests.stack import API, ROOT, Stack, end, wait_for
+from tests.vision.command import VISION, Done, environment, succeeds, vision, vision_process
 
 IN_FLIGHT = 4
 
@@ -252,14 +254,25 @@ def test_a_service_that_answers_nobody_ends_the_run_with_its_reason(
 
 @pytest.mark.slow
 def test_a_full_queue_is_waited_for(stack: Stack, url: str, tmp_path: Path) -> None:
-    stack.worker("narrow")
-    photos(tmp_path / "photos", 8)
-    output = tmp_path / "out.jsonl"
-    text = succeeds(
-        "run", tmp_path / "photos", "--task", "caption", "--model", "narrow", "--concurrency", "8",
-        "--output", output, VISION_URL=url, XDG_STATE_HOME=str(tmp_path),
-    )  # fmt: skip
-    assert text == ""
+    photos(tmp_path / "photos", 2)
+    output, before = tmp_path / "out.jsonl", refused(stack)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        full_queue(stack, lambda: post(f"{url}{API}/caption/narrow")),
+    ):
+        done = pool.submit(
+            vision_process, "run", tmp_path / "photos", "--task", "caption", "--model", "narrow",
+            "--priority", "person", "--output", output,
+            VISION_URL=url, XDG_STATE_HOME=str(tmp_path),
+        )  # fmt: skip
+        wait_for("both refusals", lambda: len(refused(stack) - before) == 2)
+    assert done.result().returncode == 0, done.result().stderr
     lines: list[dict[str, Any]] = [json.loads(line) for line in output.read_text().splitlines()]
-    assert sorted(line["caption"]["text"] for line in lines) == [caption(n) for n in range(8)]
-    assert "429" in stack.processes.logs("api")
+    assert sorted(line["caption"]["text"] for line in lines) == [caption(n) for n in range(2)]
+    assert answered(tmp_path) == refused(stack) - before
+
+
+def refused(stack: Stack) -> set[str]:
+    """The ids of the requests that found a queue full."""
+    lines = stack.processes.logs("api").splitlines()
+    return {json.loads(line)["request_id"] for line in lines if '"status": 429' in line}
