@@ -60,9 +60,9 @@ bench: $(DEV) ## measure what the stack adds to a model called in-process
 bench-versions: $(DEV) ## compare this checkout with those in other folders; OTHERS="a b"
 	@$(BIN)/python -m benchmarks.versions $(OTHERS)
 
-bench-engine: $(DEV) ## compare the stack with bare models of real size, half an hour; MODELS=a,b QUICK=1
+bench-engine: $(DEV) ## compare the stack with bare models of real size, half an hour; MODELS=a,b CLIENTS=4,16 QUICK=1
 	@$(BIN)/python -m benchmarks.engine $(if $(MODELS),--models $(MODELS)) \
-	  $(if $(QUICK),--quick) $(if $(CHECKPOINTS),--checkpoints $(CHECKPOINTS))
+	  $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(QUICK),--quick) $(if $(CHECKPOINTS),--checkpoints $(CHECKPOINTS))
 
 bench-gpu: $(DEV) ## test and measure models, stack and recovery on one GPU, eight minutes; MODELS=a,b STAGES=bare,stack
 	@$(BIN)/python -m benchmarks.gpu $(if $(MODELS),--models $(MODELS)) $(if $(STAGES),--stages $(STAGES))

@@ -34,6 +34,8 @@ from tests.stack import Stack, end, running_stack
 
 CLIENTS = (4, 8, 16, 64)
 """Numbers of clients, beside a single one that takes turns with the bare model."""
+MANY = 16
+"""With so many clients or more batches are full, and the stack is compared with the best batch."""
 LONG_S = 90.0
 """Cells that take longer are measured in the first round only."""
 LOAD_TIMEOUT_S = 400.0
@@ -68,6 +70,8 @@ class Effort(NamedTuple):
     rounds: int
     cell_s: float
     """Approximate length of a cell, which has at least one image per client."""
+    clients: tuple[int, ...]
+    """Numbers of clients of the stack, beside a single one."""
 
 
 @dataclass
@@ -104,9 +108,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models", default=",".join(CASES), help="separated by commas")
     parser.add_argument("--quick", action="store_true", help="one short round")
+    numbers = ",".join(map(str, CLIENTS))
+    parser.add_argument("--clients", default=numbers, help="how many, beside a single one")
     parser.add_argument("--checkpoints", type=Path, help="folder to keep them in (default: none)")
     options = parser.parse_args()
-    effort = Effort(1, 3.0) if options.quick else Effort(3, 15.0)
+    clients = tuple(map(int, options.clients.split(",")))
+    effort = Effort(1, 3.0, clients) if options.quick else Effort(3, 15.0, clients)
     print(f"Begun {machine()}.\n")
     results = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -120,13 +127,13 @@ def main() -> None:
             VISION_TORCH_THREADS="0",
             OMP_NUM_THREADS=str(os.cpu_count()),  # as torch itself decides; tests use one
             VISION_TIMEOUT="590",
-            VISION_REQUEST_SLOTS=str(max(CLIENTS)),
+            VISION_REQUEST_SLOTS=str(max(clients)),
         ) as stack:
             stack.catalog = Catalog.load(catalog)
             base = stack.api()
             for name in options.models.split(","):
                 results[name] = measure(stack, base, stack.catalog.get(name), checkpoints, effort)
-    print_tables(results)
+    print_tables(results, clients)
     print(f"\nEnded {machine()}.")
 
 
@@ -155,13 +162,18 @@ def measure(stack: Stack, base: str, spec: ModelSpec, checkpoints: Path, effort:
             call()
         image_s = bare.batched()  # an estimate, from which numbers of calls follow
         for _ in range(effort.rounds):
-            _round(figures, client, bare, case, effort.cell_s, image_s)
+            _round(figures, client, bare, case, effort, image_s)
             print(f"{spec.name}: {figures}", file=sys.stderr)
     return figures
 
 
 def _round(
-    figures: Figures, client: Client, bare: BareModels, case: Case, cell_s: float, image_s: float
+    figures: Figures,
+    client: Client,
+    bare: BareModels,
+    case: Case,
+    effort: Effort,
+    image_s: float,
 ) -> None:
     """Measure every cell once.
 
@@ -170,21 +182,21 @@ def _round(
         client: of the stack.
         bare: the bare models.
         case: of the model.
-        cell_s: approximate length of a cell.
+        effort: says how much.
         image_s: an estimate of the seconds per image.
     """
-    for _ in range(max(1, round(cell_s / 5 / image_s))):
+    for _ in range(max(1, round(effort.cell_s / 5 / image_s))):
         figures.simple.append(bare.simple())
     for size in case.batches:
-        for _ in range(max(1, round(cell_s / 5 / image_s / size))):
+        for _ in range(max(1, round(effort.cell_s / 5 / image_s / size))):
             figures.batches[size].append(bare.batched(size) / size)
-    for _ in range(max(3, round(cell_s / 3 / image_s))):
+    for _ in range(max(3, round(effort.cell_s / 3 / image_s))):
         figures.paired.append(bare.batched())
         figures.one_client.append(seconds(client))
-    for clients in CLIENTS:
+    for clients in effort.clients:
         if figures.rates[clients] and clients * image_s > LONG_S:
             continue
-        rounds = max(1, round(cell_s / image_s / clients))
+        rounds = max(1, round(effort.cell_s / image_s / clients))
         figures.rates[clients].append(client.rate(clients, rounds * clients))
 
 
@@ -202,11 +214,12 @@ def served(stack: Stack, name: str) -> Iterator[None]:
         end(worker)
 
 
-def print_tables(results: dict[str, Figures]) -> None:
+def print_tables(results: dict[str, Figures], clients: tuple[int, ...]) -> None:
     """Print the images per second, and how the stack compares with the bare models."""
+    most = [number for number in clients if number >= MANY] or [max(clients)]
     heads = ["model", "(a) fp32, one by one", "(b) best batch", "(b) 1 at a time"]
-    print_row([*heads, *(f"{n} client{'s' * (n > 1)}" for n in (1, *CLIENTS))])
-    print_row(["---"] * (len(heads) + 1 + len(CLIENTS)))
+    print_row([*heads, *(f"{n} client{'s' * (n > 1)}" for n in (1, *clients))])
+    print_row(["---"] * (len(heads) + 1 + len(clients)))
     for name, figures in results.items():
         bare = [1 / statistics.median(figures.simple), figures.best()]
         single = 1 / statistics.median(figures.batches[1])
@@ -220,7 +233,15 @@ def print_tables(results: dict[str, Figures]) -> None:
             ]
         )
     print()
-    print_row(["model", "16, 64 clients / (b)", "1, 16 clients / (a)", "added to one client, ms"])
+    shares = ", ".join(map(str, most))
+    print_row(
+        [
+            "model",
+            f"{shares} clients / (b)",
+            f"1, {most[0]} clients / (a)",
+            "added to one client, ms",
+        ]
+    )
     print_row(["---"] * 4)
     for name, figures in results.items():
         stack, simple = figures.stack(), 1 / statistics.median(figures.simple)
@@ -229,8 +250,8 @@ def print_tables(results: dict[str, Figures]) -> None:
         print_row(
             [
                 name,
-                f"{stack[16] / figures.best():.2f}, {stack[64] / figures.best():.2f}",
-                f"{stack[1] / simple:.1f}, {stack[16] / simple:.1f}",
+                ", ".join(f"{stack[number] / figures.best():.2f}" for number in most),
+                f"{stack[1] / simple:.1f}, {stack[most[0]] / simple:.1f}",
                 f"{middle:.0f} ({quarter:.0f} … {three:.0f})",
             ]
         )
