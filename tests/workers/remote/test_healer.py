@@ -135,13 +135,14 @@ def test_a_model_is_reloaded_with_the_options_of_requests_and_an_operator_need_n
 def test_an_attempt_of_another_worker_does_not_lengthen_the_pause(
     stack: Stack, server: OllamaStandin
 ) -> None:
-    assert stack.store.claims.take(f"heal:{server.url}:{MODEL}", 1)
+    assert stack.store.claims.take(f"heal:{server.url}:{MODEL}", 600)
     server.knobs.slow_after = 4
     with running_engine(stack, server, healing=FREQUENT) as harness:
         for _ in range(8):
             harness.caption()
         harness.wait(server, lambda status: status.heals.get("left to another worker"))
         assert harness.engine._healer._pause_s == {}
+        stack.redis.delete(f"vision:claim:heal:{server.url}:{MODEL}")
         assert harness.wait(server, lambda status: status.heals.get("healed")).degraded == {}
 
 
