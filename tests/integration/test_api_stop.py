@@ -50,9 +50,12 @@ def test_a_stopping_api_answers_what_is_under_way_and_closes_the_rest(stack: Sta
         crowd(base, 20, b"") as idle,
         crowd(base, 20, b"GET /livez HTTP/1.1\r\nX-Half: "),
     ):
-        replies = [pool.submit(post, f"{base}{API}/caption/slow") for _ in range(3)]
-        wait_for("the requests", lambda: stack.redis.keys("vision:lease:*"))
-        assert end(stack.api_process) == 0
+        with stack.suspended("slow"):
+            replies = [pool.submit(post, f"{base}{API}/caption/slow") for _ in range(3)]
+            stack.wait_held("slow", 2)
+            wait_for("the third", lambda: stack.presence("slow").queued)
+            stack.api_process.terminate()
+        assert stack.api_process.wait(60) == 0
         assert [reply.result().status_code for reply in replies] == [200] * 3
         assert read_to_end(idle[0]) == b""
 

@@ -14,7 +14,7 @@ from tests.stack import API, Stack, running_stack, wait_for
 PATH = f"{API}/caption/fake"
 CLIENTS = 32
 SLOTS = 16
-NO_POLLING = "import api.dispatch; api.dispatch.POLL_S = 30"
+NO_POLLING = "import api.dispatch; api.dispatch.POLL_S = 60"
 """So that nothing but the end of its connection wakes a request that waits."""
 
 
@@ -27,14 +27,15 @@ class Running(NamedTuple):
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A stack of our own, whose keys in Redis are counted."""
     with running_stack(tmp_path_factory.mktemp("hang-ups")) as stack:
-        slots = {"VISION_REQUEST_SLOTS": str(SLOTS), "VISION_SLOT_WAIT_S": "15"}
+        slots = {"VISION_REQUEST_SLOTS": str(SLOTS), "VISION_SLOT_WAIT_S": "30"}
         yield Running(stack, stack.api(before=NO_POLLING, **slots))
 
 
 def hang_up(stack: Stack, base: str, count: int) -> None:
     """Have so many clients hang up whose images are in Redis."""
+    before = len(stack.redis.keys("vision:image:*"))
     with crowd(base, count, caption_request(PATH)):
-        wait_for("all images", lambda: len(stack.redis.keys("vision:image:*")) >= count)
+        wait_for("all images", lambda: len(stack.redis.keys("vision:image:*")) == before + count)
 
 
 def images(stack: Stack) -> int:
