@@ -44,7 +44,7 @@ def test_supervisord_logs_each_end_of_a_program_in_words_that_are_counted(tmp_pa
     command = ["-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(configuration)]
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
     try:
-        assert wait_for("its end", lambda: ended(log), 20) == ["broken"]
+        assert wait_for("its end", lambda: ended(log)) == ["broken"]
     finally:
         end(process, signal.SIGTERM)
 

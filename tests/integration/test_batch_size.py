@@ -77,7 +77,7 @@ def test_a_worker_holds_as_many_tasks_as_its_batches_need(stack: Stack) -> None:
         return status.max_batch <= FIRST // 2 and status.held <= 2 * status.max_batch
 
     with asked_all_the_time(f"{api}{API}/caption/quick"):
-        wait_for("larger batches", holds_more_than_at_first, 60)
+        wait_for("larger batches", holds_more_than_at_first)
         Path(stack.catalog.get("quick").parameters["memory_mb_file"]).write_text(str(FIRST // 2))
-        wait_for("smaller batches", holds_few, 60)
+        wait_for("smaller batches", holds_few)
     assert worker().recycles == {}

@@ -41,8 +41,7 @@ class Ollama(NamedTuple):
 
     def statuses(self) -> dict[str, OllamaHost]:
         """Return what the worker publishes of each server, by URL."""
-        workers = self.stack.presence("ollama").workers
-        return {status.url: status for worker in workers for status in worker.hosts}
+        return {status.url: status for status in self.stack.status("ollama").hosts}
 
     def sent(self) -> list[dict[str, Any]]:
         """Return the bodies of the requests that both servers got, in order of arrival."""

@@ -53,7 +53,7 @@ def test_the_room_of_a_writer_that_died_is_free_after_a_while(
     assert granted(room, 16)
     assert 0 < running.redis.ttl("vision:pending") <= 2
     assert not granted(room, 16)
-    wait_for("the end of the writer's time", lambda: granted(room, 16), 5)
+    wait_for("the end of the writer's time", lambda: granted(room, 16))
 
 
 @pytest.mark.parametrize("name", ["OOM", "READONLY", "NOREPLICAS", "MISCONF"])
