@@ -108,7 +108,8 @@ def test_a_model_that_stays_slow_is_avoided_and_not_reloaded_again(tmp_path: Pat
         slow, fast = standin(held, cpu_after=10, cpu_until="never"), standin(held)
         healing = HealingStack(held, tmp_path, slow, fast)
         assert {reply.status_code for reply in healing.captions(80)} == {200}
-        status = healing.wait(slow, lambda status: status.degraded)
+        status = healing.wait(slow, lambda status: status.heals)
+        assert status.heals == {"failed": 1}
         assert status.degraded[MODEL]
         before = len(slow.generates()), len(fast.generates())
         for reply in healing.captions(10, clients=1):
