@@ -3,7 +3,6 @@
 import io
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -12,8 +11,8 @@ from playwright.sync_api import Browser, FilePayload, Locator, Page, Request, ex
 from launcher.ports import free_port
 from tests.browser import opened, unreadable
 from tests.conftest import plain
-from tests.integration.client import post
-from tests.stack import API, SAMPLES, Stack, end, running_stack, wait_for
+from tests.integration.client import full_queue, post
+from tests.stack import API, SAMPLES, Stack, end, running_stack
 
 KEY = "schlüssel=="
 MODELS = f"**{API}/models"
@@ -96,6 +95,7 @@ def test_a_request_that_no_worker_takes_fails_alone_and_can_be_repeated(
 ) -> None:
     with opened(browser, stack.api()) as page:
         worker = stack.another_worker("unserved")
+        stack.wait_ready("unserved")
         page.get_by_role("checkbox", name="unserved").check()
         page.get_by_role("checkbox", name="fake").uncheck()
         freeze_state(page)
@@ -131,17 +131,11 @@ def test_a_busy_service_is_asked_again_when_it_says_and_meanwhile_the_page_says_
 ) -> None:
     stack.worker("narrow")
     base = stack.api(before="import shared.errors as e; e.Overloaded.retry_after_s = 2")
-    with ThreadPoolExecutor(3) as pool, opened(browser, base) as page:
+    with opened(browser, base) as page:
         is_ready(page)
         page.get_by_role("checkbox", name="fake").uncheck()
         page.get_by_role("checkbox", name="narrow").check()
-        with stack.suspended("narrow"):
-            others = []
-            for held in (1, 2):  # one after the other, as only one may queue
-                others.append(pool.submit(post, f"{base}{API}/caption/narrow"))
-                stack.wait_held("narrow", held)
-            others.append(pool.submit(post, f"{base}{API}/caption/narrow"))
-            wait_for("a queue", lambda: stack.presence("narrow").queued)
+        with full_queue(stack, lambda: post(f"{base}{API}/caption/narrow")) as others:
             card = add(page, plain(4))
             expect(card).to_contain_text("The service is busy. Asking again in 2 s.")
             expect(page.locator("#spoken")).to_contain_text("asked again in 2 seconds")
