@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.integration.client import post
-from tests.stack import API, Stack, end, running_stack
+from tests.stack import API, UP_S, Stack, end, running_stack
 from workers.consumer.heartbeat import EXIT_STALLED
 
 WEDGED = """
@@ -43,7 +43,7 @@ def test_a_task_that_is_held_outside_of_the_engine_ends_the_worker_and_is_served
     stack.wait_ready("restarting")
     with ThreadPoolExecutor(1) as pool:
         reply = pool.submit(post, f"{api}{API}/caption/restarting", 5)
-        assert wedged.wait(30) == EXIT_STALLED
+        assert wedged.wait(UP_S) == EXIT_STALLED
         successor = stack.another_worker("restarting")
         assert reply.result().json()["result"]["caption"]["text"] == "rgb 5 0 0"
     end(successor)
@@ -54,13 +54,13 @@ def test_a_task_that_is_held_outside_of_the_engine_ends_the_worker_and_is_served
 def test_a_task_that_the_engine_has_is_left_alone_however_long_it_takes(
     stack: Stack, api: str
 ) -> None:
-    patient = WEDGED.replace("HELD_S = 2", "HELD_S = 0.1").replace(
-        "carrier.Carrier._fetch =", "unused ="
-    )
-    worker = stack.processes.start("worker-slow", [sys.executable, "-c", patient, "slow"])
-    stack.wait_ready("slow")
+    patient = WEDGED.replace("carrier.Carrier._fetch =", "unused =")
+    argv = [sys.executable, "-c", patient, "leisurely"]  # whose batches take 3 s
+    worker = stack.processes.start("worker-leisurely", argv)
+    stack.wait_ready("leisurely")
     with ThreadPoolExecutor(8) as pool:
-        replies = list(pool.map(lambda red: post(f"{api}{API}/caption/slow", red), range(8)))
+        path = f"{api}{API}/caption/leisurely"
+        replies = list(pool.map(lambda red: post(path, red), range(8)))
     assert [reply.status_code for reply in replies] == [200] * 8
     assert worker.poll() is None
     end(worker)
