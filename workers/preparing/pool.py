@@ -147,24 +147,37 @@ class PreparingPool:
     def _serve(self, lane: int) -> None:
         if lane == 0:
             self._ensure_process(lane)
-        while self._wait(lane):
+        while task := self._next(lane):
             process = self._ensure_process(lane)
-            if process is None and lane > 0:
+            if process is None and lane > 0:  # the first lane says why, if it has none either
+                self._put_back(task)
                 self._closed.wait(PAUSE_S)
-            elif task := self._take(lane):
+            else:
                 self._prepare(lane, process, task)
                 self._ensure_process(lane)  # if it was lost: before the next image comes
         if last := self._processes[lane]:
             last.close()
 
-    def _wait(self, lane: int) -> bool:
-        """Wait for a task; ``False``: the pool is closed."""
+    def _next(self, lane: int) -> _Task | None:
+        """Wait for a task, remove it and return it; ``None``: the pool is closed."""
         with self._lock:
             self._busy[lane] = False
-            self._lanes[lane].wait_for(lambda: self._closed.is_set() or self._has_task(lane))
-            self._busy[lane] = True
-            self._wake_one()  # if there is another task, the next process may be needed
-            return not self._closed.is_set()
+            while not self._closed.is_set():
+                if task := self._take(lane):
+                    self._busy[lane] = True
+                    self._wake_one()  # if there is another task, the next process may be needed
+                    return task
+                self._lanes[lane].wait()
+        return None
+
+    def _take(self, lane: int) -> _Task | None:
+        """Remove and return the next task for this lane that is not cancelled, if there is one."""
+        while self._has_task(lane):
+            waiting = self._large if lane == 0 and self._large else self._tasks
+            task = waiting.popleft()
+            if task.future.running() or task.future.set_running_or_notify_cancel():
+                return task
+        return None
 
     def _wake_one(self) -> None:
         for lane, condition in enumerate(self._lanes):
@@ -178,16 +191,6 @@ class PreparingPool:
         if lane >= self._usual and not self._has_accelerator():
             return False
         return bool(self._tasks) and all(self._busy[:lane])
-
-    def _take(self, lane: int) -> _Task | None:
-        """Remove and return the next task that is not cancelled, if there still is one."""
-        with self._lock:
-            waiting = self._large if lane == 0 and self._large else self._tasks
-            while waiting:
-                task = waiting.popleft()
-                if task.future.running() or task.future.set_running_or_notify_cancel():
-                    return task
-        return None
 
     def _prepare(self, lane: int, process: PreparingProcess | None, task: _Task) -> None:
         if process is None:
@@ -225,9 +228,6 @@ class PreparingPool:
 
     def _retry(self, task: _Task, err: ProcessLost) -> None:
         task.tries += 1
-        if self._closed.is_set():
-            task.future.set_exception(ModelFailed("The worker stops."))
-            return
         log.warning("preparing process lost", reason=err.what, tries=task.tries)
         if task.tries < TRIES:
             self._put_back(task)
@@ -237,8 +237,11 @@ class PreparingPool:
 
     def _put_back(self, task: _Task) -> None:
         with self._lock:
-            (self._large if task.is_large else self._tasks).append(task, task.priority)
-            self._wake_one()
+            if not self._closed.is_set():
+                (self._large if task.is_large else self._tasks).append(task, task.priority)
+                self._wake_one()
+                return
+        task.future.set_exception(ModelFailed("The worker stops."))
 
     def _ensure_process(self, lane: int) -> PreparingProcess | None:
         process = self._processes[lane]

@@ -228,6 +228,23 @@ def test_other_processes_start_only_when_those_before_them_are_busy() -> None:
         assert len(pool.pids) == 1
 
 
+def test_an_image_wakes_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[threading.Condition] = []
+
+    class Noted(threading.Condition):
+        def notify(self, n: int = 1) -> None:
+            woken.append(self)
+            super().notify(n)
+
+    monkeypatch.setattr("workers.preparing.pool.threading.Condition", Noted)
+    with pool_of(3) as pool:
+        monkeypatch.undo()
+        woken.clear()  # of the threads that have begun
+        for _ in range(10):
+            pool.submit(plain(1), SQUASH).result(30)
+        assert len(woken) <= 10
+
+
 def test_images_of_persons_are_prepared_before_those_of_bulk_work(
     pool: PreparingPool, tmp_path: Path
 ) -> None:
