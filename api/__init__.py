@@ -10,7 +10,7 @@ import structlog
 from flask import Flask, Response, g, jsonify, request
 from swagger_ui import flask_api_doc
 
-from api.http import request_id
+from api.http import request_id, worker_host
 from api.http.auth import check_access
 from api.http.client_connection import ARRIVED, REFUSAL
 from api.http.cors import CorsPolicy
@@ -119,6 +119,7 @@ def _register_hooks(app: Flask, settings: Settings, metrics: Metrics) -> None:
     app.after_request(_log_request)
     app.after_request(partial(_count_request, metrics))
     app.after_request(request_id.add_header)
+    app.after_request(worker_host.add_header)
 
 
 def _start_request() -> None:

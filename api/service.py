@@ -181,7 +181,7 @@ class VisionService:
                 times[spec.name] = outcome.times
                 hosts |= {outcome.host: None}
         result = Result({task: answers[task] for task in task_names() if task in answers})
-        return Answer(result.with_unreadable(images.unreadable), times, tuple(filter(None, hosts)))
+        return Answer(result.with_unreadable(images.unreadable), times, tuple(hosts))
 
     def new_job(
         self, template: Job, assignment: Assignment, images: Sequence[bytes]

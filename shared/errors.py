@@ -32,6 +32,8 @@ class VisionError(Exception):
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     retry_after_s: ClassVar[int | None] = None
+    host = ""
+    """Name of the machine whose worker raised it; empty: the API did."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -245,11 +245,11 @@ class Outcome(NamedTuple):
         return cls(Result.model_validate(answers), message.get("raw"))
 
 
-def end_message(end: Outcome | VisionError) -> JsonObject:
-    """Return how a job ended as a JSON object."""
+def end_message(end: Outcome | VisionError, host: str) -> JsonObject:
+    """Return how a job ended as a JSON object, and on which machine."""
     if isinstance(end, VisionError):
-        return {"error": type(end).__name__, "message": end.message}
-    return {"outcome": end.to_message(), "times": end.times._asdict(), "host": end.host}
+        return {"error": type(end).__name__, "message": end.message, "host": host}
+    return {"outcome": end.to_message(), "times": end.times._asdict(), "host": host}
 
 
 def read_end(message: JsonObject) -> Outcome:
@@ -259,8 +259,10 @@ def read_end(message: JsonObject) -> Outcome:
         VisionError: the job ended with it.
         ValueError: the message is none.
     """
-    if error := message.get("error"):
-        raise error_named(error, message["message"])
-    times = JobTimes(**message.get("times", NO_TIME._asdict()))
     host = message.get("host", "")
+    if name := message.get("error"):
+        error = error_named(name, message["message"])
+        error.host = host
+        raise error
+    times = JobTimes(**message.get("times", NO_TIME._asdict()))
     return Outcome.from_message(message["outcome"])._replace(times=times, host=host)

@@ -13,13 +13,14 @@ from api.dispatch import PublishedJob
 from api.http.client_connection import client_of
 from api.http.priority import priority_of
 from api.http.request_parsing import check_input
+from api.http.worker_host import note_worker
 from api.redis_retry import retry_while_unreachable
 from api.service import VisionService
 from shared.catalog import Assignment
 from shared.errors import BadRequest
 from shared.families import OLLAMA
 from shared.images.several import ReadImages
-from shared.messages import Job, JsonObject, OllamaInstructions
+from shared.messages import Job, JsonObject, OllamaInstructions, Outcome
 from shared.model_spec import ModelSpec
 from shared.redis.ollama import OllamaSnapshot
 from shared.redis.presence import Presence
@@ -84,7 +85,7 @@ class Answerer:
             **common,
         )
         published = self._publish(assignment, job, images.images, resources)
-        outcome = published.wait(client_of(request.environ))
+        outcome = self.wait(published)
         result = outcome.result.with_unreadable(images.unreadable)
         return result_as_text(result, structured=bool(asked.form))
 
@@ -123,6 +124,17 @@ class Answerer:
         instructions = OllamaInstructions(call=call, body=fields, stream=stream)
         job = Job(ollama=instructions, **self._common(assignment))
         return self._publish(assignment, job, images, resources)
+
+    def wait(self, published: PublishedJob) -> Outcome:
+        """Wait until a job is done, and note the machine that did it.
+
+        Raises:
+            VisionError: any of the subclasses.
+            ClientGone: the client has closed the connection.
+        """
+        outcome = published.wait(client_of(request.environ))
+        note_worker(outcome.host)
+        return outcome
 
     def own_models(self) -> list[tuple[ModelSpec, Presence]]:
         """Return our own models, each with its workers."""

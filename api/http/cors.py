@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from flask import Flask, Request, Response, request
 
+from api.http import worker_host
 from api.http.auth import GUARDED
 from shared.errors import Refused
 
@@ -25,7 +26,7 @@ DEFAULT_ORIGINS = (
     *("app://*", "file://*", "tauri://*", "vscode-webview://*", "vscode-file://*"),
 )
 METHODS = "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"
-EXPOSED = "X-Request-ID, Retry-After, Server-Timing, X-Worker-Host"
+EXPOSED = f"X-Request-ID, Retry-After, Server-Timing, {worker_host.HEADER}"
 """Headers of ours that a page may read."""
 MAX_AGE_S = 12 * 60 * 60
 """How long a browser may remember the answer to a preflight request."""

@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 
 from api.http import request_id
 from api.http.client_connection import ClientGone
+from api.http.worker_host import note_worker
 from api.schemas import ErrorReply
 from shared.errors import NothingFound, Unauthorized, VisionError
 from shared.tasks.registry import task_names
@@ -55,6 +56,7 @@ class ErrorHandlers:
 
     def _vision_error(self, err: VisionError) -> Response:
         request_id.find()
+        note_worker(err.host)
         response = self._reply(err, err.status, err.message, err.retry_after_s)
         if isinstance(err, Unauthorized):
             # Whoever sent a Bearer is the page, for example; to Basic, browsers ask for a password.

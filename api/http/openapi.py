@@ -39,6 +39,19 @@ _KEYS = {
 }
 
 
+class ReplyHeader(NamedTuple):
+    """A header of replies with status 200."""
+
+    meaning: str
+    on_errors: tuple[int, ...] = ()
+    """Statuses of other replies that may have it, too."""
+
+    @property
+    def described(self) -> JsonSchema:
+        """How the document describes it."""
+        return {"schema": STRING, "description": self.meaning}
+
+
 class Operation(NamedTuple):
     """What a view does, beside its name and its docstring."""
 
@@ -50,8 +63,8 @@ class Operation(NamedTuple):
     body: Content
     words: Mapping[str, Iterable[str]]
     """What an argument in the path may be, where it may not be anything."""
-    headers: Mapping[str, str] = {}
-    """Headers of a reply with status 200 by name, with what each says."""
+    headers: Mapping[str, "ReplyHeader"] = {}
+    """Headers of replies by name."""
     request_headers: Mapping[str, JsonSchema] = {}
     """Headers of a request by name, with what each may be."""
 
@@ -83,12 +96,15 @@ def operation(
     return note
 
 
-def reply_header(name: str, meaning: str) -> Callable[[View], View]:
-    """Return a decorator that notes a header of replies with status 200 at a documented view."""
+def reply_header(
+    name: str, meaning: str, on_errors: tuple[int, ...] = ()
+) -> Callable[[View], View]:
+    """Return a decorator that notes a header of replies at a documented view."""
+    header = ReplyHeader(meaning, on_errors)
 
     def note(view: View) -> View:
         noted: Operation = view.operation  # type: ignore[attr-defined]
-        view.operation = noted._replace(headers={**noted.headers, name: meaning})  # type: ignore[attr-defined]
+        view.operation = noted._replace(headers={**noted.headers, name: header})  # type: ignore[attr-defined]
         return view
 
     return note
@@ -182,7 +198,7 @@ def _described(rule: Rule, view: Any, note: Operation, references: Any) -> JsonS
         described["responses"]["200"] = {"description": "OK", "content": content}
     if note.headers:
         described["responses"]["200"]["headers"] = {
-            name: {"schema": STRING, "description": text} for name, text in note.headers.items()
+            name: header.described for name, header in note.headers.items()
         }
     if 401 in note.errors:
         described["security"] = [{}, *({name: []} for name in _KEYS)]
@@ -202,8 +218,15 @@ def _errors(note: Operation, kind: type[BaseModel], references: Any) -> JsonSche
         described: JsonSchema = {"description": HTTPStatus(status).phrase}
         if status != HTTPStatus.REQUEST_URI_TOO_LONG:  # which the server answers by itself
             described["content"] = _content({JSON: kind}, "serialization", references)
+        headers = {
+            name: header.described
+            for name, header in note.headers.items()
+            if status in header.on_errors
+        }
         if status in RETRIED:
-            described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+            headers["Retry-After"] = {"schema": {"type": "integer"}}
+        if headers:
+            described["headers"] = headers
         responses[str(status)] = described
     return responses
 

@@ -53,7 +53,7 @@ class OllamaViews:
             return _json(answers.model_details(spec))
         fields = _without(body, "model", "name")
         published = self._answerer.pass_on(spec, OllamaCall.SHOW, fields, (), resources)
-        return _json(published.wait(client_of(request.environ)).raw or {})
+        return _json(self._answerer.wait(published).raw or {})
 
     def tags(self) -> Response:
         """Answer ``/api/tags``."""
@@ -88,10 +88,9 @@ class OllamaViews:
         )  # their text takes more memory than all else while the client waits
         self._answerer.check(spec)
         published = self._answerer.pass_on(spec, call, fields, images, resources, stream=stream)
-        client = client_of(request.environ)
         if not stream:
-            return _json(published.wait(client).raw or {})
-        parts = published.reply_parts(client)
+            return _json(self._answerer.wait(published).raw or {})
+        parts = published.reply_parts(client_of(request.environ))
         first = next(parts)  # an error before the first part still determines the status
         return streamed(first, parts, g.request_id, request_id.for_reply())
 

@@ -132,11 +132,10 @@ class OpenAiViews:
         published = self._answerer.pass_on(
             spec, OllamaCall.CHAT, fields, images, resources, stream=question.stream
         )
-        client = client_of(request.environ)
         if question.stream:
-            yield from map(by_ollama, published.reply_parts(client))
+            yield from map(by_ollama, published.reply_parts(client_of(request.environ)))
         else:
-            yield by_ollama(published.wait(client).raw or {})
+            yield by_ollama(self._answerer.wait(published).raw or {})
 
     def _read(self, sources: Any, deadline: float) -> ReadImages[bytes]:  # noqa: ANN401 - strings
         client = client_of(request.environ)

@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from api.answering.streaming import run
 from api.http.openapi import JSON, STRING, Content, operation
 from api.http.priority import takes_priority
+from api.http.worker_host import names_worker
 from api.ollama_compat.schemas import ChatRequest, GenerateRequest, OllamaReply, ShowRequest
 from api.ollama_compat.streaming import NDJSON
 from api.ollama_compat.views import OllamaViews
@@ -27,6 +28,7 @@ def ollama_routes(service: VisionService) -> Blueprint:
 
     @routes.post("/api/generate")
     @takes_priority
+    @names_worker
     @documented(body={JSON: GenerateRequest}, reply=streamed)
     def generate() -> Response:
         """Answer a prompt with images; our own models caption or, with `format`, label them."""
@@ -34,6 +36,7 @@ def ollama_routes(service: VisionService) -> Blueprint:
 
     @routes.post("/api/chat")
     @takes_priority
+    @names_worker
     @documented(body={JSON: ChatRequest}, reply=streamed)
     def chat() -> Response:
         """Answer a chat; our own models use the text since the latest answer, and its images.
@@ -44,6 +47,7 @@ def ollama_routes(service: VisionService) -> Blueprint:
 
     @routes.post("/api/show")
     @takes_priority
+    @names_worker
     @documented(body={JSON: ShowRequest}, reply={JSON: OllamaReply})
     def show() -> Response:
         """Return the details of a model."""

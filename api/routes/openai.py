@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from api.answering.streaming import run
 from api.http.openapi import JSON, STRING, Content, JsonSchema, operation
 from api.http.priority import takes_priority
+from api.http.worker_host import names_worker
 from api.openai_compat.completions import CompletionRequest
 from api.openai_compat.models import OpenAiModel, OpenAiModels
 from api.openai_compat.responses import ResponseRequest
@@ -46,6 +47,7 @@ def openai_routes(service: VisionService) -> Blueprint:
 
     @routes.post("/chat/completions")
     @takes_priority
+    @names_worker
     @answers(body={JSON: CompletionRequest})
     def chat_completions() -> Response:
         """Answer a conversation; models that do not chat use the user's last words and images."""
@@ -53,6 +55,7 @@ def openai_routes(service: VisionService) -> Blueprint:
 
     @routes.post("/responses")
     @takes_priority
+    @names_worker
     @answers(body={JSON: ResponseRequest})
     def responses() -> Response:
         """Answer a conversation; nothing is stored."""

@@ -13,6 +13,7 @@ from api.http.openapi import BYTES, JSON, Content, operation, reply_header
 from api.http.priority import priority_of, takes_priority
 from api.http.request_images import read_images
 from api.http.request_parsing import check_input, read_request
+from api.http.worker_host import names_worker, note_worker
 from api.schemas import (
     ModelEcho,
     UploadForm,
@@ -41,7 +42,6 @@ MAX_PROMPT = 8192
 """Characters of a prompt for our own models, whose prompts are short; a language model's server
 has a limit of its own."""
 SERVER_TIMING = "Server-Timing"
-WORKER_HOST = "X-Worker-Host"
 _TIMES = (
     "milliseconds for each model: how long its part of the request waited (`queue`), how long its "
     "images were decoded (`prepare`), and how long the model worked (`predict`), as in "
@@ -64,7 +64,7 @@ def vision_routes(service: VisionService) -> Blueprint:
 
     @takes_priority
     @reply_header(SERVER_TIMING, _TIMES)
-    @reply_header(WORKER_HOST, "names of the machines whose workers answered, separated by commas")
+    @names_worker
     @documented(errors=ERRORS, query=UrlQuery)
     def get(**path: str) -> Response:
         """Return captions, labels and NSFW scores for a photo at a URL.
@@ -76,7 +76,7 @@ def vision_routes(service: VisionService) -> Blueprint:
 
     @takes_priority
     @reply_header(SERVER_TIMING, _TIMES)
-    @reply_header(WORKER_HOST, "names of the machines whose workers answered, separated by commas")
+    @names_worker
     @documented(errors=(*ERRORS, 408, 415), query=VisionQuery, body=BODIES)
     def post(**path: str) -> Response:
         """Return captions, labels and NSFW scores for a photo.
@@ -150,13 +150,11 @@ def _reply(first: Assignment, answer: Answer) -> Response:
         type=tasks[0], name=spec.name, version=spec.version, resolution=spec.resolution
     )
     reply = VisionReply(id=request_id.for_reply(), model=echo, result=answer.result)
+    note_worker(*answer.hosts)
     return Response(
         reply.model_dump_json(exclude_none=True, by_alias=True),
         mimetype="application/json",
-        headers={
-            SERVER_TIMING: _server_timing(answer.times),
-            WORKER_HOST: ", ".join(answer.hosts),
-        },
+        headers={SERVER_TIMING: _server_timing(answer.times)},
     )
 
 

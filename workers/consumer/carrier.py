@@ -260,7 +260,7 @@ class Carrier:
             case outcome:
                 job.log("done")
                 times = job.engine_job.times if job.engine_job else NO_TIME
-                job.reply = outcome._replace(times=times, host=HOST)
+                job.reply = outcome._replace(times=times)
                 return True
         return False
 
@@ -274,7 +274,7 @@ class Carrier:
     def _reply(self, waiting: Sequence[_Carried]) -> list[_Carried]:
         """Reply to the API; return the jobs for which Redis has to be tried again."""
         # Step 8: the reply.
-        ends = [(job, end_message(job.reply)) for job in waiting]
+        ends = [(job, end_message(job.reply, HOST)) for job in waiting]
         errors = self._store.replies.push_ends(
             [End(job.task_id, message, job.job.keys) for job, message in ends]
         )

@@ -18,7 +18,7 @@ from shared.vocabulary import WorkerState
 from tests.redis_faults import full, read_only, silent, without_replicas
 from tests.stack import Stack, running_stack
 from workers.consumer import carrier
-from workers.consumer.carrier import Carrier
+from workers.consumer.carrier import HOST, Carrier
 from workers.consumer.stopping import Stopping
 from workers.engine.interface import Engine
 from workers.engine.job import Dropped, EngineJob, Requeued
@@ -159,7 +159,7 @@ def test_celery_and_the_api_hear_how_a_job_ended(
     with carrying(stack, Ends(error)) as carrier:
         carrier.take(message)
         assert message.end() == told
-    assert stack.store.replies.pop("task", 0.1) == replied
+    assert stack.store.replies.pop("task", 0.1) == (replied and {**replied, "host": HOST})
 
 
 @pytest.mark.parametrize("others", [True, False])
@@ -200,7 +200,7 @@ def test_a_bug_on_the_way_to_the_engine_is_told_to_the_client(
 def test_a_bug_in_replies_holds_no_task_for_ever(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> JsonObject:
+    def broken(*_: object) -> JsonObject:
         raise KeyError
 
     first, second = Message("first"), Message("second")
