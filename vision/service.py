@@ -15,6 +15,8 @@ from vision.schemas import Model, Run
 BASE = "/api/v1/vision"
 PRIORITY = "X-Priority"
 """The header with a request's priority; older services ignore it."""
+WORKER_HOST = "X-Worker-Host"
+"""The header with the machine that answered; older services do not say, or not of errors."""
 CONNECT_S = 10.0
 """How long a connection may take."""
 ANSWER_S = 30.0
@@ -38,7 +40,9 @@ class ServiceError(Exception):
     """The service cannot be reached, or refuses; the message says what to do.
 
     ``status`` is the HTTP status, or 0 where there was no reply. ``retry_after_s`` is what the
-    service asks to wait, or ``None``. ``kind`` is the error's in the reply, mostly empty.
+    service asks to wait, or ``None``. ``kind`` is the error's in the reply, mostly empty, and
+    ``host`` the machine whose worker gave it; empty: none did, or it is not known.
+    ``is_of_service``: whether the service itself has replied, and not something in its place.
     """
 
     def __init__(
@@ -47,9 +51,13 @@ class ServiceError(Exception):
         status: int = 0,
         retry_after_s: float | None = None,
         kind: str = "",
+        host: str = "",
+        *,
+        is_of_service: bool = False,
     ) -> None:
         super().__init__(message)
-        self.status, self.retry_after_s, self.kind = status, retry_after_s, kind
+        self.status, self.retry_after_s = status, retry_after_s
+        self.kind, self.host, self.is_of_service = kind, host, is_of_service
 
 
 class Service:
@@ -122,7 +130,7 @@ class Service:
         reply, headers = self._request(
             "POST", f"{BASE}/{task}", body, PHOTO_S, {PRIORITY: self._priority}
         )
-        return reply, headers.get("X-Worker-Host", "")
+        return reply, headers.get(WORKER_HOST, "")
 
     def report(self, run: str, about: Mapping[str, Any]) -> None:
         """Tell operators how far a run is.
@@ -183,6 +191,8 @@ class Service:
             reply.status_code,
             retry_after_s(reply.headers),
             str((content or {}).get("kind") or ""),
+            reply.headers.get(WORKER_HOST, ""),
+            is_of_service=_error_in(content) is not None,
         )
 
     def _unreachable(self, err: Exception) -> str:
@@ -198,18 +208,24 @@ class Service:
         return f"{self.url} is no address of a service: {err}"
 
     def _refusal(self, reply: requests.Response, content: dict[str, Any] | None) -> str:
-        said = content.get("error") if content else None
+        said = _error_in(content)
         if reply.status_code == requests.codes.unauthorized:
             what = "does not accept the key" if self.key else "needs a key"
             return f"{self.url} {what}. {said or ''} Give it with --key or VISION_API_KEY.".replace(
                 "  ", " "
             )
-        if isinstance(said, str):
+        if said is not None:
             return said
         return (
             f"What answers at {self.url} with status {reply.status_code} is not Vision Workers. "
             "Say where the service is with --url or VISION_URL."
         )
+
+
+def _error_in(content: Mapping[str, Any] | None) -> str | None:
+    """Return the sentence in an error of the service; ``None``: it is none."""
+    said = (content or {}).get("error")
+    return said if isinstance(said, str) else None
 
 
 def is_loopback(url: str) -> bool:

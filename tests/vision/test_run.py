@@ -1,11 +1,13 @@
 """``vision run`` against a running stack: whole, resumed after kills, failures, what it refuses."""
 
 import collections
+import contextlib
 import csv
 import fcntl
 import io
 import json
 import signal
+import socket
 import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -58,12 +60,15 @@ def jobs(stack: Stack, model: str) -> collections.Counter[str]:
     )
 
 
+def in_journal(home: Path, query: str) -> list[str]:
+    """What a query for one column of the journal finds."""
+    with contextlib.closing(sqlite3.connect(home / "vision-workers/journal.sqlite")) as journal:
+        return [row[0] for row in journal.execute(query)]
+
+
 def answered(home: Path) -> set[str]:
     """The ids of the requests whose answers the journal has."""
-    with sqlite3.connect(home / "vision-workers" / "journal.sqlite") as journal:
-        found = {row[0][:32] for row in journal.execute("SELECT key FROM answers")}
-    journal.close()
-    return found
+    return {key[:32] for key in in_journal(home, "SELECT key FROM answers")}
 
 
 @pytest.mark.parametrize(
@@ -154,6 +159,9 @@ def test_failures_are_listed_and_asked_again_only_on_demand(url: str, tmp_path: 
     first = run(url, tmp_path, *ask)
     assert first.returncode == 1
     assert "bad.jpg: The data is not an image" in first.stderr
+    assert first.stderr.endswith(
+        "What a model failed on is not asked again, unless with --retry-failed.\n"
+    )
     assert len(rows(tmp_path / "out.csv")) == 2
     second = run(url, tmp_path, *ask)
     assert (second.returncode, "(0 asked)" in second.stderr) == (1, True)
@@ -170,6 +178,8 @@ def test_a_photo_of_which_a_model_has_nothing_to_say_is_no_failure(
     lines = succeeds("run", path, "--task", "caption", "--model", "efficientnet-lite0",
                      VISION_URL=url, XDG_STATE_HOME=str(tmp_path))  # fmt: skip
     assert json.loads(lines)["caption"] is None
+    (answer,) = in_journal(tmp_path, "SELECT answer FROM answers")
+    assert json.loads(answer)["host"] == socket.gethostname()
 
 
 def test_a_dry_run_lists_what_would_be_asked(url: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from vision.runner import gate as gates
 from vision.runner.capacity import capacity
 from vision.runner.files import Photo
 from vision.runner.gate import Gate, Stopped
@@ -99,12 +100,24 @@ def test_a_gate_gives_no_more_turns_than_its_limit_and_follows_it() -> None:
 
 def test_a_refusal_halves_the_limit_once_and_answers_raise_it_again() -> None:
     gate = Gate(8)
-    gate.refused()
-    gate.refused()  # at the same time: the same
+    gate.refused(time.monotonic())
+    gate.refused(time.monotonic())  # at the same time: the same
     assert gate.limit == 4
     for _ in range(40):
         gate.answered()
     assert gate.limit == 8
+
+
+def test_requests_that_were_under_way_when_the_limit_was_halved_do_not_halve_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gates, "HALVING_S", 0.0)
+    gate, sent_at = Gate(8), time.monotonic()
+    for _ in range(3):
+        gate.refused(sent_at)
+    assert gate.limit == 4
+    gate.refused(time.monotonic())
+    assert gate.limit == 2
 
 
 def test_who_waits_at_a_gate_that_is_stopped_goes_home() -> None:

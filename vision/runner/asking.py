@@ -1,26 +1,23 @@
 """Asks one question about one photo, again where that may help, and says who cannot be helped."""
 
 import base64
+import itertools
 import random
 import time
 
 from vision.runner.gate import Gate
+from vision.runner.refusals import Refusal, meaning_of
 from vision.runner.work import Answer, Question
 from vision.service import Service, ServiceError
 
-FULL = 429
-AWAY = (0, 503)
-"""No reply, or nobody who serves: the same for every photo, so that all wait."""
-UNLUCKY = (500, 502, 504)
-"""A model that failed or took too long: it may have been for the photos beside this one."""
-NOT_FOR_US = (401, 403, 404)
-"""A wrong key, or a model that is not there: so for every photo."""
-NOTHING_FOUND = "NothingFound"
-"""Kind of the error of a model that looked at a photo and found no caption for it."""
 TRIES = 3
 """Of a question that a model fails on."""
+LATE_S = 2 * 3600.0
+"""How long a question is asked that gets no answer in time, while others do."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Between two tries where the service does not say how long to wait."""
+LONGEST_AFTER = 5
+"""Tries after which the pause grows no more."""
 
 
 class Failed(Exception):
@@ -59,25 +56,27 @@ class Asker:
             Stopped: the run is over.
         """
         body = question.body(base64.b64encode(content).decode(), key)
-        tries = pauses = 0
-        while True:
-            try:
-                with self._gate.turn():
+        budget = _Budget()
+        for tries in itertools.count():
+            with self._gate.turn():
+                sent_at = time.monotonic()
+                try:
                     return self._send(question, body)
-            except ServiceError as err:
-                if err.kind == NOTHING_FOUND:
-                    return self._nothing(question)
-                if err.status in NOT_FOR_US:
-                    raise GaveUp(str(err)) from err
-                tries += err.status in UNLUCKY
-                if tries >= TRIES or err.status not in (FULL, *AWAY, *UNLUCKY):
-                    raise Failed(str(err)) from err
-                if self._gate.silence_s > self._patience_s:
-                    raise GaveUp(
-                        f"Nothing was answered for {self._patience_s:.0f} s: {err}"
-                    ) from err
-                self._wait(err, pauses)
-                pauses += 1
+                except ServiceError as err:
+                    refusal, took_s = err, time.monotonic() - sent_at
+            meaning = meaning_of(refusal)
+            if meaning is Refusal.NOTHING_FOUND:
+                return self._nothing(question, refusal.host)
+            if meaning is Refusal.FOR_ALL:
+                raise GaveUp(str(refusal)) from refusal
+            pause_s = self._pause_s(refusal, tries)
+            budget.spend(refusal, meaning, took_s + pause_s)
+            if self._gate.silence_s > self._patience_s:
+                raise GaveUp(
+                    f"Nothing was answered for {self._patience_s:.0f} s: {refusal}"
+                ) from refusal
+            self._wait(refusal, meaning, sent_at, pause_s)
+        raise AssertionError  # tries are without end
 
     def _send(self, question: Question, body: dict[str, object]) -> Answer:
         began = time.monotonic()
@@ -89,19 +88,56 @@ class Asker:
         seconds = time.monotonic() - began
         return Answer(result, model["name"], model["version"], seconds, time.time(), host)
 
-    def _nothing(self, question: Question) -> Answer:
+    def _nothing(self, question: Question, host: str) -> Answer:
         """Return that the model has nothing to say, which is an answer, too."""
         self._gate.answered()
-        return Answer(None, question.model, question.version, 0.0, time.time())
+        return Answer(None, question.model, question.version, 0.0, time.time(), host)
 
-    def _wait(self, err: ServiceError, pauses: int) -> None:
-        seconds = err.retry_after_s
+    def _pause_s(self, refusal: ServiceError, tries: int) -> float:
+        seconds = refusal.retry_after_s
         if seconds is None:
-            seconds = min(FIRST_PAUSE_S * 2**pauses, LONGEST_PAUSE_S)
-        seconds = min(seconds, self._patience_s)
-        if err.status == FULL:
-            self._gate.refused()
-        elif err.status in AWAY:
-            self._gate.pause(seconds, str(err))
+            seconds = min(FIRST_PAUSE_S * 2 ** min(tries, LONGEST_AFTER), LONGEST_PAUSE_S)
+        return min(seconds, self._patience_s)
+
+    def _wait(
+        self, refusal: ServiceError, meaning: Refusal, sent_at: float, pause_s: float
+    ) -> None:
+        if meaning in (Refusal.FULL, Refusal.LATE):
+            self._gate.refused(sent_at)
+        elif meaning is Refusal.AWAY:
+            self._gate.pause(pause_s, str(refusal))
         # Not all at once, or the service is full again.
-        self._gate.sleep(seconds * random.uniform(1, 1.2))  # noqa: S311 - no secret
+        self._gate.sleep(pause_s * random.uniform(1, 1.2))  # noqa: S311 - no secret
+
+
+class _Budget:
+    """What may be spent on one question, until its photo counts as failed.
+
+    That a service is full or away is no fault of a photo, and costs nothing.
+    """
+
+    def __init__(self) -> None:
+        self._failures, self._late, self._late_s = 0, 0, 0.0
+
+    def spend(self, refusal: ServiceError, meaning: Refusal, seconds: float) -> None:
+        """Count a try.
+
+        Args:
+            refusal: how it ended.
+            meaning: of that.
+            seconds: until the next one.
+
+        Raises:
+            Failed: there is to be no other.
+        """
+        if meaning is Refusal.FOR_PHOTO:
+            raise Failed(str(refusal)) from refusal
+        if meaning is Refusal.FAILED:
+            self._failures += 1
+            if self._failures >= TRIES:
+                raise Failed(str(refusal)) from refusal
+        if meaning is Refusal.LATE:
+            self._late, self._late_s = self._late + 1, self._late_s + seconds
+            if self._late_s >= LATE_S:
+                hours = f"{LATE_S / 3600:g} hours"
+                raise Failed(f"{refusal} It was asked {self._late} times in {hours}.") from refusal

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from vision.console import put, say
-from vision.runner.asking import AWAY, UNLUCKY, Asker
+from vision.runner.asking import Asker
 from vision.runner.capacity import Follower
 from vision.runner.gate import Gate
 from vision.runner.journal import Journal
+from vision.runner.refusals import meaning_of
 from vision.runner.run import Runner
 from vision.runner.shrinking import shrunk
 from vision.runner.wanted import AUTO, CannotRun, Wanted, most_in_flight
@@ -98,7 +99,7 @@ def _models(service: Service, *, keep_waiting: bool) -> Sequence[Model]:
         try:
             return service.models()
         except ServiceError as err:
-            if not keep_waiting or err.status not in (*AWAY, *UNLUCKY):
+            if not (keep_waiting and meaning_of(err).passes):
                 raise
             if not is_told:
                 say(f"Waiting: {err}")

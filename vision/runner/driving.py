@@ -54,7 +54,10 @@ def drive(
     if status:
         say("The same command goes on from here.")
     elif report.failures:
-        say("What failed is not asked again, unless with --retry-failed.")
+        if report.unanswered:
+            say("What a model failed on is not asked again, unless with --retry-failed.")
+        if report.unanswered < len(report.failures):
+            say("The same command tries again what could not be read or written.")
         status = exits.FAILED
     return status
 

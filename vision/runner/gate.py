@@ -1,8 +1,8 @@
 """How many requests are in flight: as many as the service can take, found by what it says.
 
-The limit grows by one for each round of answers and is halved when the service is full, as that of
-TCP. Threads wait here for their turn, for a service that is away, and for the hours in which the
-run may ask.
+The limit grows by one for each round of answers and is halved when the service is full or answers
+too late, as that of TCP. Threads wait here for their turn, for a service that is away, and for the
+hours in which the run may ask.
 """
 
 import threading
@@ -118,11 +118,17 @@ class Gate:
             self._limit = min(self._limit + 1 / self._limit, self._most)
             self._changed.notify_all()
 
-    def refused(self) -> None:
-        """Take note that the service is full."""
+    def refused(self, sent_at: float) -> None:
+        """Take note that the service has too much to do.
+
+        Args:
+            sent_at: when it was asked, by :func:`time.monotonic`: a request that was under way when
+                the limit was last halved tells nothing new.
+        """
         with self._changed:
-            if time.monotonic() - self._halved_at > HALVING_S:
-                self._halved_at = time.monotonic()
+            now = time.monotonic()
+            if sent_at > self._halved_at and now - self._halved_at > HALVING_S:
+                self._halved_at = now
                 self._limit = max(self._limit / 2, 1.0)
 
     def pause(self, seconds: float, why: str) -> None:

@@ -58,6 +58,8 @@ class Report:
         self._total, self._began = total, time.monotonic()
         self._began_at, self._line_at = time.time(), self._began
         self.written = self.known = self.left = self.asked = 0
+        self.unanswered = 0
+        """Failures of which the journal knows: photos on which a model failed."""
         self.failures: dict[str, str] = {}
         self._answers: collections.Counter[str] = collections.Counter()
         self._columns = (
@@ -101,13 +103,14 @@ class Report:
 
         Args:
             outcome: what is known of it.
-            faults: what went wrong, by task or by sink.
+            faults: what went wrong: by task, or with the sink, if each task is answered.
             written: whether the sink took it now.
             left: whether the sink found nothing that it might write.
         """
         left |= not outcome.answers and not faults
         if faults:
             self.failures[outcome.item.shown] = " ".join(dict.fromkeys(faults.values()))
+            self.unanswered += bool(outcome.faults) and not outcome.is_unread
         self.written += written
         self.left += left
         self.known += not (faults or written or left)

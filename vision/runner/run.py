@@ -121,7 +121,8 @@ class Runner:
         return outcome if is_known else None
 
     def _unreadable(self, item: Item, err: Unreadable) -> Outcome:
-        return Outcome(item, faults={question.task: str(err) for question in self._questions})
+        faults = {question.task: str(err) for question in self._questions}
+        return Outcome(item, faults=faults, is_unread=True)
 
     def _recall(self, item: Item, digest: str, questions: Sequence[Question]) -> Outcome:
         """Return what the journal has for an item."""

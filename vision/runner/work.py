@@ -121,6 +121,8 @@ class Outcome:
     """By task: why there is no answer, as a sentence."""
     asked: int = 0
     """Questions that were sent in this run; the other answers were in the journal."""
+    is_unread: bool = False
+    """Whether the photo could not be had, so that nothing was asked; no journal knows of that."""
 
     @property
     def is_complete(self) -> bool:

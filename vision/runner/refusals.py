@@ -1,0 +1,53 @@
+"""What errors of a service mean for a run: whose fault each is, and whether asking again helps."""
+
+from enum import Enum
+from http import HTTPStatus
+
+from vision.service import ServiceError
+
+NOTHING_FOUND = "NothingFound"
+"""Kind of the error of a model that looked at a photo and found no caption for it."""
+
+
+class Refusal(Enum):
+    """What an error means."""
+
+    NOTHING_FOUND = "the model has nothing to say about the photo, which is an answer"
+    FULL = "the service has enough to do"
+    LATE = "it had too much to do, or too little time for this photo: it does not say which"
+    AWAY = "nobody answers, or only something that stands before the service"
+    FAILED = "the model failed, perhaps for the photos beside this one"
+    FOR_ALL = "it is the same for every photo"
+    FOR_PHOTO = "this photo cannot be used"
+
+    @property
+    def passes(self) -> bool:
+        """Whether the same question may be answered later."""
+        return self in (Refusal.FULL, Refusal.LATE, Refusal.AWAY, Refusal.FAILED)
+
+
+_OF_SERVICE: dict[int, Refusal] = {
+    HTTPStatus.TOO_MANY_REQUESTS: Refusal.FULL,
+    HTTPStatus.REQUEST_TIMEOUT: Refusal.LATE,
+    HTTPStatus.GATEWAY_TIMEOUT: Refusal.LATE,
+    HTTPStatus.SERVICE_UNAVAILABLE: Refusal.AWAY,
+    HTTPStatus.INTERNAL_SERVER_ERROR: Refusal.FAILED,
+    HTTPStatus.BAD_GATEWAY: Refusal.FAILED,
+    HTTPStatus.UNAUTHORIZED: Refusal.FOR_ALL,
+    HTTPStatus.FORBIDDEN: Refusal.FOR_ALL,
+    HTTPStatus.NOT_FOUND: Refusal.FOR_ALL,
+}
+
+
+def meaning_of(err: ServiceError) -> Refusal:
+    """Return what an error means."""
+    if err.kind == NOTHING_FOUND:
+        return Refusal.NOTHING_FOUND
+    if err.is_of_service:
+        return _OF_SERVICE.get(err.status, Refusal.FOR_PHOTO)
+    # There was no reply, or one of a proxy, which is there while the service is away.
+    if err.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return Refusal.FOR_PHOTO
+    waits = (0, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+    is_passing = err.status in waits or err.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return Refusal.AWAY if is_passing else Refusal.FOR_ALL
