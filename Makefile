@@ -16,7 +16,7 @@ run: $(RUN) ## start Redis, the workers, the API and Flower; MODELS=a,b chooses 
 	@$(if $(MODELS),VISION_MODELS="$(MODELS)" )exec $(BIN)/python -m launcher
 
 models: $(RUN) ## download weights in advance: make models MODEL=blip
-	@$(BIN)/python -m workers.model.weights $(MODEL)
+	@$(BIN)/python -m workers.model.pull $(MODEL)
 
 docs: $(DOCS) ## build the documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

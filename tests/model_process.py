@@ -20,6 +20,7 @@ from tests.hub_standin import HubStandIn
 from tests.inputs import prepared
 from workers.model import loading
 from workers.model.family import LoadError, PreparedJob
+from workers.model.hub import Fetched
 from workers.model.weights import ensure_weights
 
 Row = dict[str, Any]
@@ -92,5 +93,5 @@ def _start(row: Row, models_dir: Path, image: bytes) -> Outcome:
     return Outcome((getattr(payload, "text", None) or payload[0].name).lower())
 
 
-def _ignore(_: str) -> None:
+def _ignore(_: Fetched) -> None:
     """Progress is tested elsewhere."""

@@ -9,7 +9,7 @@ import pytest
 from tests.containers.project import Project
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
-FETCH = ("run", "--rm", "-T", "worker-captions", "python", "-m", "workers.model.weights")
+FETCH = ("run", "--rm", "-T", "worker-captions", "vision", "pull")
 OWNER = os.getuid() or 1234
 """If the tests run as root, neither root nor the image's own user."""
 

@@ -32,7 +32,7 @@ def pull(
         ),
     ] = None,
 ) -> None:
-    """Fetch weights ahead, with progress; what is there already is only checked."""
+    """Fetch weights ahead, with a bar on a terminal; what is there already is only checked."""
     python = worker_python()
     if python is None:
         say(
@@ -44,7 +44,7 @@ def pull(
         raise typer.Exit(exits.UNAVAILABLE)
     try:
         done = subprocess.run(
-            [python, "-m", "workers.model.weights", *(names or ())], cwd=checkout(), check=False
+            [python, "-m", "workers.model.pull", *(names or ())], cwd=checkout(), check=False
         )
     except KeyboardInterrupt:
         say("What has arrived is kept; the same command goes on from there.")

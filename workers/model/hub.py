@@ -20,7 +20,7 @@ UNFINISHED = ".incomplete"
 CONNECTIONS = 4
 """Files that are fetched at once."""
 REPORT_S = 2.0
-"""Interval of progress reports."""
+"""Interval of progress reports; files grow by 10 MB at once, so more would tell no more."""
 DAMAGED_AGAIN_S = 3600.0
 """Pause after a file arrived damaged, so that gigabytes are not fetched in vain all the time."""
 
@@ -180,7 +180,7 @@ def _fetch_rest(repository: Repository, name: str, unfinished: Path) -> None:
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    disable_progress_bars()  # our own reports suit a log, and reach the heartbeat as well
+    disable_progress_bars()  # our own reports suit a log, too, and reach the heartbeat
     with unfinished.open("ab") as file:
         http_get(
             hf_hub_url(repository.source, name, revision=repository.commit),
@@ -191,21 +191,38 @@ def _fetch_rest(repository: Repository, name: str, unfinished: Path) -> None:
         )
 
 
-class Progress:
-    """Reports and logs every :data:`REPORT_S` how much of a download is on disk."""
+class Fetched(NamedTuple):
+    """How much of a download is on disk, in bytes."""
+
+    source: str
+    done: int = 0
+    total: int | None = None
+    """``None``: the hub is still to be asked."""
+
+    def __str__(self) -> str:
+        """Return it as text for a person."""
+        if self.total is None:
+            return f"asking for {self.source}"
+        percent = f"{100 * self.done / self.total:.0f} % " if self.total else ""
+        done, total = self.done / MEGA, self.total / MEGA
+        return f"{percent}({done:.0f} of {total:.0f} MB) of {self.source}"
+
+
+class Watch:
+    """Reports every :data:`REPORT_S` how much of a download is on disk."""
 
     def __init__(
-        self, folder: Path, total: int, spec: ModelSpec, report: Callable[[str], None]
+        self, folder: Path, total: int, source: str, report: Callable[[Fetched], None]
     ) -> None:
         """Watch a folder.
 
         Args:
             folder: where the files are fetched to; it holds nothing else.
             total: their size in bytes.
-            spec: the model.
+            source: the repository.
             report: called with the progress.
         """
-        self._folder, self._total, self._spec, self._report = folder, total, spec, report
+        self._folder, self._total, self._source, self._report = folder, total, source, report
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
@@ -218,12 +235,8 @@ class Progress:
 
     def _run(self) -> None:
         while not self._stop.wait(REPORT_S):
-            total = self._total
-            done = min(size_of(self._folder), total)  # something longer may arrive
-            percent = f"{100 * done / total:.0f} % " if total else ""
-            text = f"{percent}({done / MEGA:.0f} of {total / MEGA:.0f} MB) of {self._spec.source}"
-            log.info("downloading", model=self._spec.name, progress=text)
-            self._report(text)
+            done = min(size_of(self._folder), self._total)  # something longer may arrive
+            self._report(Fetched(self._source, done, self._total))
 
 
 def size_of(folder: Path) -> int:

@@ -1,6 +1,5 @@
 """Loads the model of the model process: weights on disk, damage mended, first call, and reports."""
 
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from workers.model import memory
 from workers.model.cpu_threads import usable_cores
 from workers.model.device_errors import is_out_of_memory
 from workers.model.family import LoadContext, LoadError, PartDamaged, VisionModel, brief, load_model
+from workers.model.hub import Fetched
 from workers.model.protocol import StateReport
 from workers.model.warm_up import warm_up
-from workers.model.weights import ensure_weights, refetch
+from workers.model.weights import Report, ensure_weights, refetch
 from workers.preparing.frames import send
 
 MAX_REASON_CHARS = 500
@@ -30,8 +30,9 @@ def load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
         LoadError: with advice; any other exception is a fault of the weights or a bug.
     """
 
-    def report_download(progress: str) -> None:
-        send(pipe, StateReport(state=WorkerState.DOWNLOADING, reason=progress))
+    def report_download(fetched: Fetched) -> None:
+        log.info("downloading", model=spec.name, progress=str(fetched))
+        send(pipe, StateReport(state=WorkerState.DOWNLOADING, reason=str(fetched)))
 
     if not (spec.source or spec.files):
         return _start(pipe, settings, spec, None)
@@ -46,9 +47,7 @@ def load(pipe: Connection, settings: Settings, spec: ModelSpec) -> VisionModel:
     return _start(pipe, settings, spec, folder)
 
 
-def _mend(
-    settings: Settings, spec: ModelSpec, damage: PartDamaged, report: Callable[[str], None]
-) -> None:
+def _mend(settings: Settings, spec: ModelSpec, damage: PartDamaged, report: Report) -> None:
     """Fetch the files of a damaged part again, once; raise when that changes nothing."""
     log.warning("a part of the model is damaged", reason=str(damage))
     try:

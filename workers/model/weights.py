@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 import structlog
 from filelock import FileLock
@@ -30,12 +29,12 @@ from workers.model.checkpoint import (
 )
 from workers.model.download_errors import explain
 from workers.model.family import LoadError
-from workers.model.hub import Progress, Repository
+from workers.model.hub import Fetched, Repository, Watch
 
 log = structlog.get_logger(__name__)
 
-Report = Callable[[str], None]
-"""Gets the progress as text for a person."""
+Report = Callable[[Fetched], None]
+"""Gets the progress; it may be called in a thread of its own."""
 
 
 def ensure_weights(spec: ModelSpec, models_dir: Path, report: Report) -> Path:
@@ -134,7 +133,7 @@ def _mend(spec: ModelSpec, folder: Path, faults: Sequence[Fault], report: Report
     damaged = [fault for fault in faults if not fault.is_missing]
     if damaged:
         log.warning("files of weights are damaged", model=spec.name, files=describe(damaged))
-    report(f"asking for {spec.source}")
+    report(Fetched(f"{spec.source}"))
     repository = hub.look_up(spec)
     names = _choose(spec, repository, folder, faults)
     for name in {fault.file for fault in damaged}.intersection(names):
@@ -189,7 +188,7 @@ def _fetch(
         files=len(names),
         megabytes=round(total / MEGA),
     )
-    with Progress(partial, total, spec, report):
+    with Watch(partial, total, repository.source, report):
         hub.download(repository, names, partial, attempts=attempts)
     folder.mkdir(exist_ok=True)
     for name in sorted(names, key=is_weights):  # weights last: they complete it
@@ -208,33 +207,3 @@ def _check_space(spec: ModelSpec, folder: Path, needed: int) -> None:
             f"{free / GIGA:.1f} GB are free: free some space there, or name a folder on another "
             "disk in VISION_MODELS_DIR."
         )
-
-
-def _fetch_ahead(argv: list[str]) -> None:
-    """``python -m workers.model.weights [MODEL…]``: fetch weights before a worker needs them."""
-    import sys
-
-    from shared.catalog import Catalog
-    from shared.errors import NotOffered
-    from shared.log import configure_logging
-    from shared.settings import get_settings
-
-    settings = get_settings()
-    configure_logging(settings.model_copy(update={"log_format": "console"}), "models")
-    try:
-        catalog = Catalog.load(settings.catalog)
-        for name in argv or list(settings.models):
-            spec = catalog.get(name)
-            if spec.source or spec.files:
-                folder: Any = ensure_weights(spec, settings.models_dir, lambda _: None)
-            else:
-                folder = "a Python package"
-            log.info("weights are available", model=spec.name, folder=str(folder))
-    except (LoadError, NotOffered, ValueError) as err:
-        sys.exit(str(err))
-
-
-if __name__ == "__main__":
-    import sys
-
-    _fetch_ahead(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""``python -m workers.model.weights`` in a process of its own, as ``make models`` runs it."""
+"""``python -m workers.model.pull`` in a process of its own, as ``make models`` runs it."""
 
 import os
 import subprocess
@@ -27,6 +27,7 @@ def start(
     model: str,
     *,
     before: Callable[[], None] | None = None,
+    output: int = subprocess.PIPE,
     **variables: str,
 ) -> "subprocess.Popen[str]":
     """Begin to fetch a model of :data:`ROWS` into ``tmp_path / "models"``.
@@ -36,6 +37,7 @@ def start(
         hub_url: where the hub is.
         model: which one.
         before: called in the new process before its program runs.
+        output: where it writes to, as for :class:`subprocess.Popen`.
         variables: of its environment.
     """
     catalog = tmp_path / "models.yaml"
@@ -52,11 +54,11 @@ def start(
         "VISION_MODELS_DIR": str(tmp_path / "models"),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "workers.model.weights", model],
+        [sys.executable, "-m", "workers.model.pull", model],
         env=environment | variables,
         cwd=tmp_path,
         text=True,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         preexec_fn=before,  # noqa: PLW1509 - no thread runs while tests start it
     )
@@ -71,7 +73,9 @@ def fetch(
     **variables: str,
 ) -> tuple[int, str]:
     """Fetch a model as :func:`start` does; return the exit status and what was written."""
-    with start(tmp_path, hub_url, model, before=before, **variables) as process:
+    with start(
+        tmp_path, hub_url, model, before=before, output=subprocess.PIPE, **variables
+    ) as process:
         output, _ = process.communicate(timeout=60)
     return process.returncode, output
 

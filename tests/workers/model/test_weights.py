@@ -94,11 +94,10 @@ def test_progress_never_exceeds_100_percent(
 ) -> None:
     monkeypatch.setattr(hub_client, "REPORT_S", 0.01)
     make_repo(tmp_path, {"model.safetensors": bytes(300), "a.1.incomplete": bytes(50)})
-    spec = ModelSpec(name="tiny", family="blip", source="own/tiny")
-    output: queue.Queue[str] = queue.Queue()
+    output: queue.Queue[hub_client.Fetched] = queue.Queue()
 
-    with hub_client.Progress(tmp_path, 100, spec, output.put):
-        assert output.get(timeout=10).startswith("100 % ")
+    with hub_client.Watch(tmp_path, 100, "own/tiny", output.put):
+        assert str(output.get(timeout=10)).startswith("100 % ")
 
 
 def test_complete_weights_are_used_without_a_request_to_the_hub(
