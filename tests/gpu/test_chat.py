@@ -49,7 +49,7 @@ def test_graphs_write_what_generate_writes(folder: Path) -> None:
         found = written(model, size, num_predict=12)
         assert sum(a == b for a, b in zip(found, wanted, strict=True)) >= len(TURNS) - 1, size
     assert model.acceleration == "CUDA graphs"
-    assert sum(graph is not None for graph in model._static._runner._graphs.values()) > 5
+    assert sum(graph is not None for graph in model._decoder._static._runner._graphs.values()) > 5
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

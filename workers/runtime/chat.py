@@ -5,36 +5,25 @@ from typing import Any, NamedTuple
 
 import structlog
 import torch
-from transformers import (
-    AutoModelForImageTextToText,
-    GenerationConfig,
-    LogitsProcessorList,
-    StoppingCriteriaList,
-)
+from transformers import AutoModelForImageTextToText, GenerationConfig
 
 from shared.errors import BadRequest
 from shared.options import Options
 from shared.tasks.answer import Usage
 from shared.units import MEGA
-from workers.model.device_errors import is_device_fault, is_out_of_memory
-from workers.model.family import brief
 from workers.preparing import pixels
 from workers.preparing.preparation import Preparation, Prepared
 from workers.runtime import chat_images, generation
 from workers.runtime.chat_answers import AnswerTexts, Lengths
+from workers.runtime.chat_decoding import ChatDecoder, StaticFailed
 from workers.runtime.chat_inputs import ChatInputs, Turn
 from workers.runtime.chat_processor import ChatProcessor
-from workers.runtime.decoding.conversations import (
-    MOST_DIFFERENCE,
-    ConversationDecoder,
-    Decoding,
-)
+from workers.runtime.chat_room import Room
 from workers.runtime.device import float_type
 from workers.runtime.generation import GenerationParameters
 from workers.runtime.grammar.answer import Answer
 from workers.runtime.grammar.writing import Writing
 from workers.runtime.image_budget import limits
-from workers.runtime.loops import LoopStop
 from workers.runtime.pretrained import Pretrained
 
 log = structlog.get_logger(__name__)
@@ -87,14 +76,16 @@ class ChatModel:
             self._images.preparation if self._images else pixels.whole(max_pixels / MEGA)
         )
         self._texts = AnswerTexts(processor.tokenizer)
-        self._model: Any = pretrained.model(AutoModelForImageTextToText, in_four_bits=in_four_bits)
+        model = pretrained.model(AutoModelForImageTextToText, in_four_bits=in_four_bits)
         if grids := settings.get("image_grid_pinpoints"):
-            self._model.config.image_grid_pinpoints = grids  # it puts tiles together by the same
-        self._writing = _writing(processor.tokenizer, self._model.generation_config)
-        config = self._model.generation_config
-        self._lengths = Lengths(_ends(processor.tokenizer, config), config.pad_token_id)
-        self._is_compared = False
-        self._static = generation.conversation_decoder(self._model, defaults, pretrained)
+            model.config.image_grid_pinpoints = grids  # it puts tiles together by the same
+        ends = _ends(processor.tokenizer, model.generation_config)
+        self._lengths = Lengths(ends, model.generation_config.pad_token_id)
+        writing = _writing(processor.tokenizer, ends)
+        self.keeps_forms = writing is not None
+        """Whether answers have the form that is asked for."""
+        self._room = Room(model, defaults, writing)
+        self._decoder = ChatDecoder(model, defaults, pretrained, writing)
 
     def prepare(self, image: Prepared) -> Any:  # noqa: ANN401 - the processor's own input
         """Return an image of :attr:`preparation` as part of a message."""
@@ -115,11 +106,12 @@ class ChatModel:
         if inputs is None:
             return self._without_refused(turns, list(map(self._inputs.refusal, turns)), options)
         lengths: list[int] = inputs["attention_mask"].sum(1).tolist()
-        if len({self._limit(length, options) for length in lengths}) > 1:
+        if len({self._room.limit(length, options) for length in lengths}) > 1:
             # One conversation is so long that the answers to the others would be cut with its own.
             return [answer for turn in turns for answer in self.generate([turn], options)]
         begun = [
-            self._begin(turn, length, options) for turn, length in zip(turns, lengths, strict=True)
+            self._room.begin(turn, length, options)
+            for turn, length in zip(turns, lengths, strict=True)
         ]
         refusals = [answer if isinstance(answer, BadRequest) else None for answer in begun]
         if any(refusals):
@@ -144,36 +136,21 @@ class ChatModel:
     ) -> list[Text | BadRequest]:
         device, dtype = self._pretrained.device, float_type(self._pretrained.dtype)
         inputs = inputs.to(device, dtype)
-        given = inputs["input_ids"].shape[1]
         thought = self._inputs.open_thought(turns[0])
 
         def decode(tokens: torch.Tensor) -> list[str]:
             return self._texts.decode(tokens, thought)
 
-        room = generation.positions(self._model) - given
+        room = self._room.behind(inputs["input_ids"].shape[1])
         arguments = generation.arguments(options, self._defaults, decode, room)
         if any(answers):
             arguments["num_beams"] = 1
-        stops = arguments.pop("stopping_criteria", StoppingCriteriaList())
-        by_grammar = [answer is not None for answer in answers]
         generation.seed(options)
-        if static := self._statically(arguments, stops, answers):
-            stops.append(LoopStop(0, by_grammar))
-            try:
-                tokens = self._with(static, inputs)
-            except Exception as err:  # of any type of model, which generate may well know
-                if is_out_of_memory(err) or is_device_fault(err):
-                    raise
-                return self._again(turns, options, err)
-        else:
-            stops.append(LoopStop(given, by_grammar))
-            processors = self._writing.processors(answers, arguments) if self._writing else []
-            tokens = self._model.generate(
-                **inputs,
-                logits_processor=LogitsProcessorList(processors),
-                stopping_criteria=stops,
-                **arguments,
-            )[:, given:]
+        try:
+            tokens = self._decoder.write(inputs, arguments, answers)
+        except StaticFailed as failed:
+            with self._decoder.without_static(failed):
+                return self.generate(turns, options)
         self.steps += tokens.shape[1]
         tokens = tokens.cpu()
         texts, written = decode(tokens), self._lengths.of(tokens)
@@ -188,36 +165,6 @@ class ChatModel:
             )
             for row, (count, has_end) in enumerate(written)
         ]
-
-    def _with(self, decoding: Decoding, inputs: Any) -> torch.Tensor:  # noqa: ANN401
-        """Return new tokens, written in tensors of fixed shape.
-
-        Raises:
-            RuntimeError: the first steps are not what transformers' own loop makes of them.
-        """
-        decoder = self._static
-        assert isinstance(decoder, ConversationDecoder)  # noqa: S101 - asked by the caller
-        if not self._is_compared and (difference := decoder.difference(inputs)) > MOST_DIFFERENCE:
-            msg = f"scores of tokens differ by {difference:.2f} of what they vary by"
-            raise RuntimeError(msg)
-        self._is_compared = True
-        return decoder.generate(inputs, decoding)
-
-    def _again(
-        self, turns: Sequence[Turn], options: Options, cause: Exception
-    ) -> list[Text | BadRequest]:
-        """Have transformers' own loop write, and leave all further texts to it if it can."""
-        static, reason = self._static, f"tensors of fixed shape failed: {brief(cause)}"
-        log.warning("conversations are decoded by transformers' own loop", cause=reason)
-        self._static = f"transformers' own loop decodes, as {reason}"
-        try:
-            texts = self.generate(turns, options)
-        except BaseException:
-            self._static = static
-            raise
-        if isinstance(static, ConversationDecoder):
-            static.release()
-        return texts
 
     def _written(
         self,
@@ -242,36 +189,10 @@ class ChatModel:
         short = generation.cut(text, options)
         return Text(short, not has_ended and len(short) == len(text), usage)
 
-    def _statically(
-        self,
-        arguments: Mapping[str, Any],
-        stops: StoppingCriteriaList,
-        answers: Sequence[Answer | None],
-    ) -> Decoding | None:
-        """Return how a batch is written in tensors of fixed shape; ``None``: it cannot be."""
-        draws, steered = arguments["do_sample"], any(answers)
-        if isinstance(self._static, str) or arguments["num_beams"] > 1 or (draws and steered):
-            return None
-        config = self._model.generation_config
-        chosen = generation.sampling_defaults(config) | dict(arguments)
-        return Decoding(
-            arguments["max_new_tokens"],
-            stops,
-            arguments.get("repetition_penalty") or config.repetition_penalty or 1.0,
-            generation.warpers(chosen) if draws else None,
-            self._writing.steering(answers) if self._writing else None,
-        )
-
     @property
     def acceleration(self) -> str:
         """How the most probable texts are decoded, for operators."""
-        static = self._static
-        return f"none: {static}" if isinstance(static, str) else static.description
-
-    @property
-    def keeps_forms(self) -> bool:
-        """Whether answers have the form that is asked for."""
-        return self._writing is not None
+        return self._decoder.description
 
     def check(self, wanted: object, options: Options) -> None:
         """Raise an error if no answer of a form can be given.
@@ -279,43 +200,7 @@ class ChatModel:
         Raises:
             BadRequest: the JSON schema cannot be used, or needs more tokens than the options allow.
         """
-        if self._writing:
-            self._writing.begin(wanted, self._limit(0, options), options)
-
-    def _limit(self, given: int, options: Options) -> int:
-        """Return the most tokens of an answer to a conversation of ``given`` tokens."""
-        room = generation.positions(self._model) - given
-        return generation.token_limit(options, self._defaults, room)
-
-    def _begin(self, turn: Turn, given: int, options: Options) -> Answer | BadRequest | None:
-        """Begin an answer by a grammar; ``None``: the turn asks for free text.
-
-        Args:
-            turn: the conversation.
-            given: its tokens, with those of images.
-            options: of the batch.
-
-        Returns:
-            The answer, or why there is not enough room for any.
-        """
-        positions = generation.positions(self._model)
-        if given >= positions:
-            return BadRequest(
-                f"The conversation has {given} tokens with its images, and the model has room for "
-                f"{positions}, answer included: send less text, or fewer or smaller images."
-            )
-        if self._writing is None:
-            return None
-        limit = self._limit(given, options)
-        try:
-            return self._writing.begin(turn.format, limit, options)
-        except BadRequest as err:
-            if limit == self._limit(0, options):
-                return err
-            return BadRequest(
-                f"The conversation has {given} tokens with its images, which leaves {limit} of the "
-                f"model's {positions}: too few for an answer by the JSON schema."
-            )
+        self._room.check(wanted, options)
 
 
 def _ends(tokenizer: Any, config: GenerationConfig) -> list[int]:  # noqa: ANN401
@@ -324,10 +209,10 @@ def _ends(tokenizer: Any, config: GenerationConfig) -> list[int]:  # noqa: ANN40
     return ends if isinstance(ends, list) else [ends]
 
 
-def _writing(tokenizer: Any, config: GenerationConfig) -> Writing | None:  # noqa: ANN401
+def _writing(tokenizer: Any, ends: Sequence[int]) -> Writing | None:  # noqa: ANN401
     """Return what writes answers by schemas; ``None``, and a line in the log: nothing can."""
     try:
-        return Writing(tokenizer, _ends(tokenizer, config))
+        return Writing(tokenizer, ends)
     except ValueError as err:
         log.warning("answers by schemas are not enforced", reason=str(err))
         return None

@@ -17,8 +17,9 @@ from shared.redis.presence import EngineStatus
 from shared.vocabulary import WorkerState
 from tests.redis_faults import full, read_only, silent, without_replicas
 from tests.stack import Stack, running_stack
-from workers.consumer import carrier
-from workers.consumer.carrier import HOST, Carrier
+from workers.consumer import replying
+from workers.consumer.carrier import Carrier
+from workers.consumer.replying import HOST
 from workers.consumer.stopping import Stopping
 from workers.engine.interface import Engine
 from workers.engine.job import Dropped, EngineJob, Requeued
@@ -206,7 +207,7 @@ def test_a_bug_in_replies_holds_no_task_for_ever(
     first, second = Message("first"), Message("second")
     with carrying(stack, Ends(Outcome())) as job_carrier:
         with monkeypatch.context() as patched:
-            patched.setattr(carrier, "end_message", broken)
+            patched.setattr(replying, "end_message", broken)
             job_carrier.take(first)
             assert first.end() == ("fail", KeyError)
         job_carrier.take(second)
@@ -241,7 +242,7 @@ def test_a_reply_is_sent_as_soon_as_redis_takes_it(stack: Stack, fault: Any) -> 
 def test_a_reply_that_nobody_waits_for_any_more_is_given_up_without_an_error(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carrier, "GIVE_UP_S", 0.0)
+    monkeypatch.setattr(replying, "GIVE_UP_S", 0.0)
     message = Message("late", seconds=0.5)
     with carrying(stack, Ends(Outcome())) as job_carrier, full(stack):
         job_carrier.take(message)

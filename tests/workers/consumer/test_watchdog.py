@@ -13,9 +13,9 @@ from workers.consumer.heartbeat import EXIT_STALLED
 WEDGED = """
 import threading
 from workers import __main__
-from workers.consumer import carrier, heartbeat
+from workers.consumer import fetching, heartbeat
 heartbeat.HELD_S = 2
-carrier.Carrier._fetch = lambda *_: threading.Event().wait()
+fetching.Fetcher._fetch = lambda *_: threading.Event().wait()
 __main__.main()
 """
 """A worker whose task never reaches the engine."""
@@ -54,7 +54,7 @@ def test_a_task_that_is_held_outside_of_the_engine_ends_the_worker_and_is_served
 def test_a_task_that_the_engine_has_is_left_alone_however_long_it_takes(
     stack: Stack, api: str
 ) -> None:
-    patient = WEDGED.replace("carrier.Carrier._fetch =", "unused =")
+    patient = WEDGED.replace("fetching.Fetcher._fetch =", "unused =")
     argv = [sys.executable, "-c", patient, "leisurely"]  # whose batches take 3 s
     worker = stack.processes.start("worker-leisurely", argv)
     stack.wait_ready("leisurely")

@@ -55,7 +55,7 @@ class Pair:
 
     @property
     def decoder(self) -> Any:
-        return self.static._static
+        return self.static._decoder._static
 
     def answers(self, turns: list[Turn], **options: Any) -> list[Any]:
         """Return what both ways answer, after asserting that it is the same."""
@@ -109,7 +109,7 @@ def test_texts_that_repeat_themselves_end_alike(
 ) -> None:
     """Where a token depends on the last one only, a text is soon a circle."""
     for model in (pair.usual, pair.static):
-        for name, weight in model._model.named_parameters():
+        for name, weight in model._decoder._model.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 monkeypatch.setattr(weight, "data", torch.zeros_like(weight))
     pair.decoder.release()
@@ -256,7 +256,7 @@ def test_a_batch_that_generate_fails_with_too_changes_nothing(
         raise ValueError("nobody can read this")
 
     before = pair.static.acceleration
-    monkeypatch.setattr(pair.static._model, "generate", fail)
+    monkeypatch.setattr(pair.static._decoder._model, "generate", fail)
     with pytest.raises(ValueError, match="nobody can read this"):
         pair.static.generate(shown(pair.static, TURNS), Options(num_predict=8))
     assert pair.static.acceleration == before
@@ -270,11 +270,10 @@ def test_models_that_do_not_fit_keep_generate_and_say_why(tmp_path: Path) -> Non
     config.write_text(json.dumps({**settings, "min_length": 5}))
     assert "generation_config.json has rules" in load(folder, decoding="static").acceleration
     config.write_text(json.dumps(settings))
-    model: Any = load(folder, decoding="static")
-    assert isinstance(model._static, ConversationDecoder)
-    text = model._model.config.get_text_config()
-    text.layer_types = ["full_attention", "linear_attention"]
-    assert misfit(model._model) == "it has layers of the kind linear_attention"
+    decoder = load(folder, decoding="static")._decoder
+    assert isinstance(decoder._static, ConversationDecoder)
+    decoder._model.config.get_text_config().layer_types = ["full_attention", "linear_attention"]
+    assert misfit(decoder._model) == "it has layers of the kind linear_attention"
 
 
 @pytest.mark.parametrize(
