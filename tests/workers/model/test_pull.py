@@ -5,7 +5,6 @@ import pty
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,52 +28,54 @@ def hub(tmp_path: Path) -> Iterator[HubStandIn]:
         yield standin
 
 
-class Terminal:
-    """A terminal in which one program runs."""
+class Pull:
+    """``vision pull tiny`` on a terminal of its own."""
 
-    def __init__(self) -> None:
-        self._leader, self.program = pty.openpty()
-        self._shown = b""
+    def __init__(self, tmp_path: Path, hub: HubStandIn) -> None:
+        self._leader, program = pty.openpty()
+        self.process = start(tmp_path, hub.url, "tiny", output=program, COLUMNS="100", TERM="xterm")
+        os.close(program)  # so that reading ends with the program
+        self.shown = b""
 
     def wait_for(self, pattern: bytes) -> None:
         """Read until something is shown."""
-        while not re.search(pattern, self._shown):
-            self._shown += os.read(self._leader, 65536)
+        while not re.search(pattern, self.shown):
+            assert self._read(), self.shown
 
-    def rest(self) -> bytes:
-        """Return all that is shown until the program ends."""
-        os.close(self.program)
-        try:
-            while read := os.read(self._leader, 65536):
-                self._shown += read
-        except OSError:  # how Linux tells the end
+    def finish(self) -> int:
+        """Read to the end; return the exit status."""
+        while self._read():
             pass
         os.close(self._leader)
-        return self._shown
+        return self.process.wait(60)
 
-
-def started_in(terminal: Terminal, tmp_path: Path, hub: HubStandIn) -> "subprocess.Popen[str]":
-    return start(tmp_path, hub.url, "tiny", output=terminal.program, COLUMNS="100", TERM="xterm")
+    def _read(self) -> bytes:
+        try:
+            read = os.read(self._leader, 65536)
+        except OSError:  # how Linux tells the end
+            return b""
+        self.shown += read
+        return read
 
 
 @pytest.mark.slow
-def test_a_bar_shows_bytes_and_rate_and_ctrl_c_keeps_what_has_arrived(
+def test_a_bar_shows_bytes_and_ctrl_c_keeps_what_has_arrived(
     tmp_path: Path, hub: HubStandIn
 ) -> None:
-    hub.holds, terminal = {WEIGHTS: SENT}, Terminal()
-    with started_in(terminal, tmp_path, hub) as process:
-        terminal.wait_for(rb"tiny.*1\d\.\d/24\.\d MB.*B/s")
-        process.send_signal(signal.SIGINT)
-        shown = terminal.rest()
-    assert process.returncode == 130
-    assert SHOWN_CURSOR in shown
-    assert b"Traceback" not in shown
+    hub.holds = {WEIGHTS: SENT}
+    pull = Pull(tmp_path, hub)
+    pull.wait_for(rb"tiny.*10\.5/24\.0 MB")
+    pull.process.send_signal(signal.SIGINT)
+    assert pull.finish() == 130
+    assert SHOWN_CURSOR in pull.shown
+    assert b"Traceback" not in pull.shown
 
-    hub.holds, terminal = {}, Terminal()
-    with started_in(terminal, tmp_path, hub) as process:
-        shown = terminal.rest()
-    assert process.returncode == 0, shown
+    hub.holds = {}
+    pull = Pull(tmp_path, hub)
+    assert pull.finish() == 0, pull.shown
     folder = tmp_path / "models" / "tiny-1"
-    assert f"tiny: the weights are in {folder}." in shown.decode()
-    assert b"download begins" not in shown
+    assert f"tiny: the weights are in {folder}." in pull.shown.decode()
+    assert b"download begins" not in pull.shown
     assert contents(folder) == contents(tmp_path / "tiny")
+    (_, begin) = max(row for row in hub.starts if row[0] == WEIGHTS)
+    assert begin > 0
