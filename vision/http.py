@@ -1,4 +1,4 @@
-"""What the clients of all services have in common: keys, errors and headers."""
+"""What the clients of all services have in common: keys, errors, headers and pauses."""
 
 import math
 import re
@@ -9,6 +9,10 @@ import requests
 from requests.auth import AuthBase
 
 SHOWN_CHARACTERS = 200
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+"""Between two tries where the service does not say how long to wait."""
+LONGEST_AFTER = 5
+"""Failures after which the pause grows no more."""
 _OF_SYSTEM = re.compile(r"\[(?:Errno -?\d+|SSL: \w+)\] ([^'\")(]+)")
 """In an error of requests: its number, and what it means."""
 
@@ -42,6 +46,18 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def pause_s(wanted_s: float | None, failures: int, patience_s: float) -> float:
+    """Return how long to wait before a request is repeated.
+
+    Args:
+        wanted_s: what the service asks for; ``None``: it does not say.
+        failures: in a row, before this one.
+        patience_s: the most.
+    """
+    doubled_s = FIRST_PAUSE_S * 2 ** min(failures, LONGEST_AFTER)
+    return min(min(doubled_s, LONGEST_PAUSE_S) if wanted_s is None else wanted_s, patience_s)
 
 
 def cause_of(err: Exception) -> str:

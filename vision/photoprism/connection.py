@@ -1,6 +1,5 @@
 """Requests to PhotoPrism: who may ask, waiting while it is away, and errors as sentences."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,17 +7,13 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from vision.http import Bearer, cause_of, json_object, retry_after_s
+from vision.http import Bearer, cause_of, json_object, pause_s, retry_after_s
 from vision.service import is_loopback
 
 API = "/api/v1"
 CONNECT_S = 10.0
 REPLY_S = 60.0
 CONNECTIONS = 64
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
-"""Between two tries where PhotoPrism does not say how long to wait."""
-LONGEST_AFTER = 5
-"""Failures after which the pause grows no more."""
 BUSY = (429, 502, 503, 504)
 """What proxies answer while PhotoPrism is away or has too much to do; it has none of its own."""
 URL_VARIABLE, TOKEN_VARIABLE = "PHOTOPRISM_URL", "PHOTOPRISM_TOKEN"
@@ -160,14 +155,9 @@ class Connection:
                 f"PhotoPrism does not answer at {self.url} ({why}). Start it, or say where it is "
                 f"with --url or {URL_VARIABLE}."
             )
-        seconds = None if isinstance(reply, str) else retry_after_s(reply.headers)
-        if seconds is None:
-            doubled = FIRST_PAUSE_S * 2 ** min(self._failures, LONGEST_AFTER)
-            seconds = min(doubled, LONGEST_PAUSE_S)
+        wanted_s = None if isinstance(reply, str) else retry_after_s(reply.headers)
         self._failures += 1
-        if math.isfinite(self._patience_s):
-            seconds = min(seconds, self._patience_s)
-        self._sleep(seconds)
+        self._sleep(pause_s(wanted_s, self._failures - 1, self._patience_s))
 
     def _judged(self, reply: requests.Response) -> requests.Response:
         """Return a reply that is no error.

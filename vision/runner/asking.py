@@ -5,6 +5,7 @@ import itertools
 import random
 import time
 
+from vision.http import pause_s
 from vision.runner.gate import Gate
 from vision.runner.refusals import Refusal, meaning_of
 from vision.runner.work import Answer, Question
@@ -14,10 +15,6 @@ TRIES = 3
 """Of a question that a model fails on."""
 LATE_S = 2 * 3600.0
 """How long a question is asked that gets no answer in time, while others do."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
-"""Between two tries where the service does not say how long to wait."""
-LONGEST_AFTER = 5
-"""Tries after which the pause grows no more."""
 
 
 class Failed(Exception):
@@ -69,13 +66,13 @@ class Asker:
                 return self._nothing(question, refusal.host)
             if meaning is Refusal.FOR_ALL:
                 raise GaveUp(str(refusal)) from refusal
-            pause_s = self._pause_s(refusal, tries)
-            budget.spend(refusal, meaning, took_s + pause_s)
+            wait_s = pause_s(refusal.retry_after_s, tries, self._patience_s)
+            budget.spend(refusal, meaning, took_s + wait_s)
             if self._gate.silence_s > self._patience_s:
                 raise GaveUp(
                     f"Nothing was answered for {self._patience_s:.0f} s: {refusal}"
                 ) from refusal
-            self._wait(refusal, meaning, sent_at, pause_s)
+            self._wait(refusal, meaning, sent_at, wait_s)
         raise AssertionError  # tries are without end
 
     def _send(self, question: Question, body: dict[str, object]) -> Answer:
@@ -93,21 +90,15 @@ class Asker:
         self._gate.answered()
         return Answer(None, question.model, question.version, 0.0, time.time(), host)
 
-    def _pause_s(self, refusal: ServiceError, tries: int) -> float:
-        seconds = refusal.retry_after_s
-        if seconds is None:
-            seconds = min(FIRST_PAUSE_S * 2 ** min(tries, LONGEST_AFTER), LONGEST_PAUSE_S)
-        return min(seconds, self._patience_s)
-
     def _wait(
-        self, refusal: ServiceError, meaning: Refusal, sent_at: float, pause_s: float
+        self, refusal: ServiceError, meaning: Refusal, sent_at: float, seconds: float
     ) -> None:
         if meaning in (Refusal.FULL, Refusal.LATE):
             self._gate.refused(sent_at)
         elif meaning is Refusal.AWAY:
-            self._gate.pause(pause_s, str(refusal))
+            self._gate.pause(seconds, str(refusal))
         # Not all at once, or the service is full again.
-        self._gate.sleep(pause_s * random.uniform(1, 1.2))  # noqa: S311 - no secret
+        self._gate.sleep(seconds * random.uniform(1, 1.2))  # noqa: S311 - no secret
 
 
 class _Budget:
