@@ -263,7 +263,7 @@ def texts_of(tree: ast.AST) -> Iterator[str]:
 
 def test_messages_in_the_troubleshooting_page_are_those_of_the_code() -> None:
     texts = [read("Makefile")]
-    for folder in ("api", "launcher", "shared", "workers"):
+    for folder in ("api", "launcher", "shared", "vision", "workers"):
         for path in (ROOT / folder).rglob("*.py"):
             texts.extend(texts_of(ast.parse(path.read_text(encoding="utf-8"))))
     rows = re.findall(r"^\| (.*?) \|", read("docs/troubleshooting.md"), re.MULTILINE)
