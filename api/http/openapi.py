@@ -40,11 +40,11 @@ _KEYS = {
 
 
 class ReplyHeader(NamedTuple):
-    """A header of replies with status 200."""
+    """A header of replies with status 200, and of some errors."""
 
     meaning: str
     on_errors: tuple[int, ...] = ()
-    """Statuses of other replies that may have it, too."""
+    """Statuses of these errors; each may have it."""
 
     @property
     def described(self) -> JsonSchema:
@@ -63,7 +63,7 @@ class Operation(NamedTuple):
     body: Content
     words: Mapping[str, Iterable[str]]
     """What an argument in the path may be, where it may not be anything."""
-    headers: Mapping[str, "ReplyHeader"] = {}
+    headers: Mapping[str, ReplyHeader] = {}
     """Headers of replies by name."""
     request_headers: Mapping[str, JsonSchema] = {}
     """Headers of a request by name, with what each may be."""

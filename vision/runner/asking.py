@@ -14,7 +14,7 @@ from vision.service import Service, ServiceError
 TRIES = 3
 """Of a question that a model fails on."""
 LATE_S = 2 * 3600.0
-"""How long a question is asked that gets no answer in time, while others do."""
+"""How long a question is asked that gets no answer in time while others do."""
 
 
 class Failed(Exception):
@@ -67,7 +67,8 @@ class Asker:
             if meaning is Refusal.FOR_ALL:
                 raise GaveUp(str(refusal)) from refusal
             wait_s = pause_s(refusal.retry_after_s, tries, self._patience_s)
-            budget.spend(refusal, meaning, took_s + wait_s)
+            if meaning is not Refusal.LATE or self._gate.silence_s < took_s:
+                budget.spend(refusal, meaning, took_s + wait_s)
             if self._gate.silence_s > self._patience_s:
                 raise GaveUp(
                     f"Nothing was answered for {self._patience_s:.0f} s: {refusal}"
@@ -104,7 +105,7 @@ class Asker:
 class _Budget:
     """What may be spent on one question, until its photo counts as failed.
 
-    That a service is full or away is no fault of a photo, and costs nothing.
+    That a service is full or away, or late for all, is no fault of a photo, and costs nothing.
     """
 
     def __init__(self) -> None:

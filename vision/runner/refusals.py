@@ -15,7 +15,7 @@ class Refusal(Enum):
     NOTHING_FOUND = "the model has nothing to say about the photo, which is an answer"
     FULL = "the service has enough to do"
     LATE = "it had too much to do, or too little time for this photo: it does not say which"
-    AWAY = "nobody answers, or only something that stands before the service"
+    AWAY = "nobody answers, or something else in the service's place"
     FAILED = "the model failed, perhaps for the photos beside this one"
     FOR_ALL = "it is the same for every photo"
     FOR_PHOTO = "this photo cannot be used"
@@ -37,6 +37,12 @@ _OF_SERVICE: dict[int, Refusal] = {
     HTTPStatus.FORBIDDEN: Refusal.FOR_ALL,
     HTTPStatus.NOT_FOUND: Refusal.FOR_ALL,
 }
+_OF_PROXY: dict[int, Refusal] = {
+    HTTPStatus.UNAUTHORIZED: Refusal.FOR_ALL,
+    HTTPStatus.FORBIDDEN: Refusal.FOR_ALL,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Refusal.FOR_PHOTO,
+}
+"""Whatever else a proxy says, it may say so because the service is away: some say 404."""
 
 
 def meaning_of(err: ServiceError) -> Refusal:
@@ -45,9 +51,4 @@ def meaning_of(err: ServiceError) -> Refusal:
         return Refusal.NOTHING_FOUND
     if err.is_of_service:
         return _OF_SERVICE.get(err.status, Refusal.FOR_PHOTO)
-    # There was no reply, or one of a proxy, which is there while the service is away.
-    if err.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return Refusal.FOR_PHOTO
-    waits = (0, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
-    is_passing = err.status in waits or err.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return Refusal.AWAY if is_passing else Refusal.FOR_ALL
+    return _OF_PROXY.get(err.status, Refusal.AWAY)
