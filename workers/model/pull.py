@@ -79,10 +79,10 @@ def _show(console: Console, settings: Settings, specs: Sequence[ModelSpec]) -> N
         signal.signal(signal.SIGINT, lambda *_: _leave(bars))
         _log_to_stderr(settings.model_copy(update={"log_level": "WARNING"}))
         for spec in specs:
-            bar = bars.add_task(spec.name, total=None, visible=False)
+            bar = bars.add_task(spec.name, total=None)
 
             def report(fetched: Fetched, bar: TaskID = bar) -> None:
-                bars.update(bar, completed=fetched.done, total=fetched.total, visible=True)
+                bars.update(bar, completed=fetched.done, total=fetched.total)
 
             folder = _ensure(spec, settings, report)
             bars.remove_task(bar)
