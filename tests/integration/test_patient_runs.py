@@ -22,10 +22,11 @@ PHOTOS = 8
 
 def late(stack: Stack) -> "collections.Counter[str]":
     """How often each request got no answer in time, by its id; only a run asks the same again."""
-    lines = map(json.loads, stack.processes.logs("api").splitlines())
+    lines = stack.processes.logs("api").splitlines()
+    told = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))
     return collections.Counter(
         line["request_id"]
-        for line in lines
+        for line in told
         if line.get("models") == "pressed" and line.get("status") == 504
     )
 
