@@ -38,7 +38,7 @@ class Launched:
                 stdout=output,
                 stderr=output,
             )
-        wait_for(f"the banner\n{log.read_text()}", self._banner)
+        wait_for(lambda: f"the banner\n{log.read_text()}", self._banner)
 
     def _banner(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()

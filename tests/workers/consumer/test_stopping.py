@@ -28,7 +28,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def test_a_worker_with_requests_stops_before_it_is_killed(stack: Stack, fault: Fault) -> None:
     base = stack.api()
     with ThreadPoolExecutor(3) as pool:
-        replies = [pool.submit(post, f"{base}{API}/caption/slow") for _ in range(3)]
+        path = f"{base}{API}/caption/slow"
+        replies = [pool.submit(post, path, timeout=180) for _ in range(3)]
         wait_for("the requests", lambda: stack.status("slow").held)
         (worker,) = stack._workers.values()
         with fault(stack):
