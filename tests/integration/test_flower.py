@@ -83,7 +83,7 @@ def test_an_operators_browser_lists_tasks_with_queue_state_and_runtime(
             page.reload()
             return None
 
-        for row in wait_for("the tasks", all_three, 30):
+        for row in wait_for("the tasks", all_three):
             assert row["routing_key"] == "vision.fake"
             assert float(row["runtime"].removesuffix(" ms")) > 0
             assert row["worker"].startswith("fake-")

@@ -134,7 +134,7 @@ def test_a_restart_of_redis_fails_no_request(stack: Stack, base: str) -> None:
     assert post(f"{base}/caption/slow").status_code == 200
     with ThreadPoolExecutor(3) as pool:
         replies = [pool.submit(post, f"{base}/caption/slow", n) for n in (60, 61, 62)]
-        wait_for("a lease", lambda: stack.redis.keys("vision:lease:*"))
+        stack.wait_held("slow", 2)
         stack.restart_redis()
         answers = [reply.result() for reply in replies]
     assert [a.status_code for a in answers] == [200] * 3, [a.text for a in answers]
@@ -186,6 +186,6 @@ def test_a_broken_replica_costs_no_request_while_a_good_one_is_there(
         path = f"{base}/caption/restarting"
         replies = list(pool.map(lambda n: post(path, n, id=f"{n}"), range(48)))
     assert [reply.status_code for reply in replies] == [200] * 48
-    assert any(worker.last_error for worker in stack.presence("restarting").workers)
+    wait_for("its error", lambda: any(one.last_error for one in stack.workers("restarting")))
     end(bad)
     end(good)
