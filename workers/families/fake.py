@@ -53,6 +53,7 @@ class FakeParameters(FamilyParameters):
     raise_on_red: int = -1
     device_fault_on_red: int = -1
     crash_above: int = Field(0, description="largest batch that does not crash; 0: any")
+    hang_above: int = Field(0, description="largest batch that does not hang; 0: any")
     out_of_memory_above: int = Field(0, description="largest batch that fits; 0: any")
     image_mb: float = Field(0.0, description="memory that each image of a batch needs")
     memory_mb_file: str = Field(
@@ -109,6 +110,8 @@ class Fake(PerImageModel):
             raise MemoryError
         if 0 < own.crash_above < len(images):
             os.kill(os.getpid(), signal.SIGSEGV)
+        if 0 < own.hang_above < len(images):
+            time.sleep(own.hang_s)
         for red, _, _ in images:
             self._misbehave(self._red_of_all() or red)
         self._served += len(images)

@@ -36,12 +36,12 @@ REFUSED = "fake crashed or hung on this image alone; it is refused for a while."
 
 
 def test_a_slow_model_loses_one_batch_at_most_and_batches_grow_again() -> None:
-    options = {"max_batch": 8, "batch_timeout_s": 1.0}
-    with running(image_s=0.2, engine=options) as engine:
+    options = {"max_batch": 8, "batch_timeout_s": 1.8}  # for six images: half a batch is in time
+    with running(image_s=0.3, engine=options) as engine:
         wait_for("the model", lambda: engine.status.state == WorkerState.READY)
-        assert captions(engine, range(24)) == expected(range(24))
+        assert captions(engine, range(16)) == expected(range(16))
         assert engine.status.recycles.get("hang", 0) <= 1
-        assert captions(engine, range(24, 48)) == expected(range(24, 48))
+        assert captions(engine, range(16, 40)) == expected(range(16, 40))
         assert engine.status.recycles.get("hang", 0) <= 1
         assert engine.status.max_batch == 8
 
@@ -67,7 +67,7 @@ def test_a_request_whose_number_of_images_is_too_much_is_answered() -> None:
 
 
 def test_a_request_that_takes_too_long_as_a_whole_is_answered() -> None:
-    with running(image_s=0.3, engine={"batch_timeout_s": 1.5}) as engine:
+    with running(hang_above=4, engine={"batch_timeout_s": 1.5}) as engine:
         assert scores(engine, nsfw(*range(8))) == list(range(8))
         assert engine.status.recycles == {"hang": 1}
 
