@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import ModelFailed, ModelUnavailable
 from shared.vocabulary import WorkerState
-from tests.engines import caption, captions, expected, item, running
+from tests.engines import begin, caption, captions, expected, item, running, standing_still
 from tests.stack import wait_for
 from workers.engine import faults
 from workers.engine.local import LocalEngine
@@ -76,17 +76,14 @@ def test_deadly_images_without_end_are_a_failure_at_last(monkeypatch: pytest.Mon
 
 
 def test_a_model_that_failed_stays_failed_whatever_an_operator_wanted_before(broken: Path) -> None:
-    options = {"max_failures": 1}
-    with running(
-        predict_s=0.5, crash_on_red=9, all_red_while=str(broken), engine=options
-    ) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
-        broken.write_text("9")
-        future = engine.submit(item(9))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
-        engine.recycle()
+    job = item(9)
+    with running(crash_on_red=9, all_red_while=str(broken), engine={"max_failures": 1}) as engine:
+        with standing_still(engine):
+            broken.write_text("9")
+            begin(engine, [job])
+            engine.recycle()
         with pytest.raises(ModelUnavailable):
-            future.result(30)
+            job.future.result(30)
         broken.unlink()
         wait_for("the next try", lambda: engine.status.state.is_up)
         assert engine.status.recycles == {"crash": 2}

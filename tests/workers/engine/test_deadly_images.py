@@ -11,7 +11,16 @@ from shared.errors import ModelFailed
 from shared.messages import Outcome
 from shared.tasks import CAPTION, NSFW
 from shared.vocabulary import WorkerState
-from tests.engines import caption, expected, item, running, text_of
+from tests.engines import (
+    begin,
+    caption,
+    expected,
+    item,
+    running,
+    standing_still,
+    text_of,
+    texts_of,
+)
 from tests.stack import wait_for
 from workers.engine.faults import Quarantine
 
@@ -57,13 +66,14 @@ def test_deadly_images_one_after_the_other_never_close_the_model() -> None:
 
 @pytest.mark.slow
 def test_an_image_is_deadly_whatever_is_asked_about_it() -> None:
-    with running(predict_s=0.1, crash_on_red=200) as engine:
-        assert caption(engine, 0)
-        asked_at_once = [engine.submit(item(200, prompt=f"prompt {n}")) for n in range(5)]
-        asked_at_once.append(engine.submit(item(200, tasks=(NSFW,))))
-        for future in asked_at_once:
+    asked_at_once = [item(200, prompt=f"prompt {n}") for n in range(5)]
+    asked_at_once.append(item(200, tasks=(NSFW,)))
+    with running(crash_on_red=200) as engine:
+        with standing_still(engine):
+            begin(engine, asked_at_once[:1], asked_at_once[1:])
+        for job in asked_at_once:
             with pytest.raises(ModelFailed, match="refused for a while"):
-                future.result(30)
+                job.future.result(30)
         for later in (item(200, prompt="later"), item(200, tasks=(NSFW,)), item(200, 200)):
             with pytest.raises(ModelFailed, match="refused for a while"):
                 engine.submit(later).result(30)
@@ -76,14 +86,13 @@ def test_what_was_only_prepared_beside_a_hang_or_a_fault_of_the_gpu_is_no_suspec
     knob: str,
 ) -> None:
     knobs: Any = {knob: 200}
-    options: Any = {"batch_timeout_s": 2.0, "max_batch": 4}
-    with running(predict_s=0.5, engine=options, **knobs) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
-        guilty = engine.submit(item(200))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
-        prepared = [engine.submit(item(red)) for red in range(4)]
-        assert [text_of(future) for future in prepared] == expected(range(4))
-        assert type(guilty.exception(30)) is ModelFailed
+    options: Any = {"batch_timeout_s": 3.0, "max_batch": 4}
+    guilty, prepared = item(200), [item(red) for red in range(4)]
+    with running(engine=options, **knobs) as engine:
+        with standing_still(engine):
+            begin(engine, [guilty], prepared)
+        assert texts_of(prepared) == expected(range(4))
+        assert type(guilty.future.exception(30)) is ModelFailed
         assert engine.status.batches == {4: 1}  # each alone: {1: 4}
 
 

@@ -158,14 +158,15 @@ def test_signals_that_stop_a_worker_end_neither_the_fork_server_nor_the_model() 
 
 
 @pytest.mark.slow
-def test_a_fork_server_that_hangs_is_replaced() -> None:
-    row = {"name": "fake", "family": "fake"}
-    with running_row(row, Settings(load_timeout_s=2)) as engine:
+def test_a_fork_server_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running() as engine:
         assert caption(engine, 0)
         hung = fork_server(engine)
         hung.suspend()
-        model(engine).kill()
-        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
+        with monkeypatch.context() as patched:
+            patched.setattr(engine._loop._supervisor, "_settings", Settings(load_timeout_s=1))
+            model(engine).kill()
+            wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
         wait_for("the next try", lambda: engine.status.state == WorkerState.READY)
         assert not hung.is_running()
         assert caption(engine, 1) == "rgb 1 0 0"

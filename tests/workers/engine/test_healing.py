@@ -7,7 +7,16 @@ import pytest
 
 from shared.errors import ModelFailed
 from shared.vocabulary import WorkerState
-from tests.engines import caption, captions, expected, item, running, text_of
+from tests.engines import (
+    begin,
+    caption,
+    expected,
+    item,
+    running,
+    standing_still,
+    text_of,
+    texts_of,
+)
 from tests.stack import wait_for
 from workers.engine.job import Requeued
 
@@ -54,14 +63,14 @@ def test_a_process_that_dies_while_idle_is_replaced_without_a_request() -> None:
 
 
 def test_copies_of_a_deadly_image_are_refused_with_it_and_cost_no_more_processes() -> None:
-    with running(predict_s=0.2, crash_on_red=200) as engine:
-        assert caption(engine, 0)
-        deadly = [engine.submit(item(200)) for _ in range(6)]
-        innocent = engine.submit(item(1))
-        for future in deadly:
+    innocent, deadly = item(1), [item(200) for _ in range(6)]
+    with running(crash_on_red=200) as engine:
+        with standing_still(engine):
+            begin(engine, deadly[:1], [*deadly[1:], innocent])
+        for job in deadly:
             with pytest.raises(ModelFailed, match="refused for a while"):
-                future.result(30)
-        assert text_of(innocent)
+                job.future.result(30)
+        assert text_of(innocent.future)
         assert engine.status.recycles == {"crash": 2}
 
 
@@ -77,9 +86,11 @@ def test_a_fault_of_the_gpu_replaces_the_process() -> None:
 
 
 def test_out_of_memory_halves_the_batch_and_serves_all() -> None:
-    with running(predict_s=0.2, out_of_memory_above=4, engine={"max_batch": 8}) as engine:
-        assert caption(engine, 0)
-        assert captions(engine, range(9)) == expected(range(9))
+    jobs = [item(red) for red in range(9)]
+    with running(out_of_memory_above=4, engine={"max_batch": 8}) as engine:
+        with standing_still(engine):
+            begin(engine, jobs[:1], jobs[1:])
+        assert texts_of(jobs) == expected(range(9))
         assert engine.status.max_batch in (3, 4)
         assert max(engine.status.batches) <= 4
         assert engine.status.state == WorkerState.DEGRADED
@@ -97,9 +108,9 @@ def test_an_image_that_never_fits_is_refused_after_a_fresh_process_was_tried() -
 
 
 def test_a_job_that_runs_out_of_memory_while_the_worker_stops_is_requeued() -> None:
-    with running(predict_s=0.5, out_of_memory_on_red=9) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
-        future = engine.submit(item(9))
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
-        engine.drain()
-        assert type(future.exception(30)) is Requeued
+    job = item(9)
+    with running(out_of_memory_on_red=9) as engine:
+        with standing_still(engine):
+            begin(engine, [job])
+            engine.drain()
+        assert type(job.future.exception(30)) is Requeued

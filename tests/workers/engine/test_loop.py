@@ -194,7 +194,6 @@ def test_a_running_batch_goes_on_while_somebody_waits_for_one_of_its_jobs() -> N
         wait_for(
             "the next batch",
             lambda: engine.status.batches == {1: 1} and engine.status.state == WorkerState.BUSY,
-            10,
         )
         cancelled.add(unwanted.task_id)
         assert text_of(other) == "rgb 2 0 0"
