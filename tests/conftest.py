@@ -11,14 +11,21 @@ import pytest
 from PIL import Image
 from xdist.remote import Producer
 
-from tests.scheduling import StackScheduling
-from tests.stack import SAMPLES, TESTS, Stack, running_stack
+from tests.scheduling import StackScheduling, group_of
+from tests.stack import SAMPLES, TESTS, Processes, Stack, running_stack
 from tools.tiny_checkpoints import shapes
+
+SHARED_STACKS = pytest.StashKey[list[Stack]]()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StackScheduling:
     """Tests that share a stack run in the same process."""
     return StackScheduling(config, log)
+
+
+def pytest_configure() -> None:
+    """Have stacks start quickly; benchmarks, which use them too, start each as its users do."""
+    Processes.forks = True
 
 
 def pytest_collection_finish() -> None:
@@ -30,13 +37,41 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have tests that share a stack follow each other, in one process as in several."""
+    order: dict[str, int] = {}
+    for item in items:
+        order.setdefault(group_of(module_of(item)), len(order))
+    items.sort(key=lambda item: order[group_of(module_of(item))])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """After the last test of those that share a stack, stop its processes, which would idle on."""
+    yield
+    if nextitem and group_of(module_of(nextitem)) != group_of(module_of(item)):
+        for stack in item.config.stash.get(SHARED_STACKS, []):
+            stack.rest()
+
+
+def module_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def shared_stacks(pytestconfig: pytest.Config) -> list[Stack]:
+    """Stacks that tests of several modules use; their processes start when they are needed."""
+    return pytestconfig.stash.setdefault(SHARED_STACKS, [])
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, shared_stacks: list[Stack]) -> Iterator[Stack]:
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        shared_stacks.append(running)
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(stack: Stack) -> str:
     return stack.api()
 

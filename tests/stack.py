@@ -1,6 +1,7 @@
 """A real stack for tests: Redis, Celery workers and gunicorn on free loopback ports."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import psutil
 import redis
@@ -22,6 +23,7 @@ from shared.redis.connection import connect
 from shared.redis.presence import Presence, WorkerStatus
 from shared.redis.store import Store
 from shared.vocabulary import WorkerState
+from tests import prefork
 from workers.consumer.predecessors import process_lives
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +37,7 @@ PERMISSIONS = ("--enable-protected-configs", "local", "--enable-debug-command", 
 """What tests may do to Redis."""
 GUNICORN = "from gunicorn.app.wsgiapp import run; run()"
 
+Process: TypeAlias = subprocess.Popen[bytes] | prefork.Forked
 T = TypeVar("T")
 
 
@@ -63,20 +66,29 @@ def wait_for(
 class Processes:
     """Child processes with log files; all are stopped together."""
 
+    forks = False
+    """Whether APIs and workers are forked where that makes no difference, which tests do."""
+
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder, self._environment = folder, environment
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[Process] = []
+        self._numbers = itertools.count()
 
-    def start(self, name: str, argv: list[str], **extra: str) -> "subprocess.Popen[bytes]":
-        with (self.folder / f"{name}-{len(self._running)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                argv,
-                cwd=ROOT,
-                env={**self._environment, **extra},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+    def start(self, name: str, argv: list[str], **extra: str) -> Process:
+        environment = {**self._environment, **extra}
+        process: Process
+        with (self.folder / f"{name}-{next(self._numbers)}.log").open("wb") as log:
+            if self.forks and prefork.can_fork(argv, environment):
+                process = prefork.fork(argv, environment, log.fileno())
+            else:
+                process = subprocess.Popen(
+                    argv,
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
         self._running.append(process)
         return process
 
@@ -90,16 +102,24 @@ class Processes:
             path.read_text(errors="replace") for path in sorted(self.folder.glob(f"{name}-*.log"))
         )
 
-    def stop(self) -> None:
-        first, *others = self._running  # the first is Redis, which the others need until they end
+    def stop(self, last: Process | None = None) -> None:
+        """Stop all, and then one that the others need until they end."""
+        self.stop_besides(last)
+        if last:
+            end(last)
+
+    def stop_besides(self, spared: Process | None) -> None:
+        """Stop all but one."""
+        others = [process for process in self._running if process is not spared]
         for process in others:
             if process.poll() is None:
                 process.terminate()
-        for process in (*others, first):
+        for process in others:
             end(process)
+        self._running = [spared] if spared else []
 
 
-def end(process: "subprocess.Popen[bytes]", sig: int = signal.SIGTERM) -> int:
+def end(process: Process, sig: int = signal.SIGTERM) -> int:
     """Signal a process and wait for its end; return its exit status."""
     if process.poll() is None:
         process.send_signal(sig)
@@ -111,7 +131,7 @@ def end(process: "subprocess.Popen[bytes]", sig: int = signal.SIGTERM) -> int:
 
 
 class Stack:
-    """Redis, workers that are started when first needed, and any number of APIs."""
+    """Redis, and workers and APIs that are started when first needed."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         port = free_port()
@@ -123,13 +143,22 @@ class Stack:
         self.redis = redis.Redis.from_url(self.redis_url, socket_timeout=UP_S)
         self.product_redis = connect(self.redis_url)  # which is less patient
         self.store = Store(self.product_redis)
-        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.api_process: Process
+        """The API that was asked for last."""
+        self._workers: dict[str, Process] = {}
+        self._apis: dict[tuple[object, ...], tuple[str, Process]] = {}
         wait_for("Redis", lambda: _succeeds(self.redis.ping))
 
     @cached_property
     def catalog(self) -> Catalog:
         """The catalogue of its processes."""
         return Catalog.load(Path(self.environment["VISION_CATALOG"]))
+
+    def rest(self) -> None:
+        """Stop workers and APIs, which take time of the processor while they wait."""
+        self.processes.stop_besides(self.redis_process)
+        self._workers.clear()
+        self._apis.clear()
 
     def restart_redis(self) -> None:
         """Kill Redis with all its data, and start another one on the same port."""
@@ -150,7 +179,7 @@ class Stack:
         for model in models:
             self.wait_ready(model)
 
-    def another_worker(self, model: str, **extra: str) -> "subprocess.Popen[bytes]":
+    def another_worker(self, model: str, **extra: str) -> Process:
         """Start a worker of the model; do not wait for it."""
         argv = [sys.executable, "-m", "workers", model]
         return self.processes.start(f"worker-{model}", argv, **extra)
@@ -204,13 +233,24 @@ class Stack:
         return self.store.presence.of(self.catalog.get(model))
 
     def api(self, *, host: str = LOOPBACK, before: str = "", **extra: str) -> str:
-        """Start an API and wait until it answers; return its base URL.
+        """Return the base URL of an API that answers; start it if none with these settings runs.
 
         Args:
             host: address to listen on.
             before: Python code that the process runs first, to inject a fault or shorten a time.
             extra: more environment variables.
         """
+        key = (host, before, *sorted(extra.items()))
+        base, process = self._apis.get(key, ("", None))
+        if process is None or process.poll() is not None:
+            base = self.another_api(host=host, before=before, **extra)
+            self._apis[key] = base, self.api_process
+        else:
+            self.api_process = process
+        return base
+
+    def another_api(self, *, host: str = LOOPBACK, before: str = "", **extra: str) -> str:
+        """Start an API for a test alone, which may end it; else as :meth:`api`."""
         port = extra.pop("VISION_PORT", "") or str(free_port())
         process = self.starting_api(before=before, VISION_HOST=host, VISION_PORT=port, **extra)
         base = f"http://{client_host(host)}:{port}"
@@ -223,7 +263,7 @@ class Stack:
         self.api_process = process
         return base
 
-    def starting_api(self, *, before: str = "", **extra: str) -> "subprocess.Popen[bytes]":
+    def starting_api(self, *, before: str = "", **extra: str) -> Process:
         """Start an API; do not wait for it."""
         gunicorn = ["-c", f"{before}\n{GUNICORN}"] if before else ["-m", "gunicorn"]
         argv = [sys.executable, *gunicorn, "-c", "python:api.gunicorn_conf", "api.wsgi:application"]
@@ -257,7 +297,7 @@ def running_stack(folder: Path, **settings: str) -> Iterator[Stack]:
     try:
         yield stack
     finally:
-        stack.processes.stop()
+        stack.processes.stop(stack.redis_process)
         stack.redis.close()
         stack.product_redis.close()
 

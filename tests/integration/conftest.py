@@ -1,4 +1,4 @@
-"""Fixtures: stacks with stand-ins for Ollama, one per test file, photos on the web, a browser."""
+"""Fixtures: stacks with stand-ins for Ollama, photos on the web, a browser."""
 
 import threading
 from collections.abc import Iterator
@@ -9,15 +9,36 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser import running_browser
-from tests.ollama.service import Ollama, reset, running_ollama
+from tests.ollama.service import MODELS, Ollama, reset, set_back
 from tests.ollama_standin import OllamaStandin
 from tests.stack import SAMPLES, Stack, running_stack
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
-    with running_ollama(tmp_path_factory.mktemp("ollama")) as stack:
+@pytest.fixture(scope="session")
+def two_servers() -> Iterator[tuple[OllamaStandin, OllamaStandin]]:
+    with OllamaStandin(MODELS) as first, OllamaStandin(MODELS) as second:
+        yield first, second
+
+
+@pytest.fixture(scope="session")
+def stack_of_two_servers(
+    tmp_path_factory: pytest.TempPathFactory,
+    two_servers: tuple[OllamaStandin, OllamaStandin],
+    shared_stacks: list[Stack],
+) -> Iterator[Stack]:
+    hosts = ",".join(server.url for server in two_servers)
+    folder = tmp_path_factory.mktemp("ollama")
+    with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=hosts) as stack:
+        shared_stacks.append(stack)
         yield stack
+
+
+@pytest.fixture(scope="module")
+def running(
+    stack_of_two_servers: Stack, two_servers: tuple[OllamaStandin, OllamaStandin]
+) -> Ollama:
+    stack_of_two_servers.worker("ollama")
+    return Ollama(stack_of_two_servers, stack_of_two_servers.api(), *two_servers)
 
 
 @pytest.fixture
@@ -25,22 +46,35 @@ def ollama(running: Ollama) -> Ollama:
     return reset(running)
 
 
-@pytest.fixture(scope="module")
-def standin() -> Iterator[OllamaStandin]:
+@pytest.fixture(scope="session")
+def _standin() -> Iterator[OllamaStandin]:
     with OllamaStandin(("llava:7b",)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def stack_with_ollama(
-    tmp_path_factory: pytest.TempPathFactory, standin: OllamaStandin
+def standin(_standin: OllamaStandin) -> OllamaStandin:
+    set_back(_standin)
+    return _standin
+
+
+@pytest.fixture(scope="session")
+def _stack_with_ollama(
+    tmp_path_factory: pytest.TempPathFactory, _standin: OllamaStandin, shared_stacks: list[Stack]
 ) -> Iterator[Stack]:
-    """A model of our own beside those of a stand-in."""
     folder = tmp_path_factory.mktemp("with-ollama")
-    with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=standin.url) as stack:
-        stack.worker("ollama")
-        stack.worker("fake")
+    with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=_standin.url) as stack:
+        shared_stacks.append(stack)
         yield stack
+
+
+@pytest.fixture(scope="module")
+def stack_with_ollama(_stack_with_ollama: Stack, standin: OllamaStandin) -> Stack:
+    """A model of our own beside those of a stand-in."""
+    del standin  # which is as new
+    for model in ("ollama", "fake"):
+        _stack_with_ollama.worker(model)
+    return _stack_with_ollama
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

@@ -1,7 +1,6 @@
 """How the API ends: after its requests, and never later than gunicorn."""
 
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from launcher.ports import free_port
 from tests.integration.client import post
 from tests.raw_http import caption_request, crowd, read_to_end, slowest_sign_of_life
-from tests.stack import API, Stack, end, running_stack, wait_for
+from tests.stack import API, Stack, end, wait_for
 
 WAITS_FOR_A_SIGNAL = """
 import os, pathlib, signal
@@ -35,16 +34,9 @@ MOMENTS = {
 HALF_A_BODY = caption_request(f"{API}/caption/slow")[:-20]
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack for these tests alone, because they kill processes in it."""
-    with running_stack(tmp_path_factory.mktemp("stopped")) as running:
-        running.worker("slow")
-        yield running
-
-
 def test_a_stopping_api_answers_what_is_under_way_and_closes_the_rest(stack: Stack) -> None:
-    base = stack.api()
+    stack.worker("slow")
+    base = stack.another_api()
     with (
         ThreadPoolExecutor(3) as pool,
         crowd(base, 20, b"") as idle,
@@ -62,7 +54,8 @@ def test_a_stopping_api_answers_what_is_under_way_and_closes_the_rest(stack: Sta
 
 @pytest.mark.slow
 def test_half_sent_bodies_hold_no_stopping_process(stack: Stack) -> None:
-    base = stack.api(VISION_STOP_GRACE_S="60")
+    stack.worker("slow")
+    base = stack.another_api(VISION_STOP_GRACE_S="60")
     with crowd(base, 20, HALF_A_BODY) as lines:
         slowest_sign_of_life(base)  # they have been taken before
         assert end(stack.api_process) == 0
@@ -71,7 +64,7 @@ def test_half_sent_bodies_hold_no_stopping_process(stack: Stack) -> None:
 
 def test_a_process_that_is_told_to_stop_runs_what_is_to_run_at_its_exit(stack: Stack) -> None:
     """Traces are sent then, for example."""
-    stack.api(before="import atexit\natexit.register(print, 'at exit', flush=True)")
+    stack.another_api(before="import atexit\natexit.register(print, 'at exit', flush=True)")
     (worker,) = psutil.Process(stack.api_process.pid).children()
     worker.terminate()
     worker.wait(10)
@@ -101,7 +94,7 @@ def test_an_api_can_be_stopped_at_any_moment_of_its_start(
     "sig", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
 def test_no_process_outlives_gunicorn(stack: Stack, sig: signal.Signals) -> None:
-    base = stack.api()
+    base = stack.another_api()
     with crowd(base, 5, b"GET /livez HTTP/1.1\r\nX-Half: "):
         workers = psutil.Process(stack.api_process.pid).children()
         end(stack.api_process, sig)

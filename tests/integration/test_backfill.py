@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.photoprism_standin import File, PhotoPrismStandIn
-from tests.stack import CATALOG, ROOT, Stack, end, running_stack, wait_for
+from tests.stack import CATALOG, ROOT, Process, Stack, end, running_stack, wait_for
 from tests.vision.command import VISION, environment
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ def catalogue(folder: Path, name: str, image_s: float) -> str:
 
 
 @contextlib.contextmanager
-def asleep(worker: "subprocess.Popen[bytes]") -> Iterator[None]:
+def asleep(worker: Process) -> Iterator[None]:
     """Have a worker with all its processes stand still, as a laptop whose lid is closed."""
     os.killpg(worker.pid, signal.SIGSTOP)
     try:

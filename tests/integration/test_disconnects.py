@@ -2,28 +2,17 @@
 
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.integration.client import post, wait_abandoned
 from tests.raw_http import caption_request, connect, read_to_end
-from tests.stack import API, Stack, running_stack, wait_for
+from tests.scrape import total
+from tests.stack import API, Stack, wait_for
 
 NEXT = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n" * 100
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack for these tests alone, because they leave messages on its queues."""
-    with running_stack(tmp_path_factory.mktemp("left")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def api(stack: Stack) -> str:
-    return stack.api()
 
 
 def close(line: socket.socket) -> None:
@@ -56,7 +45,7 @@ def test_a_request_ends_with_its_connection(
         wait_for("it to queue", lambda: stack.redis.llen(queue))
         leave(line)
         wait_abandoned(stack, request_id)
-    stack.redis.delete(queue)
+    stack.redis.delete(queue, "vision:seen:unserved")
 
 
 def test_a_request_that_waits_for_a_slot_ends_with_its_connection(stack: Stack) -> None:
@@ -64,7 +53,7 @@ def test_a_request_that_waits_for_a_slot_ends_with_its_connection(stack: Stack) 
     base = stack.api(VISION_REQUEST_SLOTS="1")
     with ThreadPoolExecutor(1) as pool, stack.suspended("slow"):
         reply = pool.submit(post, f"{base}{API}/caption/slow")
-        wait_for("a request in the slot", lambda: stack.redis.keys("vision:image:*"))
+        wait_for("a request in the slot", lambda: total(base, "vision_requests_in_flight"))
         with connect(base) as line:
             line.sendall(caption_request(f"{API}/caption/slow", "X-Request-ID: left-waiting"))
         wait_abandoned(stack, "left-waiting")

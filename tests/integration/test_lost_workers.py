@@ -1,7 +1,6 @@
 """Requests survive workers that restart, die, stall or fail, and a restart of Redis."""
 
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import pytest
 import requests
 
 from tests.integration.client import job_statuses, post, posting
-from tests.stack import API, UP_S, Stack, end, wait_for
+from tests.stack import API, UP_S, Process, Stack, end, wait_for
 
 LONG_LEASE_S = 90
 
@@ -73,7 +72,7 @@ def test_requests_of_a_killed_worker_do_not_wait_for_its_lease_once_it_is_starte
     end(second)
 
 
-def worker_with_long_leases(stack: Stack) -> "subprocess.Popen[bytes]":
+def worker_with_long_leases(stack: Stack) -> Process:
     """A worker whose leases live so long that they cannot be what a test waits for."""
     code = f"""if True:
         import runpy, sys

@@ -15,18 +15,9 @@ from requests.adapters import HTTPAdapter
 from tests.conftest import data_url, plain
 from tests.raw_http import caption_request, connect, crowd, read_to_end
 from tests.scrape import total
-from tests.stack import API, Stack, running_stack, wait_for
+from tests.stack import API, Stack, wait_for
 
 MB = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack for these tests alone, because they keep it busy."""
-    with running_stack(tmp_path_factory.mktemp("crowded")) as running:
-        running.worker("slow")
-        running.worker("fake")
-        yield running
 
 
 class From(HTTPAdapter):
@@ -53,6 +44,7 @@ def all_slots_taken(
     stack: Stack, base: str, slots: int, clients: int, **headers: str
 ) -> Iterator[None]:
     """Have clients of one address ask at once, who get their answers when the block ends."""
+    stack.worker("fake")
     with ThreadPoolExecutor(clients) as pool, stack.suspended("slow"):
         for _ in range(clients):
             pool.submit(ask, base, "slow", **headers)
@@ -63,6 +55,7 @@ def all_slots_taken(
 
 @pytest.mark.slow
 def test_no_client_starves_when_there_are_more_than_slots(stack: Stack) -> None:
+    stack.worker("fake")
     base = stack.api(VISION_REQUEST_SLOTS="10")
 
     def work(_: int) -> list[float]:
@@ -98,6 +91,7 @@ def test_the_client_behind_a_proxy_counts_where_the_proxy_is_trusted(stack: Stac
 
 @pytest.mark.slow
 def test_large_bodies_wait_for_memory_and_are_all_served(stack: Stack) -> None:
+    stack.worker("fake")
     base = stack.api(VISION_BODY_BUDGET_MB="50", VISION_MAX_BODY_MB="25")
     (process,) = psutil.Process(stack.api_process.pid).children()
     assert ask(base, "fake").status_code == 200
@@ -120,6 +114,7 @@ def test_large_bodies_wait_for_memory_and_are_all_served(stack: Stack) -> None:
 
 @pytest.mark.slow
 def test_one_that_only_announces_a_large_body_takes_no_memory(stack: Stack) -> None:
+    stack.worker("fake")
     base = stack.api(VISION_BODY_BUDGET_MB="50", VISION_MAX_BODY_MB="25")
     head = caption_request(f"{API}/caption/fake").partition(b"Content-Length")[0]
     announced = head + b"Content-Length: 25000000\r\n\r\n" + bytes(100)
@@ -135,6 +130,7 @@ def test_connections_beyond_the_limit_end_those_that_are_idle(stack: Stack) -> N
 
 
 def test_a_busy_connection_is_never_ended_for_another(stack: Stack) -> None:
+    stack.worker("slow")
     base = stack.api(VISION_MAX_CONNECTIONS="2")
     with connect(base) as line:
         line.sendall(caption_request(f"{API}/caption/slow", "Connection: close"))

@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,19 +13,12 @@ import requests
 from launcher.ports import LOOPBACK, free_port
 from tests.conftest import data_url, plain
 from tests.scrape import total
-from tests.stack import API, Stack, end, running_stack, wait_for
+from tests.stack import API, Stack, end, wait_for
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack for these tests alone, because they kill processes in it."""
-    with running_stack(tmp_path_factory.mktemp("watched")) as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def base(watched: Stack) -> str:
-    return watched.api(VISION_API_PROCESSES="2", VISION_REQUEST_SLOTS="1", VISION_SLOT_WAIT_S="0")
+def base(stack: Stack) -> str:
+    return stack.api(VISION_API_PROCESSES="2", VISION_REQUEST_SLOTS="1", VISION_SLOT_WAIT_S="0")
 
 
 def post(base: str, model: str) -> int:
@@ -48,12 +40,12 @@ def hold_all_slots(pool: ThreadPoolExecutor, base: str, model: str) -> list[Futu
 
 
 @pytest.mark.slow
-def test_requests_of_all_processes_are_added_up(watched: Stack, base: str) -> None:
-    watched.worker("brief")
-    watched.worker("fake")
+def test_requests_of_all_processes_are_added_up(stack: Stack, base: str) -> None:
+    stack.worker("brief")
+    stack.worker("fake")
     assert total(base, "vision_request_slots") == 2
     with ThreadPoolExecutor(2) as pool:
-        with watched.suspended("slow"):
+        with stack.suspended("slow"):
             sent = hold_all_slots(pool, base, "slow")
             refused = post(base, "fake")
         codes = [refused, *(reply.result() for reply in sent)]
@@ -73,12 +65,12 @@ def test_requests_of_all_processes_are_added_up(watched: Stack, base: str) -> No
 
 @pytest.mark.slow
 def test_a_killed_api_process_leaves_its_counts_but_nothing_in_flight(
-    watched: Stack, base: str
+    stack: Stack, base: str
 ) -> None:
     before = total(base, "vision_requests_total")
-    with watched.suspended("slow"), ThreadPoolExecutor(2) as pool:
+    with stack.suspended("slow"), ThreadPoolExecutor(2) as pool:
         sent = hold_all_slots(pool, base, "slow")
-        children = psutil.Process(watched.api_process.pid).children()
+        children = psutil.Process(stack.api_process.pid).children()
         assert len(children) == 2
         for child in children:
             child.kill()
@@ -88,7 +80,7 @@ def test_a_killed_api_process_leaves_its_counts_but_nothing_in_flight(
 
     def renewed() -> bool:
         # gunicorn cleans up after a process before it starts the next one in its place.
-        if len(set(psutil.Process(watched.api_process.pid).children()) - set(children)) < 2:
+        if len(set(psutil.Process(stack.api_process.pid).children()) - set(children)) < 2:
             return False
         with contextlib.suppress(requests.RequestException):
             return total(base, "vision_request_slots") == 2
@@ -99,19 +91,19 @@ def test_a_killed_api_process_leaves_its_counts_but_nothing_in_flight(
     assert total(base, "vision_requests_total") >= before
 
 
-def test_queue_and_workers_are_read_at_each_scrape(watched: Stack, base: str) -> None:
-    watched.worker("fake")
+def test_queue_and_workers_are_read_at_each_scrape(stack: Stack, base: str) -> None:
+    stack.worker("fake")
     assert total(base, "vision_redis_up") == 1
     wait_for("a heartbeat", lambda: total(base, "vision_workers", model="fake") == 1)
     assert total(base, "vision_workers_up", model="fake") == 1
     assert total(base, "vision_workers_up", model="opennsfw") == 0
-    watched.redis.rpush("vision.opennsfw", "{}", "{}")
+    stack.redis.rpush("vision.opennsfw", "{}", "{}")
     assert total(base, "vision_queue_length", model="opennsfw") == 2
-    watched.redis.delete("vision.opennsfw")
+    stack.redis.delete("vision.opennsfw")
     assert total(base, "vision_queue_length", model="opennsfw") == 0
 
 
-def test_a_client_that_disconnects_is_counted(watched: Stack, base: str) -> None:
+def test_a_client_that_disconnects_is_counted(stack: Stack, base: str) -> None:
     url = urlsplit(base)
     image = plain(1)
     head = (
@@ -123,7 +115,7 @@ def test_a_client_that_disconnects_is_counted(watched: Stack, base: str) -> None
     def aborts() -> float:
         return total(base, "vision_client_aborts_total", model="fake")
 
-    with watched.suspended("fake"):
+    with stack.suspended("fake"):
         assert aborts() == 0
         with socket.create_connection(address) as connection:
             connection.sendall(head.encode() + image)
@@ -132,35 +124,35 @@ def test_a_client_that_disconnects_is_counted(watched: Stack, base: str) -> None
 
 
 @pytest.mark.slow
-def test_a_task_whose_worker_dies_is_counted_and_answered(watched: Stack, base: str) -> None:
-    victim = watched.another_worker("restarting")
-    watched.wait_ready("restarting")
-    psutil.Process(
-        watched.status("restarting").model_pid
-    ).suspend()  # it accepts the request, but does not answer
+def test_a_task_whose_worker_dies_is_counted_and_answered(stack: Stack, base: str) -> None:
+    victim = stack.another_worker("restarting")
+    stack.wait_ready("restarting")
+    # It accepts the request, but does not answer.
+    psutil.Process(stack.status("restarting").model_pid).suspend()
     with ThreadPoolExecutor(1) as pool:
         reply = pool.submit(post, base, "restarting")
-        wait_for("it to be taken", lambda: watched.status("restarting").held)
+        wait_for("it to be taken", lambda: stack.status("restarting").held)
         victim.kill()
-        watched.another_worker("restarting")
+        successor = stack.another_worker("restarting")
         assert reply.result() == 200
+    end(successor)
     assert total(base, "vision_lost_tasks_total", model="restarting") >= 1
 
 
-def test_an_api_leaves_no_file_behind(watched: Stack, tmp_path: Path) -> None:
-    watched.api(VISION_API_PROCESSES="2", TMPDIR=str(tmp_path), HOME=str(tmp_path))
+def test_an_api_leaves_no_file_behind(stack: Stack, tmp_path: Path) -> None:
+    stack.another_api(VISION_API_PROCESSES="2", TMPDIR=str(tmp_path), HOME=str(tmp_path))
     assert list(tmp_path.glob("vision-metrics-*/*.db"))
-    assert end(watched.api_process) == 0
+    assert end(stack.api_process) == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_exports_its_metrics_on_its_own_port(watched: Stack, base: str) -> None:
+def test_a_worker_exports_its_metrics_on_its_own_port(stack: Stack, base: str) -> None:
     port = free_port()
-    watched.another_worker("delicate", VISION_METRICS_PORT=str(port))
-    watched.wait_ready("delicate")
-    worker, me = f"http://{LOOPBACK}:{port}", {"model": "delicate"}
+    process = stack.another_worker("metered", VISION_METRICS_PORT=str(port))
+    stack.wait_ready("metered")
+    worker, me = f"http://{LOOPBACK}:{port}", {"model": "metered"}
     for _ in range(3):
-        assert post(base, "delicate") == 200
+        assert post(base, "metered") == 200
     assert total(worker, "vision_worker_images_total", **me) == 3
     assert total(worker, "vision_worker_batch_jobs_count", **me) == 3
     assert total(worker, "vision_worker_batch_jobs_sum", **me) == 3
@@ -178,17 +170,19 @@ def test_a_worker_exports_its_metrics_on_its_own_port(watched: Stack, base: str)
     assert total(worker, "vision_worker_load_seconds", **me) > 0
     assert total(worker, "vision_worker_loads_total", **me) == 1
     assert total(worker, "vision_worker_state", **me) == 1
-    assert requests.post(f"{base}{API}/models/delicate/recycle", timeout=30).status_code == 200
+    assert requests.post(f"{base}{API}/models/metered/recycle", timeout=30).status_code == 200
     wait_for("a new process", lambda: total(worker, "vision_worker_loads_total") == 2)
     assert total(worker, "vision_worker_recycles_total", reason="operator") == 1
     assert total(worker, "vision_worker_recycles_total", reason="crash") == 0
+    end(process)
 
 
 @pytest.mark.slow
-def test_a_worker_whose_port_is_taken_serves_without_metrics(watched: Stack, base: str) -> None:
+def test_a_worker_whose_port_is_taken_serves_without_metrics(stack: Stack, base: str) -> None:
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
-        watched.another_worker("unserved", VISION_METRICS_PORT=str(port))
-        watched.wait_ready("unserved")
-    assert post(base, "unserved") == 200
-    assert "cannot serve metrics" in watched.processes.logs("worker-unserved")
+        worker = stack.another_worker("metered", VISION_METRICS_PORT=str(port))
+        stack.wait_ready("metered")
+    assert post(base, "metered") == 200
+    end(worker)
+    assert "cannot serve metrics" in stack.processes.logs("worker-metered")

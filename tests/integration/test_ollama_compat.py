@@ -16,7 +16,7 @@ from tests.stack import API, Stack, wait_for
 
 @pytest.fixture(scope="module")
 def base(stack_with_ollama: Stack) -> str:
-    return stack_with_ollama.api(VISION_API_KEYS="sesame")
+    return stack_with_ollama.api(VISION_API_KEYS="sesame", VISION_URL_ALLOW="127.0.0.0/8")
 
 
 @pytest.fixture

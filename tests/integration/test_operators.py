@@ -9,6 +9,8 @@ import requests
 from tests.conftest import data_url, plain
 from tests.stack import API, Stack, wait_for
 
+KEYS = {"VISION_API_KEYS": "first-key, second-key", "VISION_OPERATOR_KEYS": "boss"}
+
 
 @pytest.fixture(scope="module")
 def base(stack: Stack, api: str) -> str:
@@ -106,7 +108,7 @@ def test_readyz_names_enabled_models_that_no_worker_has_ready(stack: Stack) -> N
 
 def test_if_api_keys_are_set_requests_need_one_of_them(stack: Stack) -> None:
     stack.worker("fake")
-    guarded = stack.api(VISION_API_KEYS="first-key, second-key")
+    guarded = stack.api(**KEYS)
     path = f"{guarded}{API}/caption/fake"
     refused = post(path)
     assert refused.status_code == 401
@@ -121,18 +123,23 @@ def test_if_api_keys_are_set_requests_need_one_of_them(stack: Stack) -> None:
 def test_a_service_without_keys_says_so_once_when_it_starts(stack: Stack) -> None:
     warning = "no API key is set: whoever reaches the port may use the service"
     before = stack.processes.logs("api").count(warning)
-    stack.api(VISION_API_KEYS="sesame")
+    stack.another_api(VISION_API_KEYS="sesame")
     assert stack.processes.logs("api").count(warning) == before
-    stack.api()
+    stack.another_api()
     assert stack.processes.logs("api").count(warning) == before + 1
 
 
 def test_an_operator_key_gives_commands_and_an_api_key_does_not(stack: Stack) -> None:
     stack.worker("fake")
-    guarded = stack.api(VISION_API_KEYS="user", VISION_OPERATOR_KEYS="boss")
+    guarded = stack.api(**KEYS)
     path = f"{guarded}{API}/models/fake/recycle"
-    replies = {key: requests.post(path, auth=(key, ""), timeout=30) for key in ("user", "boss")}
-    assert {key: reply.status_code for key, reply in replies.items()} == {"user": 401, "boss": 200}
+    replies = {
+        key: requests.post(path, auth=(key, ""), timeout=30) for key in ("first-key", "boss")
+    }
+    assert {key: reply.status_code for key, reply in replies.items()} == {
+        "first-key": 401,
+        "boss": 200,
+    }
     assert replies["boss"].json()["workers"]
 
 

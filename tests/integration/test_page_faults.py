@@ -112,14 +112,14 @@ def test_a_request_that_no_worker_takes_fails_alone_and_can_be_repeated(
 @pytest.mark.slow
 def test_a_service_that_is_gone_is_waited_for(browser: Browser, stack: Stack) -> None:
     port = str(free_port())
-    base = stack.api(VISION_PORT=port)
+    base = stack.another_api(VISION_PORT=port)
     with opened(browser, base) as page:
         is_ready(page)
         end(stack.api_process, signal.SIGKILL)
         expect(page.get_by_role("status")).to_contain_text("The service does not answer.")
         card = add(page, plain(8))
         expect(card).to_contain_text("The service does not answer.")
-        stack.api(VISION_PORT=port)
+        stack.another_api(VISION_PORT=port)
         expect(page.get_by_role("status")).to_be_empty()
         card.get_by_role("button", name="Try again").click()
         expect(card).to_contain_text("rgb 8 0 0")

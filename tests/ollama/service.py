@@ -1,9 +1,6 @@
 """A real API, Redis and worker, with stand-ins of two Ollama servers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import requests
@@ -11,7 +8,7 @@ import requests
 from shared.redis.ollama import OllamaHost
 from tests.conftest import data_url, plain
 from tests.ollama_standin import Knobs, OllamaStandin, Spec
-from tests.stack import API, Stack, running_stack, wait_for
+from tests.stack import API, Stack, wait_for
 
 MODELS = ("llava:7b", "gemma3:4b")
 DEFAULT_KNOBS = Knobs()
@@ -49,28 +46,24 @@ class Ollama(NamedTuple):
         return [request.body or {} for request in sorted(found, key=lambda request: request.at)]
 
 
-@contextmanager
-def running_ollama(folder: Path) -> Iterator[Ollama]:
-    """Run the stack and its two servers."""
-    with OllamaStandin(MODELS) as first, OllamaStandin(MODELS) as second:
-        hosts = f"{first.url},{second.url}"
-        with running_stack(folder, OLLAMA_ENABLED="true", OLLAMA_HOST=hosts) as stack:
-            stack.worker("ollama")
-            yield Ollama(stack, stack.api(OLLAMA_ENABLED="true"), first, second)
-
-
 def _was_polled(server: OllamaStandin) -> bool:
     """Whether the worker has looked at a server since it is back; the second look has begun."""
     return sum(request.path == "/api/ps" for request in server.requests) > 1
 
 
+def set_back(server: OllamaStandin) -> None:
+    """Have a server behave as a new one."""
+    server.most_active = server.active
+    for name, value in DEFAULT_KNOBS:
+        setattr(server.knobs, name, value)
+    for model in server.models.values():
+        model.spec = Spec()
+
+
 def reset(running: Ollama) -> Ollama:
     """Reset both servers, and wait until the worker has seen that they are up."""
     for server in running.servers:
-        for name, value in DEFAULT_KNOBS:
-            setattr(server.knobs, name, value)
-        for model in server.models.values():
-            model.spec = Spec()
+        set_back(server)
         if server.is_down:
             server.requests.clear()
             server.come_back()
