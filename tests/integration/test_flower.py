@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,12 @@ def test_a_request_is_one_task_with_queue_state_runtime_and_small_arguments(
     assert task["runtime"] > 0
     assert len(task["kwargs"]) + len(task["args"] or "") < 600
     assert data_url(cat)[40:80] not in json.dumps(task)
+
+
+def test_a_worker_has_loaded_nothing_of_flower(stack: Stack) -> None:
+    stack.worker("fake")
+    pid = stack.status("fake").worker.partition("@")[0].rpartition("-")[2]
+    assert "tornado" not in Path(f"/proc/{pid}/maps").read_text()
 
 
 def test_an_operators_browser_lists_tasks_with_queue_state_and_runtime(
