@@ -26,6 +26,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StackSc
 def pytest_configure() -> None:
     """Have stacks start quickly; benchmarks, which use them too, start each as its users do."""
     Processes.forks = True
+    gc.disable()  # while tests are collected, which makes no garbage to speak of
 
 
 def pytest_collection_finish() -> None:
@@ -35,6 +36,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -55,7 +55,8 @@ RELIANCES = (
         "celery",
         "5.7.0",
         "shared/redis/publishing.py has amqp.as_task_v2 make the parts of a message; "
-        "workers/consumer uses amqp.queues.deselect, task_consumer.consuming_from, "
+        "workers/consumer starts Worker as Celery's command line does, and uses "
+        "amqp.queues.deselect, task_consumer.consuming_from, "
         "state.reserved_requests and active_requests; its delivery.py extends BasePool.on_apply, "
         "whose callback is a request's on_success and takes (failed, ExceptionInfo, seconds), and "
         "sends the signals of a task; broker_channel_error_retry has it reconnect after refusals; "

@@ -29,7 +29,11 @@ def nested(opening: str, closing: str, depth: int) -> str:
     return opening * depth + "1" + closing * depth
 
 
-CORE = ("null", "1.5", '"x"', "[null]", nested('{"a":', "}", 300))
+QUICK = {
+    "fake": ("null", '"x"', nested('{"a":', "}", 300)),
+    "llava:7b": ("1.5", "[null]"),
+}
+"""By the model that gets them; what a field is made of is mostly looked at before any model."""
 MORE = (
     *("false", "0", "[]", '{"a":1}', r'"\ud800"', "1e400"),
     *("true", "-1", '""', "{}", "[0]", '[""]', '["x"]', "[[]]", "[{}]", '{"a":null}', '{"role":0}'),
@@ -160,15 +164,15 @@ def sweep(base: str, model: str, values: Sequence[str]) -> "Counter[int]":
     return found
 
 
-@pytest.mark.parametrize("model", ["fake", "llava:7b"])
+@pytest.mark.parametrize("model", QUICK)
 def test_no_value_of_any_field_is_a_500(base: str, model: str) -> None:
-    found = sweep(base, model, CORE)
-    assert min(found[200], found[400]) > 70
+    found = sweep(base, model, QUICK[model])
+    assert min(found[200], found[400]) > 30
     assert sum(found[status] for status in UNSERVED) < 20
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["fake", "llava:7b"])
+@pytest.mark.parametrize("model", QUICK)
 def test_no_odd_value_of_any_field_is_a_500(base: str, model: str) -> None:
     assert sweep(base, model, MORE)[200] > 200
 

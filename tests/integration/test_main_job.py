@@ -107,7 +107,7 @@ def test_multipart_upload_and_bare_base64_give_the_same(base: str, cat: bytes) -
 
 
 @pytest.mark.parametrize(
-    "model", ["vit-gpt2", "blip", pytest.param("kosmos-2", marks=pytest.mark.slow)]
+    "model", ["vit-gpt2", *(pytest.param(n, marks=pytest.mark.slow) for n in ("blip", "kosmos-2"))]
 )
 def test_captions_name_the_right_shape(stack: Stack, base: str, model: str) -> None:
     stack.worker(model)
@@ -156,6 +156,7 @@ def test_options_reach_the_model(stack: Stack, base: str) -> None:
     assert post(f"{base}/caption/vit-gpt2", **body)["result"]["caption"]["text"] == "a red"
 
 
+@pytest.mark.slow
 def test_a_prompt_reaches_the_model_that_can_use_it(stack: Stack, base: str) -> None:
     stack.worker("blip")
     image = data_url(shape("blue", "square"))

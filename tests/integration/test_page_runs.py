@@ -30,7 +30,7 @@ def put(base: str, run: uuid.UUID, key: str = "", **changes: object) -> None:
     requests.put(path, json={**RUN, **changes}, headers=headers, timeout=30).raise_for_status()
 
 
-@pytest.mark.parametrize("width", [320, 1200])
+@pytest.mark.parametrize("width", [320, pytest.param(1200, marks=pytest.mark.slow)])
 def test_a_run_is_shown_while_it_goes_on_and_how_it_ended(
     stack: Stack, browser: Browser, width: int
 ) -> None:
