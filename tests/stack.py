@@ -74,11 +74,11 @@ class Processes:
         self._running: list[Process] = []
         self._numbers = itertools.count()
 
-    def start(self, name: str, argv: list[str], **extra: str) -> Process:
+    def start(self, name: str, argv: list[str], *, fresh: bool = False, **extra: str) -> Process:
         environment = {**self._environment, **extra}
         process: Process
         with (self.folder / f"{name}-{next(self._numbers)}.log").open("wb") as log:
-            if self.forks and prefork.can_fork(argv, environment):
+            if self.forks and not fresh and prefork.can_fork(argv, environment):
                 process = prefork.fork(argv, environment, log.fileno())
             else:
                 process = subprocess.Popen(
@@ -155,8 +155,9 @@ class Stack:
         return Catalog.load(Path(self.environment["VISION_CATALOG"]))
 
     def rest(self) -> None:
-        """Stop workers and APIs, which take time of the processor while they wait."""
+        """Stop workers and APIs, which take time of the processor while they wait; clear Redis."""
         self.processes.stop_besides(self.redis_process)
+        self.redis.flushall()
         self._workers.clear()
         self._apis.clear()
 
@@ -182,7 +183,7 @@ class Stack:
     def another_worker(self, model: str, **extra: str) -> Process:
         """Start a worker of the model; do not wait for it."""
         argv = [sys.executable, "-m", "workers", model]
-        return self.processes.start(f"worker-{model}", argv, **extra)
+        return self.processes.start(f"worker-{model}", argv, fresh=False, **extra)
 
     def wait_ready(self, model: str, count: int = 1, timeout_s: float = UP_S) -> None:
         """Wait until ``count`` workers take requests, or their load has failed."""
@@ -243,16 +244,27 @@ class Stack:
         key = (host, before, *sorted(extra.items()))
         base, process = self._apis.get(key, ("", None))
         if process is None or process.poll() is not None:
-            base = self.another_api(host=host, before=before, **extra)
+            base = self.another_api(host=host, before=before, fresh=False, **extra)
             self._apis[key] = base, self.api_process
         else:
             self.api_process = process
         return base
 
-    def another_api(self, *, host: str = LOOPBACK, before: str = "", **extra: str) -> str:
-        """Start an API for a test alone, which may end it; else as :meth:`api`."""
+    def another_api(
+        self, *, host: str = LOOPBACK, before: str = "", fresh: bool = False, **extra: str
+    ) -> str:
+        """Start an API for a test alone, which may end it; else as :meth:`api`.
+
+        Args:
+            host: address to listen on.
+            before: Python code that the process runs first.
+            fresh: whether it imports its code itself, so that its memory is that of a real one.
+            extra: more environment variables.
+        """
         port = extra.pop("VISION_PORT", "") or str(free_port())
-        process = self.starting_api(before=before, VISION_HOST=host, VISION_PORT=port, **extra)
+        process = self.starting_api(
+            before=before, fresh=fresh, VISION_HOST=host, VISION_PORT=port, **extra
+        )
         base = f"http://{client_host(host)}:{port}"
 
         def alive() -> bool:
@@ -263,11 +275,11 @@ class Stack:
         self.api_process = process
         return base
 
-    def starting_api(self, *, before: str = "", **extra: str) -> Process:
+    def starting_api(self, *, before: str = "", fresh: bool = False, **extra: str) -> Process:
         """Start an API; do not wait for it."""
         gunicorn = ["-c", f"{before}\n{GUNICORN}"] if before else ["-m", "gunicorn"]
         argv = [sys.executable, *gunicorn, "-c", "python:api.gunicorn_conf", "api.wsgi:application"]
-        return self.processes.start("api", argv, **extra)
+        return self.processes.start("api", argv, fresh=fresh, **extra)
 
 
 def child_environment(**extra: str) -> dict[str, str]:

@@ -129,7 +129,7 @@ def test_it_listens_on_an_ipv6_address(stack: Stack) -> None:
 
 
 def test_processes_at_rest_share_what_was_loaded_before_they_were_forked(stack: Stack) -> None:
-    stack.another_api(VISION_API_PROCESSES="2")
+    stack.another_api(fresh=True, VISION_API_PROCESSES="2")
     master = psutil.Process(stack.api_process.pid)
     for process in master.children():
         memory = process.memory_full_info()
@@ -141,7 +141,7 @@ def test_a_process_that_has_served_requests_is_small_and_loads_no_model_library(
     stack: Stack, cat: bytes
 ) -> None:
     stack.worker("fake")
-    base = stack.another_api()
+    base = stack.another_api(fresh=True)
     (process,) = psutil.Process(stack.api_process.pid).children()
     for _ in range(8):
         upload = requests.post(f"{base}{API}/caption/fake", files={"images": cat}, timeout=60)
