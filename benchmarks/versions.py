@@ -74,13 +74,7 @@ class Side(NamedTuple):
 
 def _role(process: psutil.Process) -> str:
     command = " ".join(process.cmdline())
-    named = {
-        "valkey-server": "Redis",
-        "redis-server": "Redis",
-        "gunicorn": "API",
-        "-m workers": "worker",
-    }
-    for part, role in named.items():
+    for part, role in PARTS.items():
         if part in command:
             return role
     parent = process.parent()
