@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -71,7 +72,7 @@ def serve(settings: Settings, model: str) -> None:
         engine = LocalEngine(settings, spec, cancellations_in(store))
     _connect(app, settings, spec, Worker(name, store, engine))
     # Celery's command line would do the same, and import all commands, Flower's too: 13 MB.
-    app.Worker(
+    worker = app.Worker(
         queues=spec.queue,
         concurrency=engine.concurrency,
         hostname=name,
@@ -79,7 +80,9 @@ def serve(settings: Settings, model: str) -> None:
         without_mingle=True,
         loglevel=settings.log_level,
         quiet=True,
-    ).start()
+    )
+    worker.start()
+    sys.exit(worker.exitcode)
 
 
 class Worker(NamedTuple):

@@ -1,4 +1,4 @@
-"""A worker that holds a task without progress ends, so that it is started again."""
+"""A worker that holds a task without progress, or breaks, ends, so that it is started again."""
 
 import sys
 from collections.abc import Iterator
@@ -19,6 +19,17 @@ fetching.Fetcher._fetch = lambda *_: threading.Event().wait()
 __main__.main()
 """
 """A worker whose task never reaches the engine."""
+BROKEN = """
+from celery.worker.consumer import Consumer
+from workers import __main__
+
+def start(self):
+    raise ValueError("a bug")
+
+Consumer.start = start
+__main__.main()
+"""
+"""A worker whose consumer fails for a reason that nobody has thought of."""
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +75,9 @@ def test_a_task_that_the_engine_has_is_left_alone_however_long_it_takes(
     assert [reply.status_code for reply in replies] == [200] * 8
     assert worker.poll() is None
     end(worker)
+
+
+def test_a_worker_that_breaks_says_why_and_ends_with_a_status_of_failure(stack: Stack) -> None:
+    broken = stack.processes.start("worker-broken", [sys.executable, "-c", BROKEN, "restarting"])
+    assert broken.wait(UP_S) == 1
+    assert "a bug" in stack.processes.logs("worker-broken")
