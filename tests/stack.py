@@ -98,9 +98,10 @@ class Processes:
         return [process.pid for process in self._running if process.poll() is None]
 
     def logs(self, name: str) -> str:
-        return "\n".join(
-            path.read_text(errors="replace") for path in sorted(self.folder.glob(f"{name}-*.log"))
-        )
+        """Return what processes have logged, but for a line that one is just writing."""
+        paths = sorted(self.folder.glob(f"{name}-*.log"))
+        logs = (path.read_text(errors="replace") for path in paths)
+        return "\n".join(log[: log.rfind("\n") + 1] for log in logs)
 
     def stop(self, last: Process | None = None) -> None:
         """Stop all, and then one that the others need until they end."""
