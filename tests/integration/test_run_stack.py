@@ -87,15 +87,22 @@ def test_a_configured_redis_is_used_and_sigterm_stops_only_the_rest(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"VISION_MODELS": "nobody"}, "There is no model 'nobody'"),
-        ({"VISION_CATALOG": "/nowhere.yaml"}, "cannot read the catalogue"),
-        ({"VISION_PORT": "eighty"}, "VISION_PORT: Input should be a valid integer"),
-        ({"VISION_PORT": "0"}, "VISION_PORT"),
-        ({"VISION_REDIS_URL": "redis://127.0.0.1:1/0"}, "VISION_REDIS_URL"),
-        ({"VISION_REDIS_URL": "unix:///run/redis.sock"}, "must begin with redis://"),
+        pytest.param({"VISION_MODELS": "nobody"}, "There is no model 'nobody'", id="model"),
+        pytest.param(
+            {"VISION_CATALOG": "/nowhere.yaml"}, "cannot read the catalogue",
+            id="catalogue", marks=pytest.mark.slow,
+        ),
+        pytest.param({"VISION_PORT": "eighty"}, "VISION_PORT: Input should be a valid", id="port"),
+        pytest.param({"VISION_PORT": "0"}, "VISION_PORT", id="port-0", marks=pytest.mark.slow),
+        pytest.param(
+            {"VISION_REDIS_URL": "redis://127.0.0.1:1/0"}, "VISION_REDIS_URL", id="redis",
+        ),
+        pytest.param(
+            {"VISION_REDIS_URL": "unix:///run/redis.sock"}, "must begin with redis://",
+            id="socket", marks=pytest.mark.slow,
+        ),
     ],
-    ids=["model", "catalogue", "port", "port-0", "redis", "socket"],
-)
+)  # fmt: skip
 def test_an_invalid_setting_is_reported_before_anything_starts(
     change: dict[str, str], words: str
 ) -> None:

@@ -74,6 +74,7 @@ def test_a_changed_vocabulary_is_read_when_the_model_is_recycled(served: Served)
     wait_for("the new vocabulary", changed)
 
 
+@pytest.mark.slow
 def test_a_broken_vocabulary_is_told_with_its_line(served: Served) -> None:
     good = (served.models / "words.txt").read_text()
     (served.models / "words.txt").write_text("circle\nCircle\n")

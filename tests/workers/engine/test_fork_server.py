@@ -62,6 +62,7 @@ def test_a_module_that_cannot_be_imported_ahead_is_left_for_the_model_process() 
     assert subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout
 
 
+@pytest.mark.slow
 def test_threads_of_torch_do_not_spin_while_they_wait_for_each_other() -> None:
     """On a busy host they would keep those that they wait for from a core."""
     command = [sys.executable, "-c", LOOK_AROUND, '["torch"]']

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -26,13 +26,23 @@ from tests.engines import (
 from tests.stack import wait_for
 from workers.engine import linger, lookahead
 from workers.engine.job import Dropped, EngineJob, Requeued
+from workers.engine.local import LocalEngine
+
+RAISES, CRASHES = 240, 250
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LocalEngine]:
+    """For tests after which it is as before them."""
+    with running(raise_on_red=RAISES, crash_on_red=CRASHES) as started:
+        yield started
+
 
 # Batches
 
 
-def test_jobs_are_answered_each_with_its_own_result() -> None:
-    with running() as engine:
-        assert captions(engine, range(40)) == expected(range(40))
+def test_jobs_are_answered_each_with_its_own_result(engine: LocalEngine) -> None:
+    assert captions(engine, range(40)) == expected(range(40))
 
 
 def test_what_queued_up_while_the_model_was_busy_becomes_one_batch() -> None:
@@ -128,31 +138,28 @@ def test_a_job_larger_than_a_batch_is_split_for_the_model_and_answered_whole() -
         assert engine.status.recycles == {}
 
 
-def test_a_job_that_cannot_be_decoded_fails_alone() -> None:
-    with running(predict_s=0.2) as engine:
-        bad = item(1)
-        bad.images = [b"junk"]
-        first, second = engine.submit(bad), engine.submit(item(2))
-        with pytest.raises(UndecodableImage, match="not an image"):
-            first.result(30)
-        assert text_of(second)
+def test_a_job_that_cannot_be_decoded_fails_alone(engine: LocalEngine) -> None:
+    bad = item(1)
+    bad.images = [b"junk"]
+    first, second = engine.submit(bad), engine.submit(item(2))
+    with pytest.raises(UndecodableImage, match="not an image"):
+        first.result(30)
+    assert text_of(second)
 
 
-def test_a_model_that_raises_goes_on_in_the_same_process() -> None:
-    with running(raise_on_red=9) as engine:
-        with pytest.raises(ModelFailed):
-            engine.submit(item(9)).result(30)
-        pid = engine.status.model_pid
-        assert caption(engine, 1) == "rgb 1 0 0"
-        assert engine.status.model_pid == pid
+def test_a_model_that_raises_goes_on_in_the_same_process(engine: LocalEngine) -> None:
+    with pytest.raises(ModelFailed):
+        engine.submit(item(RAISES)).result(30)
+    pid = engine.status.model_pid
+    assert caption(engine, 1) == "rgb 1 0 0"
+    assert engine.status.model_pid == pid
 
 
-def test_late_jobs_never_reach_the_model() -> None:
-    with running(crash_on_red=9) as engine:
-        with pytest.raises(Dropped):
-            engine.submit(item(9, deadline_s=-1)).result(30)
-        assert caption(engine, 1)
-        assert engine.status.recycles == {}
+def test_late_jobs_never_reach_the_model(engine: LocalEngine) -> None:
+    with pytest.raises(Dropped):
+        engine.submit(item(CRASHES, deadline_s=-1)).result(30)
+    assert caption(engine, 1)
+    assert engine.status.recycles == {}
 
 
 def test_a_job_that_is_cancelled_while_it_waits_is_dropped_before_its_batch() -> None:

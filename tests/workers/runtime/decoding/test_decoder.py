@@ -78,7 +78,7 @@ def captions(results: list[Result]) -> list[str]:
 
 def test_batches_of_changing_size_give_the_same_captions(pair: tuple[Any, Any]) -> None:
     usual, static = pair
-    for count, first in ((8, 0), (1, 8), (7, 9), (8, 16), (3, 24), (5, 27), (1, 32), (4, 33)):
+    for count, first in ((8, 0), (1, 8), (8, 9), (3, 17), (4, 20), (1, 24)):
         assert captions(predict(static, count, first)) == captions(predict(usual, count, first))
     assert static._static._runner.replays > 10
 

@@ -25,8 +25,8 @@ from workers.llm.tasks.labels import SCHEMA as LABELS_SCHEMA
 from workers.llm.tasks.nsfw import SCHEMA as NSFW_SCHEMA
 from workers.runtime.grammar.answer import Answer
 
-LIMITS = (70, 24, 40, 64, 8, 100, 50)
-BATCHES = (len(LIMITS), pytest.param(40, marks=pytest.mark.slow))
+LIMITS = (70, 24, 8, 40, 64, 100, 50)
+BATCHES = (4, pytest.param(40, marks=pytest.mark.slow))
 ROWS = 5
 
 
