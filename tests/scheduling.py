@@ -15,6 +15,7 @@ SHARED_BY_FIXTURE = {
     "our own models beside Ollama": re.compile(r"\bstack_with_ollama: Stack\b"),
     "two servers of Ollama": re.compile(r"\bollama: Ollama\b"),
 }
+"""Stacks other than the fixture ``stack``, and how a module asks for them."""
 USES_THE_STACK = re.compile(r"\bstack: Stack\b|\bapi: str\b")
 HAS_ITS_OWN = re.compile(r"\bdef stack\(|\brunning_stack\(")
 NEEDS_REAL_MODELS = re.compile(r"efficientnet|opennsfw|vit-gpt2|blip|kosmos|smolvlm|chat_models")

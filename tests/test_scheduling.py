@@ -10,6 +10,12 @@ def test_modules_that_share_a_stack_run_in_one_process_by_the_models_they_need()
     assert group_of(real) != group_of(fake)
 
 
+def test_modules_that_share_a_stack_by_another_fixture_run_in_one_process() -> None:
+    folder = "tests/integration"
+    assert group_of(f"{folder}/test_ollama.py") == group_of(f"{folder}/test_ollama_faults.py")
+    assert group_of(f"{folder}/test_field_sweep.py") == group_of(f"{folder}/test_openai_compat.py")
+
+
 def test_a_module_with_a_stack_of_its_own_or_none_is_a_group_of_its_own() -> None:
     for module in ("tests/integration/test_page.py", "tests/shared/test_text.py"):
         assert group_of(module) == module
