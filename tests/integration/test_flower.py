@@ -92,7 +92,7 @@ def test_an_operators_browser_lists_tasks_with_queue_state_and_runtime(
 
         for row in wait_for("the tasks", all_three):
             assert row["routing_key"] == "vision.fake"
-            assert float(row["runtime"].removesuffix(" ms")) > 0
+            assert float(row["runtime"].split()[0]) > 0  # in ms, or in s
             assert row["worker"].startswith("fake-")
         shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     assert shot.width > 1000

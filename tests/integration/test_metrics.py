@@ -18,7 +18,12 @@ from tests.stack import API, Stack, end, wait_for
 
 @pytest.fixture(scope="module")
 def base(stack: Stack) -> str:
-    return stack.api(VISION_API_PROCESSES="2", VISION_REQUEST_SLOTS="1", VISION_SLOT_WAIT_S="0")
+    return stack.api(
+        VISION_MODELS="fake,unserved",
+        VISION_API_PROCESSES="2",
+        VISION_REQUEST_SLOTS="1",
+        VISION_SLOT_WAIT_S="0",
+    )
 
 
 def post(base: str, model: str) -> int:
@@ -96,11 +101,11 @@ def test_queue_and_workers_are_read_at_each_scrape(stack: Stack, base: str) -> N
     assert total(base, "vision_redis_up") == 1
     wait_for("a heartbeat", lambda: total(base, "vision_workers", model="fake") == 1)
     assert total(base, "vision_workers_up", model="fake") == 1
-    assert total(base, "vision_workers_up", model="opennsfw") == 0
-    stack.redis.rpush("vision.opennsfw", "{}", "{}")
-    assert total(base, "vision_queue_length", model="opennsfw") == 2
-    stack.redis.delete("vision.opennsfw")
-    assert total(base, "vision_queue_length", model="opennsfw") == 0
+    assert total(base, "vision_workers_up", model="unserved") == 0
+    stack.redis.rpush("vision.unserved", "{}", "{}")
+    assert total(base, "vision_queue_length", model="unserved") == 2
+    stack.redis.delete("vision.unserved")
+    assert total(base, "vision_queue_length", model="unserved") == 0
 
 
 def test_a_client_that_disconnects_is_counted(stack: Stack, base: str) -> None:
