@@ -65,8 +65,14 @@ def load(family: str, folder: Path | None = None, **parameters: Any) -> Any:
 
 
 def core(model: Any) -> Any:
-    """Return what has the model of transformers."""
+    """Return what has loaded the model of transformers."""
     return getattr(model, "_chat", model)
+
+
+def network(model: Any) -> Any:
+    """Return the model of transformers."""
+    holder = core(model)
+    return (holder if hasattr(holder, "_model") else holder._decoder)._model
 
 
 def captions(model: VisionModel, images: list[Image.Image]) -> list[str]:
@@ -105,8 +111,8 @@ def test_int8_is_refused_where_it_is_not_available(monkeypatch: pytest.MonkeyPat
 def test_weights_converted_on_their_device_are_those_that_transformers_converts(
     family: str, dtype: DtypeName
 ) -> None:
-    right = core(load(family, dtype=dtype))._model.state_dict(keep_vars=True)
-    model = core(load(family, dtype="float32"))._model
+    right = network(load(family, dtype=dtype)).state_dict(keep_vars=True)
+    model = network(load(family, dtype="float32"))
     weights = {weight.data_ptr() for weight in model.parameters()}
     device.move(model, CPU, device.float_type(dtype))
     found = model.state_dict(keep_vars=True)
@@ -116,7 +122,7 @@ def test_weights_converted_on_their_device_are_those_that_transformers_converts(
     tied = {weight.data_ptr() for weight in model.parameters()}
     assert len(tied) == len(weights)
     buffers = dict(model.named_buffers())
-    for name, buffer in core(load(family, dtype=dtype))._model.named_buffers():
+    for name, buffer in network(load(family, dtype=dtype)).named_buffers():
         assert buffer.dtype == buffers[name].dtype
         torch.testing.assert_close(buffer, buffers[name])
 
@@ -132,7 +138,7 @@ def test_what_a_model_wants_in_float32_stays_so() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_int8_replaces_all_linear_layers(family: str) -> None:
-    kinds = {type(module) for module in core(load(family, dtype="int8"))._model.modules()}
+    kinds = {type(module) for module in network(load(family, dtype="int8")).modules()}
     assert Int8Linear in kinds
     assert not kinds & {nn.Linear, Conv1D}
 
@@ -174,14 +180,14 @@ def test_full_checkpoints_generate_texts_of_full_length(family: str, tmp_path: P
     save(checkpoint, tmp_path / "m", halve=False)
     model = load(family, tmp_path / "m", max_new_tokens=12)
     seen: list[int] = []
-    generate = core(model)._model.generate
+    generate = network(model).generate
 
     def recording(*args: Any, **options: Any) -> Any:
         tokens = generate(*args, **options)
         seen.append(tokens.shape[1] - options.get("input_ids", torch.empty(1, 1)).shape[1])
         return tokens
 
-    core(model)._model.generate = recording
+    network(model).generate = recording
     assert len(captions(model, PICTURES[:3])) == 3
     assert seen == [12]
 
