@@ -76,6 +76,6 @@ def test_weights_of_four_bits(folder: Path) -> None:
     for package in four_bit.PACKAGES:
         pytest.importorskip(package)
     model: Any = load(folder, device="cuda", in_four_bits=True)
-    assert {type(layer).__name__ for layer in model._model.modules()} >= {"Linear4bit"}
+    assert {type(layer).__name__ for layer in model._decoder._model.modules()} >= {"Linear4bit"}
     assert len(set(written(model, 6, num_predict=12))) > 1
     assert written(model, 6, num_predict=12) == written(model, 6, num_predict=12)
