@@ -36,6 +36,8 @@ CLIENTS = (4, 8, 16, 64)
 """Numbers of clients, beside a single one that takes turns with the bare model."""
 MANY = 16
 """With so many clients or more batches are full, and the stack is compared with the best batch."""
+REQUESTS = 3
+"""Of each client in a cell at least: the first batches and the last are not full."""
 LONG_S = 90.0
 """Cells that take longer are measured in the first round only."""
 LOAD_TIMEOUT_S = 400.0
@@ -69,7 +71,7 @@ class Effort(NamedTuple):
 
     rounds: int
     cell_s: float
-    """Approximate length of a cell, which has at least one image per client."""
+    """Approximate length of a cell, which may take longer where a model is slow."""
     clients: tuple[int, ...]
     """Numbers of clients of the stack, beside a single one."""
 
@@ -194,9 +196,9 @@ def _round(
         figures.paired.append(bare.batched())
         figures.one_client.append(seconds(client))
     for clients in effort.clients:
-        if figures.rates[clients] and clients * image_s > LONG_S:
+        if figures.rates[clients] and REQUESTS * clients * image_s > LONG_S:
             continue
-        rounds = max(1, round(effort.cell_s / image_s / clients))
+        rounds = max(REQUESTS, round(effort.cell_s / image_s / clients))
         figures.rates[clients].append(client.rate(clients, rounds * clients))
 
 
