@@ -156,8 +156,9 @@ class Connection:
                 f"with --url or {URL_VARIABLE}."
             )
         wanted_s = None if isinstance(reply, str) else retry_after_s(reply.headers)
+        wait_s = pause_s(wanted_s, self._failures, self._patience_s)
         self._failures += 1
-        self._sleep(pause_s(wanted_s, self._failures - 1, self._patience_s))
+        self._sleep(wait_s)
 
     def _judged(self, reply: requests.Response) -> requests.Response:
         """Return a reply that is no error.

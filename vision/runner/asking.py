@@ -1,7 +1,6 @@
 """Asks one question about one photo, again where that may help, and says who cannot be helped."""
 
 import base64
-import itertools
 import random
 import time
 
@@ -54,7 +53,8 @@ class Asker:
         """
         body = question.body(base64.b64encode(content).decode(), key)
         budget = _Budget()
-        for tries in itertools.count():
+        tries = 0
+        while True:
             with self._gate.turn():
                 sent_at = time.monotonic()
                 try:
@@ -74,7 +74,7 @@ class Asker:
                     f"Nothing was answered for {self._patience_s:.0f} s: {refusal}"
                 ) from refusal
             self._wait(refusal, meaning, sent_at, wait_s)
-        raise AssertionError  # tries are without end
+            tries += 1
 
     def _send(self, question: Question, body: dict[str, object]) -> Answer:
         began = time.monotonic()

@@ -13,6 +13,9 @@ from workers.engine.job import Dropped, EngineJob
 
 log = structlog.get_logger(__name__)
 
+RETRY_S = 0.2
+"""How long a job waits before Redis is tried again."""
+
 
 class Delivery(Protocol):
     """A message with a job, and whoever is told of its end."""

@@ -13,7 +13,7 @@ from shared.messages import Outcome
 from shared.redis.faults import describe
 from shared.redis.store import Store
 from workers.consumer.arrivals import several
-from workers.consumer.carried import Carried, Delivery, OpenTasks
+from workers.consumer.carried import RETRY_S, Carried, Delivery, OpenTasks
 from workers.consumer.stopping import Stopping
 from workers.engine.interface import Engine
 from workers.engine.job import Dropped, EngineJob
@@ -22,8 +22,6 @@ log = structlog.get_logger(__name__)
 
 MOST_FETCHED = 16
 """Of how many jobs the inputs are fetched in one trip: the first waits for all of them."""
-RETRY_S = 0.2
-"""How long to wait before Redis is tried again."""
 
 End = Callable[[Carried, Outcome | BaseException], None]
 """Is told how a job ended, by any thread."""

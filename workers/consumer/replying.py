@@ -18,7 +18,7 @@ from shared.redis.faults import describe, passes_by_itself
 from shared.redis.replies import End
 from shared.redis.store import Store
 from workers.consumer.arrivals import several
-from workers.consumer.carried import Carried, OpenTasks
+from workers.consumer.carried import RETRY_S, Carried, OpenTasks
 from workers.consumer.stopping import Stopping
 from workers.engine.interface import Engine
 from workers.engine.job import Dropped, Requeued
@@ -27,8 +27,6 @@ log = structlog.get_logger(__name__)
 
 HOST = socket.gethostname()
 
-RETRY_S = 0.2
-"""How long to wait before Redis is tried again."""
 LEAST_S = 0.5
 """What Redis may always take, also when the time of a worker that stops is over."""
 GIVE_UP_S = 5.0
