@@ -26,8 +26,8 @@ from shared.tasks import CAPTION
 from tests.conftest import data_url
 from tests.stack import API, Stack, running_stack
 
-LOADS, SMALL_LOADS = (64, 16, 1, 32, 8), (4, 1)
-"""Numbers of clients."""
+LOADS, SMALL_LOADS = (64, 16, 1, 128, 32), (4, 1)
+"""Numbers of clients, the most telling first."""
 WARM_UP_S, CELL_S = 10.0, 5.0
 """Before the first cell batches grow and graphs are recorded."""
 SMALL_S = 1.0
