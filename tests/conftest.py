@@ -6,20 +6,27 @@ import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
-from xdist.remote import Producer
 
-from tests.scheduling import StackScheduling, group_of
 from tests.stack import SAMPLES, TESTS, Processes, Stack, running_stack
+from tests.stack_groups import group_of
 from tools.tiny_checkpoints import shapes
+
+if TYPE_CHECKING:  # GPU machines often have no xdist
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 SHARED_STACKS = pytest.StashKey[list[Stack]]()
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> StackScheduling:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadScopeScheduling":
     """Tests that share a stack run in the same process."""
+    from tests.scheduling import StackScheduling
+
     return StackScheduling(config, log)
 
 

@@ -4,21 +4,9 @@ Each process has a stack of its own, whose workers start when they are first nee
 need the same ones run in one process, and no worker starts twice.
 """
 
-import re
-from functools import cache
-from pathlib import Path
-
 from xdist.scheduler import LoadScopeScheduling
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED_BY_FIXTURE = {
-    "our own models beside Ollama": re.compile(r"\bstack_with_ollama: Stack\b"),
-    "two servers of Ollama": re.compile(r"\bollama: Ollama\b"),
-}
-"""Stacks other than the fixture ``stack``, and how a module asks for them."""
-USES_THE_STACK = re.compile(r"\bstack: Stack\b|\bapi: str\b")
-HAS_ITS_OWN = re.compile(r"\bdef stack\(|\brunning_stack\(")
-NEEDS_REAL_MODELS = re.compile(r"efficientnet|opennsfw|vit-gpt2|blip|kosmos|smolvlm|chat_models")
+from tests.stack_groups import group_of
 
 
 class StackScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist is not typed
@@ -26,15 +14,3 @@ class StackScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist is no
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid.partition("::")[0])
-
-
-@cache
-def group_of(module: str) -> str:
-    """Return the name of the group of a test file, whose path is relative to the repository."""
-    source = (ROOT / module).read_text(encoding="utf-8")
-    for group, fixture in SHARED_BY_FIXTURE.items():
-        if fixture.search(source):
-            return group
-    if HAS_ITS_OWN.search(source) or not USES_THE_STACK.search(source):
-        return module
-    return "real models" if NEEDS_REAL_MODELS.search(source) else "fake models"
