@@ -32,17 +32,29 @@ class BatchQueue:
         self._jobs: list[EngineJob] = []
         self._turns = Turns()
         self._suspect_is_next = False
+        self.changes = 0
+        """Grows when there may be a job in front whose images nobody has looked after."""
 
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def __contains__(self, job: EngineJob) -> bool:
+        return job in self._jobs
+
     def add(self, job: EngineJob) -> None:
         """Append a job."""
         self._jobs.append(job)
+        if job.preparation is None or job.is_prepared:
+            self.changes += 1
 
     def put_back(self, jobs: Iterable[EngineJob]) -> None:
         """Put the jobs of a batch that failed back in front."""
         self._jobs[:0] = jobs
+        self.changes += 1
+
+    def remove(self, job: EngineJob) -> None:
+        """Remove a job."""
+        self._jobs.remove(job)
 
     def take_all(self) -> list[EngineJob]:
         """Remove and return all jobs."""
@@ -91,6 +103,7 @@ class BatchQueue:
     def take(self, batch: Sequence[EngineJob]) -> None:
         """Remove the jobs of a batch that begins."""
         self._suspect_is_next = not batch[0].suspect
+        self.changes += 1
         self._jobs = [job for job in self._jobs if job not in batch]
         self._turns.taken(
             [job.message.priority for job in batch], {job.message.priority for job in self._jobs}
@@ -118,6 +131,7 @@ class BatchQueue:
         """Put others in the places of some jobs, and return the others."""
         others = {job: by(job) for job in jobs}
         self._jobs = [other for job in self._jobs for other in others.get(job, [job])]
+        self.changes += 1
         return [other for each in others.values() for other in each]
 
     def mark_suspects(self, jobs: Iterable[EngineJob]) -> None:

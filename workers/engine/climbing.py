@@ -17,10 +17,10 @@ FIRST = 8
 """Size of the first batches."""
 MOST = 128
 """Largest size: on an H100, 64 images take most captioners hardly longer than 32."""
-WARM_UP = 1
-"""How many batches of a new size do not count: they record graphs and allocate memory."""
-SAMPLES = 3
-"""How many batches the median is taken of."""
+WARM_UP = 2
+"""How many batches of a new size do not count: one allocates memory, and one records graphs."""
+SAMPLES = 5
+"""How many batches the median is taken of; what it says holds for minutes."""
 LEAST_GAIN = 1.05
 """How many times as many images per second a doubled batch must answer."""
 TOLERANCE = 1.2

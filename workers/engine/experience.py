@@ -38,8 +38,8 @@ class Experience:
         images = sum(len(job.images) for job in batch)
         return self._pace.timeout_s(kind_of(batch[0].instructions), images)
 
-    def fixed_s(self, batch: list[EngineJob]) -> float:
-        """Return what such batches take besides the time for each image; 0: that is not known."""
+    def fixed_s(self, batch: list[EngineJob]) -> float | None:
+        """Return what such batches take besides the time for each image; ``None``: not known."""
         return self._pace.fixed_s(kind_of(batch[0].instructions))
 
     def record(

@@ -59,6 +59,7 @@ class EngineJob:
     def __post_init__(self) -> None:
         self.instructions = self.message.instructions
         self._inputs: ReadImages[Prepared] | None = None
+        self._is_prepared = False
         self.future.add_done_callback(lambda _: self.release())
 
     @cached_property
@@ -69,7 +70,9 @@ class EngineJob:
     @property
     def is_prepared(self) -> bool:
         """Whether each image is ready, or found to be unreadable."""
-        return self.preparation is not None and all(image.done() for image in self.prepared)
+        if not self._is_prepared and self.preparation is not None:
+            self._is_prepared = all(image.done() for image in self.prepared)
+        return self._is_prepared
 
     def inputs(self) -> ReadImages[Prepared]:
         """Return the prepared images; only for a job that :attr:`is_prepared`.
@@ -102,7 +105,7 @@ class EngineJob:
         """Let go of the prepared images, and of what has not been begun of their preparation."""
         for image in self.prepared:
             image.cancel()
-        self.prepared, self.preparation, self._inputs = [], None, None
+        self.prepared, self.preparation, self._inputs, self._is_prepared = [], None, None, False
 
     @property
     def key(self) -> str:

@@ -4,7 +4,7 @@ from collections import deque
 from statistics import median
 
 SHARE = 0.05
-"""How long to linger in any case, as a share of the time that the last batch took."""
+"""How long to linger while nobody knows whether it pays, as a share of the last batch's time."""
 LONGEST_S = 0.2
 """How long to linger at most."""
 SPARE = 1.5
@@ -30,7 +30,13 @@ class Linger:
         self._returns_s: deque[float] = deque(maxlen=SAMPLES)
 
     def start(
-        self, answered: int, waiting: int, most: int, seconds: float, fixed_s: float, now: float
+        self,
+        answered: int,
+        waiting: int,
+        most: int,
+        seconds: float,
+        fixed_s: float | None,
+        now: float,
     ) -> None:
         """Start the delay, at the end of a batch.
 
@@ -39,7 +45,7 @@ class Linger:
             waiting: jobs that wait.
             most: jobs of a full batch.
             seconds: how long the batch took.
-            fixed_s: how much of it does not depend on the number of images, as far as is known.
+            fixed_s: how much of it does not depend on the number of images; ``None``: not known.
             now: the time in seconds, here and below.
         """
         if self._missing > 0:  # those of the batch before have not come back until now
@@ -47,8 +53,11 @@ class Linger:
         self._expected = min(most, answered + waiting)
         self._missing, self._ended_at = self._expected - waiting, now
         returns_s = median(self._returns_s) if self._returns_s else LONGEST_S
-        pays = SPARE * returns_s if returns_s < fixed_s else 0.0
-        self._until = now + min(max(SHARE * seconds, pays), LONGEST_S)
+        if fixed_s is None:
+            pays_s = SHARE * seconds
+        else:
+            pays_s = SPARE * returns_s if returns_s < fixed_s else 0.0
+        self._until = now + min(pays_s, LONGEST_S)
 
     def arrived(self, now: float) -> None:
         """Note that a job has come."""

@@ -1,6 +1,8 @@
 """Has the images of waiting jobs prepared before their batch begins."""
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+import queue
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -25,10 +27,12 @@ class Lookahead:
 
         Args:
             pool: prepares images.
-            wake: called in any thread when an image of a job is ready.
+            wake: called in any thread when the images of a job are ready.
         """
         self._pool, self._wake = pool, wake
-        self._until: float | None = None
+        self._ready: queue.SimpleQueue[EngineJob] = queue.SimpleQueue()
+        self._awaited: list[EngineJob] = []
+        self._until = 0.0
 
     def prepare(self, jobs: Iterable[EngineJob], preparation: Preparation) -> None:
         """Begin with those of some jobs that are not prepared in this way, nor about to be."""
@@ -42,33 +46,49 @@ class Lookahead:
             for image in job.prepared:
                 image.add_done_callback(partial(self._image_done, job))
 
-    def patience(self, batch: Sequence[EngineJob], batch_s: float, now: float) -> float:
-        """Return for how many seconds a batch should wait for those of its jobs not yet prepared.
+    def take_ready(self) -> Iterator[EngineJob]:
+        """Return the jobs that have become ready since the last call, some of them twice."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield self._ready.get_nowait()
 
-        It waits for each job once, and not at all if it can begin with none of them.
+    def waits_for(
+        self, batch: Sequence[EngineJob], batch_s: float, fixed_s: float | None, now: float
+    ) -> bool:
+        """Return whether a batch waits, from now on, for those of its jobs not yet prepared.
+
+        Those that come meanwhile are not waited for: where clients come back one after the other,
+        there is always another one. Nor does it pay to wait for longer than one more batch costs.
 
         Args:
-            batch: jobs that would be run together.
+            batch: jobs that would be run together, if :meth:`remaining` is 0.
             batch_s: seconds that the last batch took.
+            fixed_s: how much of it does not depend on the number of images; ``None``: not known.
             now: the time in seconds.
         """
-        late = [job for job in batch if not job.is_prepared]
-        if not late:
-            self._until = None
-            return 0.0
-        if self._until is None:
-            self._until = now + min(max(LEAST_S, PATIENCE_SHARE * batch_s), LONGEST_S)
-        if now < self._until:
-            return self._until - now
-        for job in late:
-            job.is_late = True
-        self._until = None
-        return 0.0
+        pays_s = PATIENCE_SHARE * batch_s
+        if fixed_s is not None:
+            pays_s = min(pays_s, fixed_s)
+        self._awaited = [job for job in batch if not job.is_prepared]
+        self._until = now + min(max(LEAST_S, pays_s), LONGEST_S)
+        return bool(self._awaited)
 
     def remaining(self, now: float) -> float:
-        """Return for how many seconds a batch still waits; 0: none does."""
-        return max(0.0, self._until - now) if self._until is not None else 0.0
+        """Return for how many seconds a batch still waits; 0: none does.
+
+        No batch waits again for a job that has let one wait in vain.
+        """
+        if not self._awaited:
+            return 0.0
+        self._awaited = [job for job in self._awaited if not job.is_prepared]
+        if self._awaited and now < self._until:
+            return self._until - now
+        for job in self._awaited:
+            job.is_late = True
+        self._awaited = []
+        return 0.0
 
     def _image_done(self, job: EngineJob, _: "Future[Prepared]") -> None:
         if job.is_prepared:
+            self._ready.put(job)
             self._wake()

@@ -132,24 +132,24 @@ class EngineLoop:
 
     def _begin_batch(self) -> None:
         process = self._supervisor.ready
-        if not process or self._former.lingers_s():
+        if not process or self._former.waits_s():
             return
         self.drop_unwanted()
         self._prepare_ahead()
         # Step 5 of a request's way.
         probe = self._recovery.take_probe()
-        self._batch = self._former.take_batch(process) if probe is None else probe
+        self._batch = self._former.take_batch(process.facts) if probe is None else probe
         if self._batch:
             self._begun_at = time.monotonic()
             self._batch_deadline = self._begun_at + self._experience.timeout_s(self._batch)
             process.run(self._batch, self._sizer.most)
+            self._former.hold_ahead(process)
             self._tracker.batch_started()
 
     def _prepare_ahead(self) -> None:
         if process := self._supervisor.ready:
+            self._former.images_ready(process, is_busy=bool(self._batch))
             self._former.prepare_ahead(process, self._recovery.probe)
-            if self._batch:
-                self._former.hold_ahead(process)
 
     # 5: what comes in.
 

@@ -12,6 +12,8 @@ FLOOR_S = 30.0
 """Least time-out of a batch whose time is known: a busy machine may stand still for seconds."""
 SAMPLES = 9
 """How many batches of a kind and size the median is taken of."""
+LEAST_SAMPLES = 3
+"""Of a size, to tell how quick it is: on a GPU, the first two take up to ten times as long."""
 MAX_KINDS = 500
 """How many kinds of batches are told apart: clients choose part of what makes a kind."""
 
@@ -49,15 +51,17 @@ class Pace:
         samples = sizes.setdefault(images.bit_length(), deque(maxlen=SAMPLES))
         samples.append(_Sample(seconds, images))
 
-    def fixed_s(self, kind: Kind) -> float:
-        """Return what a batch takes besides the time for each image; 0 if that is not known.
+    def fixed_s(self, kind: Kind) -> float | None:
+        """Return what a batch takes besides the time for each image; ``None``: that is not known.
 
-        It is where the line through the smallest and the largest known batches meets no images.
+        It is where the line through the smallest and the largest known batches meets no images, by
+        the quickest of each. With fewer than :data:`LEAST_SAMPLES` a size counts as unknown.
         """
         known = self._samples.get(kind, {})
-        if len(known) <= 1:
-            return 0.0
-        small, large = (_usual(known[bits]) for bits in (min(known), max(known)))
+        sizes = [bits for bits, samples in known.items() if len(samples) >= LEAST_SAMPLES]
+        if len(sizes) <= 1:
+            return None
+        small, large = (min(known[bits]) for bits in (min(sizes), max(sizes)))
         per_image_s = (large.seconds - small.seconds) / (large.images - small.images)
         return max(0.0, small.seconds - small.images * max(0.0, per_image_s))
 

@@ -13,7 +13,7 @@ from shared.tasks.caption import Caption
 from shared.tasks.labels import Label
 from tests.engines import item
 from workers.engine.climbing import SizeCause
-from workers.engine.pace import FACTOR, FLOOR_S, Pace, kind_of
+from workers.engine.pace import FACTOR, FLOOR_S, LEAST_SAMPLES, Pace, kind_of
 from workers.engine.parts import divide
 from workers.engine.sizing import FIRST_PAUSE_S, BatchSizer
 from workers.model.memory import Memory
@@ -61,13 +61,23 @@ def test_a_single_slow_batch_changes_little() -> None:
 
 def test_what_is_fixed_of_a_batchs_time_is_learnt_from_two_sizes() -> None:
     pace = Pace(120.0)
-    for images in (1, 1, 8):
-        assert pace.fixed_s(CAPTIONS) == 0
+    for images in (1, 1, 1, 1, 8, 8, 8):
+        assert pace.fixed_s(CAPTIONS) is None
         pace.record(CAPTIONS, images, 0.02 + 0.005 * images)
     assert pace.fixed_s(CAPTIONS) == pytest.approx(0.02)
-    pace.record(LONG, 1, 0.02)
-    pace.record(LONG, 8, 0.16)
+    for images in (1, 8) * LEAST_SAMPLES:
+        pace.record(LONG, images, 0.02 * images)
     assert pace.fixed_s(LONG) == pytest.approx(0)
+
+
+def test_the_first_batches_of_a_size_do_not_tell_what_is_fixed() -> None:
+    """On a GPU they allocate memory and record graphs, and a size may not come again soon."""
+    pace = Pace(120.0)
+    for images, slow_s in ((8, 0.0), (1, 0.5), (64, 0.4), (8, 0.0), (1, 0.1), (64, 0.1), (8, 0.0)):
+        pace.record(CAPTIONS, images, slow_s + 0.05 + 0.001 * images)
+        assert pace.fixed_s(CAPTIONS) is None
+    pace.record(CAPTIONS, 64, 0.05 + 0.001 * 64)
+    assert pace.fixed_s(CAPTIONS) == pytest.approx(0.05)
 
 
 def test_batches_are_halved_until_one_image_is_left() -> None:
