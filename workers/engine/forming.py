@@ -14,6 +14,8 @@ from workers.model.protocol import ModelFacts
 
 BATCHES_AHEAD = 2
 """For how many batches images are prepared in advance; a worker holds no more jobs."""
+PATIENCE_SHARE = 0.5
+"""How long jobs wait for those that came with them, as a share of the last batch's time."""
 
 
 class BatchFormer:
@@ -23,8 +25,8 @@ class BatchFormer:
         """Take jobs from ``queue``, as many as ``sizer`` says, once ``lookahead`` has them."""
         self._queue, self._sizer, self._lookahead = queue, sizer, lookahead
         self._linger = Linger()
-        self._last_batch_s = 0.0
-        self._fixed_s: float | None = None
+        self._patience_s = 0.0
+        """How long the next batch may wait for images."""
         self._has_waited = False
         """Whether the next batch has waited for images once."""
         self._seen: object = None
@@ -43,17 +45,25 @@ class BatchFormer:
         """Note that a job has come."""
         self._linger.arrived(time.monotonic())
 
-    def batch_ended(self, jobs: int, seconds: float, fixed_s: float | None) -> None:
+    def batch_ended(
+        self, jobs: int, seconds: float, *, fixed_s: float | None, on_accelerator: bool
+    ) -> None:
         """Note that a batch has ended.
 
         Args:
             jobs: how many it had.
             seconds: how long it took.
             fixed_s: what of that does not depend on the number of images; ``None``: not known.
+            on_accelerator: whether the model computes elsewhere than on the cores.
         """
-        waiting, most = len(self._queue), self._sizer.most
-        self._linger.start(jobs, waiting, most, seconds, fixed_s, time.monotonic())
-        self._last_batch_s, self._fixed_s = seconds, fixed_s
+        waiting, now = len(self._queue), time.monotonic()
+        expected = min(self._sizer.most, jobs + waiting)
+        self._linger.start(
+            expected, waiting, seconds, now, fixed_s=fixed_s, on_accelerator=on_accelerator
+        )
+        self._patience_s = PATIENCE_SHARE * seconds
+        if on_accelerator and fixed_s is not None:  # else the cores work on the images meanwhile
+            self._patience_s = min(self._patience_s, fixed_s)
 
     def prepare_ahead(self, process: ModelProcess, probe: EngineJob | None) -> None:
         """Have the images of the next batches prepared, and refuse jobs whose images are unusable.
@@ -121,7 +131,7 @@ class BatchFormer:
         return []
 
     def _waits_for(self, batch: Sequence[EngineJob]) -> bool:
-        return self._lookahead.waits_for(batch, self._last_batch_s, self._fixed_s, time.monotonic())
+        return self._lookahead.waits_for(batch, self._patience_s, time.monotonic())
 
 
 def _refuse(job: EngineJob) -> None:

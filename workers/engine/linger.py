@@ -4,7 +4,8 @@ from collections import deque
 from statistics import median
 
 SHARE = 0.05
-"""How long to linger while nobody knows whether it pays, as a share of the last batch's time."""
+"""How long to linger at least, as a share of the last batch's time; but not at all on an
+accelerator where that is known not to pay."""
 LONGEST_S = 0.2
 """How long to linger at most."""
 SPARE = 1.5
@@ -21,7 +22,9 @@ class Linger:
     batch would be half as large as it could be. A single client is never delayed.
 
     Two batches instead of one cost the model the part of its time that does not depend on the
-    number of images. Clients that come back sooner than that are worth waiting for.
+    number of images. Clients that come back sooner than that are worth waiting for. To wait for
+    others is a loss on an accelerator, which stands still. The cores do not: they have requests and
+    images to work on, which a batch would slow down.
     """
 
     def __init__(self) -> None:
@@ -31,32 +34,31 @@ class Linger:
 
     def start(
         self,
-        answered: int,
+        expected: int,
         waiting: int,
-        most: int,
         seconds: float,
-        fixed_s: float | None,
         now: float,
+        *,
+        fixed_s: float | None,
+        on_accelerator: bool,
     ) -> None:
         """Start the delay, at the end of a batch.
 
         Args:
-            answered: jobs that are answered now.
+            expected: jobs of the next batch, if the clients that are answered now join it.
             waiting: jobs that wait.
-            most: jobs of a full batch.
             seconds: how long the batch took.
-            fixed_s: how much of it does not depend on the number of images; ``None``: not known.
             now: the time in seconds, here and below.
+            fixed_s: how much of it does not depend on the number of images; ``None``: not known.
+            on_accelerator: whether the model computes elsewhere than on the cores.
         """
         if self._missing > 0:  # those of the batch before have not come back until now
             self._returns_s.append(now - self._ended_at)
-        self._expected = min(most, answered + waiting)
-        self._missing, self._ended_at = self._expected - waiting, now
+        self._expected, self._missing, self._ended_at = expected, expected - waiting, now
         returns_s = median(self._returns_s) if self._returns_s else LONGEST_S
-        if fixed_s is None:
-            pays_s = SHARE * seconds
-        else:
-            pays_s = SPARE * returns_s if returns_s < fixed_s else 0.0
+        pays_s = SPARE * returns_s if returns_s < (fixed_s or 0.0) else 0.0
+        if fixed_s is None or not on_accelerator:
+            pays_s = max(SHARE * seconds, pays_s)
         self._until = now + min(pays_s, LONGEST_S)
 
     def arrived(self, now: float) -> None:

@@ -10,10 +10,8 @@ from workers.engine.job import EngineJob
 from workers.preparing.pool import Preparer
 from workers.preparing.preparation import Preparation, Prepared
 
-PATIENCE_SHARE = 0.5
-"""How long jobs wait for those that came with them, as a share of the last batch's time."""
 LEAST_S, LONGEST_S = 0.003, 0.2
-"""How long they wait at least, which is the time to prepare one, and at most."""
+"""How long a batch waits for images at least, which is the time to prepare one, and at most."""
 
 
 class Lookahead:
@@ -52,25 +50,19 @@ class Lookahead:
             while True:
                 yield self._ready.get_nowait()
 
-    def waits_for(
-        self, batch: Sequence[EngineJob], batch_s: float, fixed_s: float | None, now: float
-    ) -> bool:
+    def waits_for(self, batch: Sequence[EngineJob], patience_s: float, now: float) -> bool:
         """Return whether a batch waits, from now on, for those of its jobs not yet prepared.
 
         Those that come meanwhile are not waited for: where clients come back one after the other,
-        there is always another one. Nor does it pay to wait for longer than one more batch costs.
+        there is always another one.
 
         Args:
             batch: jobs that would be run together, if :meth:`remaining` is 0.
-            batch_s: seconds that the last batch took.
-            fixed_s: how much of it does not depend on the number of images; ``None``: not known.
+            patience_s: how long that may take.
             now: the time in seconds.
         """
-        pays_s = PATIENCE_SHARE * batch_s
-        if fixed_s is not None:
-            pays_s = min(pays_s, fixed_s)
         self._awaited = [job for job in batch if not job.is_prepared]
-        self._until = now + min(max(LEAST_S, pays_s), LONGEST_S)
+        self._until = now + min(max(LEAST_S, patience_s), LONGEST_S)
         return bool(self._awaited)
 
     def remaining(self, now: float) -> float:

@@ -203,7 +203,12 @@ class EngineLoop:
         if not batch[0].is_probe:
             self._backoff.succeeded()
         self._experience.record(batch, report, self._begun_at, process.wear)
-        self._former.batch_ended(len(batch), report.seconds, self._experience.fixed_s(batch))
+        self._former.batch_ended(
+            len(batch),
+            report.seconds,
+            fixed_s=self._experience.fixed_s(batch),
+            on_accelerator=self.on_accelerator,
+        )
         worn = process.wear.restart_reason()
         if not worn and not self._supervisor.restart_requested:
             self._begin_batch()  # before the answers: the device should not wait for them

@@ -1,5 +1,7 @@
 """How long the next batch waits for the clients of the last one."""
 
+from typing import Any
+
 import pytest
 
 from workers.engine.linger import LONGEST_S, SHARE, SPARE, Linger
@@ -9,7 +11,7 @@ RETURN_S, FIXED_S, BATCH_S = 0.008, 0.02, 0.04
 
 def after_a_batch(expected: int, seconds: float) -> Linger:
     linger = Linger()
-    linger.start(expected, 0, expected, seconds, None, now=100)
+    linger.start(expected, 0, seconds, now=100, fixed_s=None, on_accelerator=True)
     return linger
 
 
@@ -31,29 +33,49 @@ def test_nobody_waits_before_the_first_batch() -> None:
     assert Linger().remaining(0, now=100) == 0
 
 
-def wait_s(*, fixed_s: float | None, return_s: float, answered: int = 2, waiting: int = 2) -> float:
+def wait_s(
+    *,
+    fixed_s: float | None,
+    return_s: float,
+    answered: int = 2,
+    waiting: int = 2,
+    on_accelerator: bool = True,
+) -> float:
     """How long a batch waits once it is known how long clients take to come back."""
     linger, now = Linger(), 100.0
+    known: dict[str, Any] = {"fixed_s": fixed_s, "on_accelerator": on_accelerator}
+    expected = min(8, answered + waiting)
     for _ in range(9):
-        linger.start(answered, waiting, 8, BATCH_S, fixed_s, now)
+        linger.start(expected, waiting, BATCH_S, now, **known)
         for _ in range(answered):
             linger.arrived(now + return_s)
         now += return_s + BATCH_S
-    linger.start(answered, waiting, 8, BATCH_S, fixed_s, now)
+    linger.start(expected, waiting, BATCH_S, now, **known)
     return linger.remaining(waiting, now)
 
 
-def test_clients_are_waited_for_that_come_back_sooner_than_a_batch_of_their_own_costs() -> None:
-    assert wait_s(fixed_s=FIXED_S, return_s=RETURN_S) == pytest.approx(SPARE * RETURN_S)
+@pytest.mark.parametrize("on_accelerator", [True, False])
+def test_clients_are_waited_for_that_come_back_sooner_than_a_batch_of_their_own_costs(
+    *,
+    on_accelerator: bool,
+) -> None:
+    found = wait_s(fixed_s=FIXED_S, return_s=RETURN_S, on_accelerator=on_accelerator)
+    assert found == pytest.approx(SPARE * RETURN_S)
 
 
-@pytest.mark.parametrize("fixed_s", [0.0, 0.9 * RETURN_S])
-def test_a_model_that_gains_little_from_larger_batches_does_not_stand_still(fixed_s: float) -> None:
-    assert wait_s(fixed_s=fixed_s, return_s=RETURN_S) == 0
+@pytest.mark.parametrize(
+    ("fixed_s", "return_s"), [(0.0, RETURN_S), (0.9 * RETURN_S, RETURN_S), (FIXED_S, 1.0)]
+)
+def test_an_accelerator_does_not_stand_still_for_others(fixed_s: float, return_s: float) -> None:
+    assert wait_s(fixed_s=fixed_s, return_s=return_s) == 0
 
 
-def test_clients_that_take_their_time_are_not_waited_for() -> None:
-    assert wait_s(fixed_s=FIXED_S, return_s=1.0) == 0
+@pytest.mark.parametrize(
+    ("fixed_s", "return_s"), [(0.0, RETURN_S), (0.9 * RETURN_S, RETURN_S), (FIXED_S, 1.0)]
+)
+def test_the_cores_work_on_requests_for_a_moment(fixed_s: float, return_s: float) -> None:
+    found = wait_s(fixed_s=fixed_s, return_s=return_s, on_accelerator=False)
+    assert found == pytest.approx(SHARE * BATCH_S)
 
 
 def test_a_full_batch_that_waits_is_begun_at_once() -> None:
@@ -63,7 +85,7 @@ def test_a_full_batch_that_waits_is_begun_at_once() -> None:
 def test_clients_that_went_away_are_soon_not_waited_for() -> None:
     linger, now, waits = Linger(), 100.0, []
     for batch in range(20):
-        linger.start(2, 2, 8, BATCH_S, FIXED_S, now)
+        linger.start(4, 2, BATCH_S, now, fixed_s=FIXED_S, on_accelerator=True)
         waits.append(linger.remaining(2, now))
         if batch < 10:
             for _ in range(2):

@@ -1,5 +1,6 @@
 """How long a batch waits for images that are still being prepared."""
 
+import time
 from concurrent.futures import Future
 
 import pytest
@@ -10,12 +11,12 @@ from tests.engines import item
 from workers.engine.batching import BatchQueue
 from workers.engine.forming import BatchFormer
 from workers.engine.job import EngineJob
-from workers.engine.lookahead import LEAST_S, LONGEST_S, PATIENCE_SHARE, Lookahead
+from workers.engine.lookahead import LEAST_S, LONGEST_S, Lookahead
 from workers.engine.sizing import BatchSizer
 from workers.model.protocol import ModelFacts
 from workers.preparing.preparation import Preparation, Prepared
 
-BATCH_S, FIXED_S = 0.1, 0.02
+PATIENCE_S = 0.05
 PREPARATION = Preparation(target="nobody:calls_it")
 
 
@@ -57,43 +58,53 @@ def begun(lookahead: Lookahead, count: int) -> list[EngineJob]:
 def test_a_batch_that_is_prepared_does_not_wait(pool: HeldPool, lookahead: Lookahead) -> None:
     batch = begun(lookahead, 2)
     pool.finish(0, 1)
-    assert not lookahead.waits_for(batch, BATCH_S, None, now=100)
+    assert not lookahead.waits_for(batch, PATIENCE_S, now=100)
     assert lookahead.remaining(100) == 0
 
 
 def test_a_batch_waits_until_its_images_are_prepared(pool: HeldPool, lookahead: Lookahead) -> None:
     batch = begun(lookahead, 3)
     pool.finish(0)
-    assert lookahead.waits_for(batch, BATCH_S, None, now=100)
-    assert lookahead.remaining(100) == pytest.approx(PATIENCE_SHARE * BATCH_S)
+    assert lookahead.waits_for(batch, PATIENCE_S, now=100)
+    assert lookahead.remaining(100) == pytest.approx(PATIENCE_S)
     pool.finish(1)
-    assert lookahead.remaining(100.01) == pytest.approx(PATIENCE_SHARE * BATCH_S - 0.01)
+    assert lookahead.remaining(100.01) == pytest.approx(PATIENCE_S - 0.01)
     pool.finish(2)
     assert lookahead.remaining(100.02) == 0
     assert not any(job.is_late for job in batch)
 
 
-@pytest.mark.parametrize(
-    ("batch_s", "fixed_s", "wait_s"),
-    [
-        (BATCH_S, FIXED_S, FIXED_S),
-        (BATCH_S, 0.0, LEAST_S),
-        (BATCH_S, 1.0, PATIENCE_SHARE * BATCH_S),
-        (60.0, None, LONGEST_S),
-        (0.0, None, LEAST_S),
-    ],
-)
-def test_no_wait_is_longer_than_a_batch_more_would_cost(
-    lookahead: Lookahead, batch_s: float, fixed_s: float | None, wait_s: float
-) -> None:
-    assert lookahead.waits_for(begun(lookahead, 1), batch_s, fixed_s, now=100)
+@pytest.mark.parametrize(("patience_s", "wait_s"), [(0.0, LEAST_S), (60.0, LONGEST_S)])
+def test_every_wait_has_its_bounds(lookahead: Lookahead, patience_s: float, wait_s: float) -> None:
+    assert lookahead.waits_for(begun(lookahead, 1), patience_s, now=100)
     assert lookahead.remaining(100) == pytest.approx(wait_s)
+
+
+@pytest.mark.parametrize(
+    ("fixed_s", "on_accelerator", "wait_s"),
+    [(0.02, True, 0.02), (1.0, True, 0.05), (None, True, 0.05), (0.02, False, 0.05)],
+)
+def test_an_accelerator_stands_still_no_longer_than_a_batch_more_would_cost(
+    monkeypatch: pytest.MonkeyPatch,
+    lookahead: Lookahead,
+    *,
+    fixed_s: float | None,
+    on_accelerator: bool,
+    wait_s: float,
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    queue = BatchQueue()
+    former = BatchFormer(queue, BatchSizer(EngineOptions(max_batch=8)), lookahead)
+    former.batch_ended(0, 0.1, fixed_s=fixed_s, on_accelerator=on_accelerator)
+    queue.add(*begun(lookahead, 1))
+    assert former.take_batch(ModelFacts()) == []
+    assert former.waits_s() == pytest.approx(wait_s)
 
 
 def test_a_job_is_waited_for_once(lookahead: Lookahead) -> None:
     (job,) = begun(lookahead, 1)
-    assert lookahead.waits_for([job], BATCH_S, None, now=100)
-    assert lookahead.remaining(100 + BATCH_S) == 0
+    assert lookahead.waits_for([job], PATIENCE_S, now=100)
+    assert lookahead.remaining(100 + PATIENCE_S) == 0
     assert job.is_late
 
 

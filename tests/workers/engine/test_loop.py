@@ -24,7 +24,7 @@ from tests.engines import (
     texts_of,
 )
 from tests.stack import wait_for
-from workers.engine import linger, lookahead
+from workers.engine import forming, linger, lookahead
 from workers.engine.job import Dropped, EngineJob, Requeued
 from workers.engine.local import LocalEngine
 
@@ -70,8 +70,10 @@ def test_a_person_joins_the_next_batch_while_bulk_work_waits() -> None:
 
 def test_a_client_that_asks_again_joins_those_that_waited(monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as it has asked again, and its image is prepared, the next batch begins."""
-    for module, share in ((linger, "SHARE"), (lookahead, "PATIENCE_SHARE")):
-        monkeypatch.setattr(module, share, 1e6)  # so that a busy machine changes nothing
+    # So that a busy machine changes nothing.
+    monkeypatch.setattr(linger, "SHARE", 1e6)
+    monkeypatch.setattr(forming, "PATIENCE_SHARE", 1e6)
+    for module in (linger, lookahead):
         monkeypatch.setattr(module, "LONGEST_S", 30.0)
     first, again, waiting = item(0), item(4), [item(red) for red in (1, 2, 3)]
     with running(engine={"max_batch": 8}) as engine:
