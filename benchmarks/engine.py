@@ -15,10 +15,10 @@ import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -140,17 +140,22 @@ def main() -> None:
 
 
 def write_catalog(path: Path) -> Path:
-    """Write a catalogue of the measured models: ``models.yaml``, but with short texts."""
-    published = yaml.safe_load((ROOT / "models.yaml").read_text())["models"]
+    """Write a catalogue of the measured models."""
+    path.write_text(yaml.safe_dump({"models": real_rows(CASES)}))
+    return path
+
+
+def real_rows(names: Iterable[str], checkout: Path = ROOT) -> list[dict[str, Any]]:
+    """Return rows of a checkout's ``models.yaml`` for some of :data:`CASES`, with short texts."""
+    published = yaml.safe_load((checkout / "models.yaml").read_text())["models"]
     by_name = {row["name"]: row for row in published}
-    rows = [{**by_name[case.row or name], "name": name} for name, case in CASES.items()]
+    rows = [{**by_name[CASES[name].row or name], "name": name} for name in names]
     for row in rows:
         row.pop("aliases", None)
         if "source" in row:
             row["folder"] = row["name"]
             row["parameters"] = {**row.get("parameters", {}), "max_new_tokens": TOKENS}
-    path.write_text(yaml.safe_dump({"models": rows}))
-    return path
+    return rows
 
 
 def measure(stack: Stack, base: str, spec: ModelSpec, checkpoints: Path, effort: Effort) -> Figures:

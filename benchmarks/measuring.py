@@ -25,7 +25,7 @@ from shared.settings import ROOT
 from shared.tasks.registry import Task
 from tests.conftest import data_url
 from tests.stack import API, SAMPLES
-from workers.model.cpu_threads import wait_asleep
+from workers.model.cpu_threads import spin_briefly
 from workers.model.family import LoadContext, load_model
 from workers.model.main import prepare, run_batch
 
@@ -97,7 +97,7 @@ def bare(
     It includes all of a worker's work on them, from the encoded photos to the results.
     """
     retain_freed_memory()
-    wait_asleep()
+    spin_briefly()
     model = load_model(LoadContext(spec, folder, "cpu", torch_threads))
     photo, instructions = PHOTO.read_bytes(), Instructions(tasks=(task,))
 

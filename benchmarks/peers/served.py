@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.messages import Instructions
 from shared.model_spec import ModelSpec
-from workers.model.cpu_threads import wait_asleep
+from workers.model.cpu_threads import spin_briefly
 from workers.model.family import LoadContext, PreparedJob, load_model
 
 ROW, THREADS, PORT, REDIS = "PEERS_ROW", "PEERS_THREADS", "PEERS_PORT", "PEERS_REDIS"
@@ -23,7 +23,7 @@ class Served:
 
     def __init__(self) -> None:
         """Load the model that the environment names."""
-        wait_asleep()
+        spin_briefly()
         spec = ModelSpec.model_validate_json(os.environ[ROW])
         self._model = load_model(LoadContext(spec, None, "cpu", int(os.environ[THREADS])))
         self._instructions = Instructions(tasks=spec.tasks)

@@ -5,15 +5,21 @@ from pathlib import Path
 
 from workers.model.memory import CGROUP
 
+SPINS = "4000"
+"""How often a thread of libgomp looks again before it sleeps: for some 0.1 ms. Most waits in a
+captioner are shorter, and to be woken takes longer (docs/benchmarks.md has the figures)."""
 
-def wait_asleep() -> None:
-    """Have OpenMP's threads sleep while they wait for each other, unless the environment differs.
 
-    By default they spin after each operation of torch, and on a busy host keep those that they wait
-    for from a core: two threads then took 20 to 40 times as long as this way, and as much more CPU
-    time. To be called before torch is imported.
+def spin_briefly() -> None:
+    """Have OpenMP's threads soon sleep while they wait for each other.
+
+    By default they spin for milliseconds after each operation of torch, and on a busy host keep
+    those that they wait for from a core. What the environment says goes first. To be called before
+    torch is imported.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # which libgomp's own variable overrules
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:

@@ -28,7 +28,7 @@ from shared.log import configure_logging
 from shared.model_spec import ModelSpec
 from shared.parent import end_with_parent
 from shared.settings import Settings
-from workers.model.cpu_threads import wait_asleep
+from workers.model.cpu_threads import spin_briefly
 
 MODEL_PROCESS = "workers.model.main"
 MAX_TARGET_BYTES = 200
@@ -60,7 +60,7 @@ def preload(modules: tuple[str, ...]) -> None:
 
     One that cannot be imported is left for the model process, which tells operators why.
     """
-    wait_asleep()
+    spin_briefly()
     # torch then asks NVML, not CUDA, which GPUs there are: CUDA cannot be used after a fork.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     for name in modules:

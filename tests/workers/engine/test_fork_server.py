@@ -21,6 +21,7 @@ from tests.stack import ROOT, wait_for
 from workers.engine.children import ForkServer
 from workers.engine.local import LocalEngine
 from workers.model import fork_server as fork_server_module
+from workers.model.cpu_threads import SPINS
 
 CHECKPOINTS = ROOT / "tests" / "checkpoints"
 REAL = {"name": "vit-gpt2", "family": "vision_encoder_decoder", "source": "local/tiny"}
@@ -63,17 +64,24 @@ def test_a_module_that_cannot_be_imported_ahead_is_left_for_the_model_process() 
 
 
 @pytest.mark.slow
-def test_threads_of_torch_do_not_spin_while_they_wait_for_each_other() -> None:
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")],
+)
+def test_threads_of_torch_soon_sleep_while_they_wait_for_each_other(
+    given: dict[str, str], spins: str
+) -> None:
     """On a busy host they would keep those that they wait for from a core."""
     command = [sys.executable, "-c", LOOK_AROUND, '["torch"]']
     environment = {**os.environ, "OMP_DISPLAY_ENV": "VERBOSE"}
-    environment.pop("OMP_WAIT_POLICY", None)
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        environment.pop(name, None)
 
     done = subprocess.run(
-        command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment
+        command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment | given
     )
 
-    assert "GOMP_SPINCOUNT = '0'" in done.stderr
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr
 
 
 def server_pid(engine: LocalEngine) -> int:
