@@ -57,8 +57,8 @@ check: $(DEV) ## check format, lint, types, imports, Dockerfiles and manifests
 bench: $(DEV) ## measure what the stack adds to a model called in-process
 	@$(BIN)/python -m benchmarks.overhead
 
-bench-versions: $(DEV) ## compare this checkout with those in other folders; OTHERS="a b"
-	@$(BIN)/python -m benchmarks.versions $(OTHERS)
+bench-versions: $(DEV) ## compare this checkout with those in other folders; OTHERS="a b" MODELS="x y"
+	@$(BIN)/python -m benchmarks.versions $(OTHERS) $(if $(MODELS),--models $(MODELS))
 
 bench-engine: $(DEV) ## compare the stack with bare models of real size, half an hour; MODELS=a,b CLIENTS=4,16 QUICK=1
 	@$(BIN)/python -m benchmarks.engine $(if $(MODELS),--models $(MODELS)) \
