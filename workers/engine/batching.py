@@ -33,7 +33,7 @@ class BatchQueue:
         self._turns = Turns()
         self._suspect_is_next = False
         self.changes = 0
-        """Grows when there may be a job in front whose images nobody has looked after."""
+        """Grows when a job may be near the front whose images nobody has looked after."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -52,9 +52,11 @@ class BatchQueue:
         self._jobs[:0] = jobs
         self.changes += 1
 
-    def remove(self, job: EngineJob) -> None:
-        """Remove a job."""
-        self._jobs.remove(job)
+    def remove(self, jobs: Iterable[EngineJob]) -> None:
+        """Remove some jobs; others come nearer to the front."""
+        if gone := set(jobs):
+            self._jobs = [job for job in self._jobs if job not in gone]
+            self.changes += 1
 
     def take_all(self) -> list[EngineJob]:
         """Remove and return all jobs."""
@@ -103,8 +105,7 @@ class BatchQueue:
     def take(self, batch: Sequence[EngineJob]) -> None:
         """Remove the jobs of a batch that begins."""
         self._suspect_is_next = not batch[0].suspect
-        self.changes += 1
-        self._jobs = [job for job in self._jobs if job not in batch]
+        self.remove(batch)
         self._turns.taken(
             [job.message.priority for job in batch], {job.message.priority for job in self._jobs}
         )
@@ -112,13 +113,13 @@ class BatchQueue:
     def take_unreadable(self) -> list[EngineJob]:
         """Remove and return the jobs that are known to have no readable image."""
         unreadable = [job for job in self._jobs if job.is_prepared and job.fault]
-        self._jobs = [job for job in self._jobs if job not in unreadable]
+        self.remove(unreadable)
         return unreadable
 
     def take_same(self, job: EngineJob) -> list[EngineJob]:
         """Remove and return the jobs that have all images of ``job``, which is not in the queue."""
         alike = self.jobs_with(job)
-        self._jobs = [other for other in self._jobs if other not in alike]
+        self.remove(alike)
         return alike
 
     def jobs_with(self, job: EngineJob) -> list[EngineJob]:
@@ -154,7 +155,7 @@ class BatchQueue:
             cancelled: task ids that are cancelled. Those whose deadline has passed need no mention.
         """
         unwanted = [job for job in self._jobs if job.is_unwanted or job.task_id in cancelled]
-        self._jobs = [job for job in self._jobs if job not in unwanted]
+        self.remove(unwanted)
         drop(unwanted)
         return unwanted
 

@@ -95,7 +95,7 @@ class BatchFormer:
             elif not job.is_prepared:  # any more: a new process needs it prepared in another way
                 continue
             elif job.fault:
-                self._queue.remove(job)
+                self._queue.remove([job])
                 _refuse(job)
             elif is_busy:
                 self._hold(process, job)

@@ -38,9 +38,9 @@ class Lookahead:
             if job.preparation == preparation:
                 continue
             job.release()
-            job.preparation = preparation
             priority = job.message.priority
             job.prepared = [self._pool.submit(image, preparation, priority) for image in job.images]
+            job.preparation = preparation  # from here on it counts what of these is done
             for image in job.prepared:
                 image.add_done_callback(partial(self._image_done, job))
 

@@ -2,6 +2,8 @@
 
 import time
 from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,7 @@ from shared.model_spec import EngineOptions
 from shared.vocabulary import Priority
 from tests.engines import item
 from workers.engine.batching import BatchQueue
-from workers.engine.forming import BatchFormer
+from workers.engine.forming import BATCHES_AHEAD, BatchFormer
 from workers.engine.job import EngineJob
 from workers.engine.lookahead import LEAST_S, LONGEST_S, Lookahead
 from workers.engine.sizing import BatchSizer
@@ -127,3 +129,39 @@ def test_those_that_come_during_the_wait_do_not_make_it_longer(
     pool.finish(2)
     assert former.waits_s() == 0
     assert former.take_batch(ModelFacts()) == jobs[:3]
+
+
+def test_who_comes_to_the_front_has_its_images_prepared(
+    pool: HeldPool, lookahead: Lookahead
+) -> None:
+    """Jobs that came before the model was ready, of which those in front are given up."""
+    process: Any = SimpleNamespace(generation=1, facts=ModelFacts(preparation=PREPARATION))
+    queue = BatchQueue()
+    former = BatchFormer(queue, BatchSizer(EngineOptions(max_batch=1)), lookahead)
+    jobs = [item(number) for number in range(BATCHES_AHEAD + 1)]
+    for job in jobs:
+        queue.add(job)
+    former.prepare_ahead(process, None)
+    assert len(pool.images) == BATCHES_AHEAD
+    queue.drop_unwanted([job.task_id for job in jobs[:BATCHES_AHEAD]])
+    former.prepare_ahead(process, None)
+    assert len(pool.images) == BATCHES_AHEAD + 1
+
+
+def test_a_job_that_is_prepared_anew_is_not_ready_before_that(
+    monkeypatch: pytest.MonkeyPatch, pool: HeldPool, lookahead: Lookahead
+) -> None:
+    """An image that a former process needed otherwise is done while it is given up."""
+    (job,) = begun(lookahead, 1)
+    pool.images[0].set_running_or_notify_cancel()
+    ready_at_submit: list[bool] = []
+
+    def finish_the_old_one(*_: object) -> "Future[Prepared]":
+        pool.finish(0)
+        ready_at_submit.append(job.is_prepared)
+        return Future()
+
+    monkeypatch.setattr(pool, "submit", finish_the_old_one)
+    lookahead.prepare([job], Preparation(target="another:one"))
+    assert ready_at_submit == [False]
+    assert not job.is_prepared
