@@ -5,6 +5,7 @@ fresh interpreter does, runs the same module as ``__main__``, and ends with it.
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -62,7 +63,8 @@ class Forked:
 
     def send_signal(self, sig: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, sig)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, sig)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)

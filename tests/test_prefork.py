@@ -37,6 +37,19 @@ def test_a_signal_is_told_as_its_end(tmp_path: Path) -> None:
     assert forked.wait(60) == forked.poll() == -signal.SIGKILL
 
 
+def test_a_signal_to_what_has_just_ended_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it runs is asked before the signal is sent, and it may end in between."""
+    argv = [sys.executable, "-m", "workers"]
+    environment = child_environment(VISION_MODELS="a,b", VISION_REDIS_URL=NO_REDIS)
+    with (tmp_path / "log").open("wb") as log:
+        forked = prefork.fork(argv, environment, log.fileno())
+    assert forked.wait(60) == 1
+    monkeypatch.setattr(forked, "poll", lambda: None)
+    forked.terminate()
+
+
 def test_an_interpreter_with_other_variables_of_its_own_is_not_forked() -> None:
     argv = [sys.executable, "-m", "workers", "fake"]
     assert prefork.can_fork(argv, child_environment())
