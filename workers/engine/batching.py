@@ -32,31 +32,22 @@ class BatchQueue:
         self._jobs: list[EngineJob] = []
         self._turns = Turns()
         self._suspect_is_next = False
-        self.changes = 0
-        """Grows when a job may be near the front whose images nobody has looked after."""
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def __contains__(self, job: EngineJob) -> bool:
-        return job in self._jobs
-
     def add(self, job: EngineJob) -> None:
         """Append a job."""
         self._jobs.append(job)
-        if job.preparation is None or job.is_prepared:
-            self.changes += 1
 
     def put_back(self, jobs: Iterable[EngineJob]) -> None:
         """Put the jobs of a batch that failed back in front."""
         self._jobs[:0] = jobs
-        self.changes += 1
 
     def remove(self, jobs: Iterable[EngineJob]) -> None:
-        """Remove some jobs; others come nearer to the front."""
+        """Remove some jobs."""
         if gone := set(jobs):
             self._jobs = [job for job in self._jobs if job not in gone]
-            self.changes += 1
 
     def take_all(self) -> list[EngineJob]:
         """Remove and return all jobs."""
@@ -132,7 +123,6 @@ class BatchQueue:
         """Put others in the places of some jobs, and return the others."""
         others = {job: by(job) for job in jobs}
         self._jobs = [other for job in self._jobs for other in others.get(job, [job])]
-        self.changes += 1
         return [other for each in others.values() for other in each]
 
     def mark_suspects(self, jobs: Iterable[EngineJob]) -> None:

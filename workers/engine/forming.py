@@ -1,7 +1,7 @@
 """When the next batch begins and which jobs are in it; their images are prepared before that."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from workers.engine.batching import BatchQueue
 from workers.engine.job import EngineJob
@@ -27,19 +27,16 @@ class BatchFormer:
         self._linger = Linger()
         self._patience_s = 0.0
         """How long the next batch may wait for images."""
-        self._has_waited = False
-        """Whether the next batch has waited for images once."""
-        self._seen: object = None
-        """What there was when images were last looked after."""
-        self._room = 0
-        """How many images more the process may get in advance."""
+        self.resumes_at: float | None = None
+        """When to look again for a batch, in ``time.monotonic()``; ``None``: not before something
+        happens."""
 
-    def waits_s(self) -> float:
-        """Return for how many seconds the next batch waits; 0: not at all, or there is no job."""
-        if not len(self._queue):
-            return 0.0
+    def lingers(self) -> bool:
+        """Return whether the next batch waits for the clients of the last one."""
         now = time.monotonic()
-        return self._linger.remaining(len(self._queue), now) or self._lookahead.remaining(now)
+        remaining_s = self._linger.remaining(len(self._queue), now) if len(self._queue) else 0.0
+        self.resumes_at = now + remaining_s if remaining_s else None
+        return remaining_s > 0
 
     def job_arrived(self) -> None:
         """Note that a job has come."""
@@ -66,74 +63,46 @@ class BatchFormer:
             self._patience_s = min(self._patience_s, fixed_s)
 
     def prepare_ahead(self, process: ModelProcess, probe: EngineJob | None) -> None:
-        """Have the images of the next batches prepared, and refuse jobs whose images are unusable.
-
-        It is called at each turn of the loop, and looks through all jobs only if that is needed.
-        """
+        """Have the images of the next batches prepared."""
         if not process.facts.preparation:
             return
-        seen = process.generation, self._queue.changes, self._sizer.most, probe
-        if seen == self._seen:
-            return
-        self._seen = seen
         ahead = self._queue.next_jobs(BATCHES_AHEAD * self._sizer.most)
         probes: Sequence[EngineJob] = [probe] if probe else []
         self._lookahead.prepare((*probes, *ahead), process.facts.preparation)
-        for job in self._queue.take_unreadable():
-            _refuse(job)
-
-    def images_ready(self, process: ModelProcess, *, is_busy: bool) -> None:
-        """Look after the jobs whose images have become ready.
-
-        Args:
-            process: the model's.
-            is_busy: whether a batch runs, during which it gets images of the next one.
-        """
-        for job in self._lookahead.take_ready():
-            if job not in self._queue:
-                self._seen = None  # it may have been divided, and its parts are ready
-            elif not job.is_prepared:  # any more: a new process needs it prepared in another way
-                continue
-            elif job.fault:
-                self._queue.remove([job])
-                _refuse(job)
-            elif is_busy:
-                self._hold(process, job)
+        _refuse(self._queue.take_unreadable())
 
     def hold_ahead(self, process: ModelProcess) -> None:
-        """Send a process that begins a batch what is prepared for the one after it.
-
-        What becomes ready meanwhile follows, and the rest comes with the batch.
-        """
-        self._room = self._sizer.most
+        """Send the process what is prepared for the next batch; the rest comes with the batch."""
         for job in self._queue.next_jobs(self._sizer.most):
-            if job.is_prepared:
-                self._hold(process, job)
-
-    def _hold(self, process: ModelProcess, job: EngineJob) -> None:
-        if self._room >= len(job.images):
-            self._room -= len(job.images)
-            process.hold(job)
+            if job.generation != process.generation and job.is_prepared and not job.fault:
+                process.hold(job)
 
     def take_batch(self, facts: ModelFacts) -> list[EngineJob]:
         """Take the next batch off the queue; no job, if it is worth waiting for one."""
+        now = time.monotonic()
+        if len(self._queue) <= self._sizer.most and self._lookahead.still_waits(now):
+            self.resumes_at = now + self._lookahead.remaining(now)
+            return []
         if instructions := self._queue.next_instructions():
             self._sizer.turn_to(kind_of(instructions), on_accelerator=facts.on_accelerator)
         while batch := self._queue.next_batch(self._sizer.most):
-            if not self._has_waited and self._waits_for(batch):
-                self._has_waited = True
+            prepared: list[EngineJob] = []
+            late: list[EngineJob] = []
+            for job in batch:
+                (prepared if job.is_prepared else late).append(job)
+            if self._lookahead.waits_for(late, self._patience_s, now):
+                self.resumes_at = now + self._lookahead.remaining(now)
                 return []
-            self._has_waited = False
-            if prepared := [job for job in batch if job.is_prepared]:
+            if unreadable := [job for job in prepared if job.fault]:
+                self._queue.remove(unreadable)
+                _refuse(unreadable)
+            elif prepared:
                 self._queue.take(prepared)
                 return prepared
-        self._has_waited = False
         return []
 
-    def _waits_for(self, batch: Sequence[EngineJob]) -> bool:
-        return self._lookahead.waits_for(batch, self._patience_s, time.monotonic())
 
-
-def _refuse(job: EngineJob) -> None:
-    if job.fault:
-        job.refuse(job.fault)
+def _refuse(jobs: Iterable[EngineJob]) -> None:
+    for job in jobs:
+        if job.fault:
+            job.refuse(job.fault)

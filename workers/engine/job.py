@@ -59,7 +59,8 @@ class EngineJob:
     def __post_init__(self) -> None:
         self.instructions = self.message.instructions
         self._inputs: ReadImages[Prepared] | None = None
-        self._is_prepared = False
+        self._all_done: list[Future[Prepared]] | None = None
+        """:attr:`prepared`, once each of them is done: it is asked for at each turn of the loop."""
         self.future.add_done_callback(lambda _: self.release())
 
     @cached_property
@@ -70,9 +71,12 @@ class EngineJob:
     @property
     def is_prepared(self) -> bool:
         """Whether each image is ready, or found to be unreadable."""
-        if not self._is_prepared and self.preparation is not None:
-            self._is_prepared = all(image.done() for image in self.prepared)
-        return self._is_prepared
+        images = self.prepared
+        if self._all_done is not images and self.preparation is not None:
+            if not all(image.done() for image in images):
+                return False
+            self._all_done = images
+        return self._all_done is images
 
     def inputs(self) -> ReadImages[Prepared]:
         """Return the prepared images; only for a job that :attr:`is_prepared`.
@@ -95,6 +99,8 @@ class EngineJob:
     @property
     def fault(self) -> VisionError | None:
         """Why the job cannot be run; ``None``: it can. Only for a job that :attr:`is_prepared`."""
+        if self._inputs is not None:
+            return None
         try:
             self.inputs()
         except VisionError as err:
@@ -105,7 +111,7 @@ class EngineJob:
         """Let go of the prepared images, and of what has not been begun of their preparation."""
         for image in self.prepared:
             image.cancel()
-        self.prepared, self.preparation, self._inputs, self._is_prepared = [], None, None, False
+        self.prepared, self.preparation, self._inputs = [], None, None
 
     @property
     def key(self) -> str:

@@ -1,8 +1,6 @@
 """Has the images of waiting jobs prepared before their batch begins."""
 
-import contextlib
-import queue
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -25,17 +23,16 @@ class Lookahead:
 
         Args:
             pool: prepares images.
-            wake: called in any thread when the images of a job are ready.
+            wake: called in any thread when an image of a job is ready.
         """
         self._pool, self._wake = pool, wake
-        self._ready: queue.SimpleQueue[EngineJob] = queue.SimpleQueue()
-        self._awaited: list[EngineJob] = []
+        self._awaited: set[EngineJob] = set()
         self._until = 0.0
 
     def prepare(self, jobs: Iterable[EngineJob], preparation: Preparation) -> None:
         """Begin with those of some jobs that are not prepared in this way, nor about to be."""
         for job in jobs:
-            if job.preparation == preparation:
+            if job.preparation is preparation or job.preparation == preparation:
                 continue
             job.release()
             priority = job.message.priority
@@ -44,43 +41,38 @@ class Lookahead:
             for image in job.prepared:
                 image.add_done_callback(partial(self._image_done, job))
 
-    def take_ready(self) -> Iterator[EngineJob]:
-        """Return the jobs that have become ready since the last call, some of them twice."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                yield self._ready.get_nowait()
+    def waits_for(self, late: Sequence[EngineJob], patience_s: float, now: float) -> bool:
+        """Return whether a batch waits for some of its jobs to be prepared.
 
-    def waits_for(self, batch: Sequence[EngineJob], patience_s: float, now: float) -> bool:
-        """Return whether a batch waits, from now on, for those of its jobs not yet prepared.
-
-        Those that come meanwhile are not waited for: where clients come back one after the other,
-        there is always another one.
+        It waits for each job once, and not for those that come meanwhile: where clients come back
+        one after the other, there is always another one.
 
         Args:
-            batch: jobs that would be run together, if :meth:`remaining` is 0.
-            patience_s: how long that may take.
+            late: its jobs that are not prepared, if there are any.
+            patience_s: how long a wait that begins now may take.
             now: the time in seconds.
         """
-        self._awaited = [job for job in batch if not job.is_prepared]
-        self._until = now + min(max(LEAST_S, patience_s), LONGEST_S)
-        return bool(self._awaited)
+        if not self._awaited:
+            self._awaited = set(late)
+            self._until = now + min(max(LEAST_S, patience_s), LONGEST_S)
+        missing = [job for job in late if job in self._awaited]
+        if missing and now < self._until:
+            return True
+        for job in missing:
+            job.is_late = True
+        self._awaited = set()
+        return False
 
     def remaining(self, now: float) -> float:
-        """Return for how many seconds a batch still waits; 0: none does.
+        """Return for how many seconds a batch may still wait."""
+        return max(0.0, self._until - now)
 
-        No batch waits again for a job that has let one wait in vain.
-        """
-        if not self._awaited:
-            return 0.0
-        self._awaited = [job for job in self._awaited if not job.is_prepared]
-        if self._awaited and now < self._until:
-            return self._until - now
-        for job in self._awaited:
-            job.is_late = True
-        self._awaited = []
-        return 0.0
+    def still_waits(self, now: float) -> bool:
+        """Return whether there is a job that a batch waits for, if it is still part of it."""
+        return now < self._until and any(
+            not job.is_prepared and not job.future.done() for job in self._awaited
+        )
 
     def _image_done(self, job: EngineJob, _: "Future[Prepared]") -> None:
         if job.is_prepared:
-            self._ready.put(job)
             self._wake()

@@ -132,7 +132,7 @@ class EngineLoop:
 
     def _begin_batch(self) -> None:
         process = self._supervisor.ready
-        if not process or self._former.waits_s():
+        if self._former.lingers() or not process:
             return
         self.drop_unwanted()
         self._prepare_ahead()
@@ -143,13 +143,13 @@ class EngineLoop:
             self._begun_at = time.monotonic()
             self._batch_deadline = self._begun_at + self._experience.timeout_s(self._batch)
             process.run(self._batch, self._sizer.most)
-            self._former.hold_ahead(process)
             self._tracker.batch_started()
 
     def _prepare_ahead(self) -> None:
         if process := self._supervisor.ready:
-            self._former.images_ready(process, is_busy=bool(self._batch))
             self._former.prepare_ahead(process, self._recovery.probe)
+            if self._batch:
+                self._former.hold_ahead(process)
 
     # 5: what comes in.
 
@@ -170,7 +170,9 @@ class EngineLoop:
         due = min(TICK_S, self._supervisor.seconds_until_retry() or TICK_S)
         if self._batch:
             return max(0.0, min(due, self._batch_deadline - time.monotonic()))
-        return min(due, self._former.waits_s() or due)
+        if self._former.resumes_at is None:
+            return due
+        return max(0.0, min(due, self._former.resumes_at - time.monotonic()))
 
     def _take_inbox(self) -> None:
         for entry in self.inbox.take():
@@ -210,11 +212,13 @@ class EngineLoop:
             on_accelerator=self.on_accelerator,
         )
         worn = process.wear.restart_reason()
-        if not worn and not self._supervisor.restart_requested:
-            self._begin_batch()  # before the answers: the device should not wait for them
-        self.on_batch(report.seconds)  # likewise: whoever has an answer finds it counted
-        for job, outcome in zip(batch, report.outcomes, strict=True):
-            job.answer(outcome)  # Step 7 of a request's way.
+        try:
+            if not worn and not self._supervisor.restart_requested:
+                self._begin_batch()  # before the answers: the device should not wait for them
+        finally:  # a bug in that must not cost these clients their answers
+            self.on_batch(report.seconds)  # before them: whoever has one finds it counted
+            for job, outcome in zip(batch, report.outcomes, strict=True):
+                job.answer(outcome)  # Step 7 of a request's way.
         if worn:
             self._request_restart(worn)
 

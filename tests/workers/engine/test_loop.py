@@ -27,6 +27,7 @@ from tests.stack import wait_for
 from workers.engine import forming, linger, lookahead
 from workers.engine.job import Dropped, EngineJob, Requeued
 from workers.engine.local import LocalEngine
+from workers.model.protocol import ModelFacts
 
 RAISES, CRASHES = 240, 250
 
@@ -103,6 +104,26 @@ def test_clients_that_soon_come_back_form_one_batch() -> None:
             return engine.status.batches.get(clients, 0) - before >= rounds // 2
 
         wait_for("a series that others do not disturb", is_together)
+
+
+def test_a_bug_in_beginning_a_batch_costs_no_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = forming.BatchFormer.take_batch
+    calls: list[str] = []
+
+    def fail_after_the_first_batch(self: forming.BatchFormer, facts: ModelFacts) -> list[EngineJob]:
+        if calls == ["a batch"]:
+            calls.append("a bug")
+            msg = "a bug of this test"
+            raise RuntimeError(msg)
+        batch = take(self, facts)
+        calls.extend(["a batch"] if batch else [])
+        return batch
+
+    monkeypatch.setattr(forming.BatchFormer, "take_batch", fail_after_the_first_batch)
+    with running() as engine:
+        assert caption(engine, 1)
+        assert caption(engine, 2)
+    assert calls == ["a batch", "a bug", "a batch"]
 
 
 def test_the_next_batch_is_begun_before_the_last_one_is_answered() -> None:
