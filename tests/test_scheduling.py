@@ -1,6 +1,6 @@
 """How the quick tests are shared out among processes."""
 
-from tests.scheduling import group_of
+from tests.stack_groups import group_of
 
 
 def test_modules_that_share_a_stack_run_in_one_process_by_the_models_they_need() -> None:
