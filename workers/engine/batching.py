@@ -44,11 +44,6 @@ class BatchQueue:
         """Put the jobs of a batch that failed back in front."""
         self._jobs[:0] = jobs
 
-    def remove(self, jobs: Iterable[EngineJob]) -> None:
-        """Remove some jobs."""
-        if gone := set(jobs):
-            self._jobs = [job for job in self._jobs if job not in gone]
-
     def take_all(self) -> list[EngineJob]:
         """Remove and return all jobs."""
         jobs, self._jobs = self._jobs, []
@@ -96,7 +91,7 @@ class BatchQueue:
     def take(self, batch: Sequence[EngineJob]) -> None:
         """Remove the jobs of a batch that begins."""
         self._suspect_is_next = not batch[0].suspect
-        self.remove(batch)
+        self._remove(batch)
         self._turns.taken(
             [job.message.priority for job in batch], {job.message.priority for job in self._jobs}
         )
@@ -104,13 +99,13 @@ class BatchQueue:
     def take_unreadable(self) -> list[EngineJob]:
         """Remove and return the jobs that are known to have no readable image."""
         unreadable = [job for job in self._jobs if job.is_prepared and job.fault]
-        self.remove(unreadable)
+        self._remove(unreadable)
         return unreadable
 
     def take_same(self, job: EngineJob) -> list[EngineJob]:
         """Remove and return the jobs that have all images of ``job``, which is not in the queue."""
         alike = self.jobs_with(job)
-        self.remove(alike)
+        self._remove(alike)
         return alike
 
     def jobs_with(self, job: EngineJob) -> list[EngineJob]:
@@ -145,9 +140,13 @@ class BatchQueue:
             cancelled: task ids that are cancelled. Those whose deadline has passed need no mention.
         """
         unwanted = [job for job in self._jobs if job.is_unwanted or job.task_id in cancelled]
-        self.remove(unwanted)
+        self._remove(unwanted)
         drop(unwanted)
         return unwanted
+
+    def _remove(self, jobs: Iterable[EngineJob]) -> None:
+        if gone := set(jobs):
+            self._jobs = [job for job in self._jobs if job not in gone]
 
 
 def _fill(jobs: Sequence[EngineJob], images: int) -> list[EngineJob]:

@@ -1,7 +1,7 @@
 """When the next batch begins and which jobs are in it; their images are prepared before that."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from workers.engine.batching import BatchQueue
 from workers.engine.job import EngineJob
@@ -69,20 +69,16 @@ class BatchFormer:
         ahead = self._queue.next_jobs(BATCHES_AHEAD * self._sizer.most)
         probes: Sequence[EngineJob] = [probe] if probe else []
         self._lookahead.prepare((*probes, *ahead), process.facts.preparation)
-        _refuse(self._queue.take_unreadable())
+        self._refuse_unreadable()
 
     def hold_ahead(self, process: ModelProcess) -> None:
         """Send the process what is prepared for the next batch; the rest comes with the batch."""
         for job in self._queue.next_jobs(self._sizer.most):
-            if job.generation != process.generation and job.is_prepared and not job.fault:
+            if job.is_prepared and not job.fault:
                 process.hold(job)
 
     def take_batch(self, facts: ModelFacts) -> list[EngineJob]:
         """Take the next batch off the queue; no job, if it is worth waiting for one."""
-        now = time.monotonic()
-        if len(self._queue) <= self._sizer.most and self._lookahead.still_waits(now):
-            self.resumes_at = now + self._lookahead.remaining(now)
-            return []
         if instructions := self._queue.next_instructions():
             self._sizer.turn_to(kind_of(instructions), on_accelerator=facts.on_accelerator)
         while batch := self._queue.next_batch(self._sizer.most):
@@ -90,19 +86,17 @@ class BatchFormer:
             late: list[EngineJob] = []
             for job in batch:
                 (prepared if job.is_prepared else late).append(job)
-            if self._lookahead.waits_for(late, self._patience_s, now):
-                self.resumes_at = now + self._lookahead.remaining(now)
+            if self._lookahead.waits_for(late, self._patience_s, time.monotonic()):
+                self.resumes_at = self._lookahead.until
                 return []
-            if unreadable := [job for job in prepared if job.fault]:
-                self._queue.remove(unreadable)
-                _refuse(unreadable)
+            if any(job.fault for job in prepared):  # found since they were looked through
+                self._refuse_unreadable()
             elif prepared:
                 self._queue.take(prepared)
                 return prepared
         return []
 
-
-def _refuse(jobs: Iterable[EngineJob]) -> None:
-    for job in jobs:
-        if job.fault:
-            job.refuse(job.fault)
+    def _refuse_unreadable(self) -> None:
+        for job in self._queue.take_unreadable():
+            if job.fault:
+                job.refuse(job.fault)

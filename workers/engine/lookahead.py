@@ -27,11 +27,13 @@ class Lookahead:
         """
         self._pool, self._wake = pool, wake
         self._awaited: set[EngineJob] = set()
-        self._until = 0.0
+        self.until = 0.0
+        """When the present or last wait ends at the latest, in the time of :meth:`waits_for`."""
 
     def prepare(self, jobs: Iterable[EngineJob], preparation: Preparation) -> None:
         """Begin with those of some jobs that are not prepared in this way, nor about to be."""
         for job in jobs:
+            # pydantic compares in Python, and each turn of the loop asks.
             if job.preparation is preparation or job.preparation == preparation:
                 continue
             job.release()
@@ -54,24 +56,14 @@ class Lookahead:
         """
         if not self._awaited:
             self._awaited = set(late)
-            self._until = now + min(max(LEAST_S, patience_s), LONGEST_S)
+            self.until = now + min(max(LEAST_S, patience_s), LONGEST_S)
         missing = [job for job in late if job in self._awaited]
-        if missing and now < self._until:
+        if missing and now < self.until:
             return True
         for job in missing:
             job.is_late = True
         self._awaited = set()
         return False
-
-    def remaining(self, now: float) -> float:
-        """Return for how many seconds a batch may still wait."""
-        return max(0.0, self._until - now)
-
-    def still_waits(self, now: float) -> bool:
-        """Return whether there is a job that a batch waits for, if it is still part of it."""
-        return now < self._until and any(
-            not job.is_prepared and not job.future.done() for job in self._awaited
-        )
 
     def _image_done(self, job: EngineJob, _: "Future[Prepared]") -> None:
         if job.is_prepared:

@@ -13,7 +13,7 @@ from shared.vocabulary import Priority
 from tests.engines import item
 from workers.engine.batching import BatchQueue
 from workers.engine.forming import BatchFormer
-from workers.engine.job import EngineJob, drop
+from workers.engine.job import EngineJob
 from workers.engine.lookahead import LEAST_S, LONGEST_S, Lookahead
 from workers.engine.sizing import BatchSizer
 from workers.model.protocol import ModelFacts
@@ -65,13 +65,11 @@ def test_a_batch_that_is_prepared_does_not_wait(lookahead: Lookahead) -> None:
 def test_a_batch_waits_until_its_images_are_prepared(pool: HeldPool, lookahead: Lookahead) -> None:
     first, second = begun(lookahead, 2)
     assert lookahead.waits_for([first, second], PATIENCE_S, now=100)
-    assert lookahead.remaining(100) == pytest.approx(PATIENCE_S)
+    assert lookahead.until == pytest.approx(100 + PATIENCE_S)
     pool.finish(0)
-    assert lookahead.still_waits(100.01)
     assert lookahead.waits_for([second], PATIENCE_S, now=100.01)
-    assert lookahead.remaining(100.01) == pytest.approx(PATIENCE_S - 0.01)
+    assert lookahead.until == pytest.approx(100 + PATIENCE_S)
     pool.finish(1)
-    assert not lookahead.still_waits(100.02)
     assert not lookahead.waits_for([], PATIENCE_S, now=100.02)
     assert not first.is_late
     assert not second.is_late
@@ -80,7 +78,7 @@ def test_a_batch_waits_until_its_images_are_prepared(pool: HeldPool, lookahead: 
 @pytest.mark.parametrize(("patience_s", "wait_s"), [(0.0, LEAST_S), (60.0, LONGEST_S)])
 def test_every_wait_has_its_bounds(lookahead: Lookahead, patience_s: float, wait_s: float) -> None:
     assert lookahead.waits_for(begun(lookahead, 1), patience_s, now=100)
-    assert lookahead.remaining(100) == pytest.approx(wait_s)
+    assert lookahead.until == pytest.approx(100 + wait_s)
 
 
 def test_a_job_is_waited_for_once(lookahead: Lookahead) -> None:
@@ -100,13 +98,6 @@ def test_those_that_come_during_the_wait_do_not_make_it_longer(
     assert not lookahead.waits_for([third], PATIENCE_S, now=100.01)
     assert not third.is_late
     assert lookahead.waits_for([third], PATIENCE_S, now=100.02), "the batch after that one"
-
-
-def test_nobody_waits_for_a_job_that_was_given_up(lookahead: Lookahead) -> None:
-    (job,) = begun(lookahead, 1)
-    assert lookahead.waits_for([job], PATIENCE_S, now=100)
-    drop([job])
-    assert not lookahead.still_waits(100.01)
 
 
 def test_a_job_that_is_prepared_anew_is_not_ready_before_that(
@@ -172,6 +163,14 @@ def test_a_batch_that_waits_begins_with_what_is_prepared_then(forming: Forming) 
     assert forming.take() == [first, second]
 
 
+def test_nobody_waits_for_a_job_that_was_given_up(forming: Forming) -> None:
+    given_up, other = forming.add(2)
+    forming.pool.finish(1)
+    assert forming.take() == []
+    forming.queue.drop_unwanted([given_up.task_id])
+    assert forming.take() == [other]
+
+
 def test_a_full_batch_does_not_wait_for_an_image_that_is_not_part_of_it(forming: Forming) -> None:
     forming.add(1)
     assert forming.take() == []
@@ -195,7 +194,7 @@ def test_a_job_whose_image_proves_unreadable_at_the_last_moment_is_not_run(
 
 def test_a_process_does_not_get_an_unreadable_image_in_advance(forming: Forming) -> None:
     held: list[EngineJob] = []
-    process: Any = SimpleNamespace(generation=1, hold=held.append)
+    process: Any = SimpleNamespace(hold=held.append)
     _, other = forming.add(2)
     forming.pool.images[0].set_exception(UndecodableImage("This is no image."))
     forming.pool.finish(1)
