@@ -10,7 +10,6 @@ Prints Markdown for ``docs/benchmarks.md``.
 
 import argparse
 import contextlib
-import os
 import statistics
 import sys
 import tempfile
@@ -23,7 +22,15 @@ from typing import Any, NamedTuple
 import yaml
 
 from benchmarks.bare_process import TOKENS, BareModels, bare_process
-from benchmarks.measuring import Client, ensure_checkpoint, machine, percentile, print_row, seconds
+from benchmarks.measuring import (
+    ALL_CORES,
+    Client,
+    ensure_checkpoint,
+    machine,
+    percentile,
+    print_row,
+    seconds,
+)
 from shared.catalog import Catalog
 from shared.model_spec import ModelSpec
 from shared.settings import ROOT
@@ -126,10 +133,9 @@ def main() -> None:
             VISION_CATALOG=str(catalog),
             VISION_MODELS=options.models,
             VISION_MODELS_DIR=str(checkpoints),
-            VISION_TORCH_THREADS="0",
-            OMP_NUM_THREADS=str(os.cpu_count()),  # as torch itself decides; tests use one
             VISION_TIMEOUT="590",
             VISION_REQUEST_SLOTS=str(max(clients)),
+            **ALL_CORES,
         ) as stack:
             stack.catalog = Catalog.load(catalog)
             base = stack.api()

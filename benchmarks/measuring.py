@@ -32,6 +32,8 @@ from workers.model.main import prepare, run_batch
 PHOTO = SAMPLES / "cat.jpg"
 TIMEOUT_S = 600
 MEGAPIXELS = 50.0
+ALL_CORES = {"VISION_TORCH_THREADS": "0", "OMP_NUM_THREADS": str(os.cpu_count())}
+"""Settings of a stack whose models have as many threads as torch itself chooses; tests use one."""
 
 
 class Client:

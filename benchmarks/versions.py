@@ -8,7 +8,6 @@ count towards the CPU time. Models are fakes, or those of :mod:`benchmarks.engin
 import argparse
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import yaml
 
 from benchmarks.engine import CASES, real_rows
 from benchmarks.measuring import (
+    ALL_CORES,
     Client,
     bare,
     ensure_checkpoint,
@@ -158,9 +158,8 @@ def _running(
     settings = {
         "VISION_MODELS": models[0],
         "VISION_MODELS_DIR": str(checkpoints),
-        "VISION_TORCH_THREADS": "0",
-        "OMP_NUM_THREADS": str(os.cpu_count()),  # as torch itself decides; tests use one
         "VISION_TIMEOUT": "590",
+        **ALL_CORES,
     }
     own = checkout.resolve() / ".venv/bin/python"
     python = str(own) if own.exists() else sys.executable

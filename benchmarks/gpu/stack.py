@@ -19,7 +19,7 @@ from PIL import Image
 from benchmarks.closed_loop import send_for
 from benchmarks.gpu.results import Results
 from benchmarks.gpu.rows import Arguments, arguments, row
-from benchmarks.measuring import PHOTO, ensure_checkpoint, percentile
+from benchmarks.measuring import ALL_CORES, PHOTO, ensure_checkpoint, percentile
 from shared.catalog import Catalog
 from shared.redis.presence import WorkerStatus
 from shared.tasks import CAPTION
@@ -137,9 +137,8 @@ def stack_of(given: Arguments, folder: Path, **engine: object) -> Iterator[tuple
         VISION_CATALOG=str(catalog),
         VISION_MODELS=given.model,
         VISION_MODELS_DIR=str(given.checkpoints),
-        VISION_TORCH_THREADS="0",
-        OMP_NUM_THREADS=str(os.cpu_count()),
         VISION_REQUEST_SLOTS="150",
+        **ALL_CORES,
     ) as stack:
         stack.catalog = Catalog.load(catalog)
         yield stack, stack.api(VISION_API_PROCESSES="1" if given.small else str(API_PROCESSES))
