@@ -22,6 +22,12 @@ MIN_VARIED_WORDS, MIN_VARIETY = 12, 0.25
 MIN_WORDS, MIN_CHARACTERS = 2, 3
 """What must be left of a loop: words, or characters of unspaced scripts."""
 
+ENDLESS_CHARACTERS, ENDLESS_TIMES = 64, 4
+"""Least length of the repetition with which an endless text ends, and least times. Tables, rules,
+matrices and choruses repeat less, or something follows them."""
+MAX_ENDLESS_PERIOD = 600
+"""Longest part of such a repetition, in characters."""
+
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese, Japanese
@@ -70,6 +76,36 @@ def without_loops(text: str) -> str:
         return kept
     first = _SENTENCE_END.split(kept, maxsplit=1)[0]
     return "" if _is_repetitive(first) else first
+
+
+def without_endless_end(text: str) -> str:
+    """Return a text without the loop that it ends with; empty: it says nothing.
+
+    It is for texts whose form counts, such as tables, code and lists: what comes before the line in
+    which the loop begins stays as it is, and so do repetitions that something follows.
+
+    Args:
+        text: of any length and number of lines.
+    """
+    start = _start_of_endless_end(text)
+    if start < 0:
+        return text
+    begin = text.rfind("\n", 0, start) + 1
+    return (text[:begin] + without_loops(" ".join(text[begin:].split()))).strip()
+
+
+def _start_of_endless_end(text: str) -> int:
+    """Return where the loop begins with which a text ends; -1: it ends with none."""
+    longest = min(MAX_ENDLESS_PERIOD, len(text) // ENDLESS_TIMES)
+    for period in range(1, longest + 1):
+        length = max(ENDLESS_CHARACTERS, ENDLESS_TIMES * period)
+        tail = text[-length:]
+        if len(tail) == length and tail[period:] == tail[:-period]:
+            start = len(text) - length
+            while start and text[start - 1] == text[start - 1 + period]:
+                start -= 1
+            return start + len(text[start:]) - len(text[start:].lstrip())
+    return -1
 
 
 def _once(match: re.Match[str]) -> str:

@@ -4,8 +4,7 @@ import re
 
 from shared.tasks import ANSWER
 from shared.tasks.answer import Answer
-from shared.text import one_line
-from workers.captions.repetition import MAX_CHARACTERS, without_loops
+from workers.captions.repetition import without_endless_end
 from workers.llm.lenient_parsing import UnusableAnswer, answer_alone
 from workers.llm.task import ImagesPerPrompt, LlmTask
 from workers.llm.tasks import caption
@@ -19,7 +18,7 @@ _FENCED = re.compile(r"\A```\w*\n(.*?)\n?```\Z", re.DOTALL)
 
 
 def read_answer(text: str) -> Answer:
-    """Return the answer in a text.
+    """Return the answer in a text, in the form in which it is written.
 
     Raises:
         UnusableAnswer: there is none.
@@ -28,9 +27,7 @@ def read_answer(text: str) -> Answer:
     if fenced := _FENCED.fullmatch(answer):
         answer = fenced[1].strip()
     if not answer.startswith(("{", "[")):
-        line = one_line(answer)[:MAX_CHARACTERS]
-        once = without_loops(line)
-        answer = answer if once == line else once
+        answer = without_endless_end(answer)
     if not answer:
         raise UnusableAnswer("the model wrote nothing, or only repeated itself")
     return Answer(text=answer)
