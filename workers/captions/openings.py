@@ -50,6 +50,10 @@ _IMAGE_OF = re.compile(
     rf"(?:(?:the|this|an?) )?{_PICTURE} of ",
     re.IGNORECASE,
 )
+_IMAGE_SHOWING = re.compile(
+    rf"{_SCENE} (?:above |here |you \w+ )?(?:clearly )?\w+ing\b", re.IGNORECASE
+)
+"""An opening without a verb of its own, as "a picture of" is."""
 _ON_DISPLAY = re.compile(
     r"(?<!\bwho )(?<!\bthat )(?<!\bwhich )\b(?:(?:hangs?|hung|sits|stands|lies|rests)\b"
     r"|(?:is|are|was|were) (?:\w+ly )?(?:hanging|hung|displayed|framed|shown|mounted|printed"
@@ -92,10 +96,17 @@ def _rests(text: str) -> Iterator[str]:
     """Yield what stands after each opening that the text has, if it can stand alone."""
     for opening in (*_OPENINGS, _IMAGE_OF):
         match = opening.match(text)
-        rest = text[match.end() :].lstrip() if match else ""
-        is_about_picture = opening is _IMAGE_OF and _ON_DISPLAY.search(rest)
-        if rest and not is_about_picture and _can_stand_alone(rest):
+        if not match:
+            continue
+        rest = text[match.end() :].lstrip()
+        if rest and not _is_about_picture(match[0], rest) and _can_stand_alone(rest):
             yield rest
+
+
+def _is_about_picture(opening: str, rest: str) -> bool:
+    """Return whether the verb in what follows an opening says something of the picture itself."""
+    has_no_verb = _IMAGE_OF.match(opening) or _IMAGE_SHOWING.search(opening)
+    return bool(has_no_verb and _ON_DISPLAY.search(re.split(r"[.!?]\s", rest, maxsplit=1)[0]))
 
 
 def _can_stand_alone(text: str) -> bool:
