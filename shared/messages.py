@@ -87,8 +87,8 @@ class Instructions(BaseModel):
 
     @property
     def is_seeded(self) -> bool:
-        """Whether repeated jobs must get the same answer; others in the batch would change it."""
-        return self.options.samples and self.options.fixed_seed is not None
+        """Whether the job itself says that it is seeded: see :attr:`Options.is_seeded`."""
+        return self.options.is_seeded
 
 
 class Job(Instructions):

@@ -83,3 +83,8 @@ class Options(BaseModel):
         """The seed, without a fraction, as Ollama reads it; ``None``: a random one."""
         seed = None if self.seed is None else int(self.seed)
         return None if seed == RANDOM_SEED else seed
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether repeated requests must get the same answer; others in a batch would change it."""
+        return self.samples and self.fixed_seed is not None

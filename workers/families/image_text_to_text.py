@@ -161,9 +161,12 @@ class ImageTextToText(RefusingModel):
         In place of an answer there is an error where the question cannot be asked.
         """
         answers: list[Any] = []
-        for batch in _chunks(questions, max_images):
+        if not questions:
+            return answers
+        options = Options(**questions[0].wording.options)  # those of a batch are equal
+        # The engine runs jobs alone that are seeded themselves, and knows no options of rows.
+        for batch in _chunks(questions, max_images, are_apart=options.is_seeded):
             turns = [Turn(q.messages, q.wording.think, q.wording.format) for q in batch]
-            options = Options(**batch[0].wording.options)  # those of a batch are equal
             texts = self._chat.generate(turns, options)
             self.steps = self._chat.steps
             answers += [
@@ -199,13 +202,22 @@ def _conversations(
         yield single_question(wording.prompt, images, wording.system)
 
 
-def _chunks(questions: Sequence[Question], max_images: int) -> Iterator[Sequence[Question]]:
-    """Divide questions into batches of at most so many images; a question is never divided."""
+def _chunks(
+    questions: Sequence[Question], max_images: int, *, are_apart: bool
+) -> Iterator[Sequence[Question]]:
+    """Divide questions into batches of at most so many images; a question is never divided.
+
+    Args:
+        questions: those of a job are consecutive.
+        max_images: a question that has more is a batch by itself.
+        are_apart: whether the questions of several jobs may not share a batch.
+    """
     chunk: list[Question] = []
     images = 0
     for question in questions:
         count = max(1, question.images)
-        if chunk and images + count > max_images:
+        is_of_another = are_apart and chunk and chunk[-1].job != question.job
+        if is_of_another or (chunk and images + count > max_images):
             yield chunk
             chunk, images = [], 0
         chunk.append(question)

@@ -84,6 +84,15 @@ def test_a_rows_options_and_system_prompt_count_where_the_request_has_none() -> 
     assert caption(of_row, options=Options(stop=("zebra",))) == "TRIANGLE"
 
 
+def test_other_jobs_do_not_change_what_is_drawn_with_a_seed_as_the_row_says() -> None:
+    drawing = load(options={"temperature": 3.0, "top_k": 0, "num_predict": 12})
+    asked: dict[str, Any] = {"tasks": (ANSWER,), "options": Options(seed=1)}
+    one = job(drawing, PICTURE, prompt=lessons.SHAPE, **asked)
+    other = job(drawing, PICTURE, prompt=lessons.JOURNALISTIC, **asked)
+    (alone,) = drawing.predict([one], max_images=8)
+    assert drawing.predict([other, one], max_images=8)[1] == alone
+
+
 def test_a_rows_options_are_checked_when_it_is_loaded() -> None:
     with pytest.raises(ValidationError, match="Input should be a finite number"):
         load(options={"temperature": "hot"})
