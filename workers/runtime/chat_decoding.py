@@ -89,7 +89,8 @@ class ChatDecoder:
                 raise StaticFailed from err
         given = inputs["input_ids"].shape[1]
         stops.append(LoopStop(given, by_grammar))
-        processors = self._writing.processors(answers, arguments) if self._writing else []
+        chosen = self._chosen(arguments)
+        processors = self._writing.processors(answers, chosen) if self._writing else []
         tokens: torch.Tensor = self._model.generate(
             **inputs,
             logits_processor=LogitsProcessorList(processors),
@@ -136,15 +137,19 @@ class ChatDecoder:
         draws, steered = arguments["do_sample"], any(answers)
         if isinstance(self._static, str) or arguments["num_beams"] > 1 or (draws and steered):
             return None
-        config = self._model.generation_config
-        chosen = generation.sampling_defaults(config) | dict(arguments)
         return Decoding(
             arguments["max_new_tokens"],
             stops,
-            arguments.get("repetition_penalty") or config.repetition_penalty or 1.0,
-            generation.warpers(chosen) if draws else None,
+            arguments.get("repetition_penalty")
+            or self._model.generation_config.repetition_penalty
+            or 1.0,
+            generation.warpers(self._chosen(arguments)) if draws else None,
             self._writing.steering(answers) if self._writing else None,
         )
+
+    def _chosen(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arguments of ``generate`` with what it would add to them for sampling."""
+        return generation.sampling_defaults(self._model.generation_config) | dict(arguments)
 
 
 def _cause(failed: StaticFailed) -> str:

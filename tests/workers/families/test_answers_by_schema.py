@@ -138,3 +138,21 @@ def test_stop_words_and_sampling_leave_answers_whole(
     ):
         asked = job(model, CAPTION, output_schema=SCHEMA, options={"num_predict": 60, **options})
         jsonschema.validate(json.loads(written(model, monkeypatch, asked)[0]), SCHEMA)
+
+
+def test_answers_by_a_schema_are_drawn_as_the_checkpoint_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_checkpoint("smolvlm", tmp_path / "smolvlm")
+    config = folder / "generation_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "top_k": 1}))
+    model = load(folder)
+    texts = [
+        written(model, monkeypatch, job(model, CAPTION, output_schema=SCHEMA, options=options))[0]
+        for options in (
+            {"num_predict": 40},
+            {"num_predict": 40, "temperature": 1.5, "seed": 1},
+            {"num_predict": 40, "temperature": 1.5, "seed": 1, "top_k": 0},
+        )
+    ]
+    assert texts[0] == texts[1] != texts[2]

@@ -55,7 +55,12 @@ class Writing:
     def processors(
         self, answers: Sequence[Answer | None], arguments: Mapping[str, Any]
     ) -> list[LogitsProcessor]:
-        """Return what has ``generate`` write a batch with these arguments; none if all is free."""
+        """Return what has ``generate`` write a batch with these arguments; none if all is free.
+
+        Args:
+            answers: by row; ``None``: free text.
+            arguments: all that say how tokens are drawn, those of the checkpoint too.
+        """
         if not any(answers):
             return []
         warpers = generation.warpers(arguments)
