@@ -3,11 +3,14 @@
 import json
 import math
 from collections.abc import AsyncIterator, Sequence
+from itertools import chain
 
 from shared.messages import JsonObject
 from workers.remote.errors import MalformedReply, ServerError
 
 _TEXTS = ("response", "thinking")
+_LISTS = ("logprobs",)
+"""What each part has for its own tokens."""
 
 
 async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
@@ -52,23 +55,31 @@ def parse(text: str) -> JsonObject:
 
 
 def join(parts: Sequence[JsonObject]) -> JsonObject:
-    """Return the last part with the texts of all, as if the reply had not been streamed."""
+    """Return the last part with the texts and lists of all, as if it had not been streamed."""
     whole = dict(parts[-1])
+    for name in _LISTS:
+        lists = [part[name] for part in parts if isinstance(part.get(name), list)]
+        if lists:
+            whole[name] = list(chain(*lists))
     for name in _TEXTS:
         if any(name in part for part in parts):
             whole[name] = "".join(part.get(name) or "" for part in parts)
     messages = [part["message"] for part in parts if isinstance(part.get("message"), dict)]
     if messages:
-        message: JsonObject = {"role": "assistant"}
-        for part in messages:
-            for name, value in part.items():
-                before = message.get(name)
-                if isinstance(value, str | list) and type(before) is type(value) and name != "role":
-                    message[name] = before + value  # type: ignore[operator]
-                else:
-                    message[name] = value
-        whole["message"] = message
+        whole["message"] = _joined_messages(messages)
     return whole
+
+
+def _joined_messages(messages: Sequence[JsonObject]) -> JsonObject:
+    message: JsonObject = {"role": "assistant"}
+    for part in messages:
+        for name, value in part.items():
+            before = message.get(name)
+            if isinstance(value, str | list) and type(before) is type(value) and name != "role":
+                message[name] = before + value  # type: ignore[operator]
+            else:
+                message[name] = value
+    return message
 
 
 def number(value: object) -> float:

@@ -69,6 +69,14 @@ def test_an_error_in_a_stream_has_its_status() -> None:
     assert (plain.value.status, with_status.value.status) == (None, 400)
 
 
+def test_probabilities_of_all_tokens_are_joined() -> None:
+    tokens = [{"token": "a", "logprob": -0.1}, {"token": " cat", "logprob": -0.2}]
+    parts: list[dict[str, Any]] = [{"response": x["token"], "logprobs": [x]} for x in tokens]
+    last = {"response": "", "done": True}
+    assert join([*parts, last]) == {"response": "a cat", "done": True, "logprobs": tokens}
+    assert join([{"response": "a"}, {**last, "logprobs": None}])["logprobs"] is None
+
+
 def test_parts_of_a_message_are_joined_also_where_types_change() -> None:
     parts: list[dict[str, Any]] = [
         {"message": {"role": "assistant", "content": "a", "tool_calls": [1]}},
