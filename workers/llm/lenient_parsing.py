@@ -68,14 +68,14 @@ def read_json(text: str) -> Json:
 
     Several values are returned as a list. NaN and infinity are possible, as in Python's own JSON.
     """
-    # json_repair reads an unquoted `1%` as 1, which would be 100%.
-    answer = _BARE_PERCENT.sub(r'\1"\2"', answer_alone(text))
-    # It keeps only the last of several objects on lines of their own.
-    answer = _JSON_LINES.sub("},{", answer)
+    answer = answer_alone(text)
     try:
         value: Json = json.loads(answer)
     except (RecursionError, ValueError):
-        return _repair_json(answer)
+        # json_repair reads an unquoted `1%` as 1, which would be 100%.
+        answer = _BARE_PERCENT.sub(r'\1"\2"', answer)
+        # It keeps only the last of several objects on lines of their own.
+        return _repair_json(_JSON_LINES.sub("},{", answer))
     return value
 
 

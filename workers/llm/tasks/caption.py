@@ -31,6 +31,8 @@ _KEYS = ("caption", "description", "text", "sentence", "response", "answer", "re
 """Keys of a caption in JSON that was not asked for, normalised."""
 _HEADING = re.compile(r"^#{1,6}\s.*$", re.MULTILINE)
 _FENCE = re.compile(r"```[a-zA-Z]*\n?")
+_BEFORE_JSON = re.compile(r"\A[^{}\[\]\n]{0,200}:\s*(?=\{\s*\")")
+"""A sentence that says that JSON follows."""
 _LIST_MARKER = re.compile(r"\A(?:[#>]+|[-*•+]|\d+[.)])\s+")
 _EMPHASIS = re.compile(r"(\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w))")
 
@@ -41,7 +43,7 @@ def read_answer(text: str) -> Caption:
     Raises:
         UnusableAnswer: the answer has none, or is a refusal.
     """
-    answer = _FENCE.sub("", answer_alone(text)).strip()
+    answer = _BEFORE_JSON.sub("", _FENCE.sub("", answer_alone(text)).strip())
     if answer.startswith(("{", "[")):
         answer = _find_text(read_json(answer), MAX_DEPTH)
     answer = _HEADING.sub("", answer).strip() or answer

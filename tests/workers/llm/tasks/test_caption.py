@@ -30,6 +30,8 @@ from workers.llm.tasks.caption import read_answer
         "A cat sits on a mat.\n\nLet me know if you need another one!",
         '{"caption": "A cat sits on a mat."}',
         '```json\n{"Caption": "A cat sits on a mat."}\n```',
+        'Here is the JSON:\n```json\n{"caption": "A cat sits on a mat."}\n```',
+        'Here you go:\n\n{"caption": "A cat sits on a mat."}\n\nIs there anything else?',
         '{"confidence": 0.9, "result": {"text": "A cat sits on a mat.",}}',
         '["A cat sits on a mat."]',
         '{"scene": "A cat sits on a mat."}',
@@ -93,6 +95,11 @@ def test_an_answer_without_a_caption_is_unusable(text: str) -> None:
 
 def test_captions_can_be_encoded_as_utf_8() -> None:
     assert read_answer("A cat \ud800 sits\0.").text == "A cat sits."
+
+
+def test_a_percentage_in_json_stays_as_it_is() -> None:
+    text = "A sign in a shop window says: 50% off."
+    assert read_answer(json.dumps({"caption": text})).text == text
 
 
 def test_quotes_around_words_in_a_caption_are_kept() -> None:
