@@ -74,7 +74,11 @@ _CATEGORY_KEYS = ("categories", "category")
 _LIST_KEYS = ("labels", "tags", "keywords")
 _KEYS_THAT_ARE_NO_NAMES = {*CONFIDENCE_KEYS, *_TOPICALITY_KEYS, "nsfwconfidence", "nsfwscore"}
 _PLACEHOLDERS = {"", "...", "…", "string", "none", "null", "unknown", "nsfw", "na", "n/a"}
-_NAME_AND_CONFIDENCE = re.compile(r"(.+?)\s*[:(=\u2013-]\s*([\d.]+\s*%?)\s*\)?")
+_NAME_AND_CONFIDENCE = re.compile(
+    r"(.+?)(?:\s*[:(=]\s*|\s+[\u2013-]\s*|[\u2013-]\s+|[\u2013-](?=\d*\.\d|[\d.]+\s*%))"
+    r"([\d.]+\s*%?)\s*\)?"
+)
+"""A whole number behind a hyphen belongs to the name: F-16, Boeing 747-400."""
 
 
 def read_labels(text: str) -> tuple[Label, ...]:

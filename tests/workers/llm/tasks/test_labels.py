@@ -61,7 +61,26 @@ def test_names_without_a_confidence_have_the_default(text: str) -> None:
     assert named(text) == {"cat": 0.5, "dog": 0.5}
 
 
-@pytest.mark.parametrize("text", ['{"cat": 0.9, "dog": "60%"}', '["cat: 0.9", "dog (60%)"]'])
+@pytest.mark.parametrize("name", ["F-16", "Boeing 747-400", "COVID-19", "B\u201352", "Route 66"])
+def test_a_number_that_belongs_to_a_name_is_no_confidence(name: str) -> None:
+    assert named(json.dumps([name, "cat"])) == {name: 0.5, "cat": 0.5}
+
+
+def test_a_percentage_in_a_name_stays_as_it_is() -> None:
+    assert named('{"labels": [{"name": "sale: 50% off", "confidence": 0.9}]}') == {
+        "sale: 50% off": 0.9
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"cat": 0.9, "dog": "60%"}',
+        '["cat: 0.9", "dog (60%)"]',
+        '["cat - 0.9", "dog - 60%"]',
+        '["cat-0.9", "dog \u2013 60 %"]',
+    ],
+)
 def test_names_may_carry_their_confidence(text: str) -> None:
     assert named(text) == {"cat": 0.9, "dog": 0.6}
 
