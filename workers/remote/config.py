@@ -31,11 +31,16 @@ class ServerConfig(_Strict):
     @field_validator("url")
     @classmethod
     def _complete(cls, url: str) -> str:
-        """Accept what Ollama's own OLLAMA_HOST accepts: scheme and port may be left out."""
+        """Accept what Ollama's own OLLAMA_HOST accepts: scheme, host and port may be left out."""
         if "://" not in url:
-            url = f"http://{url}"
-            if urlsplit(url).port is None:
-                url = f"{url.rstrip('/')}:{DEFAULT_PORT}"
+            host, slash, path = url.partition("/")
+            if host.count(":") > 1 and "[" not in host:  # an IPv6 address alone
+                host = f"[{host}]"
+            elif host.startswith(":"):
+                host = f"localhost{host}"
+            if urlsplit(f"http://{host}").port is None:
+                host = f"{host}:{DEFAULT_PORT}"
+            url = f"http://{host}{slash}{path}"
         if not re.match(r"https?://[^/]", url):
             msg = f"{url!r} is not the address of an Ollama server; expected http://host:11434"
             raise ValueError(msg)

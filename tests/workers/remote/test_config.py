@@ -16,6 +16,12 @@ HOSTS = (ServerConfig(url="http://a:11434", key="row", parallel=3), ServerConfig
     [
         ("gpu", "http://gpu:11434"),
         ("gpu:80", "http://gpu:80"),
+        ("gpu/", "http://gpu:11434"),
+        ("gpu/ollama", "http://gpu:11434/ollama"),
+        ("gpu:80/ollama/", "http://gpu:80/ollama"),
+        (":1234", "http://localhost:1234"),
+        ("::1", "http://[::1]:11434"),
+        ("[::1]:80", "http://[::1]:80"),
         ("https://gpu.example/", "https://gpu.example"),
         ("http://[::1]:11434", "http://[::1]:11434"),
     ],
