@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from shared.text import clean
 from workers.model.family import LoadError
 
 BUILT_IN = "photos"
@@ -135,7 +136,9 @@ def _listed(text: str, path: Path, number: int) -> tuple[str, ...]:
 
 
 def _checked(word: str, path: Path, number: int) -> str:
-    if len(word) > MAX_NAME_CHARS or not word.isprintable():
+    # Python calls joiners, with which Persian and Hindi are spelled, not printable.
+    is_printable = word == clean(word) and not any(c.isspace() and c != " " for c in word)
+    if len(word) > MAX_NAME_CHARS or not is_printable:
         raise _broken(
             path, number, f"a name has at most {MAX_NAME_CHARS} characters that can be printed"
         )

@@ -93,6 +93,11 @@ def test_a_file_has_names_synonyms_and_categories(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["می\u200cرود", "श्री\u200dमान", "\u200fכלב", "👨\u200d👩\u200d👧"])
+def test_names_are_spelled_as_their_scripts_want_it(tmp_path: Path, name: str) -> None:
+    assert read_vocabulary(written(tmp_path, f"{name}\n")) == (Entry(name),)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "problem"),
     [
@@ -108,6 +113,7 @@ def test_a_file_has_names_synonyms_and_categories(tmp_path: Path) -> None:
         ("cat | | pet, cat\n", 1, "a category of itself"),
         ("cat\n" + "x" * 101 + "\n", 2, "at most 100 characters"),
         ("cat\nd\x00g\n", 2, "that can be printed"),
+        ("cat\ndog\tfox\n", 2, "that can be printed"),
         (b"cat\nK\xe4tzchen\n", 2, "not text in UTF-8"),
         ("\n".join(f"n{number}" for number in range(20_001)), 20_001, "more than 20,000 labels"),
     ],
