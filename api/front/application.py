@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from http import HTTPStatus
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 SMALL_BODY_S = 1.0
 """How long a small body may take that is read only for its ``id``: its sender may have no key."""
+MAX_SMALL_BODY = 16 * 1024
+"""Bytes of a small body that is needed: as many are held for each connection."""
 STOPPING_BODY_S = 3.0
 """How long bodies may go on coming when the process has to end: what it has read is answered."""
 MAX_IN_SPARE = 8 * SPARE_THREADS
@@ -83,11 +85,11 @@ class Front:
             elif needs is Needs.FILE:
                 await self._read_small(exchange, environ)
                 await self._reply(exchange, environ, self._file)
-            elif needs is Needs.THREAD and self._in_spare < MAX_IN_SPARE:
+            elif needs is Needs.SMALL_BODY:
+                await self._answer_with_small_body(exchange, environ)
+            elif needs is Needs.THREAD:
                 await self._answer_in_spare_thread(exchange, environ)
             else:
-                busy = Overloaded("Too many requests are under way here. Try again soon.")
-                refusal = refusal or (busy if needs is Needs.THREAD else None)
                 await self._answer_here(exchange, environ, refusal)
         except Exception:
             log.exception("unexpected error in front of Flask")
@@ -132,7 +134,20 @@ class Front:
 
         return release
 
+    async def _answer_with_small_body(self, exchange: Exchange, environ: Environ) -> None:
+        """Read a small body, which takes no thread, and have the application answer."""
+        try:
+            set_body(environ, await self._receive(exchange, MAX_SMALL_BODY, _hold_nothing))
+        except (VisionError, HTTPException, ClientGone) as refusal:
+            await self._answer_here(exchange, environ, refusal)
+        else:
+            await self._answer_in_spare_thread(exchange, environ)
+
     async def _answer_in_spare_thread(self, exchange: Exchange, environ: Environ) -> None:
+        if self._in_spare >= MAX_IN_SPARE:
+            busy = Overloaded("Too many requests are under way here. Try again soon.")
+            await self._answer_here(exchange, environ, busy)
+            return
         async with aclosing(WsgiCall(self._app, environ, self._spare)) as call:
             self._in_spare += 1
             try:
@@ -177,19 +192,30 @@ class Front:
         async def hold(size: int) -> None:
             await self._wait_for(self._memory.want(share, size), exchange, room)
 
+        body = await self._receive(exchange, self._max_bytes, hold)
+        if "HTTP_CONTENT_ENCODING" in environ:
+            await hold(self._max_bytes)  # so large it may become
+        return body
+
+    async def _receive(
+        self, exchange: Exchange, max_bytes: int, hold: Callable[[int], Awaitable[None]]
+    ) -> ReceivedBody:
+        """Return the whole body, in the time that a request has for it.
+
+        Raises:
+            Overloaded: the service stops.
+            VisionError, HTTPException, ClientGone: as :func:`read_body`.
+        """
         within_s = min(self._settings.body_timeout_s, self._left_s(exchange))
         limit = asyncio.timeout(STOPPING_BODY_S if self._is_stopping else None)
         self._reading.add(limit)
         try:
             async with limit:
-                body = await read_body(exchange, within_s, self._max_bytes, hold)
+                return await read_body(exchange, within_s, max_bytes, hold)
         except TimeoutError as err:
             raise Overloaded("The service stops, and the request's body did not arrive.") from err
         finally:
             self._reading.discard(limit)
-        if "HTTP_CONTENT_ENCODING" in environ:
-            await hold(self._max_bytes)  # so large it may become
-        return body
 
     def _left_s(self, exchange: Exchange) -> float:
         return max(0.0, exchange.arrived + self._settings.timeout - time.time())

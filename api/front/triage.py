@@ -20,6 +20,8 @@ IN_SLOT = frozenset(
     | {"openai.chat_completions", "openai.responses"}
 )
 """Endpoints that run a model, or decode what a client sends."""
+WITH_SMALL_BODY = frozenset({"runs.report"})
+"""Endpoints that read a small body, and may wait for Redis."""
 WITHOUT_WAITING = frozenset({"health.livez"})
 """Endpoints that neither wait for anything nor take time."""
 
@@ -44,8 +46,17 @@ class Needs(Enum):
     """It takes its time in the interpreter, so that a second thread would only delay the others."""
     THREAD = "thread"
     """It may wait for Redis."""
+    SMALL_BODY = "small body"
+    """It is read as a whole, which is little, and may wait for Redis."""
     SLOT = "slot"
     """It is read as a whole, and runs a model."""
+
+
+_OTHER_NEEDS = {
+    **dict.fromkeys(DOCUMENTS, Needs.FILE),
+    **dict.fromkeys(WITH_SMALL_BODY, Needs.SMALL_BODY),
+}
+"""By endpoint, for those that need neither a slot nor just a thread."""
 
 
 class Triage(NamedTuple):
@@ -70,7 +81,7 @@ def triage(app: Flask, settings: Settings, environ: Environ) -> Triage:
     except Unauthorized:
         return Triage(Needs.NOTHING)
     if endpoint not in IN_SLOT:
-        return Triage(Needs.FILE if endpoint in DOCUMENTS else Needs.THREAD)
+        return Triage(_OTHER_NEEDS.get(endpoint, Needs.THREAD))
     try:
         if (request.content_length or 0) > settings.max_body_mb * MEGA:
             raise TooLarge("The request body is too large.")

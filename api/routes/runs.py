@@ -80,7 +80,7 @@ def run_routes(service: VisionService) -> Blueprint:
         "operation",
         body={JSON: RunReport},
         reply={JSON: RunReport},
-        errors=[400, 401, 404, 413, 415, 503],
+        errors=[400, 401, 404, 408, 413, 415, 429, 503],
     )
     def report(run: UUID) -> Response:
         """Tell operators how far a run of bulk work is; `vision run` does so every few seconds."""

@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 
 from api import create_app
-from api.front.triage import DOCUMENTS, IN_SLOT, WITHOUT_WAITING, Needs, triage
+from api.front.triage import DOCUMENTS, IN_SLOT, WITH_SMALL_BODY, WITHOUT_WAITING, Needs, triage
 from shared.settings import Settings
 
 
@@ -19,7 +19,8 @@ def app(settings: Settings) -> Flask:
 
 
 def test_each_endpoint_with_a_need_of_its_own_exists(app: Flask) -> None:
-    assert app.view_functions.keys() >= DOCUMENTS | IN_SLOT | WITHOUT_WAITING
+    named = DOCUMENTS | IN_SLOT | WITH_SMALL_BODY | WITHOUT_WAITING
+    assert app.view_functions.keys() >= named
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Runs of bulk work report how far they are, and operators see it."""
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 import requests
 
+from api.front.application import SMALL_BODY_S
 from shared.redis.runs import KEPT_S, MOST
+from tests import raw_http
 from tests.conftest import plain
 from tests.stack import API, Stack, running_stack
 from tests.vision.command import vision
@@ -99,6 +102,39 @@ def test_a_report_that_is_none_is_refused(
 def test_reports_are_small_and_runs_have_ids(url: str) -> None:
     assert put(url, uuid.uuid4(), more="x" * 10_000).status_code == 413
     assert put(url, "mine").status_code == 404
+
+
+@pytest.mark.parametrize("size", [10_000, 20_000])
+def test_a_report_in_chunks_is_read_as_one_in_one_piece(clean: Stack, url: str, size: int) -> None:
+    def in_chunks(**changes: object) -> requests.Response:
+        chunks = iter([json.dumps({**REPORT, **changes}).encode()])
+        return requests.put(f"{url}{API}/runs/{uuid.uuid4()}", data=chunks, timeout=30)
+
+    assert in_chunks().json() == REPORT
+    assert in_chunks(more="x" * size).status_code == 413
+    assert len(runs(url)) == 1
+
+
+def test_a_report_may_come_slowly(clean: Stack, url: str) -> None:
+    run, body = uuid.uuid4(), json.dumps(REPORT).encode()
+    with raw_http.connect(url) as line:
+        head = f"PUT {API}/runs/{run} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        line.sendall(f"{head}Connection: close\r\n\r\n".encode() + body[:10])
+        time.sleep(SMALL_BODY_S + 0.3)
+        line.sendall(body[10:])
+        reply = raw_http.read_to_end(line)
+    assert reply.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert [found["id"] for found in runs(url)] == [str(run)]
+
+
+def test_a_report_that_stops_half_way_is_408(clean: Stack, stack: Stack) -> None:
+    impatient = stack.api(VISION_BODY_TIMEOUT_S="0.5")
+    with raw_http.connect(impatient) as line:
+        head = f"PUT {API}/runs/{uuid.uuid4()} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+        line.sendall(f"{head}Connection: close\r\n\r\n{{".encode())
+        reply = raw_http.read_to_end(line)
+    assert reply.startswith(b"HTTP/1.1 408 ")
+    assert runs(impatient) == []
 
 
 def test_only_operators_see_runs(stack: Stack, clean: Stack) -> None:
