@@ -152,8 +152,8 @@ class JobRunner:
         priority = job.message.priority
         prepared = [self._preparer.submit(image, PREPARATION, priority) for image in job.images]
         try:
-            if prepared:
-                await asyncio.wait([asyncio.wrap_future(image) for image in prepared])
+            # asyncio reports errors that nobody takes from its own futures as bugs.
+            await asyncio.gather(*map(asyncio.wrap_future, prepared), return_exceptions=True)
         finally:
             for image in prepared:
                 image.cancel()

@@ -1,12 +1,13 @@
 """How often a request is sent: to whom, with what, and after which failures again."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from shared.catalog import Catalog
-from shared.errors import BadRequest, NotOffered, OllamaFailed
+from shared.errors import BadRequest, NotOffered, OllamaFailed, UndecodableImage
 from shared.options import Options
 from shared.tasks import CAPTION
 from tests.conftest import plain
@@ -58,6 +59,17 @@ def test_an_answer_may_have_any_line_separator(
     assert harness.generate(stream=True)["response"] == text
     assert harness.caption() == " ".join(text.replace("\x1e.", " .").split())
     assert attempts(servers) == 3
+
+
+def test_a_photo_that_cannot_be_read_is_no_bug_in_the_log(
+    harness: EngineHarness, servers: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut_off = plain(9)[:-30]
+    with pytest.raises(UndecodableImage):
+        harness.vision(CAPTION, [cut_off])
+    assert harness.vision(CAPTION, [cut_off, plain(7)])[CAPTION].text.startswith("rgb 7 ")
+    assert attempts(servers) == 1
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if name not in ("emoji", "flag")])
