@@ -41,7 +41,7 @@ def of_text(make: Callable[[str], Any]) -> BeforeValidator:
 
 or_empty = BeforeValidator(lambda value: [] if value is None else value)
 StopWords = Annotated[list[str], or_empty, of_text(lambda word: [word]), Or("string", "null")]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 """How much a model is to think first."""
 
 

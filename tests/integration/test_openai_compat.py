@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import openai
 import pytest
 import requests
+from openai.types import ReasoningEffort
 from openai.types.responses import ResponseCompletedEvent, ResponseTextDeltaEvent
 
 from tests.conftest import data_url, plain
@@ -188,6 +189,26 @@ def test_a_model_of_ollama_completes_a_chat_and_counts_its_tokens(
     roles = [(message["role"], message["content"]) for message in sent["messages"]]
     assert roles == [("system", "Be brief."), ("user", "what?")]
     assert len(standin.generates()[-1].images) == 1
+
+
+def test_each_effort_that_openais_client_knows_is_put_in_ollamas_words(
+    client: openai.OpenAI, standin: OllamaStandin
+) -> None:
+    standin.models["llava:7b"].spec = Spec(thinks=True)
+    (literal, _) = get_args(ReasoningEffort)
+    told = {}
+    for effort in get_args(literal):
+        client.responses.create(model="llava:7b", input="what?", reasoning={"effort": effort})
+        client.chat.completions.create(
+            model="llava:7b", messages=asks("what?"), reasoning_effort=effort
+        )
+        (by_response, by_completion) = [sent.body or {} for sent in standin.generates()[-2:]]
+        assert by_response["think"] == by_completion["think"]
+        told[effort] = by_response["think"]
+    assert told == {
+        "none": False, "minimal": False, "low": "low", "medium": "medium", "high": "high",
+        "xhigh": "high", "max": "max",
+    }  # fmt: skip
 
 
 def test_a_model_of_ollama_streams_by_both_calls(client: openai.OpenAI) -> None:
