@@ -71,7 +71,7 @@ def openai_routes(service: VisionService) -> Blueprint:
     @documented(reply={JSON: OpenAiModel}, errors=[401, 403, 404, 503])
     def model(model: str) -> Response:
         """Return one of these models."""
-        return _json(views.model(model))
+        return _json(views.model(model.rstrip("/")))  # a path takes the slash at its end, too
 
     return routes
 

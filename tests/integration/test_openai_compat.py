@@ -163,6 +163,16 @@ def test_models_are_listed(client: openai.OpenAI) -> None:
     assert unserved.value.status_code == 503
 
 
+@pytest.mark.parametrize("path", ["models", "models/fake", "models/llava:7b"])
+def test_a_slash_at_the_end_makes_no_difference(base: str, path: str) -> None:
+    headers = {"Authorization": "Bearer sesame"}
+    plain_path, with_slash = (
+        requests.get(f"{base}/v1/{path}{end}", headers=headers, timeout=20) for end in ("", "/")
+    )
+    assert with_slash.status_code == 200
+    assert with_slash.json() == plain_path.json()
+
+
 def test_a_model_of_ollama_completes_a_chat_and_counts_its_tokens(
     client: openai.OpenAI, standin: OllamaStandin
 ) -> None:
