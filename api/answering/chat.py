@@ -18,7 +18,7 @@ class Chat(NamedTuple):
     def prompt(self) -> str:
         """What the user has written since the latest answer."""
         texts = (message.get("content") for message in self._turn if message.get("role") == "user")
-        return "\n".join(text for text in texts if isinstance(text, str) and text)
+        return "\n".join(filter(None, texts))
 
     @property
     def subject(self) -> list[Any]:
@@ -40,7 +40,7 @@ class Chat(NamedTuple):
         return tuple(
             ChatMessage(
                 role=role if (role := message.get("role")) in {"system", "assistant"} else "user",
-                text=text if isinstance(text := message.get("content"), str) else "",
+                text=message.get("content") or "",
                 images=tuple(message.get("images") or ()),
             )
             for message in self.messages
@@ -59,7 +59,8 @@ def read_chat(messages: object) -> Chat:
     """Read ``messages`` of a request; ``None`` means that there are none.
 
     Raises:
-        BadRequest: the messages are not a list of objects, or the images not a list.
+        BadRequest: the messages are not a list of objects, their content is no text, or the images
+            are not a list.
     """
     messages = [] if messages is None else messages
     if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
@@ -67,6 +68,8 @@ def read_chat(messages: object) -> Chat:
     images: list[Any] = []
     kept = []
     for message in messages:
+        if not isinstance(message.get("content"), str | None):
+            raise BadRequest("`content` of a message is not a string.")
         attached = message.get("images")
         if attached is not None and not isinstance(attached, list):
             raise BadRequest("`images` of a message is not a list of base64 strings.")

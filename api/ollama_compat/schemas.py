@@ -41,6 +41,7 @@ class ChatMessage(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
+    content: str | None = ""
     images: tuple[ImageText, ...] | None = Field((), description="images in base64")
 
 

@@ -57,7 +57,7 @@ TOOL = {"role": "tool", "content": "42"}
         pytest.param([SYSTEM], "", [], id="no-user"),
         pytest.param([], "", [], id="empty"),
         pytest.param(None, "", [], id="null"),
-        pytest.param([user(None, "a"), user(["What?"])], "", ["a"], id="no-text"),
+        pytest.param([user(None, "a"), user()], "", ["a"], id="no-text"),
         pytest.param([{**user("What?"), "images": None}], "What?", [], id="images-null"),
         pytest.param(
             [{**user("What?", "a")}, {**user(), "images": []}], "What?", ["a"], id="images-empty"
@@ -90,6 +90,14 @@ def test_a_server_gets_all_messages_with_their_images_by_number() -> None:
 def test_what_are_no_messages_is_a_bad_request(messages: Any) -> None:
     with pytest.raises(BadRequest, match="`messages` is not a list of objects"):
         read_chat(messages)
+
+
+@pytest.mark.parametrize(
+    "content", [0, False, 1.5, {}, [], ["What?"], [{"type": "text", "text": "What?"}]]
+)
+def test_what_is_no_text_is_a_bad_request(content: Any) -> None:
+    with pytest.raises(BadRequest, match="`content` of a message is not a string"):
+        read_chat([user(content, "a")])
 
 
 @pytest.mark.parametrize("images", [0, False, True, "", "AAAA", {}, 1.5])
