@@ -56,6 +56,18 @@ def bare(picture: Picture) -> str:
     return data_url(png(picture.image)).partition(",")[2]
 
 
+def test_a_conversation_has_all_of_its_images_or_fails(base: str) -> None:
+    images = [bare(RED_CIRCLE), bare(BLUE_SQUARE)[:60]]
+    assert ollama(base, "generate", prompt="What is this?", images=images)["response"]
+    parts = [{"type": "image_url", "image_url": image} for image in images]
+    for path, question in (
+        ("/api/chat", {"content": "What is this?", "images": images}),
+        ("/v1/chat/completions", {"content": [{"type": "text", "text": "What?"}, *parts]}),
+    ):
+        body = {"model": MODEL, "messages": [{"role": "user", **question}]}
+        assert requests.post(f"{base}{path}", json=body, timeout=60).status_code == 422
+
+
 def test_each_of_many_clients_gets_the_answer_to_its_own_prompt(base: str) -> None:
     asked = [
         (draw(HELD_OUT_SEED + 1, colour=colour, shape=shape), prompt)
