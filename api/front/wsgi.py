@@ -108,7 +108,9 @@ class WsgiCall:
     def _start_response(self, status: str, headers: list[tuple[str, str]], _: Any = None) -> None:  # noqa: ANN401 - as WSGI has it
         self.status = int(status.partition(" ")[0])
         self.headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in headers
+            if name.lower() != "date"  # the server adds its own to each reply
         ]
 
     def _close(self) -> None:

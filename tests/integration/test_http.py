@@ -110,6 +110,14 @@ def test_head_has_the_length_and_no_body(base: str) -> None:
     assert body is None
 
 
+@pytest.mark.parametrize("path", ["/", "/page/page.js", "/docs/static/index.css", "/livez"])
+def test_a_reply_has_one_date(base: str, path: str) -> None:
+    with connect(base) as line:
+        line.sendall(f"GET {path} HTTP/1.0\r\nAccept: text/html\r\n\r\n".encode())
+        head, _, _ = read_to_end(line).partition(b"\r\n\r\n")
+    assert head.lower().count(b"\r\ndate: ") == 1
+
+
 def test_a_stream_to_a_client_of_http_1_0_ends_with_the_connection(base: str) -> None:
     request = caption_request("/api/generate", model="fake", prompt="x")
     with connect(base) as line:
