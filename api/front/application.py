@@ -93,7 +93,7 @@ class Front:
                 await self._answer_here(exchange, environ, refusal)
         except Exception:
             log.exception("unexpected error in front of Flask")
-            await _send_error(exchange)
+            await _send_error(exchange, scope["raw_path"])
 
     async def _answer_in_slot(
         self, exchange: Exchange, environ: Environ, priority: Priority
@@ -265,12 +265,13 @@ class Front:
             await exchange.send_part(part, more=False)
 
 
-async def _send_error(exchange: Exchange) -> None:
+async def _send_error(exchange: Exchange, url: bytes) -> None:
     """Answer when neither Flask nor what is around it could."""
     if exchange.has_started:
         exchange.abort()
         return
-    body = error_body(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. See the service's log.")
+    message = "Internal error. See the service's log."
+    body = error_body(HTTPStatus.INTERNAL_SERVER_ERROR, message, url)
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     exchange.close_after_reply()
     await exchange.send_head(HTTPStatus.INTERNAL_SERVER_ERROR, headers, has_length=True)

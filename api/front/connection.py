@@ -56,6 +56,7 @@ class Connection(ParsingProtocol):
         """Whether what has come is not HTTP."""
         self._header_bytes = self._discarded = 0
         self._refusal: tuple[HTTPStatus, str] | None = None
+        self.url = b""  # uvicorn sets it when a request begins
 
     @property
     def is_busy(self) -> bool:
@@ -90,7 +91,7 @@ class Connection(ParsingProtocol):
         elif now >= self._until:
             if self._in_header and not self._is_lingering:
                 late = "The request's header did not arrive."
-                self.transport.write(error_message(HTTPStatus.REQUEST_TIMEOUT, late))
+                self.transport.write(error_message(HTTPStatus.REQUEST_TIMEOUT, late, self.url))
                 self.end(brief=True)
             else:
                 self.transport.close()
@@ -135,7 +136,7 @@ class Connection(ParsingProtocol):
             self.cycle.message_event.set()
             return
         if not self._is_lingering and not self.transport.is_closing():
-            self.transport.write(error_message(status, message))
+            self.transport.write(error_message(status, message, self.url))
             self.end()
 
     # What asyncio calls.

@@ -4,18 +4,36 @@ import uuid
 from collections.abc import Iterable
 from http import HTTPStatus
 
+from werkzeug.exceptions import HTTPException
+
+from api.openai_compat.errors import error_reply
+from api.routes.openai import OPENAI_BASE
 from api.schemas import ErrorReply
 
 
-def error_body(status: HTTPStatus, message: str) -> bytes:
-    """Return an error as JSON, as ``api/http/error_handlers.py`` has it."""
+def error_body(status: HTTPStatus, message: str, url: bytes) -> bytes:
+    """Return an error as JSON, as ``api/http/error_handlers.py`` has it.
+
+    Args:
+        status: the status.
+        message: what is wrong, in one sentence.
+        url: of the request, as far as it is known.
+    """
+    if url.startswith(OPENAI_BASE.encode()):
+        return error_reply(HTTPException(), status, message).encode()
     reply = ErrorReply(id=str(uuid.uuid4()), code=status, error=message)
     return reply.model_dump_json(exclude_none=True).encode()
 
 
-def error_message(status: HTTPStatus, message: str) -> bytes:
-    """Return an error as a whole message, after which the connection is closed."""
-    body = error_body(status, message)
+def error_message(status: HTTPStatus, message: str, url: bytes) -> bytes:
+    """Return an error as a whole message, after which the connection is closed.
+
+    Args:
+        status: as of :func:`error_body`.
+        message: likewise.
+        url: likewise.
+    """
+    body = error_body(status, message, url)
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -60,6 +60,23 @@ def test_what_is_no_request_is_answered_with_an_error_as_json(
 
 
 @pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        pytest.param(b"?" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, id="url"),
+        pytest.param(b" HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431, id="fields"),
+        pytest.param(b" HTTP/1.1\r\nno field\r\n\r\n", 400, id="field"),
+    ],
+)
+def test_what_is_no_request_of_openais_api_is_an_error_in_its_form(
+    base: str, rest: bytes, status: int
+) -> None:
+    head, body = answer(base, b"GET /v1/models" + rest)
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert body["error"]["type"] == "invalid_request_error"
+    assert body["error"]["message"]
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         ("Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABk"),
