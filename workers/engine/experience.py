@@ -50,13 +50,14 @@ class Experience:
         Args:
             batch: its jobs, which get their times.
             report: what the process says of it.
-            begun_at: when the process was asked to run it, in ``time.monotonic()``.
+            begun_at: when the process could begin it, as far as is known, in ``time.monotonic()``.
             wear: of the process.
         """
         now, kind = time.monotonic(), kind_of(batch[0].instructions)
         for job in batch:
             job.times = JobTimes.split(now - job.accepted_at, job.prepare_s, report.seconds)
-        self._pace.record(kind, report.images, now - begun_at)
+        # It may have begun before the engine read of the end of the last one.
+        self._pace.record(kind, report.images, max(report.seconds, now - begun_at))
         self._sizer.succeeded(report.images, report.seconds, report.memory)
         self._tracker.memory, self._tracker.acceleration = report.memory, report.acceleration
         self._tracker.card = report.card

@@ -14,6 +14,9 @@ from workers.model.protocol import ModelFacts
 
 BATCHES_AHEAD = 2
 """For how many batches images are prepared in advance; a worker holds no more jobs."""
+AHEAD_S = 0.25
+"""How long a batch may take of which the process is told while another one runs. It cannot be taken
+back: persons who come meanwhile wait for it, and a worker that stops does, too."""
 PATIENCE_SHARE = 0.5
 """How long jobs wait for those that came with them, as a share of the last batch's time."""
 
@@ -25,6 +28,9 @@ class BatchFormer:
         """Take jobs from ``queue``, as many as ``sizer`` says, once ``lookahead`` has them."""
         self._queue, self._sizer, self._lookahead = queue, sizer, lookahead
         self._linger = Linger()
+        self._last_jobs = 0
+        self.is_brisk = False
+        """Whether the last batch was a short one on an accelerator."""
         self._patience_s = 0.0
         """How long the next batch may wait for images."""
         self.resumes_at: float | None = None
@@ -58,6 +64,7 @@ class BatchFormer:
         self._linger.start(
             expected, waiting, seconds, now, fixed_s=fixed_s, on_accelerator=on_accelerator
         )
+        self._last_jobs, self.is_brisk = jobs, on_accelerator and seconds <= AHEAD_S
         self._patience_s = PATIENCE_SHARE * seconds
         if on_accelerator and fixed_s is not None:  # else the cores work on the images meanwhile
             self._patience_s = min(self._patience_s, fixed_s)
@@ -95,6 +102,32 @@ class BatchFormer:
                 self._queue.take(prepared)
                 return prepared
         return []
+
+    def take_batch_ahead(self, running: Sequence[EngineJob]) -> list[EngineJob]:
+        """Take the batch after the running one off the queue, if it is full and as the last ones.
+
+        Nothing is won by a later look at such a batch, and an accelerator would stand still until
+        the engine has read of the end of a batch and sent the next one. The cores do not: they have
+        requests and images to work on.
+
+        Args:
+            running: the jobs of the running batch.
+
+        Returns:
+            Its jobs; none, if it is better formed when the running batch has ended.
+        """
+        most = self._sizer.most
+        if not self.is_brisk or most > self._last_jobs or len(self._queue) < most:
+            return []
+        batch = self._queue.next_batch(most)
+        kinds = {kind_of(jobs[0].instructions) for jobs in (running, batch)}
+        is_full = sum(len(job.images) for job in batch) >= most
+        if not is_full or len(kinds) > 1 or running[0].suspect or batch[0].suspect:
+            return []
+        if not all(job.is_prepared and not job.fault for job in batch):
+            return []
+        self._queue.take(batch)
+        return batch
 
     def _refuse_unreadable(self) -> None:
         for job in self._queue.take_unreadable():

@@ -66,12 +66,17 @@ class EngineLoop:
         self._lookahead = Lookahead(pool, self.inbox.wake)
         self._former = BatchFormer(self._queue, self._sizer, self._lookahead)
         self._batch: list[EngineJob] = []
+        self._ahead: list[EngineJob] = []
+        """The batch that the process has as well, and runs next."""
         self._begun_at = self._batch_deadline = 0.0
 
     @property
     def concurrency(self) -> int:
-        """Jobs to hold: a running batch and the next one. More would keep them from others."""
-        return 2 * self._sizer.most
+        """Jobs to hold: a running batch and the next one, which may be given to the process, too.
+
+        The one after that is then to be prepared. More would keep them from others.
+        """
+        return (3 if self._former.is_brisk else 2) * self._sizer.most
 
     @property
     def status(self) -> EngineStatus:
@@ -85,7 +90,7 @@ class EngineLoop:
 
     def task_ids(self) -> list[str]:
         """Return the task ids of the jobs that wait or run; any thread may ask."""
-        return [*self._queue.task_ids(), *(job.task_id for job in self._batch)]
+        return [*self._queue.task_ids(), *(job.task_id for job in self._given())]
 
     def accept(self, job: EngineJob) -> None:
         """Take a job from any thread, and begin with its images if it is known how.
@@ -140,16 +145,32 @@ class EngineLoop:
         probe = self._recovery.take_probe()
         self._batch = self._former.take_batch(process.facts) if probe is None else probe
         if self._batch:
-            self._begun_at = time.monotonic()
-            self._batch_deadline = self._begun_at + self._experience.timeout_s(self._batch)
             process.run(self._batch, self._sizer.most)
-            self._tracker.batch_started()
+            self._batch_began()
+
+    def _batch_began(self) -> None:
+        self._begun_at = time.monotonic()
+        self._batch_deadline = self._begun_at + self._experience.timeout_s(self._batch)
+        self._tracker.batch_started()
 
     def _prepare_ahead(self) -> None:
         if process := self._supervisor.ready:
             self._former.prepare_ahead(process, self._recovery.probe)
             if self._batch:
                 self._former.hold_ahead(process)
+                self._give_ahead(process)
+
+    def _give_ahead(self, process: ModelProcess) -> None:
+        """Give the process the next batch while it runs one, if nothing is won by a later look."""
+        changes = self._draining or self._supervisor.restart_requested or self._recovery.probe
+        if not self._ahead and not changes:
+            self._ahead = self._former.take_batch_ahead(self._batch)
+            if self._ahead:
+                process.run(self._ahead, self._sizer.most)
+
+    def _given(self) -> list[EngineJob]:
+        """Return the jobs that the process has been told to run."""
+        return [*self._batch, *self._ahead]
 
     # 5: what comes in.
 
@@ -197,14 +218,19 @@ class EngineLoop:
             self._end_batch(process, report)
 
     def _end_batch(self, process: ModelProcess, report: BatchReport) -> None:
-        batch, self._batch = self._batch, []
+        batch, begun_at = self._batch, self._begun_at
+        self._batch, self._ahead = self._ahead, []
         self._tracker.batch_ended()
+        if self._batch:
+            self._batch_began()
         if report.fault == "out_of_memory":
             self._recovery.out_of_memory(batch, report.images, draining=self._draining)
+            if self._supervisor.ready is not process:
+                self._take_back()
             return
         if not batch[0].is_probe:
             self._backoff.succeeded()
-        self._experience.record(batch, report, self._begun_at, process.wear)
+        self._experience.record(batch, report, begun_at, process.wear)
         self._former.batch_ended(
             len(batch),
             report.seconds,
@@ -213,7 +239,7 @@ class EngineLoop:
         )
         worn = process.wear.restart_reason()
         try:
-            if not worn and not self._supervisor.restart_requested:
+            if not self._batch and not worn and not self._supervisor.restart_requested:
                 self._begin_batch()  # before the answers: the device should not wait for them
         finally:  # a bug in that must not cost these clients their answers
             self.on_batch(report.seconds)  # before them: whoever has one finds it counted
@@ -225,8 +251,14 @@ class EngineLoop:
     def _process_lost(self, reason: RestartReason, details: str) -> None:
         if self._supervisor.ready:
             batch, self._batch = self._batch, []
-            self._tracker.batch_ended()
+            self._take_back()
             self._recovery.process_lost(batch, reason, details, draining=self._draining)
+
+    def _take_back(self) -> None:
+        """Put back what a process that has ended was to run, but had not begun."""
+        self._tracker.batch_ended()
+        given, self._batch, self._ahead = self._given(), [], []
+        self._queue.put_back(part for job in given for part in self._recovery.admit(job))
 
     # 6: deadlines.
 
@@ -238,6 +270,7 @@ class EngineLoop:
             self._process_lost(RestartReason.HANG, "no answer in time")
         if self._recovery.cut_unwanted(self._batch, now - self._begun_at):
             self._batch = []
+            self._take_back()
         keep_alive_s, busy = self.spec.engine.keep_alive_s, self._batch or len(self._queue)
         process = self._supervisor.ready
         if process and keep_alive_s and not busy and now - process.heard_at > keep_alive_s:
@@ -248,9 +281,10 @@ class EngineLoop:
     def drop_unwanted(self, cancelled: Collection[str] = ()) -> None:
         """Drop the waiting jobs whose deadline has passed, or whose task id is ``cancelled``.
 
-        A running one cannot be dropped by itself; it is noted that nobody waits for it.
+        One that the process was given cannot be dropped by itself; it is noted that nobody waits
+        for it.
         """
-        for job in self._batch:
+        for job in self._given():
             job.is_cancelled |= job.task_id in cancelled
         for job in self._queue.drop_unwanted(cancelled):
             if process := self._supervisor.ready:

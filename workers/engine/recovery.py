@@ -181,7 +181,6 @@ class Recovery:
         if ran_s <= process.load_s:
             return False
         log.warning("batch cut, as nobody waits for it", requests=_requests(batch))
-        self._tracker.batch_ended()
         drop(batch)
         self._supervisor.restart(RestartReason.CANCELLED)
         return True

@@ -168,7 +168,7 @@ def test_a_model_on_a_gpu_finds_its_size_and_the_worker_holds_as_many_jobs() -> 
     with pretended_gpu() as engine:
         assert engine.status.max_batch == FIRST
         feed(engine, lambda: engine.status.max_batch == MOST)
-        assert engine.concurrency == 2 * MOST
+        assert engine.concurrency >= 2 * MOST
         assert engine.status.state != WorkerState.DEGRADED
         feed(engine, lambda: "no batch is larger" in engine.status.max_batch_reason)
 
