@@ -1,6 +1,7 @@
 """The runner's parts by themselves: what is asked, how much at once, when, and what is kept."""
 
 import contextlib
+import csv
 import io
 import sqlite3
 import threading
@@ -18,7 +19,7 @@ from vision.runner.gate import Gate, Stopped
 from vision.runner.journal import Journal
 from vision.runner.progress import Report
 from vision.runner.shrinking import shrunk
-from vision.runner.sinks import SinkError, Table
+from vision.runner.sinks import JsonLines, LinesSink, SinkError, Table
 from vision.runner.wanted import CannotRun, Wanted
 from vision.runner.window import Window
 from vision.runner.work import Answer, Outcome, Question
@@ -263,6 +264,50 @@ def test_a_line_that_a_kill_has_cut_off_is_removed(tmp_path: Path) -> None:
     with path.open() as unused:
         Table(path, unused).close()
     assert path.read_text() == whole
-    path.write_text("name,colour\nTom,red\n")
-    with path.open() as unused, pytest.raises(SinkError, match="cannot be continued"):
-        Table(path, unused)
+
+
+@pytest.mark.parametrize("sink", [Table, JsonLines])
+@pytest.mark.parametrize(
+    "content",
+    [b"name,colour\nTom,red\n", b"name,colour\nTom,red", b'{"a": 1}', b"[1]\n", b"\xff\xd8\n\xff"],
+    ids=["table", "line-without-end", "json", "list", "photo"],
+)
+def test_a_file_of_something_else_stays_as_it_is(
+    tmp_path: Path, sink: type[LinesSink], content: bytes
+) -> None:
+    path = tmp_path / "mine"
+    path.write_bytes(content)
+    with pytest.raises(SinkError, match="cannot be continued: it is no file of such results"):
+        sink(path, io.StringIO())
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("sink", [Table, JsonLines])
+@pytest.mark.parametrize("lost", [1, 15, 30, 60])
+def test_names_with_line_breaks_have_one_line_each_after_a_kill_too(
+    tmp_path: Path, sink: type[LinesSink], lost: int
+) -> None:
+    outcomes = [written(Path(f"/{name}.jpg")) for name in ("a", "b\rc", "d\ne")]
+    path = tmp_path / "out"
+
+    def write() -> None:
+        with contextlib.closing(sink(path, io.StringIO())) as out:
+            for outcome in outcomes:
+                if not out.has(outcome):
+                    out.write(outcome)
+
+    write()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-lost])
+    write()
+    assert path.read_bytes() == whole
+    if sink is Table:
+        with path.open(newline="") as file:
+            names = [row["path"] for row in csv.DictReader(file)]
+        assert names == ["/a.jpg", "/b\rc.jpg", "/d\ne.jpg"]
+
+
+def written(path: Path) -> Outcome:
+    """The outcome for a photo that was captioned."""
+    answer = Answer({"text": "a cat"}, "chat", "2b", 0.5, 1.0)
+    return Outcome(Photo(path), id=path.name, answers={"caption": answer})

@@ -4,7 +4,6 @@ import csv
 import fcntl
 import io
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO, Any, Protocol
 from vision.runner.work import Answer, Outcome
 
 COLUMNS = ("path", "caption", "labels", "nsfw", "nsfw_score", "models", "id")
+FOREIGN = "it is no file of such results"
 
 
 class SinkError(Exception):
@@ -72,23 +72,31 @@ class LinesSink(ABC):
             return
         try:
             self._file = path.open("a+", encoding="utf-8", newline="")
-            self._continue()
-        except (OSError, ValueError, KeyError) as err:
+            self._continue(path)
+        except (OSError, ValueError, csv.Error) as err:
             if self._file is not output:
                 self._file.close()
             if isinstance(err, BlockingIOError):
                 advice = "Wait for it, or name another file."
                 raise SinkError(f"Another run writes to {path}. {advice}") from err
-            raise SinkError(f"{path} cannot be continued: {err}. Name another file.") from err
+            why = str(err) if isinstance(err, OSError) else FOREIGN
+            raise SinkError(f"{path} cannot be continued: {why}. Name another file.") from err
 
-    def _continue(self) -> None:
-        """Go on behind what the file has."""
+    def _continue(self, path: Path) -> None:
+        """Go on behind what the file has; one that is not ours stays as it is.
+
+        Raises:
+            ValueError: it is not ours.
+        """
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._cut_torn_line()
-        self._file.seek(0)
-        text = self._file.read()
-        self._ids = set(self._ids_in(text))
-        if not text:
+        content = path.read_bytes()
+        whole = content[: self._end_of_lines(content)]
+        self._ids = set(self._ids_in(whole.decode()))
+        if not whole and not self._may_begin(content):
+            raise ValueError
+        if whole != content:  # a kill or a full disk has cut a line off
+            self._file.truncate(len(whole))
+        if not whole:
             self._write(self._head())
 
     @property
@@ -127,27 +135,32 @@ class LinesSink(ABC):
         self._file.write(text)
         self._file.flush()
 
-    def _cut_torn_line(self) -> None:
-        with Path(self._file.name).open("r+b") as raw:
-            end = raw.seek(0, os.SEEK_END)
-            while end > 0:
-                begin = max(end - 65536, 0)
-                raw.seek(begin)
-                place = raw.read(end - begin).rfind(b"\n")
-                if place >= 0:
-                    end = begin + place + 1
-                    break
-                end = begin
-            raw.truncate(end)
+    def _end_of_lines(self, content: bytes) -> int:
+        """Return where the last whole line of the file ends."""
+        return content.rfind(b"\n") + 1
+
+    def _may_begin(self, content: bytes) -> bool:
+        """Return whether the file may be the beginning of our first line."""
+        begin = self._first().encode()
+        return content.startswith(begin) or begin.startswith(content)
 
     def _head(self) -> str:
         return ""
 
     @abstractmethod
+    def _first(self) -> str:
+        """Return how each file of ours begins."""
+
+    @abstractmethod
     def _line(self, outcome: Outcome) -> str: ...
 
     @abstractmethod
-    def _ids_in(self, text: str) -> Iterable[str]: ...
+    def _ids_in(self, text: str) -> Iterable[str]:
+        """Return the ids in whole lines.
+
+        Raises:
+            ValueError: they are not ours.
+        """
 
 
 class JsonLines(LinesSink):
@@ -162,8 +175,14 @@ class JsonLines(LinesSink):
         }
         return json.dumps(row, ensure_ascii=False) + "\n"
 
+    def _first(self) -> str:
+        return '{"path": "'
+
     def _ids_in(self, text: str) -> Iterable[str]:
-        return [json.loads(line)["id"] for line in text.split("\n") if line]
+        rows = [json.loads(line) for line in text.split("\n") if line]
+        if not all(isinstance(row, dict) and "id" in row for row in rows):
+            raise ValueError
+        return [row["id"] for row in rows]
 
 
 class Table(LinesSink):
@@ -187,14 +206,27 @@ class Table(LinesSink):
         }
         return _csv_line([row[column] for column in COLUMNS])
 
+    def _first(self) -> str:
+        return self._head()
+
+    def _end_of_lines(self, content: bytes) -> int:
+        end = content.rfind(b"\n") + 1
+        while content.count(b'"', 0, end) % 2:  # a line break in the name of a photo
+            end = content.rfind(b"\n", 0, end - 1) + 1
+        return end
+
     def _ids_in(self, text: str) -> Iterable[str]:
-        return [row["id"] for row in csv.DictReader(io.StringIO(text, newline=""))]
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        if tuple(table.fieldnames or COLUMNS) != COLUMNS:
+            raise ValueError
+        return [row["id"] for row in table]
 
 
 def _csv_line(cells: Iterable[Any]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+    # With this line end, a value that has either of its characters is put into quotes.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _models(answers: Mapping[str, Answer]) -> dict[str, str]:
