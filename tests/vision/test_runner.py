@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import resource
 import sqlite3
 import threading
 import time
@@ -305,6 +306,18 @@ def test_names_with_line_breaks_have_one_line_each_after_a_kill_too(
         with path.open(newline="") as file:
             names = [row["path"] for row in csv.DictReader(file)]
         assert names == ["/a.jpg", "/b\rc.jpg", "/d\ne.jpg"]
+
+
+def test_a_full_disk_is_told_once_and_the_file_can_be_closed(tmp_path: Path) -> None:
+    sink = Table(tmp_path / "out.csv", io.StringIO())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60, limits[1]))
+    try:
+        with pytest.raises(SinkError, match=r"out\.csv cannot be written"):
+            sink.write(written(Path("/a.jpg")))
+        sink.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def written(path: Path) -> Outcome:

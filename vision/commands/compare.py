@@ -143,11 +143,7 @@ def compare(  # noqa: PLR0913 - the options of the command
         say(str(err), "red")
         raise typer.Exit(exits.USAGE) from err
     except (GaveUp, Interrupted, KeyboardInterrupt) as err:
-        if isinstance(err, GaveUp):
-            say(str(err), "red")
-        say("The same command goes on from here.")
-        status = exits.UNAVAILABLE if isinstance(err, GaveUp) else exits.INTERRUPTED
-        raise typer.Exit(status) from err
+        raise typer.Exit(_told(err, fresh=fresh)) from err
     for remark in (remarks := [*remarks, *_failures(trials)]):
         say(remark)
     names = [photo.name for photo in chosen]
@@ -162,8 +158,17 @@ def compare(  # noqa: PLR0913 - the options of the command
         library=library,
         remarks=remarks,
     )
-    output.write_text(document(comparison), encoding="utf-8")
+    _write(output, document(comparison))
     say(f"The report is {output}. Open it in a browser, and vote.")
+
+
+def _told(err: BaseException, *, fresh: bool) -> int:
+    """Say why it ended early; return the exit status."""
+    if isinstance(err, GaveUp):
+        say(str(err), "red")
+    if not fresh:  # else nothing is kept
+        say("The same command goes on from here.")
+    return exits.UNAVAILABLE if isinstance(err, GaveUp) else exits.INTERRUPTED
 
 
 def _tasks(wanted: Sequence[str]) -> Sequence[str]:
@@ -201,7 +206,19 @@ def _try_to_write(output: Path) -> None:
     try:
         output.open("a").close()
     except OSError as err:
-        raise CannotRun(f"{output} cannot be written: {err.strerror}.") from err
+        raise CannotRun(_cannot_write(output, err)) from err
+
+
+def _write(output: Path, report: str) -> None:
+    try:
+        output.write_text(report, encoding="utf-8")
+    except OSError as err:
+        say(_cannot_write(output, err), "red")
+        raise typer.Exit(exits.USAGE) from err
+
+
+def _cannot_write(output: Path, err: OSError) -> str:
+    return f"{output} cannot be written: {err.strerror}."
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Where outcomes go: a table (CSV) or lines of JSON, in a file or on standard output."""
 
+import contextlib
 import csv
 import fcntl
 import io
@@ -67,10 +68,10 @@ class LinesSink(ABC):
             SinkError: the file cannot be written, or is not of this kind.
         """
         self._file, self._ids, self._path = output, set[str](), path
-        if path is None:
-            self._file.write(self._head())
-            return
         try:
+            if path is None:
+                self._write(self._head())
+                return
             self._file = path.open("a+", encoding="utf-8", newline="")
             self._continue(path)
         except (OSError, ValueError, csv.Error) as err:
@@ -80,7 +81,7 @@ class LinesSink(ABC):
                 advice = "Wait for it, or name another file."
                 raise SinkError(f"Another run writes to {path}. {advice}") from err
             why = str(err) if isinstance(err, OSError) else FOREIGN
-            raise SinkError(f"{path} cannot be continued: {why}. Name another file.") from err
+            raise SinkError(f"{self.where} cannot be continued: {why}. Name another file.") from err
 
     def _continue(self, path: Path) -> None:
         """Go on behind what the file has; one that is not ours stays as it is.
@@ -129,7 +130,9 @@ class LinesSink(ABC):
     def close(self) -> None:
         """Close the file."""
         if self._path:
-            self._file.close()
+            # What could not be written is tried again by closing; that it failed was said.
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def _write(self, text: str) -> None:
         self._file.write(text)

@@ -192,6 +192,18 @@ def test_after_ctrl_c_the_same_command_goes_on(url: str, photos: Path, tmp_path:
     assert answered(tmp_path) == PHOTOS
 
 
+def test_a_full_disk_is_told_and_nothing_is_asked_anew_for_the_report(
+    url: str, photos: Path, tmp_path: Path
+) -> None:
+    ask = ("--models", "shapes", "--task", "labels", "--photos", "3")
+    said = vision("compare", photos, *ask, "--output", "/dev/full", VISION_URL=url,
+                  XDG_STATE_HOME=str(tmp_path))  # fmt: skip
+    assert said.returncode == 2
+    assert said.stderr == "/dev/full cannot be written: No space left on device.\n"
+    _, page = compare(url, photos, tmp_path, *ask)
+    assert cells(page, "From the journal") == ["3"]
+
+
 def answered(home: Path) -> int:
     """How many answers the journal has."""
     path = home / "vision-workers" / "journal.sqlite"
