@@ -15,7 +15,8 @@ def choose(models: Sequence[Model], task: str, wanted: Sequence[str]) -> Model:
     Args:
         models: those of the catalogue.
         task: the task.
-        wanted: names, one of which must do it; none: the default, or another one that runs.
+        wanted: names, one of which must do it; none: the default, also while it is being loaded, or
+            another one that runs.
 
     Raises:
         NoModel: there is none.
@@ -28,7 +29,7 @@ def choose(models: Sequence[Model], task: str, wanted: Sequence[str]) -> Model:
     if wanted:
         names = ", ".join(model.name for model in able)
         raise NoModel(f"{', '.join(wanted)} cannot do {task}; these models can: {names}.")
-    running = [model for model in able if model.served and model.name != OLLAMA]
+    running = [model for model in able if model.runs and model.name != OLLAMA]
     default = [model for model in able if task in model.default_for]
     for model in (*(model for model in default if model in running), *running, *default):
         return model

@@ -72,6 +72,11 @@ class Model(Said):
     workers: tuple[Worker, ...] = ()
 
     @property
+    def runs(self) -> bool:
+        """Whether there are workers of it, be it that they load it only now."""
+        return self.served or bool(self.workers)
+
+    @property
     def queue(self) -> str:
         """How many requests wait, and how many of them are bulk work, if any are."""
         return f"{self.queued} ({self.queued_bulk} bulk)" if self.queued_bulk else str(self.queued)

@@ -47,6 +47,22 @@ def test_without_a_task_the_models_that_run_are_asked_what_they_do() -> None:
     assert [(q.task, q.model) for q in wanted(models="judge")] == [("nsfw", "judge")]
 
 
+def test_a_default_that_is_being_loaded_is_waited_for_and_one_that_does_not_run_is_told() -> None:
+    loading = Worker(worker="w", state="loading")
+    models = [ABSENT.model_copy(update={"workers": (loading,)}), CHAT, JUDGE]
+    options = Wanted((), (), "", "")
+    questions = options.questions(models)
+    assert [(q.task, q.model) for q in questions] == [
+        ("caption", "absent"), ("labels", "chat"), ("nsfw", "judge"),
+    ]  # fmt: skip
+    assert options.remarks(models, questions) == []
+    nobody_else = options.questions(models[:1])
+    assert [(q.task, q.model) for q in nobody_else] == [("caption", "absent")]
+    assert options.remarks(MODELS, wanted()) == [
+        "absent, the default for caption, does not run here: chat is asked instead."
+    ]
+
+
 def test_a_task_that_is_named_is_asked_of_the_first_model_that_does_it() -> None:
     assert [q.model for q in wanted(tasks="nsfw caption", models="chat judge")] == ["judge", "chat"]
     with pytest.raises(CannotRun, match="judge cannot do caption"):

@@ -175,7 +175,7 @@ def entries(
                 model = choose(models, task, ())
             else:
                 continue
-        if model.served:
+        if model.runs:
             chosen[task] = model
     able = {
         task: [

@@ -72,7 +72,10 @@ def gather(service: Service, wanted: Wanted, manner: Manner, journal: Journal) -
         window = Window.parse(manner.between) if manner.between else None
     except ValueError as err:
         raise CannotRun(str(err)) from err
-    questions = wanted.questions(_models(service, keep_waiting=manner.keep_waiting))
+    models = _models(service, keep_waiting=manner.keep_waiting)
+    questions = wanted.questions(models)
+    for remark in wanted.remarks(models, questions):
+        say(remark)
     gate = Gate(most_in_flight(manner.concurrency, service, questions), window, tell=say)
     asker = Asker(service, gate, math.inf if manner.keep_waiting else manner.patience_s)
     runner = Runner(

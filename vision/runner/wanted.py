@@ -48,9 +48,20 @@ class Wanted(NamedTuple):
         except NoModel as err:
             raise CannotRun(str(err)) from err
 
+    def remarks(self, models: Sequence[Model], questions: Sequence[Question]) -> list[str]:
+        """Return what people have to know of the models that are asked, as sentences."""
+        return [
+            f"{model.name}, the default for {question.task}, does not run here: "
+            f"{question.model} is asked instead."
+            for question in questions
+            for model in models
+            if not self.models and question.task in model.default_for
+            if model.name != question.model
+        ]
+
     def _possible_tasks(self, models: Sequence[Model]) -> list[str]:
         named = [find(models, name) for name in self.models]
-        able = named or [model for model in models if model.served and model.name != OLLAMA]
+        able = named or [model for model in models if model.runs and model.name != OLLAMA]
         tasks = [task for task in self.default_tasks if any(task in model.tasks for model in able)]
         if not tasks:
             raise CannotRun(
