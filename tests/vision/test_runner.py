@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from vision.runner import gate as gates
 from vision.runner.capacity import capacity
@@ -264,6 +265,24 @@ def test_a_large_photo_goes_over_the_network_smaller_upright_and_in_its_colours(
         assert image.getexif().get(0x0112) == 6
         assert image.info["icc_profile"] == b"profile"
     assert len(sent) < len(file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "kept"),
+    [(2, "6", None), (4, 70000, None), (7, b"C", None), (9, -1, None), (5, 6.0, 6), (12, 6.0, 6)],
+)
+def test_a_large_photo_with_a_damaged_orientation_is_made_smaller_like_others(
+    kind: int, value: object, kept: int | None
+) -> None:
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[0x0112] = kind
+    tags[0x0112] = value
+    exif, file = b"Exif\0\0II*\0\x08\0\0\0" + tags.tobytes(8), io.BytesIO()
+    Image.effect_noise((2400, 1400), 90).convert("RGB").save(file, "JPEG", exif=exif, quality=95)
+    sent = shrunk(file.getvalue())
+    assert len(sent) < len(file.getvalue())
+    with Image.open(io.BytesIO(sent)) as image:
+        assert image.getexif().get(0x0112) == kept
 
 
 def test_photos_that_are_small_or_cannot_be_read_here_go_as_they_are() -> None:

@@ -3,7 +3,7 @@
 import io
 import warnings
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 LARGE_BYTES = 1 << 20
 """Files that are smaller go as they are."""
@@ -12,6 +12,8 @@ EDGE = 2048
 QUALITY = 90
 ORIENTATION = 0x0112
 """The Exif tag that says how a photo is turned."""
+ORIENTATIONS = range(1, 9)
+"""What it may say."""
 
 # Cameras have long had more pixels than Pillow warns of.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -27,7 +29,7 @@ def shrunk(content: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             return _smaller(image) or content
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+    except Exception:  # noqa: BLE001 - Pillow's readers raise whatever they stumble over
         return content
 
 
@@ -35,8 +37,9 @@ def _smaller(image: Image.Image) -> bytes | None:
     if max(image.size) <= EDGE or image.mode not in ("RGB", "L"):
         return None
     exif = Image.Exif()
-    if turned := image.getexif().get(ORIENTATION):
-        exif[ORIENTATION] = turned
+    turned = image.getexif().get(ORIENTATION, 0)
+    if turned in ORIENTATIONS:  # damaged metadata may have anything there, such as a text
+        exif[ORIENTATION] = int(turned)
     image.thumbnail((EDGE, EDGE), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(
