@@ -2,16 +2,22 @@
 
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.stack import SAMPLES, Stack
 from tests.vision.command import vision
+from vision.runner.files import Photo
+from vision.runner.journal import Journal
+from vision.runner.sinks import NotWritten
+from vision.runner.work import Answer, Outcome
 from vision.xmp.exiftool import CONFIG, ExifTool
 from vision.xmp.merging import READ, merged
-from vision.xmp.sidecars import sidecar_of
+from vision.xmp.sidecars import Sidecars, sidecar_of
 
 needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="needs ExifTool")
 RESULTS = {"caption": {"text": "a cat"}, "labels": [{"name": "cat"}, {"name": "animal"}]}
@@ -86,6 +92,42 @@ def test_texts_with_any_characters_are_written_as_they_are(tmp_path: Path) -> No
     tool.close()
     assert fields(tmp_path / 'odd "$name".jpg.xmp')["XMP-vision:Caption"] == words
     assert list(tmp_path.iterdir()) == [tmp_path / 'odd "$name".jpg.xmp']
+
+
+@needs_exiftool
+def test_photos_of_a_format_that_exiftool_does_not_know_get_sidecars_too(
+    url: str, tmp_path: Path
+) -> None:
+    for ending in ("dds", "qoi", "sgi"):
+        Image.new("RGB", (8, 8), (9, 9, 9)).save(tmp_path / f"a.{ending}")
+    write_sidecars(url, tmp_path)
+    for ending in ("dds", "qoi", "sgi"):
+        assert fields(tmp_path / f"a.{ending}.xmp")["XMP-dc:Description"] == "rgb 9 9 9"
+
+
+def test_a_name_that_is_too_long_for_a_sidecar_is_a_failure_of_its_photo_alone(
+    tmp_path: Path,
+) -> None:
+    photo = tmp_path / f"{'x' * 250}.jpg"
+    photo.touch()
+    answers = {"caption": Answer({"text": "a cat"}, "fake", "7", 0.1, 1.0)}
+    with (
+        closing(Journal(tmp_path / "journal")) as journal,
+        closing(Sidecars(journal, ExifTool(str(listener(tmp_path))))) as sink,
+        pytest.raises(NotWritten, match=r"The sidecar cannot be written: .*File name too long"),
+    ):
+        sink.write(Outcome(Photo(photo), "id", answers))
+
+
+def listener(folder: Path) -> Path:
+    """A program that, like ExifTool, ends when it is told to, and not when nobody is there."""
+    program = folder / "listener"
+    program.write_text(
+        f"#!/bin/sh\ncd '{folder}'; touch began\nwhile sleep 0.1; do\n"
+        '  while read -r line; do if [ "$line" = False ]; then touch ended; exit; fi; done\ndone\n'
+    )
+    program.chmod(0o755)
+    return program
 
 
 def after(sidecar: dict[str, Any], photo: dict[str, Any] | None = None) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ from typing import Any
 NAME = "exiftool"
 CONFIG = Path(__file__).with_name("exiftool.config")
 _WRITTEN = re.compile(r"^ *1 image files? (?:updated|created|unchanged)", re.MULTILINE)
+_UNKNOWN = re.compile(r"^Error: (?:Unknown file type|File format error) - .*$", re.MULTILINE)
 
 
 class ExifToolError(Exception):
@@ -47,7 +48,8 @@ class ExifTool:
     def read(self, fields: Sequence[str], paths: Sequence[Path]) -> list[Mapping[str, Any]]:
         """Return for each file its fields, by names with groups as ``XMP-dc:Subject``.
 
-        Numbers are texts, too: they are words of keywords and captions.
+        Numbers are texts, too: they are words of keywords and captions. Files of formats that
+        ExifTool does not know have no fields.
 
         Raises:
             ExifToolError: a file cannot be read.
@@ -55,6 +57,7 @@ class ExifTool:
         said = self._execute(
             ["-q", "-q", "-j", "-G1", *(f"-{field}" for field in fields), *map(_file, paths)]
         )
+        said = _UNKNOWN.sub("", said)
         try:
             found: list[Mapping[str, Any]] = json.loads(said, parse_int=str, parse_float=str)
         except ValueError as err:

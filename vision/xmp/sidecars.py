@@ -45,16 +45,16 @@ class Sidecars:
             NotWritten: it cannot be written.
         """
         photo = _path(outcome)
-        sidecar = sidecar_of(photo)
         results = {task: answer.result for task, answer in outcome.answers.items()}
         models = dict.fromkeys(f"{a.model}:{a.version}" for a in outcome.answers.values())
         try:
+            sidecar = sidecar_of(photo)
             of_photo = self._read(photo)
             of_sidecar = self._read(sidecar) if sidecar.exists() else {}
             self._exiftool.write(merged(results, list(models), of_sidecar, of_photo), sidecar)
             _sync(sidecar)
         except (ExifToolError, OSError) as err:
-            raise NotWritten(f"{sidecar.name} cannot be written: {err}") from err
+            raise NotWritten(f"The sidecar cannot be written: {err}") from err
         self._journal.mark_written(SINK, outcome.id)
         return True
 
