@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.stack import SAMPLES, Stack
+from tests.stack import ROOT, SAMPLES, Stack, wait_for
 from tests.vision.command import vision
 from vision.runner.files import Photo
 from vision.runner.journal import Journal
@@ -117,6 +118,21 @@ def test_a_name_that_is_too_long_for_a_sidecar_is_a_failure_of_its_photo_alone(
         pytest.raises(NotWritten, match=r"The sidecar cannot be written: .*File name too long"),
     ):
         sink.write(Outcome(Photo(photo), "id", answers))
+
+
+def test_exiftool_ends_when_the_command_is_killed(tmp_path: Path) -> None:
+    program = listener(tmp_path)
+    code = (
+        "import os, sys; from vision.xmp.exiftool import ExifTool; tool = ExifTool(sys.argv[1]);"
+        "sys.stdin.read(1); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.Popen(
+        [sys.executable, "-c", code, program], cwd=ROOT, stdin=subprocess.PIPE
+    )
+    wait_for("the program", (tmp_path / "began").exists)
+    killed.communicate(b"x")
+    assert killed.returncode == -9
+    wait_for("its end", (tmp_path / "ended").exists, 20)
 
 
 def listener(folder: Path) -> Path:

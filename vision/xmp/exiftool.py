@@ -1,5 +1,6 @@
 """One ExifTool process for all files of a run: starting it takes longer than its work."""
 
+import contextlib
 import html
 import json
 import os
@@ -12,6 +13,9 @@ from typing import Any
 
 NAME = "exiftool"
 CONFIG = Path(__file__).with_name("exiftool.config")
+_RELAY = ("sh", "-c", r"cat; printf '\n-stay_open\nFalse\n'")
+"""Passes arguments on. When there are no more, as after a kill of ours, it tells ExifTool to end,
+which would look for more of them for ever."""
 _WRITTEN = re.compile(r"^ *1 image files? (?:updated|created|unchanged)", re.MULTILINE)
 _UNKNOWN = re.compile(r"^Error: (?:Unknown file type|File format error) - .*$", re.MULTILINE)
 
@@ -38,11 +42,18 @@ class ExifTool:
                 f"There is no {program or NAME}, which writes XMP sidecars. Install it (on Debian: "
                 "apt install libimage-exiftool-perl), or say where it is with --exiftool."
             )
-        self._process = subprocess.Popen(
-            [found, "-config", str(CONFIG), "-stay_open", "True", "-@", "-"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us, who end it when the last file is written
+        # With sessions of their own: Ctrl-C is for us, who end them when the last file is written.
+        self._relay = subprocess.Popen(
+            _RELAY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
+        assert self._relay.stdout is not None  # noqa: S101 - it is a pipe
+        with self._relay.stdout as arguments:
+            self._process = subprocess.Popen(
+                [found, "-config", str(CONFIG), "-stay_open", "True", "-@", "-"],
+                stdin=arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
         self._count = 0
 
     def read(self, fields: Sequence[str], paths: Sequence[Path]) -> list[Mapping[str, Any]]:
@@ -88,16 +99,14 @@ class ExifTool:
 
     def close(self) -> None:
         """End it, after what it does now."""
-        with self._process:
-            if self._process.stdin and self._process.poll() is None:
-                self._process.stdin.write(b"-stay_open\nFalse\n")
-                self._process.stdin.flush()
+        with self._process, contextlib.suppress(BrokenPipeError), self._relay:
+            pass
 
     def _execute(self, arguments: Sequence[str]) -> str:
         self._count += 1
         ready = f"{{ready{self._count}}}"
         lines = [*arguments, f"-execute{self._count}", ""]
-        stdin, stdout = self._process.stdin, self._process.stdout
+        stdin, stdout = self._relay.stdin, self._process.stdout
         assert stdin is not None  # noqa: S101 - both are pipes
         assert stdout is not None  # noqa: S101
         try:
