@@ -3,9 +3,11 @@
 import collections
 import contextlib
 import csv
+import errno
 import fcntl
 import io
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -201,6 +203,32 @@ def test_folders_are_searched_without_hidden_ones_and_those_of_thumbnails(
     assert said.stdout.splitlines() == [str(path) for path in wanted]
 
 
+def test_a_folder_that_cannot_be_read_is_a_failure_and_its_neighbours_are_asked_about(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path / "photos" / "open", 2)
+    photos(tmp_path / "photos" / "closed", 2)
+    close(tmp_path / "photos" / "closed", monkeypatch)
+    said = run(url, tmp_path, tmp_path / "photos", "--task", "caption")
+    assert said.returncode == 1
+    assert f"{tmp_path}/photos/closed: The folder cannot be read: Permission denied." in said.stderr
+    assert "2 photos written to standard output, 0 were there already, 1 failed" in said.stderr
+    monkeypatch.undo()
+    assert "(2 asked" in run(url, tmp_path, tmp_path / "photos", "--task", "caption").stderr
+
+
+def close(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a folder be one that may not be read; nothing is forbidden to root."""
+    scan = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -212,8 +240,9 @@ def test_folders_are_searched_without_hidden_ones_and_those_of_thumbnails(
         (["--out", "xmp", "--output", "x"], "Sidecars lie beside the photos"),
         (["--out", "xmp", "--exiftool", "nowhere"], "There is no nowhere"),
         (["/nowhere/at/all"], "There is no file or folder"),
+        (["/" + "x" * 300], "cannot be read: File name too long."),
     ],
-    ids=["task", "model", "language", "concurrency", "hours", "output", "exiftool", "path"],
+    ids=["task", "model", "language", "concurrency", "hours", "output", "exiftool", "path", "long"],
 )
 def test_what_cannot_be_run_is_said_before_anything_is_asked(
     url: str, tmp_path: Path, words: list[str], sentence: str

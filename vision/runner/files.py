@@ -1,6 +1,7 @@
 """Photos in files and folders, as items of a run."""
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ SKIPPED = frozenset({"@eadir", "lost+found", "#recycle", "__macosx"})
 
 
 class NoSuchFile(Exception):
-    """What is named on the command line is not there; the message says so."""
+    """What is named on the command line is not there, or cannot be read; the message says so."""
 
 
 @dataclass(frozen=True)
@@ -66,32 +67,63 @@ class Photo:
         return found.st_size, found.st_mtime_ns
 
 
+@dataclass(frozen=True)
+class ClosedFolder(Photo):
+    """A folder whose photos are not known, since it cannot be read."""
+
+    reason: str
+
+    def read(self) -> bytes:
+        """Never return.
+
+        Raises:
+            Unreadable: always.
+        """
+        raise Unreadable(f"The folder cannot be read: {self.reason}.")
+
+    def stamp(self) -> tuple[int, int]:
+        """Never return.
+
+        Raises:
+            Unreadable: always.
+        """
+        raise Unreadable(f"The folder cannot be read: {self.reason}.")
+
+
 def find_photos(paths: Iterable[Path]) -> list[Photo]:
     """Return the photos in files and folders, each once, in order.
 
-    Of a folder, those with an ending of photos; a file that is named is taken whatever it is
-    called.
+    Of a folder, those with an ending of photos, and folders in it that cannot be read; a file that
+    is named is taken whatever it is called.
 
     Raises:
-        NoSuchFile: one of the paths does not exist.
+        NoSuchFile: one of the paths does not exist, or cannot be looked at.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Photo] = {}
     for path in paths:
         absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
-        if absolute.is_dir():
-            found |= dict.fromkeys(_walk(absolute))
-        elif absolute.exists():
-            found[absolute] = None
-        else:
-            raise NoSuchFile(f"There is no file or folder {path}.")
-    return [Photo(path) for path in found]
+        try:
+            mode = absolute.stat().st_mode
+        except FileNotFoundError as err:
+            raise NoSuchFile(f"There is no file or folder {path}.") from err
+        except OSError as err:
+            raise NoSuchFile(f"{path} cannot be read: {err.strerror}.") from err
+        photos = _walk(absolute) if stat.S_ISDIR(mode) else [Photo(absolute)]
+        found |= {photo.path: photo for photo in photos}
+    return list(found.values())
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
+def _walk(folder: Path) -> Iterator[Photo]:
+    closed: list[ClosedFolder] = []
+
+    def note(err: OSError) -> None:
+        closed.append(ClosedFolder(Path(os.fsdecode(err.filename)), err.strerror or str(err)))
+
+    for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(
             name for name in folders if name[0] != "." and name.lower() not in SKIPPED
         )
         for name in sorted(files):
             if name[0] != "." and Path(name).suffix.lower() in PHOTOS:
-                yield Path(parent, name)
+                yield Photo(Path(parent, name))
+    yield from closed
