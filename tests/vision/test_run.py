@@ -229,6 +229,24 @@ def close(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "scandir", scandir)
 
 
+def test_what_failed_is_found_again_by_any_name_and_nothing_of_a_photoprism(
+    url: str, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"M\xfcnchen.jpg")
+    odd.write_text("no photo")
+    ask = ("--task", "caption", "--output", tmp_path / "out.csv")
+    run(url, tmp_path, odd, *ask)
+    with contextlib.closing(sqlite3.connect(tmp_path / "vision-workers/journal.sqlite")) as journal:
+        journal.execute(
+            "INSERT INTO faults SELECT 'other', 'photoprism:ps1', task, model, version, prompt, "
+            "system, reason, at FROM faults"
+        )
+        journal.commit()
+    said = run(url, tmp_path, "--retry-failed", *ask)
+    assert "0 were there already, 1 failed (1 asked" in said.stderr
+    assert "M\\xfcnchen.jpg: The data is not an image" in said.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -137,7 +137,8 @@ def _photos(
         return find_photos(paths)
     if not retry_failed:
         raise CannotRun("Name photos or folders.")
-    return [Photo(Path(name)) for name in journal.failed(questions)]
+    # Photos of a PhotoPrism, which are in the same journal, have other names.
+    return [Photo.named(name) for name in journal.failed(questions) if Path(name).is_absolute()]
 
 
 def _form_of(output: Path | None) -> Out:

@@ -1,10 +1,12 @@
 """Photos in files and folders, as items of a run."""
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from vision.runner.work import Unreadable
 
@@ -18,6 +20,10 @@ SKIPPED = frozenset({"@eadir", "lost+found", "#recycle", "__macosx"})
 """Folders in which NAS and systems keep thumbnails and deleted files; so are hidden ones."""
 
 
+_ESCAPE = re.compile(r"\\x([89a-f][0-9a-f])")
+"""A byte that is no text, in the name of a photo."""
+
+
 class NoSuchFile(Exception):
     """What is named on the command line is not there, or cannot be read; the message says so."""
 
@@ -28,6 +34,15 @@ class Photo:
 
     path: Path
     """Absolute, but not resolved: a link is a photo of its own."""
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Return the photo that has a name."""
+        path = Path(name)
+        if os.path.lexists(path):
+            return cls(path)
+        raw = _ESCAPE.sub(lambda found: os.fsdecode(bytes.fromhex(found[1])), name)
+        return cls(Path(raw))
 
     @property
     def name(self) -> str:
