@@ -25,6 +25,8 @@ REPORT_S = 5.0
 """How long a report may take; there is another one soon."""
 PHOTO_S = 620.0
 """How long a photo may take: more than the API's longest deadline, which is below 600 s."""
+PORTS = {"http": 80, "https": 443}
+"""Of addresses that name none."""
 CONNECTIONS = 64
 """Connections that are kept open for the next requests."""
 
@@ -226,6 +228,16 @@ def _error_in(content: Mapping[str, Any] | None) -> str | None:
     """Return the sentence in an error of the service; ``None``: it is none."""
     said = (content or {}).get("error")
     return said if isinstance(said, str) else None
+
+
+def host_and_port(url: str) -> tuple[str, int] | None:
+    """Return to which host and port an address leads; ``None``: it is no address."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port or PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and port else None
 
 
 def is_loopback(url: str) -> bool:

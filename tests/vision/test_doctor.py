@@ -112,6 +112,15 @@ def test_nothing_and_something_else_at_the_port_are_told() -> None:
     assert has(found, "✘", "Ports", f"Something else listens on port {port}", "VISION_PORT")
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:5000", "http://127.0.0.1:abc", "http://[::1", ""])
+def test_what_is_no_address_is_told(url: str) -> None:
+    found = doctor(url, "--no-machine")
+    assert has(found, "✘", "API", "is no address of a service")
+    assert has(found, "✘", "Ports", "names no port", "http://127.0.0.1:5000")
+    said = vision("logs", "--url", url)
+    assert (said.returncode, "is no address of a service" in said.stderr) == (2, True)
+
+
 def test_flower_is_looked_for_where_the_page_links_to(stack: Stack) -> None:
     nowhere = f"http://{LOOPBACK}:{free_port()}"
     found = doctor(stack.api(VISION_FLOWER_URL=nowhere), "--no-machine")

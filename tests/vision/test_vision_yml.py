@@ -91,3 +91,10 @@ def test_a_broken_vision_yml_is_told(url: str, tmp_path: Path) -> None:
     found = doctor(url, "--no-machine", "--vision-yml", tmp_path / "broken.yml")
     assert has(found, "✘", "vision.yml", "cannot be read")
     assert has(checked(url, tmp_path, {"Models": [{"Type": "nsfw"}]}), "✘", "no entry with a Uri")
+    for address in ("127.0.0.1:5000", "http://127.0.0.1:abc", "http://[::1"):
+        found = checked(url, tmp_path, {"Models": [entry(address, "labels", "fake")]})
+        assert has(found, "✘", "vision.yml, labels", "is no address", "http://NAME:5000/api/v1/")
+    said = {"Models": [entry(url, "nsfw", "fake")], "Thresholds": {"NSFWIndex": "33 %"}}
+    found = checked(url, tmp_path, said)
+    assert has(found, "✘", "vision.yml, nsfw", "NSFWIndex is no number: '33 %'", "NSFWIndex: 50")
+    assert has(found, "⚠", "vision.yml, nsfw", "NSFWUpload is not set")

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -13,6 +12,7 @@ from vision import exits
 from vision.console import say
 from vision.here import checkout, logs, worker_python
 from vision.options import DEFAULT_URL, Url
+from vision.service import host_and_port
 
 LINES = 20
 """Of each log, from before the command began."""
@@ -67,7 +67,11 @@ def show_logs(
     ] = True,
 ) -> None:
     """Follow the logs of a service that `make run` has started on this machine."""
-    found = logs(urlsplit(url).port or 80)
+    place = host_and_port(url)
+    if place is None:
+        say(f"{url!r} is no address of a service. Write it as {DEFAULT_URL}", "red")
+        raise typer.Exit(exits.USAGE)
+    found = logs(place[1])
     shown = [path for path in found if not names or path.stem in names]
     if not shown:
         if found:

@@ -7,14 +7,13 @@ import subprocess
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 
 from vision.doctor.findings import Findings, doubtful, good, wrong
 from vision.here import checkout, worker_python
 from vision.schemas import OLLAMA, Model
-from vision.service import Service, ServiceError
+from vision.service import Service, ServiceError, host_and_port
 
 LITTLE_GB, TOO_LITTLE_GB = 10.0, 1.0
 """Free space: most models take less than the first, and logs and temporary files need the other."""
@@ -52,20 +51,23 @@ def check_flower(url: str) -> Findings:
 
 def check_port(url: str) -> Findings:
     """Check what listens at an address that does not answer as the service does."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    place = host_and_port(url)
+    if place is None:
+        yield wrong("Ports", f"{url!r} names no port.", "Write it as http://127.0.0.1:5000")
+        return
+    host, port = place
     try:
-        socket.create_connection((parts.hostname or "", port), PORT_S).close()
+        socket.create_connection(place, PORT_S).close()
     except OSError as err:
         yield wrong(
             "Ports",
-            f"Nothing listens on port {port} of {parts.hostname} ({err.strerror or err}).",
+            f"Nothing listens on port {port} of {host} ({err.strerror or err}).",
             "Start the service, or see whether a firewall is between.",
         )
     else:
         yield wrong(
             "Ports",
-            f"Something else listens on port {port} of {parts.hostname}.",
+            f"Something else listens on port {port} of {host}.",
             "Stop it, or choose another port for the service with VISION_PORT.",
         )
 

@@ -14,7 +14,7 @@ from vision.choice import NoModel, find
 from vision.doctor.findings import Findings, doubtful, good, wrong
 from vision.photoprism.vision_yml import ENGINE_PATHS, KEY, KEY_VARIABLE, OWN_THRESHOLD
 from vision.schemas import BASE_TASKS, Model
-from vision.service import ANSWER_S, BASE, Service, ServiceError
+from vision.service import ANSWER_S, BASE, Service, ServiceError, host_and_port
 
 URI_VARIABLE = "PHOTOPRISM_VISION_URI"
 PART = "vision.yml"
@@ -89,6 +89,10 @@ def _check_entry(entry: Entry, service: Service, thresholds: Mapping[str, Any]) 
     part = f"{PART}, {entry.type or 'an entry without Type'}"
     if entry.type not in (*BASE_TASKS, "face", "labels"):
         yield doubtful(part, "This type is not one of the service's.", "See docs/photoprism.md.")
+        return
+    if host_and_port(_expand(entry.uri)) is None:
+        advice = f"Write http://NAME:5000{entry.path}, with the name of the service's machine."
+        yield wrong(part, f"Its Uri {entry.uri} is no address.", advice)
         return
     base, path = _split(entry.uri)
     if not _fits(entry, path):
@@ -181,7 +185,12 @@ def _check_thresholds(part: str, model: Model | None, thresholds: Mapping[str, A
     wanted = model.nsfw_threshold * 100
     for name in THRESHOLDS:
         found = thresholds.get(name)
-        compared = OWN_THRESHOLD * 100 if found is None else float(found)
+        try:
+            compared = OWN_THRESHOLD * 100 if found is None else float(found)
+        except (TypeError, ValueError):
+            advice = f"Write `{name}: {round(wanted)}`."
+            yield wrong(part, f"Thresholds.{name} is no number: {found!r}.", advice)
+            continue
         if abs(compared - wanted) > NEAR:
             what = f"is {compared:g}" if found is not None else f"is not set, and then {compared:g}"
             yield doubtful(
