@@ -28,6 +28,51 @@ def jp2(boxes: bytes) -> bytes:
     return data[:32] + boxes + data[32:]  # after the signature and the file type
 
 
+def jpc(markers: bytes) -> bytes:
+    data = encode(PICTURE, "JPEG2000", no_jp2=True)
+    start = 4 + int.from_bytes(data[4:6])  # after the size of the picture
+    return data[:start] + markers + data[start:]
+
+
+def in_header_of_jp2(boxes: bytes) -> bytes:
+    data = encode(PICTURE, "JPEG2000")
+    start = data.index(b"jp2h") - 4
+    end = start + int.from_bytes(data[start : start + 4])
+    size = struct.pack(">I", end - start + len(boxes))
+    return data[:start] + size + data[start + 4 : end] + boxes + data[end:]
+
+
+def tiff(strips: int, *, big: bool = False, rows: int = PICTURE.height) -> bytes:
+    """A picture of black rows, one in each strip."""
+    width, offsets = 8, struct.pack("<I", 16) * strips
+    start = 16 + width * 3
+    tags = ((256, 1, width), (257, 1, rows), (258, 1, 8), (259, 1, 1), (262, 1, 2), (277, 1, 3))
+    strip = ((273, strips, start), (278, 1, 1), (279, 1, width * 3))
+    entry, count = ("<HHQQ", "<Q") if big else ("<HHII", "<H")
+    entries = [struct.pack(entry, tag, 4, numbers, value) for tag, numbers, value in tags + strip]
+    directory = struct.pack(count, len(entries)) + b"".join(entries) + bytes(8)
+    head, words = ("<2sHHHQ", (43, 8, 0)) if big else ("<2sHI8x", (42,))
+    return (
+        struct.pack(head, b"II", *words, start + len(offsets))
+        + bytes(width * 3)
+        + offsets
+        + directory
+    )
+
+
+def psd(resources: bytes) -> bytes:
+    head = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHHI", 3, 8, 8, 8, 3, 0)
+    pixels = bytes(2 + 3 * 8 * 8)
+    return head + struct.pack(">I", len(resources)) + resources + bytes(4) + pixels
+
+
+def resource(name: bytes, content: bytes) -> bytes:
+    """An image resource of a PSD, of which name and content are padded."""
+    padded = bytes([len(name)]) + name + bytes((len(name) + 1) % 2)
+    size = struct.pack(">I", len(content))
+    return b"8BIM\4\0" + padded + size + content + bytes(len(content) % 2)
+
+
 def test_what_follows_a_png_is_not_counted() -> None:
     data = encode(PICTURE, "PNG") + bytes(12 * 2 * MAX_PARTS)
     check_header(data, 50)
@@ -42,6 +87,13 @@ HUGE = {
     "gif comments": gif(b"!\xfe\1a\0" * MANY),
     "gif blocks": gif(b"!\xfe" + b"\1a" * MANY + b"\0"),
     "jp2 boxes": jp2(struct.pack(">I4s", 8, b"free") * MANY),
+    "jp2 boxes in its header": in_header_of_jp2(struct.pack(">I4s", 8, b"free") * MANY),
+    "jpeg 2000 markers": jpc(b"\xff\x55\0\2" * MANY),
+    "tiff strips": tiff(MANY),
+    "big tiff strips": tiff(MANY, big=True),
+    "psd resources": psd(resource(b"", b"") * MANY),
+    "pnm white space": b"P6" + b" " * 4 * MANY + b"8 8 255\n" + bytes(192),
+    "pnm comment": b"P6 8 8 2#" + b"5" * 4 * MANY + b"\n55 " + bytes(192),
 }
 
 
@@ -61,13 +113,30 @@ def test_a_file_of_very_many_parts_is_refused_before_they_are_read(kind: str) ->
         with_segment(encode(PICTURE, "JPEG"), 0xFE, b"x" * 60_000) + b"\xff" * 100_000,
         gif(b"!\xfe" + (b"\xff" + b"a" * 255) * 4000 + b"\0"),
         jp2(struct.pack(">I4s", 8, b"free") * 5000),
+        jp2(b"".join(struct.pack(">I4s", 8 * deep, b"res ") for deep in range(5000, 0, -1))),
         encode(PICTURE, "JPEG2000") + b"\0" * 50_000,
+        encode(PICTURE, "PPM").replace(b"\n", b"\n#" + b"x" * 9000 + b"\n", 1) + bytes(50_000),
     ],
-    ids=["png", "jpeg", "gif", "jp2", "jp2 and zeros"],
+    ids=["png", "jpeg", "gif", "jp2", "jp2 nested", "jp2 and zeros", "pnm"],
 )
 def test_metadata_as_long_as_it_gets_is_no_reason(data: bytes) -> None:
     assert check_header(data, 50) == PICTURE.size
     assert decode_rgb(data).size == PICTURE.size
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_a_tiff_of_a_strip_for_each_row_is_read(*, big: bool) -> None:
+    assert decode_rgb(tiff(18_000, big=big, rows=18_000)).size == (8, 18_000)
+
+
+def test_a_psd_of_many_resources_is_read() -> None:
+    data = psd((resource(b"a", b"b") + resource(b"", bytes(4))) * 5000)
+    assert decode_rgb(data).size == (8, 8)
+
+
+def test_a_tga_whose_name_is_as_long_as_a_pnm_begins_is_none() -> None:
+    data = encode(PICTURE, "TGA", id_section=b"x" * ord("P"))
+    assert decode_rgb(data + bytes(50_000)).size == PICTURE.size
 
 
 def test_a_large_png_in_small_chunks_is_read() -> None:
