@@ -25,6 +25,8 @@ from shared.version import PRODUCT
 
 log = structlog.get_logger(__name__)
 
+MAX_URL = 8192
+"""Characters of a URL: signed ones have up to 2,000, and all of them are parsed several times."""
 MAX_REDIRECTS = 10
 STALL_S = 10
 """How long a server may send nothing; also the limit for connecting."""
@@ -53,10 +55,12 @@ def fetch(
         ca_path: file or folder of CA certificates to trust beside the public ones.
 
     Raises:
-        BadRequest: not an http(s) URL.
+        BadRequest: not an http(s) URL, or a very long one.
         TooLarge: the body is larger.
         ImageFetchFailed: refused, unreachable, too slow, or not answered with success.
     """
+    if len(url) > MAX_URL:
+        raise BadRequest(f"An image's URL has {len(url)} characters; the limit is {MAX_URL}.")
     if not url.lower().startswith(("http://", "https://")):
         raise BadRequest("Image URLs must begin with http:// or https://.")
     # In a thread, because a socket's time-out limits each read and not the whole transfer.

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from api.http.fetch import MAX_REDIRECTS, fetch
+from api.http.fetch import MAX_REDIRECTS, MAX_URL, fetch
 from api.http.fetch_connection import AllowList
 from launcher.ports import free_port
 from shared.errors import BadRequest, ImageFetchFailed, TooLarge
@@ -167,6 +167,19 @@ def test_a_closed_port_is_a_failed_fetch() -> None:
 def test_what_is_not_an_http_url_is_a_bad_request(url: str) -> None:
     with pytest.raises(BadRequest):
         get(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://" + "a" * 20_000_000, "http://x/" + "a" * MAX_URL], ids=["host", "path"]
+)
+def test_a_very_long_url_is_refused_before_it_costs_anything(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = time.process_time()
+    with pytest.raises(BadRequest, match=f"limit is {MAX_URL}"):
+        get(url)
+    assert time.process_time() - started < 0.5  # it took 4 s and 2.7 GB
+    assert len("".join(capsys.readouterr())) < MAX_URL
 
 
 def test_proxies_of_the_environment_are_not_used(
