@@ -120,8 +120,17 @@ def _download(
             with session.get(url, stream=True, timeout=STALL_S) as response:
                 if not response.is_redirect:
                     return _read_body(response, max_mb, deadline)
-                url = urljoin(response.url, response.headers["Location"])
+                url = urljoin(response.url, _location(response))
     raise requests.TooManyRedirects
+
+
+def _location(response: requests.Response) -> str:
+    """Return where a redirect leads: as requests has it, most servers mean UTF-8."""
+    location = response.headers["Location"]  # its bytes as Latin-1
+    try:
+        return location.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return location
 
 
 def _read_body(response: requests.Response, max_mb: float, deadline: float) -> bytes:

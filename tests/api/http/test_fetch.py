@@ -78,6 +78,12 @@ def test_some_redirects_are_followed(site: Site) -> None:
     assert get(site.url(f"hops/{MAX_REDIRECTS}")) == BODY
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_redirect_may_have_letters_that_are_not_escaped(site: Site, encoding: str) -> None:
+    location = "/asked/été".encode(encoding).hex()
+    assert get(site.url(f"to_bytes/{location}")) == b"/asked/%C3%A9t%C3%A9"
+
+
 def test_more_redirects_are_not(site: Site) -> None:
     with pytest.raises(ImageFetchFailed, match="redirects too often"):
         get(site.url(f"hops/{MAX_REDIRECTS + 1}"))

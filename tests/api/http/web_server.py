@@ -78,6 +78,13 @@ class Page(BaseHTTPRequestHandler):
     def to(self, url: str) -> None:
         self.begin(302, Location=url, Content_Length=0)
 
+    def to_bytes(self, location: str) -> None:
+        self.to(bytes.fromhex(location).decode("latin-1"))
+
+    def asked(self, _: str) -> None:
+        self.begin(200, Content_Length=len(self.path))
+        self.wfile.write(self.path.encode())
+
     def hops(self, left: str) -> None:
         self.to(f"/hops/{int(left) - 1}" if int(left) > 1 else "/image")
 
