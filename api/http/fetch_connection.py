@@ -17,6 +17,10 @@ from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.util import create_urllib3_context
 
+_PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
+"""All that IANA has assigned as global unicast. Outside of it, ``is_private`` of Python leaves out
+site-local addresses (``fec0::/10``), at which virtual machines of QEMU reach their host's loopback,
+and IPv4 addresses in IPv6 that some networks translate."""
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
 # requests_hardened warns of each private address, also of those that the allow list admits.
@@ -123,10 +127,11 @@ class AllowListAdapter(IPFilterAdapter):  # type: ignore[misc] # not typed
             InvalidIPAddress: it is private and not on the allow list.
         """
         try:
-            return cast(
+            host, pool = cast(
                 "tuple[Any, Any]",
                 super().build_connection_pool_key_attributes(request, verify, cert),
             )
+            _check_public_ipv6(host["host"])
         except InvalidIPAddress as err:
             address = str(err.args[0])
             host, pool = HTTPAdapter.build_connection_pool_key_attributes(
@@ -138,7 +143,19 @@ class AllowListAdapter(IPFilterAdapter):  # type: ignore[misc] # not typed
             if self._is_https_proto:
                 pool["assert_hostname"] = pool["server_hostname"] = name  # type: ignore[typeddict-unknown-key]
             host["host"] = f"[{address}]" if ":" in address else address
-            return host, pool
+        return host, pool
+
+
+def _check_public_ipv6(host: str) -> None:
+    """Raise an error if an address of IPv6, in brackets, is not one of the Internet's.
+
+    Raises:
+        InvalidIPAddress: it is none.
+    """
+    if host.startswith("["):
+        address = ipaddress.ip_address(host.strip("[]"))
+        if address not in _PUBLIC_IPV6:
+            raise InvalidIPAddress(address)
 
 
 def load_ca_certificates(context: ssl.SSLContext, path: str) -> None:
