@@ -13,6 +13,8 @@ from shared.errors import BadRequest, TooLarge, UndecodableImage, UnsupportedEnc
 from shared.images import check_header
 
 _BLOCK = 1 << 16
+MAX_MEMBERS = 10_000
+"""Members of gzip that a body may have; tools that compress in blocks make one of each 64 kB."""
 _TOO_LARGE = "The request body is too large."
 _DECODED = frozenset({"gzip", "x-gzip", "deflate"})
 _NOT_DECODED = frozenset({"br", "zstd", "compress", "x-compress"})
@@ -118,14 +120,21 @@ def _decompress(data: bytes, limit: int | None) -> bytes:
 
 
 def _inflate(data: bytes, limit: int | None, header: int) -> bytes:
-    body = bytearray()
-    while data:  # gzip may have several members
+    """Decompress a body in pieces: at the end of a member, zlib copies what is left of a piece."""
+    body, start, members = bytearray(), 0, 0
+    while start < len(data):  # gzip may have several members
+        members += 1
+        if members > MAX_MEMBERS:
+            raise TooLarge(f"The body has more than {MAX_MEMBERS:,} members of gzip, the limit.")
         inflater = zlib.decompressobj(header)
-        # To zlib, 0 is no limit. One byte more than allowed shows that there is more.
-        body += inflater.decompress(data, 0 if limit is None else limit - len(body) + 1)
-        if limit is not None and len(body) > limit:
-            raise TooLarge(_TOO_LARGE)
-        if not inflater.eof:
-            raise zlib.error("incomplete")
-        data = inflater.unused_data
+        while not inflater.eof:
+            piece = data[start : start + _BLOCK]
+            if not piece:
+                raise zlib.error("incomplete")
+            start += len(piece)
+            # To zlib, 0 is no limit. One byte more than allowed shows that there is more.
+            body += inflater.decompress(piece, 0 if limit is None else limit - len(body) + 1)
+            if limit is not None and len(body) > limit:
+                raise TooLarge(_TOO_LARGE)
+        start -= len(inflater.unused_data)
     return bytes(body)

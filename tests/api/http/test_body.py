@@ -15,6 +15,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 from api.http import forms
+from api.http.body import MAX_MEMBERS
 from api.http.request_parsing import ParsedRequest, read_object, read_request
 from api.schemas import VisionRequest
 from shared.errors import BadRequest, TooLarge, UnsupportedEncoding, VisionError
@@ -78,6 +79,17 @@ def test_a_form_and_an_image_may_be_compressed(
     uploaded, _ = read(encode(form), f"multipart/form-data; boundary={boundary}", coding)
     assert (uploaded.body.model, uploaded.uploads) == ("m", (PNG,))
     assert read(encode(PNG), "image/png", coding)[0].uploads == (PNG,)
+
+
+def test_a_body_may_have_many_members_of_gzip() -> None:
+    text = json.dumps(FIELDS).encode().ljust(9000)
+    members = b"".join(squeezed(text[at : at + 2]) for at in range(0, len(text), 2))
+    assert read(members, coding="gzip")[0].body.id == "7"
+
+
+def test_more_are_refused_before_all_are_read() -> None:
+    with pytest.raises(TooLarge, match="more than 10,000 members of gzip"):
+        read(squeezed(b"") * (MAX_MEMBERS + 1), coding="gzip")
 
 
 def test_ollamas_requests_may_be_compressed() -> None:
