@@ -54,7 +54,9 @@ class Connection(ParsingProtocol):
         self._is_lingering = self._is_stopping = False
         self.is_malformed = False
         """Whether what has come is not HTTP."""
-        self._header_bytes = self._discarded = 0
+        self._field_bytes = self._discarded = 0
+        self._has_moved_on = False
+        """Whether the last piece had more than a part of the fields of a header or a trailer."""
         self._refusal: tuple[HTTPStatus, str] | None = None
         self.url = b""  # uvicorn sets it when a request begins
 
@@ -136,7 +138,8 @@ class Connection(ParsingProtocol):
             self.cycle.message_event.set()
             return
         if not self._is_lingering and not self.transport.is_closing():
-            self.transport.write(error_message(status, message, self.url))
+            if self._in_header or not self._in_message:  # else the request has had its reply
+                self.transport.write(error_message(status, message, self.url))
             self.end()
 
     # What asyncio calls.
@@ -171,25 +174,24 @@ class Connection(ParsingProtocol):
     def parse(self, piece: bytes) -> bool:
         """Parse a piece; return whether more may be parsed."""
         self._unset_keepalive_if_required()
-        was_in_header = self._in_header
+        self._has_moved_on = False
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             raise
         except httptools.HttpParserError:
             self._refuse(*(self._refusal or (HTTPStatus.BAD_REQUEST, "This is not HTTP/1.1.")))
-        if was_in_header and self._in_header:
-            self._header_bytes += len(piece)
-            if self._header_bytes > MAX_HEADER:
-                self._refuse(*_HEADER_TOO_LARGE)
+        self._field_bytes = 0 if self._has_moved_on else self._field_bytes + len(piece)
+        if self._in_message and self._field_bytes > MAX_HEADER:
+            self._refuse(*_HEADER_TOO_LARGE)
         return not (self._is_lingering or self.is_malformed)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
         self.arrived = time.time()
-        self._in_header = self._in_message = True
-        self._header_bytes = self._discarded = 0
+        self._in_header = self._in_message = self._has_moved_on = True
+        self._discarded = 0
         self._wait(HEADER_S)
 
     def on_url(self, url: bytes) -> None:
@@ -199,7 +201,9 @@ class Connection(ParsingProtocol):
             self._fail(HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the header."""
+        """Take a field of the header, but none of a trailer, which no proxy has checked."""
+        if not self._in_header:
+            return
         super().on_header(name, value)
         if len(self.headers) > MAX_FIELDS:
             self._fail(*_HEADER_TOO_LARGE)
@@ -212,8 +216,8 @@ class Connection(ParsingProtocol):
             return
         if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADER:
             self._fail(*_HEADER_TOO_LARGE)
-        self._in_header = False
         super().on_headers_complete()
+        self._in_header, self._has_moved_on = False, True
         exchange = Exchange(self, self.cycle)
         self.scope["state"]["exchange"] = exchange
         self._body_left = exchange.length if exchange.has_length else 0
@@ -221,6 +225,7 @@ class Connection(ParsingProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of a body, or discard it if the reply has been sent."""
         self._body_left -= len(body)
+        self._has_moved_on = True
         if self.cycle.response_complete:
             self._discard(len(body))
         else:
@@ -230,7 +235,7 @@ class Connection(ParsingProtocol):
         """Note that the request is complete."""
         if self.parser.should_upgrade():
             return
-        self._in_message = False
+        self._in_message, self._has_moved_on = False, True
         self._wait(IDLE_S)
         super().on_message_complete()
 

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from tests.conftest import data_url, plain
+from tests.raw_http import connect, read_to_end
 from tests.stack import API, Stack, running_stack
 
 BUG = """
@@ -60,6 +61,30 @@ def test_malformed_chunks_are_400(api: str, path: str, kind: str, body: bytes) -
         reply = b"".join(iter(lambda: line.recv(65536), b"")).decode()
     assert reply.startswith("HTTP/1.1 400 Bad Request\r\n")
     assert json.loads(reply.partition("\r\n\r\n")[2])["code"] == 400
+
+
+def test_a_field_of_a_trailer_is_no_header(stack: Stack) -> None:
+    base = stack.api(VISION_API_KEYS="sesame")
+    head = "POST /api/show HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+    trailer = "Authorization: Bearer sesame\r\nX-Request-ID: trailer\r\n"
+    with connect(base) as line:
+        line.sendall(f"{head}\r\n2\r\n{{}}\r\n0\r\n{trailer}\r\n".encode())
+        reply = read_to_end(line)
+    assert reply.startswith(b"HTTP/1.1 401 ")
+    assert b"x-request-id: trailer" not in reply
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/api/show", b"400"), ("/nothing", b"404")], ids=["read", "refused"]
+)
+def test_an_endless_trailer_is_no_longer_parsed(api: str, path: str, status: bytes) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n"
+    with connect(api) as line:
+        line.sendall(f"{head}0\r\nX: ".encode())
+        for _ in range(100):  # which took the event loop half a minute
+            line.sendall(b"y" * 200_000)
+        line.shutdown(socket.SHUT_WR)
+        assert re.findall(rb"HTTP/1.1 (\d+)", read_to_end(line)) == [status]
 
 
 def half_sent(base: str, path: str, kind: str, *headers: str) -> str:
