@@ -67,6 +67,11 @@ class Connection(ParsingProtocol):
         return cycle is not None and not cycle.response_complete
 
     @property
+    def is_receiving(self) -> bool:
+        """Whether a request is under way of whose body more is to come."""
+        return self.is_busy and self._in_message and not (self._in_header or self.pipeline)
+
+    @property
     def is_idle(self) -> bool:
         """Whether no part of a request has come."""
         return not (self.is_busy or self._in_message)

@@ -19,6 +19,10 @@ class Held(Protocol):
         """Whether a request is under way."""
 
     @property
+    def is_receiving(self) -> bool:
+        """Whether a request is under way of whose body more is to come."""
+
+    @property
     def is_idle(self) -> bool:
         """Whether no part of a request has come."""
 
@@ -45,14 +49,15 @@ def client_of(address: str) -> str:
 
 
 def surplus_of(connections: Collection[AnyHeld]) -> AnyHeld | None:
-    """Return the connection that is missed least; ``None``: a request is under way on each.
+    """Return the connection that is missed least; ``None``: a whole request is under way on each.
 
-    It belongs to the client that has most of them. An idle one is preferred, then the oldest.
+    It belongs to the client that has most of them. One without a request is preferred, an idle one
+    above all, then the oldest.
     """
-    free = [connection for connection in connections if not connection.is_busy]
+    free = [one for one in connections if one.is_receiving or not one.is_busy]
     count = Counter(client_of(connection.peer) for connection in free)
     return max(
         free,
-        key=lambda one: (count[client_of(one.peer)], one.is_idle, -one.since),
+        key=lambda one: (count[client_of(one.peer)], not one.is_busy, one.is_idle, -one.since),
         default=None,
     )

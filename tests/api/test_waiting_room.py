@@ -21,6 +21,7 @@ class Line:
 
     peer: str
     is_busy: bool = False
+    is_receiving: bool = False
     is_idle: bool = True
     since: float = 0.0
 
@@ -192,6 +193,19 @@ def test_of_too_many_connections_the_idle_ones_of_whoever_has_most_are_ended_fir
         ("2001:db8::1", 1),
     ]
     assert len(lines) == 2
+
+
+def test_of_too_many_connections_that_send_bodies_those_of_whoever_has_most_are_ended() -> None:
+    def sending(peer: str, since: float) -> Line:
+        return Line(peer, is_busy=True, is_receiving=True, is_idle=False, since=since)
+
+    oldest, other = sending("192.0.2.1", 1), sending("192.0.2.2", 0)
+    whole = Line("192.0.2.1", is_busy=True)
+    crowd = [whole, oldest, sending("192.0.2.1", 2), other]
+    assert surplus_of([*crowd, Line("192.0.2.3", since=3)]) is oldest
+    assert surplus_of([*crowd, idle := Line("192.0.2.1", since=3)]) is idle
+    assert surplus_of([whole, oldest, other, newcomer := Line("192.0.2.3")]) is newcomer
+    assert surplus_of([whole]) is None
 
 
 @pytest.mark.parametrize(

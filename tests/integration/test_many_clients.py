@@ -129,6 +129,13 @@ def test_connections_beyond_the_limit_end_those_that_are_idle(stack: Stack) -> N
         assert read_to_end(idle[0]) == b""
 
 
+def test_half_sent_bodies_do_not_keep_other_addresses_from_connecting(stack: Stack) -> None:
+    base = stack.api(VISION_MAX_CONNECTIONS="20")
+    stack.worker("fake")
+    with crowd(base, 20, caption_request(f"{API}/caption/fake")[:-20]):
+        assert ask(base, "fake", source="127.0.0.2").status_code == 200
+
+
 def test_a_busy_connection_is_never_ended_for_another(stack: Stack) -> None:
     stack.worker("slow")
     base = stack.api(VISION_MAX_CONNECTIONS="2")
