@@ -144,17 +144,17 @@ class Front:
             await self._answer_in_spare_thread(exchange, environ)
 
     async def _answer_in_spare_thread(self, exchange: Exchange, environ: Environ) -> None:
+        await self._read_small(exchange, environ)
         if self._in_spare >= MAX_IN_SPARE:
             busy = Overloaded("Too many requests are under way here. Try again soon.")
             await self._answer_here(exchange, environ, busy)
             return
         async with aclosing(WsgiCall(self._app, environ, self._spare)) as call:
-            self._in_spare += 1
+            self._in_spare += 1  # not sooner or later: a client that is slow keeps nobody out
             try:
-                await self._read_small(exchange, environ)
                 part = await call.step()
             finally:
-                self._in_spare -= 1  # a client that is slow to read keeps nobody out
+                self._in_spare -= 1
             await self._send(exchange, call, part)
 
     async def _answer_here(

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import requests
 
+from api.front.application import MAX_IN_SPARE
 from api.front.parsing import HEADER_PIECE
 from tests.raw_http import caption, caption_request, connect, crowd, read_to_end, seconds
 from tests.raw_http import slowest_sign_of_life as slowest
@@ -22,6 +23,7 @@ from tests.stack import API, Stack, wait_for
 
 HALF_A_HEADER = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-"
 HALF_A_BODY = caption_request(f"{API}/caption/fake")[:-20]
+HALF_A_SMALL_BODY = b"\r\nContent-Length: 10\r\n\r\n{"
 LARGE_FILE = b"GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
 MISSING_FILE = b"GET /docs/static/nothing HTTP/1.1\r\nHost: x\r\n\r\n"
 READINESS = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -180,6 +182,11 @@ def test_clients_of_http_1_0_that_keep_their_socket_open(base: str) -> None:
 def test_half_sent_bodies_leave_signs_of_life_alone(base: str) -> None:
     with crowd(base, 100, HALF_A_BODY):
         assert slowest(base) < SERVED_S
+
+
+def test_half_sent_bodies_keep_nobody_from_asking_whether_redis_answers(base: str) -> None:
+    with crowd(base, MAX_IN_SPARE + 20, READINESS.replace(b"\r\n\r\n", HALF_A_SMALL_BODY)):
+        assert requests.get(f"{base}/readyz", timeout=20).status_code == 200
 
 
 def test_half_sent_bodies_hold_slots_for_a_short_time_only(strict: str) -> None:
