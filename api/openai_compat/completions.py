@@ -67,6 +67,7 @@ class CompletionMessage(Strict):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Annotated[
         list[Part],
+        Field(fail_fast=True),
         or_empty,
         of_text(lambda text: [{"type": "text", "text": text}]),
         Or("string", "null"),
@@ -103,7 +104,7 @@ class StreamOptions(Strict):
 class CompletionRequest(OpenAiRequest):
     """A request for the next message of a conversation."""
 
-    messages: Annotated[list[CompletionMessage], Field(min_length=1)]
+    messages: Annotated[list[CompletionMessage], Field(min_length=1, fail_fast=True)]
     response_format: (
         Annotated[PlainText | AnyObject | CompletionSchema, Field(discriminator="type")] | None
     ) = None

@@ -40,7 +40,13 @@ def of_text(make: Callable[[str], Any]) -> BeforeValidator:
 
 
 or_empty = BeforeValidator(lambda value: [] if value is None else value)
-StopWords = Annotated[list[str], or_empty, of_text(lambda word: [word]), Or("string", "null")]
+StopWords = Annotated[
+    list[str],
+    Field(fail_fast=True),  # as in each list here: a body may have 200,000 faults
+    or_empty,
+    of_text(lambda word: [word]),
+    Or("string", "null"),
+]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 """How much a model is to think first."""
 

@@ -66,6 +66,7 @@ class InputMessage(Strict):
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[
         list[Content],
+        Field(fail_fast=True),
         of_text(lambda text: [{"type": "input_text", "text": text}]),
         Or("string"),
     ]
@@ -120,7 +121,7 @@ class ResponseRequest(OpenAiRequest):
 
     input: Annotated[
         list[Item],
-        Field(min_length=1),
+        Field(min_length=1, fail_fast=True),
         of_text(lambda text: [{"role": "user", "content": text}]),
         Or("string"),
     ]

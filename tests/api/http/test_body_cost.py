@@ -104,6 +104,24 @@ def parsing_s(body: bytes) -> float:
     return time.process_time() - started
 
 
+MANY = b",".join([b"1"] * (MAX_VALUES - 9))
+FAULTY = {
+    "messages": ("chat/completions", b'{"model":"blip","messages":[%s]}'),
+    "parts": ("chat/completions", b'{"model":"blip","messages":[{"role":"user","content":[%s]}]}'),
+    "stop": ("chat/completions", b'{"model":"blip","messages":[],"stop":[%s]}'),
+    "input": ("responses", b'{"model":"blip","input":[%s]}'),
+    "contents": ("responses", b'{"model":"blip","input":[{"role":"user","content":[%s]}]}'),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_body_of_very_many_faults_costs_little(client: FlaskClient, name: str) -> None:
+    call, template = FAULTY[name]
+    body, replies = template % MANY, []
+    check_cost(lambda: replies.append(client.post(f"/v1/{call}", data=body)), len(body))
+    assert {reply.status_code for reply in replies} == {400}
+
+
 def image(size: int) -> bytes:
     """Return an image of about a size."""
     return PNG + os.urandom(size - len(PNG))
