@@ -39,7 +39,7 @@ class Chat(NamedTuple):
         """
         return tuple(
             ChatMessage(
-                role=role if (role := message.get("role")) in {"system", "assistant"} else "user",
+                role=role if (role := message.get("role")) in ("system", "assistant") else "user",
                 text=message.get("content") or "",
                 images=tuple(message.get("images") or ()),
             )

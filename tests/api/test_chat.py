@@ -86,6 +86,12 @@ def test_a_server_gets_all_messages_with_their_images_by_number() -> None:
     ]
 
 
+@pytest.mark.parametrize("role", [[], {}, 1, None, "tool"])
+def test_a_message_of_any_other_role_is_the_users(role: Any) -> None:
+    (message,) = read_chat([{"role": role, "content": "What?"}]).conversation
+    assert (message.role, message.text) == ("user", "What?")
+
+
 @pytest.mark.parametrize("messages", [0, False, "", "x", {}, {"role": "user"}, [None], ["x"], [[]]])
 def test_what_are_no_messages_is_a_bad_request(messages: Any) -> None:
     with pytest.raises(BadRequest, match="`messages` is not a list of objects"):
