@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import sys
 
 import structlog
@@ -9,6 +10,8 @@ from structlog.types import EventDict, Processor
 
 from shared.settings import Settings
 
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys, or shows in another order; JSON escapes it by itself."""
 NOISY_LOGGERS = ("amqp", "kombu", "celery", "urllib3", "PIL", "httpx2", "httpcore2")
 """Logged from warnings on, whatever the level."""
 
@@ -52,7 +55,7 @@ def configure_logging(settings: Settings, role: str, **fields: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_constant,
     ]
-    rendering: list[Processor] = [structlog.processors.format_exc_info, _renderer(settings)]
+    rendering: list[Processor] = [structlog.processors.format_exc_info, *_renderer(settings)]
     _configure_root(settings, shared, rendering)
     structlog.configure(
         processors=[*shared, *rendering],
@@ -62,10 +65,22 @@ def configure_logging(settings: Settings, role: str, **fields: str) -> None:
     )
 
 
-def _renderer(settings: Settings) -> Processor:
+def _renderer(settings: Settings) -> list[Processor]:
     if settings.log_format == "console":
-        return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    return structlog.processors.JSONRenderer()
+        return [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    return [structlog.processors.JSONRenderer()]
+
+
+def _harmless(_: object, __: str, event: EventDict) -> EventDict:
+    """Escape what a client, such as by the path of its request, could tell the terminal."""
+    return {
+        name: _CONTROLS.sub(_escaped, value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _configure_root(
