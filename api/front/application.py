@@ -21,7 +21,14 @@ from api.front.received import ReceivedBody
 from api.front.triage import Needs, triage
 from api.front.turns import Turns
 from api.front.wsgi import OneThread, Threads, WsgiCall
-from api.http.client_connection import ARRIVED, CLIENT, IS_UNREAD, REFUSAL, ClientGone
+from api.http.client_connection import (
+    ARRIVED,
+    CLIENT,
+    IS_UNREAD,
+    REFUSAL,
+    ClientGone,
+    hold_nothing,
+)
 from api.http.request_id import MAX_BODY_BYTES
 from api.limits.body_memory import BodyMemory, Share, bytes_for_bodies
 from api.limits.waiting_room import Place, WaitingRoom
@@ -113,6 +120,7 @@ class Front:
             if room.is_full:
                 raise room.refusal()
             set_body(environ, await self._read(exchange, environ, share, room))
+            exchange.hold = self._holder(exchange, share, room)
             place = room.enter(address)
             await self._wait_for(place.granted, exchange, room)
             release = self._release(share, room, place)
@@ -121,6 +129,7 @@ class Front:
             self._release(share, room, place)()
             await self._answer_here(exchange, environ, refusal)
         finally:
+            exchange.hold = hold_nothing  # else each would keep the other
             exchange.gone.remove_done_callback(wake_waiter)
             self._release(share, room, place)()
 
@@ -133,6 +142,19 @@ class Front:
                 room.leave(place)
 
         return release
+
+    def _holder(
+        self, exchange: Exchange, share: Share, room: WaitingRoom
+    ) -> Callable[[int], object]:
+        """Return what holds memory for more than the body of a request, for its threads."""
+        loop, body = asyncio.get_running_loop(), share.size
+
+        async def hold(size: int) -> None:
+            if share.is_given_back:  # a fetch that nobody waits for any more
+                raise ClientGone
+            await self._wait_for(self._memory.want(share, size), exchange, room)
+
+        return lambda more: asyncio.run_coroutine_threadsafe(hold(body + more), loop).result()
 
     async def _answer_with_small_body(self, exchange: Exchange, environ: Environ) -> None:
         """Read a small body, which takes no thread, and have the application answer."""

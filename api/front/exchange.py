@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from api.http.client_connection import nobody_waits
+from api.http.client_connection import hold_nothing, nobody_waits
 from shared.units import MEGA
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Exchange:
         self.gone = connection.gone
         self.when_gone: Callable[[], object] = nobody_waits
         """What :meth:`api.front.application.Front` calls when the client is gone."""
+        self.hold: Callable[[int], object] = hold_nothing
+        """Set by :meth:`api.front.application.Front` for requests whose memory is counted."""
         headers = dict(cycle.scope["headers"])
         self.has_length = b"transfer-encoding" not in headers
         self.length = int(headers.get(b"content-length", 0))

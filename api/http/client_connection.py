@@ -26,10 +26,19 @@ class Client(Protocol):
 
     when_gone: Callable[[], object]
     """Is called when it does so, in some thread; to be set by whoever waits for something else."""
+    hold: Callable[[int], object]
+    """Waits until there is memory for so many bytes beside the body; not for the server's thread.
+
+    Raises ``ClientGone`` or ``Overloaded``. The memory is given back with the reply.
+    """
 
 
 def nobody_waits() -> None:
     """Do nothing: the value of :attr:`Client.when_gone` while nobody waits."""
+
+
+def hold_nothing(_: int) -> None:
+    """Count nothing: the value of :attr:`Client.hold` where memory is not counted."""
 
 
 class _Unknown:
@@ -39,6 +48,7 @@ class _Unknown:
 
     def __init__(self) -> None:
         self.when_gone: Callable[[], object] = nobody_waits
+        self.hold: Callable[[int], object] = hold_nothing
 
 
 def client_of(environ: Mapping[str, Any]) -> Client:

@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import structlog
 
+from api.http.client_connection import ClientGone, hold_nothing
 from api.http.fetch_connection import AllowList, AllowListAdapter, Connection
 from api.http.fetch_errors import (
     NotDecodable,
@@ -19,7 +20,7 @@ from api.http.fetch_errors import (
     too_large,
     translate,
 )
-from shared.errors import BadRequest
+from shared.errors import BadRequest, Overloaded
 from shared.units import MEGA
 from shared.version import PRODUCT
 
@@ -33,6 +34,8 @@ STALL_S = 10
 DECODED = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 """Content codings that are decoded. They are not asked for, but some servers send them."""
 _CHUNK_BYTES = 64 * 1024
+_HELD_BYTES = 256 * 1024
+"""Memory is held for so many bytes at once: that takes a turn of the server's event loop."""
 
 
 class _Session(requests.Session):
@@ -43,7 +46,13 @@ class _Session(requests.Session):
 
 
 def fetch(
-    url: str, *, allow: AllowList, max_mb: float, timeout_s: float, ca_path: str = ""
+    url: str,
+    *,
+    allow: AllowList,
+    max_mb: float,
+    timeout_s: float,
+    ca_path: str = "",
+    hold: Callable[[int], object] = hold_nothing,
 ) -> bytes:
     """Return the body of an http(s) URL.
 
@@ -53,11 +62,13 @@ def fetch(
         max_mb: size limit of the decoded body, in units of 10**6 bytes.
         timeout_s: time limit in seconds for the whole transfer, however slowly the server sends.
         ca_path: file or folder of CA certificates to trust beside the public ones.
+        hold: waits until there is memory for so many bytes in all; called while they come.
 
     Raises:
         BadRequest: not an http(s) URL, or a very long one.
         TooLarge: the body is larger.
         ImageFetchFailed: refused, unreachable, too slow, or not answered with success.
+        ClientGone, Overloaded: as ``hold`` raises them, or it has waited for too long.
     """
     if len(url) > MAX_URL:
         raise BadRequest(f"An image's URL has {len(url)} characters; the limit is {MAX_URL}.")
@@ -67,7 +78,8 @@ def fetch(
     results: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
     connection = Connection()
     deadline = time.monotonic() + timeout_s
-    download = partial(_download, connection, url, allow, ca_path, max_mb, deadline)
+    read = partial(_read_body, connection, max_mb, deadline, hold)
+    download = partial(_download, connection, url, allow, ca_path, read)
     threading.Thread(
         target=_put_result, args=(results, connection, download), name="fetch", daemon=True
     ).start()
@@ -76,9 +88,12 @@ def fetch(
         result = results.get(timeout=timeout_s)
     except queue.Empty:
         connection.abort()
-        result = TimeoutError()
+        waits = "There is no memory for the image that is fetched. Try again soon."
+        result = Overloaded(waits) if connection.is_held_up else TimeoutError()
     if isinstance(result, bytes):
         return result
+    if isinstance(result, ClientGone | Overloaded):
+        raise result
     _log_failure(url, result)
     raise translate(result, timeout_s, STALL_S) from result
 
@@ -107,8 +122,7 @@ def _download(
     url: str,
     allow: AllowList,
     ca_path: str,
-    max_mb: float,
-    deadline: float,
+    read: Callable[[requests.Response], bytes],
 ) -> bytes:
     with _Session() as session:
         session.trust_env = False  # no proxies and no .netrc: connect to the address we checked
@@ -119,7 +133,7 @@ def _download(
         for _ in range(MAX_REDIRECTS + 1):
             with session.get(url, stream=True, timeout=STALL_S) as response:
                 if not response.is_redirect:
-                    return _read_body(response, max_mb, deadline)
+                    return read(response)
                 url = urljoin(response.url, _location(response))
     raise requests.TooManyRedirects
 
@@ -133,7 +147,13 @@ def _location(response: requests.Response) -> str:
         return location
 
 
-def _read_body(response: requests.Response, max_mb: float, deadline: float) -> bytes:
+def _read_body(
+    connection: Connection,
+    max_mb: float,
+    deadline: float,
+    hold: Callable[[int], object],
+    response: requests.Response,
+) -> bytes:
     limit = int(max_mb * MEGA)
     response.raise_for_status()
     codings = response.headers.get("Content-Encoding", "").lower().split(",")
@@ -141,12 +161,16 @@ def _read_body(response: requests.Response, max_mb: float, deadline: float) -> b
         raise NotDecodable(", ".join(sorted(unknown)))
     if int(response.headers.get("Content-Length") or 0) > limit:
         raise too_large(max_mb)
-    body = bytearray()
+    body, held = bytearray(), 0
     # It decodes no more than one chunk at a time: a bomb is noticed at the limit.
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         body += chunk
         if len(body) > limit:
             raise too_large(max_mb)
+        if len(body) > held:
+            held = len(body) + _HELD_BYTES
+            with connection.held_up():
+                hold(held)
         if time.monotonic() > deadline:
             raise TimeoutError
     return bytes(body)

@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,6 +60,17 @@ class Connection:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._aborted = False
+        self.is_held_up = False
+        """Whether the transfer waits for memory of ours, and not for the server."""
+
+    @contextlib.contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Wait for memory meanwhile."""
+        self.is_held_up = True
+        try:
+            yield
+        finally:
+            self.is_held_up = False
 
     def attach(self, connected: socket.socket) -> None:
         """Remember the socket of a new connection.

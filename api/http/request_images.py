@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from api.http.base64_text import decode_image
-from api.http.client_connection import ClientGone
+from api.http.client_connection import Client, ClientGone
 from api.http.fetch import fetch
 from api.http.fetch_connection import AllowList
 from api.http.request_parsing import ParsedRequest
@@ -42,7 +42,7 @@ def read_images(
     tasks: Iterable[Task],
     settings: Settings,
     deadline: float,
-    client_gone: Callable[[], bool],
+    client: Client,
 ) -> ReadImages[bytes]:
     """Return the encoded images of a request, in order; those given as URLs are fetched.
 
@@ -51,7 +51,7 @@ def read_images(
         tasks: what is to be done with the images; some tasks may have more of them.
         settings: as of :func:`read_sources`.
         deadline: likewise.
-        client_gone: likewise.
+        client: likewise.
 
     Raises:
         ClientGone, DeadlineExceeded, VisionError: as :func:`read_sources`.
@@ -60,7 +60,7 @@ def read_images(
     if parsed.body.url:
         sources.append(parsed.body.url)
     most = max([settings.max_images, *(find_task(task).max_images for task in tasks)])
-    return read_sources(sources, most, settings, deadline, client_gone)
+    return read_sources(sources, most, settings, deadline, client)
 
 
 def read_sources(
@@ -68,7 +68,7 @@ def read_sources(
     most: int,
     settings: Settings,
     deadline: float,
-    client_gone: Callable[[], bool],
+    client: Client,
 ) -> ReadImages[bytes]:
     """Return the encoded images from data URLs, base64, http(s) URLs, or as they are, in order.
 
@@ -79,24 +79,29 @@ def read_sources(
         most: how many there may be.
         settings: limits; all images together may be as large as a body.
         deadline: when the request must be answered, in seconds since the epoch.
-        client_gone: returns whether the client has closed the connection; called before each fetch.
+        client: who waits for them; what is fetched for it takes memory beside its request.
 
     Raises:
         ClientGone, DeadlineExceeded: the client or the time is gone before all were fetched.
+        Overloaded: there is no memory for what is to be fetched.
         VisionError: there are too many images, or none can be read: the first one's fault.
     """
     if len(sources) > most:
         raise TooLarge(f"There are {len(sources)} images; the limit is {most}.")
-    left_mb = settings.max_body_mb
+    left_mb, fetched = settings.max_body_mb, 0
 
     def read(source: str | bytes) -> bytes:
-        nonlocal left_mb
+        nonlocal left_mb, fetched
         if isinstance(source, bytes):
             image = source
         elif source[:8].lower().startswith(("http://", "https://")):
-            if client_gone():
+            if client.is_gone:
                 raise ClientGone
-            image = _fetch(source, settings, left_mb, deadline)
+            before = fetched
+            image = _fetch(
+                source, settings, left_mb, deadline, lambda size: client.hold(before + size)
+            )
+            fetched += len(image)
         else:
             image = decode_image(source)
         left_mb -= len(image) / MEGA
@@ -106,7 +111,9 @@ def read_sources(
     return read_each(read, sources)
 
 
-def _fetch(url: str, settings: Settings, max_mb: float, deadline: float) -> bytes:
+def _fetch(
+    url: str, settings: Settings, max_mb: float, deadline: float, hold: Callable[[int], object]
+) -> bytes:
     left_s = deadline - time.time()
     if left_s <= 0:
         raise DeadlineExceeded("The time was over before all images were fetched.")
@@ -116,4 +123,5 @@ def _fetch(url: str, settings: Settings, max_mb: float, deadline: float) -> byte
         max_mb=max_mb,
         timeout_s=min(settings.fetch_timeout_s, left_s),
         ca_path=settings.extra_ca_certificates[1],
+        hold=hold,
     )

@@ -1,4 +1,4 @@
-"""Memory for the bodies of all requests under way, as they come.
+"""Memory for the bodies of all requests under way, and the images fetched for them, as they come.
 
 A body counts for what has come of it, so that a client that only announces a large one takes
 nothing. When the memory is full, the others wait, and one of them may use a reserve as large as a
@@ -41,6 +41,7 @@ class Share:
     size: int = 0
     """Bytes that it has."""
     wanted: int = 0
+    is_given_back: bool = False
     granted: "asyncio.Future[None] | None" = None
 
 
@@ -76,7 +77,7 @@ class BodyMemory:
         self._waiting.pop(share, None)
         self._used[share.address] -= share.size
         self._used += Counter()  # forgets addresses that have none
-        share.size = 0
+        share.size, share.is_given_back = 0, True
         if self._reserve_of is share:
             self._reserve_of = None
         self._grant()

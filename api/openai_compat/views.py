@@ -138,9 +138,8 @@ class OpenAiViews:
             yield by_ollama(self._answerer.wait(published).raw or {})
 
     def _read(self, sources: Any, deadline: float) -> ReadImages[bytes]:  # noqa: ANN401 - strings
-        client = client_of(request.environ)
         most = self._settings.max_images
-        return read_sources(sources, most, self._settings, deadline, lambda: client.is_gone)
+        return read_sources(sources, most, self._settings, deadline, client_of(request.environ))
 
 
 def _completion() -> tuple[Question, ReplyForm]:

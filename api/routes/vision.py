@@ -111,7 +111,7 @@ def _answer(service: VisionService, task: str, model: str, version: str) -> Resp
     priority = priority_of(request)
     service.check(plan, deadline, priority)
     names = [name for assignment in plan for name in assignment.tasks]
-    images = read_images(parsed, names, service.settings, deadline, lambda: client.is_gone)
+    images = read_images(parsed, names, service.settings, deadline, client)
     ignored = parsed.ignored
     body = body.without_images  # their text takes more memory than all else while the client waits
     del parsed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from api.dispatch import PublishedJob
-from api.http.client_connection import ClientGone
+from api.http.client_connection import ClientGone, hold_nothing
 from shared.celery_app import make_celery
 from shared.messages import Job
 from shared.redis.publishing import Publisher
@@ -21,6 +21,7 @@ class GoneClient:
 
     def __init__(self) -> None:
         self.told: list[Callable[[], object]] = []
+        self.hold: Callable[[int], object] = hold_nothing
 
     @property
     def when_gone(self) -> Callable[[], object]:

@@ -3,9 +3,14 @@
 import contextlib
 import os
 import statistics
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -13,6 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from tests.conftest import data_url, plain
+from tests.integration.conftest import QuietHandler
 from tests.raw_http import caption_request, connect, crowd, read_to_end
 from tests.scrape import total
 from tests.stack import API, Stack, wait_for
@@ -89,21 +95,41 @@ def test_the_client_behind_a_proxy_counts_where_the_proxy_is_trusted(stack: Stac
             assert ask(site, "fake", **other).status_code == status
 
 
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serve a folder at an address."""
+    handler = partial(QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 @pytest.mark.slow
-def test_large_bodies_wait_for_memory_and_are_all_served(stack: Stack) -> None:
+@pytest.mark.parametrize("way", ["body", "url"])
+def test_large_images_wait_for_memory_and_are_all_served(
+    stack: Stack, tmp_path: Path, way: str
+) -> None:
     stack.worker("fake")
-    base = stack.api(VISION_BODY_BUDGET_MB="50", VISION_MAX_BODY_MB="25")
+    base = stack.api(
+        VISION_BODY_BUDGET_MB="50", VISION_MAX_BODY_MB="25", VISION_URL_ALLOW="127.0.0.1"
+    )
     (process,) = psutil.Process(stack.api_process.pid).children()
     assert ask(base, "fake").status_code == 200
     idle, highest = process.memory_info().rss, 0
     photo = plain(1) + os.urandom(20 * MB)
+    (tmp_path / "photo").write_bytes(photo)
 
-    def upload(_: int) -> int:
-        files = {"images": photo}
-        return requests.post(f"{base}{API}/caption/fake", files=files, timeout=90).status_code
+    def send(site: str) -> int:
+        what: dict[str, Any] = {"files": {"images": photo}}
+        if way == "url":
+            what = {"json": {"url": f"{site}/photo"}}
+        return requests.post(f"{base}{API}/caption/fake", **what, timeout=90).status_code
 
-    with ThreadPoolExecutor(16) as pool:
-        replies = [pool.submit(upload, number) for number in range(16)]
+    with serving(tmp_path) as site, ThreadPoolExecutor(16) as pool:
+        replies = [pool.submit(send, site) for _ in range(16)]
         while not all(reply.done() for reply in replies):
             highest = max(highest, process.memory_info().rss)
             time.sleep(0.01)  # a sample

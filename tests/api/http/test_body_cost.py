@@ -14,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
+from api.http.client_connection import client_of
 from api.http.json_bounds import MAX_CONTAINERS, MAX_TEXT, MAX_VALUES
 from api.http.request_images import read_images
 from api.http.request_parsing import read_request
@@ -171,4 +172,4 @@ def read(body: bytes, kind: str) -> tuple[bytes, ...]:
     app.config["MAX_CONTENT_LENGTH"] = 64 * MEGA
     with app.test_request_context("/", method="POST", data=body, content_type=kind):
         parsed = read_request(flask.request)
-        return read_images(parsed, (LABELS,), Settings(), math.inf, lambda: False).images
+        return read_images(parsed, (LABELS,), Settings(), math.inf, client_of({})).images

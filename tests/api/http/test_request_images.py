@@ -3,12 +3,13 @@
 import base64
 import math
 import re
+from collections.abc import Callable
 from urllib.parse import quote_from_bytes
 
 import pytest
 
 from api.http import base64_text
-from api.http.client_connection import ClientGone
+from api.http.client_connection import ClientGone, client_of, nobody_waits
 from api.http.request_images import read_images
 from api.http.request_parsing import ParsedRequest, check_input
 from api.schemas import VisionRequest
@@ -24,13 +25,14 @@ from shared.images.several import ReadImages
 from shared.settings import Settings
 from shared.tasks import CAPTION, FACE
 from tests.api.http.pictures import BASE64, PNG, picture
+from tests.api.http.web_server import Site
 
 SETTINGS = Settings(max_images=5, max_megapixels=1, url_allow=())
 
 
 def read(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> ReadImages[bytes]:
     parsed = ParsedRequest(VisionRequest(images=sources, url=url), uploads)
-    return read_images(parsed, (CAPTION,), SETTINGS, math.inf, client_gone=lambda: False)
+    return read_images(parsed, (CAPTION,), SETTINGS, math.inf, client_of({}))
 
 
 def images_of(*sources: str, uploads: tuple[bytes, ...] = (), url: str = "") -> list[bytes]:
@@ -46,7 +48,7 @@ def test_a_photo_of_many_people_has_more_faces_than_a_request_has_photos() -> No
     too_many = ParsedRequest(VisionRequest(images=(BASE64,) * 257), ())
 
     def number(parsed: ParsedRequest, task: str) -> int:
-        return len(read_images(parsed, (task,), SETTINGS, math.inf, lambda: False).images)
+        return len(read_images(parsed, (task,), SETTINGS, math.inf, client_of({})).images)
 
     assert number(parsed, FACE) == 256
     with pytest.raises(TooLarge, match="There are 256 images; the limit is 5"):
@@ -148,12 +150,31 @@ def test_a_data_url_that_is_not_base64_is_refused(source: str) -> None:
         images_of(source)
 
 
+class AClient:
+    """A client that may have closed its connection; keeps what memory was wanted for it."""
+
+    def __init__(self, *, is_gone: bool = False) -> None:
+        self.is_gone, self.wanted = is_gone, list[int]()
+        self.when_gone: Callable[[], object] = nobody_waits
+        self.hold: Callable[[int], object] = self.wanted.append
+
+
 def test_nothing_is_fetched_for_a_disconnected_client_or_after_the_deadline() -> None:
     parsed = ParsedRequest(VisionRequest(images=("http://127.0.0.1:1/",)), ())
     with pytest.raises(ClientGone):
-        read_images(parsed, (CAPTION,), SETTINGS, math.inf, client_gone=lambda: True)
+        read_images(parsed, (CAPTION,), SETTINGS, math.inf, AClient(is_gone=True))
     with pytest.raises(DeadlineExceeded):
-        read_images(parsed, (CAPTION,), SETTINGS, deadline=0, client_gone=lambda: False)
+        read_images(parsed, (CAPTION,), SETTINGS, 0, client_of({}))
+
+
+def test_memory_is_held_for_all_that_is_fetched(site: Site) -> None:
+    client, settings = AClient(), Settings(url_allow=("127.0.0.1",))
+    parsed = ParsedRequest(VisionRequest(images=[site.url("length/600000")] * 2), (PNG,))
+    assert len(read_images(parsed, (CAPTION,), settings, math.inf, client).faults) == 2
+    first, *_, last = client.wanted
+    assert client.wanted == sorted(client.wanted)
+    assert first < 400_000
+    assert 2 * 600_000 <= last < 2 * 600_000 + 300_000
 
 
 LARGE = base64.b64encode(picture(side=1001)).decode()
