@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 
 from launcher.ports import LOOPBACK, free_port
 from tests.hub_standin import HubStandIn
-from tests.stack import ROOT, Stack
+from tests.stack import ROOT, Stack, wait_for
 from tests.vision.command import succeeds, vision, vision_process
 from tests.vision.diagnosis import doctor, has
 from tests.workers.model.fetching import CHECKPOINT
@@ -112,3 +113,23 @@ def test_bench_measures_each_task_of_a_model(url: str) -> None:
     ]  # fmt: skip
     assert all(row["per_hour"] > 0 for row in rows)
     assert "Photos per hour" in succeeds("bench", "fake", "--photos", "1", "--url", url)
+
+
+def test_bench_says_at_once_which_models_do_not_run(url: str) -> None:
+    began = time.monotonic()
+    said = vision("bench", "fake", "unserved", "--photos", "1", "--url", url)
+    assert time.monotonic() - began < 5
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "No worker runs unserved: see `vision models --all`." in said.stderr
+
+
+def test_bench_waits_no_longer_for_an_answer_than_it_may_measure(stack: Stack, url: str) -> None:
+    stack.worker("broken")
+    wait_for("the failure", lambda: "failed" in succeeds("models", "--url", url))
+    began = time.monotonic()
+    said = vision("bench", "broken", "--seconds", "1", "--url", url)
+    assert time.monotonic() - began < 30
+    assert said.returncode == 1
+    assert "Waiting: " in said.stderr
+    assert "Nothing was answered for 1 s: " in said.stderr
+    assert "the weights are corrupt" in said.stderr

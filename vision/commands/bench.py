@@ -25,6 +25,7 @@ from vision.schemas import BASE_TASKS, OLLAMA, Model
 from vision.service import Service
 
 PATIENCE_S = 60.0
+"""How long a model may answer nobody, if no less is asked for."""
 KINDS = 16
 """Different photos; each request has one of them, and a number of its own."""
 
@@ -92,6 +93,9 @@ def bench(
     if not wanted:
         say("No model runs here.", "red")
         raise typer.Exit(exits.FAILED)
+    if idle := [model.name for model in wanted if not model.runs]:
+        say(f"No worker runs {', '.join(idle)}: see `vision models --all`.", "red")
+        raise typer.Exit(exits.FAILED)
     pictures = [photo(number) for number in range(min(KINDS, photos))]
     found = []
     with notes.status("") as status:
@@ -117,8 +121,8 @@ def _measure(
     seconds: float,
 ) -> Measured:
     question = Question.of(task, model)
-    gate = Gate(capacity(service.models(), [question]))
-    asker = Asker(service, gate, PATIENCE_S)
+    gate = Gate(capacity(service.models(), [question]), tell=say)
+    asker = Asker(service, gate, min(PATIENCE_S, seconds))
     with TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal.sqlite")
         runner = Runner(journal, [question], gate, asker)
