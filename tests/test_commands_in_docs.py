@@ -10,7 +10,7 @@ from typer.main import get_command
 from api import create_app
 from shared.settings import ROOT, Settings
 from tests.test_docs import DOCUMENTS, all_code
-from vision.main import app as vision
+from vision.app import app as vision
 
 EVERYTHING = "\n".join(
     all_code(path.read_text(encoding="utf-8"))

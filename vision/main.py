@@ -1,38 +1,15 @@
-"""The command ``vision``: its subcommands, and how its errors end."""
+"""The command ``vision``, as far as it is there before the packages that it needs."""
 
-import os
-import sys
-
-import typer
-
-from vision import exits
-from vision.commands import bench, compare, config, doctor, local, models, photoprism, run
-from vision.console import say
-from vision.service import ServiceError
-
-app = typer.Typer(
-    name="vision",
-    help="Captions, labels and NSFW scores for photos: the command line of Vision Workers.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,  # its traceback shows the values of variables, such as keys
-)
-models.register(app)
-run.register(app)
-doctor.register(app)
-local.register(app)
-bench.register(app)
-compare.register(app)
-app.add_typer(config.app)
-app.add_typer(photoprism.app)
+import signal
 
 
 def main() -> None:
-    """Run a command; end with a sentence and a status where it cannot go on."""
-    try:
-        app()
-    except ServiceError as err:
-        say(str(err), "red")
-        sys.exit(exits.UNAVAILABLE)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(exits.FAILED)
+    """Run a command."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:  # else Ctrl-C is ignored
+        # The system ends the process without a traceback, whatever is being imported.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from vision.app import run_command
+
+    signal.signal(signal.SIGINT, handler)
+    run_command()

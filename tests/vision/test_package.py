@@ -15,7 +15,7 @@ from tests.vision.command import environment
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 IMPORTED = """
-import sys, vision.main
+import sys, vision.app
 heavy = {"torch", "numpy", "celery", "redis", "flask", "shared", "workers"} & set(sys.modules)
 sys.exit(", ".join(heavy) or 0)
 """
