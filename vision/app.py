@@ -1,13 +1,13 @@
 """The subcommands of ``vision``, and how their errors end."""
 
-import os
+import errno
 import sys
 
 import typer
 
 from vision import exits
 from vision.commands import bench, compare, config, doctor, local, models, photoprism, run
-from vision.console import say
+from vision.console import OutputError, say, watch_output
 from vision.service import ServiceError
 
 app = typer.Typer(
@@ -28,13 +28,18 @@ app.add_typer(photoprism.app)
 
 def run_command() -> None:
     """Run a command; end with a sentence and a status where it cannot go on."""
+    watch_output()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # else Python does, where nobody catches the error
     except ServiceError as err:
         say(str(err), "red")
         sys.exit(exits.UNAVAILABLE)
+    except OutputError as err:
+        if err.errno != errno.EPIPE:  # else the reader, such as `head`, has seen enough
+            say(f"Standard output cannot be written: {err.strerror}.", "red")
+        sys.exit(exits.FAILED)
     except KeyboardInterrupt:
         sys.exit(exits.INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(exits.FAILED)
