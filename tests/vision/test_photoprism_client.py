@@ -12,8 +12,10 @@ import pytest
 import requests
 
 from tests.photoprism_standin import PhotoPrismStandIn
+from tests.stack import Stack
 from tests.vision.backfilling import Backfilling, backfilling, caption, labels
 from vision.photoprism import client
+from vision.photoprism.client import PhotoPrism
 from vision.photoprism.connection import Connection, PhotoPrismError, Refused
 from vision.runner.asking import GaveUp
 from vision.runner.sinks import SinkError
@@ -217,3 +219,22 @@ def test_addresses_of_something_else_are_told(prism: PhotoPrismStandIn, tmp_path
         assert f"{url} leads to {prism.url}/: name that with --url." in refusal(url)
     prism.faults.fail_next, prism.faults.fail_status = 1, HTTPStatus.NOT_FOUND
     assert "with status 404 is not PhotoPrism" in refusal(prism.url)
+    other = PhotoPrism(Connection(f"{prism.url}/other", "", 0, lambda _: None))
+    with pytest.raises(Refused, match="with status 404 is not PhotoPrism"):  # and answers with JSON
+        other.photos("")
+
+
+def test_the_address_of_the_service_is_told_from_that_of_photoprism(stack: Stack, api: str) -> None:
+    for url in (api, f"{api}/api/v1/vision", stack.api(VISION_API_KEYS="sesame")):
+        photoprism = PhotoPrism(Connection(url, "", 0, lambda _: None))
+        with pytest.raises(Refused, match="is Vision Workers, and not PhotoPrism"):
+            photoprism.photos("")
+
+
+def test_what_photoprism_says_ends_with_one_full_stop(
+    run: Backfilling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.photoprism_standin.library.ENTITY_NOT_FOUND", "There is none.")
+    with pytest.raises(PhotoPrismError) as said:
+        run.library.photoprism.photo("nothing")
+    assert str(said.value) == "PhotoPrism says: There is none."

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from vision.photoprism.connection import Connection, PhotoPrismError
+from vision.photoprism.connection import Connection, Gone, PhotoPrismError
 from vision.photoprism.photo import Photo, Row
 
 SIZE = "fit_720"
@@ -138,9 +138,11 @@ class PhotoPrism:
     def _search(self, query: str, count: int, offset: int = 0) -> requests.Response:
         """Return a row for each photo, in an order that our own changes leave as it is."""
         fixed = {"primary": "true", "order": "oldest", "quality": REVIEWED}
-        reply = self._connection.get(
-            "/photos", {**fixed, "count": count, "offset": offset, "q": query}
-        )
+        params = {**fixed, "count": count, "offset": offset, "q": query}
+        try:
+            reply = self._connection.get("/photos", params)
+        except Gone as err:  # no photo, but the list, which PhotoPrism always has
+            raise self._connection.no_photoprism(requests.codes.not_found) from err
         self._preview_token = reply.headers.get("X-Preview-Token") or PUBLIC_TOKEN
         return reply
 

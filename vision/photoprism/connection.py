@@ -17,6 +17,8 @@ CONNECTIONS = 64
 BUSY = (429, 502, 503, 504)
 """What proxies answer while PhotoPrism is away or has too much to do; it has none of its own."""
 URL_VARIABLE, TOKEN_VARIABLE = "PHOTOPRISM_URL", "PHOTOPRISM_TOKEN"
+FROM_US = {"id", "code", "error"}
+"""What an error of Vision Workers consists of, whose address may be taken for PhotoPrism's."""
 
 
 class PhotoPrismError(Exception):
@@ -99,7 +101,7 @@ class Connection:
         """
         content = json_object(reply)
         if content is None:
-            raise self._no_photoprism(reply)
+            raise self.no_photoprism(reply.status_code)
         return content
 
     def list_in(self, reply: requests.Response) -> list[Any]:
@@ -113,8 +115,15 @@ class Connection:
         except ValueError:
             content = None
         if not isinstance(content, list):
-            raise self._no_photoprism(reply)
+            raise self.no_photoprism(reply.status_code)
         return content
+
+    def no_photoprism(self, status: int) -> Refused:
+        """Return that something else is at the address, which answers with this status."""
+        return Refused(
+            f"What answers at {self.url} with status {status} is not PhotoPrism. Say where it is "
+            f"with --url or {URL_VARIABLE}."
+        )
 
     def _send(
         self,
@@ -169,7 +178,12 @@ class Connection:
         if reply.ok and not reply.is_redirect:
             return reply
         content = json_object(reply)
-        said = str((content or {}).get("error") or "")
+        said = str((content or {}).get("error") or "").removesuffix(".")
+        if content and content.keys() >= FROM_US:
+            raise Refused(
+                f"What answers at {self.url} is Vision Workers, and not PhotoPrism. Say where "
+                f"PhotoPrism is with --url or {URL_VARIABLE}."
+            )
         if reply.status_code == requests.codes.unauthorized:
             what = "does not accept the token, or no longer" if self._token else "needs a token"
             raise Refused(
@@ -184,16 +198,10 @@ class Connection:
         if reply.is_redirect:
             raise Refused(f"{self.url} leads to {reply.headers['Location']}: name that with --url.")
         if content is None:
-            raise self._no_photoprism(reply)
+            raise self.no_photoprism(reply.status_code)
         if reply.status_code == requests.codes.not_found:
             raise Gone(f"PhotoPrism says: {said}.")
         raise PhotoPrismError(f"PhotoPrism says: {said or reply.reason} ({reply.status_code}).")
-
-    def _no_photoprism(self, reply: requests.Response) -> Refused:
-        return Refused(
-            f"What answers at {self.url} with status {reply.status_code} is not PhotoPrism. Say "
-            f"where it is with --url or {URL_VARIABLE}."
-        )
 
 
 def _deed(reply: requests.Response) -> str:
