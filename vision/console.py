@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -24,6 +24,23 @@ def say(text: str, style: str = "") -> None:
 def put(text: str) -> None:
     """Write text to standard output exactly as it is, also where lines are long."""
     results.file.write(text if text.endswith("\n") else f"{text}\n")
+
+
+class _AboveBar(io.StringIO):
+    """Standard output on the terminal on which a bar may be: what is written stands above it."""
+
+    def write(self, text: str) -> int:
+        """Write whole lines, and keep nothing."""
+        notes.out(text, end="", highlight=False)
+        return len(text)
+
+
+def lines_output() -> IO[str]:
+    """Return where a run, which shows a bar, writes lines that belong on standard output."""
+    are_terminals = sys.stdout.isatty() and notes.file.isatty()
+    if are_terminals and os.path.sameopenfile(sys.stdout.fileno(), notes.file.fileno()):
+        return _AboveBar()
+    return sys.stdout
 
 
 class OutputError(OSError):

@@ -8,6 +8,8 @@ import fcntl
 import io
 import json
 import os
+import pty
+import re
 import signal
 import socket
 import sqlite3
@@ -182,6 +184,40 @@ def test_a_photo_of_which_a_model_has_nothing_to_say_is_no_failure(
     assert json.loads(lines)["caption"] is None
     (answer,) = in_journal(tmp_path, "SELECT answer FROM answers")
     assert json.loads(answer)["host"] == socket.gethostname()
+
+
+def test_on_a_terminal_lines_of_results_stand_above_the_bar_and_are_not_broken(
+    url: str, tmp_path: Path
+) -> None:
+    words = ("run", *photos(tmp_path / ("a long name " * 5), 3), "--model", "fake")
+    said = on_terminal(*words, VISION_URL=url, XDG_STATE_HOME=str(tmp_path))
+    assert "0 of 3 photos" in said
+    # Each line begins where another one has ended, or where the bar has just been deleted.
+    lines = re.findall(r'(?:\n|\x1b\[2K)(\{"path": .*"\})\r\n', said)
+    assert sorted(json.loads(line)["caption"]["text"] for line in lines) == [
+        caption(number) for number in range(3)
+    ]
+    assert said.count('"path"') == 3
+
+
+def on_terminal(*words: object, **variables: str) -> str:
+    """Run a command on a terminal, and return all that it writes there."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        [*VISION, *map(str, words)],
+        cwd=ROOT,
+        env=environment(TERM="xterm", COLUMNS="80", **variables),
+        stdin=its,
+        stdout=its,
+        stderr=its,
+    ):
+        os.close(its)
+        written = b""
+        with contextlib.suppress(OSError):  # which the terminal's end is
+            while more := os.read(ours, 65536):
+                written += more
+        os.close(ours)
+    return written.decode()
 
 
 def test_a_dry_run_lists_what_would_be_asked(url: str, tmp_path: Path) -> None:

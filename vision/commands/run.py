@@ -1,6 +1,5 @@
 """``vision run``: questions about files and folders of photos."""
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from enum import StrEnum
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vision import exits
-from vision.console import say
+from vision.console import lines_output, say
 from vision.options import (
     DEFAULT_URL,
     Between,
@@ -150,4 +149,4 @@ def _sink(form: Out, output: Path | None, journal: Journal, exiftool: str) -> Si
         if output:
             raise CannotRun("Sidecars lie beside the photos: leave --output out.")
         return Sidecars(journal, ExifTool(exiftool))
-    return (Table if form is Out.CSV else JsonLines)(output, sys.stdout)
+    return (Table if form is Out.CSV else JsonLines)(output, lines_output())
