@@ -283,6 +283,28 @@ def test_what_failed_is_found_again_by_any_name_and_nothing_of_a_photoprism(
     assert "M\\xfcnchen.jpg: The data is not an image" in said.stderr
 
 
+def test_photos_that_failed_and_were_deleted_are_no_failures_until_they_are_back(
+    url: str, tmp_path: Path
+) -> None:
+    bad = [tmp_path / "photos" / f"{name}.jpg" for name in ("one", "two", "three")]
+    photos(tmp_path / "photos", 0)
+    for path in bad:
+        path.write_text(f"no photo {path}")
+    ask = ("--task", "caption", "--output", tmp_path / "out.csv")
+    run(url, tmp_path, tmp_path / "photos", *ask)
+    bad[0].unlink()
+    said = run(url, tmp_path, "--retry-failed", *ask)
+    assert "1 of the photos that failed is not there any more, and left out." in said.stderr
+    assert "2 failed (2 asked" in said.stderr
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    said = run(url, tmp_path, "--retry-failed", *ask)
+    assert "3 of the photos that failed are not there any more, and left out." in said.stderr
+    assert ("0 failed (0 asked" in said.stderr, said.returncode) == (True, 0)
+    (tmp_path / "elsewhere").rename(tmp_path / "photos")  # as a disk that is there again
+    said = run(url, tmp_path, "--retry-failed", *ask)
+    assert (said.returncode, "2 failed (2 asked" in said.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

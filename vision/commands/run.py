@@ -137,7 +137,12 @@ def _photos(
     if not retry_failed:
         raise CannotRun("Name photos or folders.")
     # Photos of a PhotoPrism, which are in the same journal, have other names.
-    return [Photo.named(name) for name in journal.failed(questions) if Path(name).is_absolute()]
+    failed = [Photo.named(name) for name in journal.failed(questions) if Path(name).is_absolute()]
+    there = [photo for photo in failed if not photo.is_gone]
+    if gone := len(failed) - len(there):  # the journal keeps them: their disk may come back
+        are = "is" if gone == 1 else "are"
+        say(f"{gone:,} of the photos that failed {are} not there any more, and left out.")
+    return there
 
 
 def _form_of(output: Path | None) -> Out:

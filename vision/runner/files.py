@@ -54,6 +54,17 @@ class Photo:
         """The same."""
         return self.name
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing has this name any more; what may not be looked at is not gone."""
+        try:
+            self.path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            pass
+        return False
+
     def open_tasks(self, tasks: Sequence[str]) -> Sequence[str]:
         """Return all: each answer can be written."""
         return tasks
