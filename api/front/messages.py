@@ -42,11 +42,18 @@ def error_message(status: HTTPStatus, message: str, url: bytes) -> bytes:
 
 
 def header_without_upgrade(
-    method: bytes, url: bytes, fields: Iterable[tuple[bytes, bytes]]
+    method: bytes, url: bytes, version: str, fields: Iterable[tuple[bytes, bytes]]
 ) -> bytes:
     """Return the header of a request without its wish for another protocol.
 
     Our parser expects no body after such a wish, and Java's client sends both.
+
+    Args:
+        method: of the request.
+        url: likewise.
+        version: of HTTP, without its name; it decides whether the connection is kept.
+        fields: of the header, their names in lower case.
     """
+    start = b"%s %s HTTP/%s" % (method, url, version.encode())
     kept = [b"%s: %s" % field for field in fields if field[0] != b"upgrade"]
-    return b"\r\n".join([b"%s %s HTTP/1.1" % (method, url), *kept, b"", b""])
+    return b"\r\n".join([start, *kept, b"", b""])

@@ -66,7 +66,8 @@ class ParsingProtocol(HttpToolsProtocol):
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
         """Have the header parsed again without its wish for another protocol, never granted."""
-        header = header_without_upgrade(self.parser.get_method(), self.url, self.headers)
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        header = header_without_upgrade(method, self.url, version, self.headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
         self._unparsed[:0] = header + rest

@@ -135,6 +135,14 @@ def test_a_reply_has_one_date(base: str, path: str) -> None:
     assert head.lower().count(b"\r\ndate: ") == 1
 
 
+def test_a_client_of_http_1_0_that_asks_for_another_protocol_is_answered_as_others_are(
+    base: str,
+) -> None:
+    with connect(base) as line:
+        line.sendall(b"GET /livez HTTP/1.0\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
+        assert read_to_end(line).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_stream_to_a_client_of_http_1_0_ends_with_the_connection(base: str) -> None:
     request = caption_request("/api/generate", model="fake", prompt="x")
     with connect(base) as line:
