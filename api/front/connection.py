@@ -76,11 +76,6 @@ class Connection(ParsingProtocol):
         """Whether no part of a request has come."""
         return not (self.is_busy or self._in_message)
 
-    @property
-    def peer(self) -> str:
-        """The address at the other end."""
-        return self.client[0] if self.client else ""
-
     def check(self) -> None:
         """End the connection if the client takes too long; to be called each second at least."""
         now = self.loop.time()
@@ -92,8 +87,10 @@ class Connection(ParsingProtocol):
             self.transport.abort()
             return
         if self.is_busy:
-            # While reading is paused, the end of what the client sends would not be seen.
-            if self.flow.read_paused and not self.gone.done() and self._has_closed():
+            # While reading is paused, the end of what the client sends would not be seen. What is
+            # parsed in turns will be soon, and may be the rest of the request.
+            is_unseen = self.flow.read_paused and self._catching_up is None
+            if is_unseen and not self.gone.done() and self._has_closed():
                 self._note_end()
         elif now >= self._until:
             if self._in_header and not self._is_lingering:
@@ -109,6 +106,8 @@ class Connection(ParsingProtocol):
             self.transport.close()
             return
         self._is_lingering = True
+        self._discard(len(self._unparsed))
+        self._unparsed.clear()
         self._wait(BRIEF_LINGER_S if brief or self._is_stopping else LINGER_S)
         self.flow.resume_reading()
         self.transport.write_eof()
@@ -208,6 +207,7 @@ class Connection(ParsingProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field of the header, but none of a trailer, which no proxy has checked."""
         if not self._in_header:
+            self._parts += 1
             return
         super().on_header(name, value)
         if len(self.headers) > MAX_FIELDS:
@@ -229,6 +229,7 @@ class Connection(ParsingProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body, or discard it if the reply has been sent."""
+        self._parts += 1
         self._body_left -= len(body)
         self._has_moved_on = True
         if self.cycle.response_complete:

@@ -3,7 +3,7 @@
 At each pass the loop does all there is to do before it looks for anything new. Flask takes half a
 millisecond in the loop for a refusal, and when a hundred clients got theirs at each pass, a sign of
 life, which needs four passes, took 200 ms. With turns, one request is begun at each pass, or one
-reply that a thread has made, or one more part of a reply.
+reply that a thread has made, or one more part of a reply. Other turns are for parsing.
 """
 
 import asyncio

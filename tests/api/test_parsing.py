@@ -15,6 +15,7 @@ class InABody(ParsingProtocol):
         self._body_left, self._left = length, length
         open_: Any = SimpleNamespace(is_closing=lambda: False)
         self.pipeline, self.transport = deque(), open_
+        self._parts, self._catching_up = 0, None
         self.pieces: list[int] = []
 
     def parse(self, piece: bytes) -> bool:

@@ -126,6 +126,7 @@ RELIANCES = (
         "uvicorn",
         "0.54.0",
         "api/front/connection.py extends HttpToolsProtocol and knows its state and its cycle's; "
+        "api/front/parsing.py extends FlowControl and shares what it is given as `app_state`; "
         "api/front/exchange.py replaces a cycle's transport, and sets how its reply is framed",
         (_API, _SLOW, _REFUSED, "tests/integration/test_disconnects.py"),
     ),
