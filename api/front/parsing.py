@@ -109,9 +109,13 @@ class ParsingProtocol(HttpToolsProtocol):
 
     async def _catch_up(self) -> None:
         is_behind = True
-        while is_behind:
-            await self._turns.take(client_of(self.peer))
-            is_behind = self._take_turn()
+        try:
+            while is_behind:
+                await self._turns.take(client_of(self.peer))
+                is_behind = self._take_turn()
+        except Exception:  # a bug: asyncio does the same where data_received raises
+            self.transport.abort()
+            raise
         self._catching_up = None
         self.flow.release()
 
