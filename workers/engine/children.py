@@ -109,13 +109,14 @@ class ForkServer:
         self.close()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = _spawn.Process(
+            process = _spawn.Process(
                 target=fork_server.serve,
                 args=(theirs, self._settings, self._spec),
                 name=f"fork-server-{self._spec.name}",
                 daemon=True,
             )
-            self._process.start()
+            process.start()
+        self._process = process  # only now: one that was not started can neither be asked nor ended
 
     def start(self, target: str) -> Child:
         """Have a process forked that calls ``target(pipe, settings, spec)``; returns at once.

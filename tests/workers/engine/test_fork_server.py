@@ -1,5 +1,6 @@
 """Model processes are forked from a server that has imported their code, and that is healed too."""
 
+import errno
 import json
 import os
 import signal
@@ -7,7 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,6 +21,7 @@ from shared.vocabulary import WorkerState
 from tests.engines import caption, item, running, running_row, text_of
 from tests.poisoned_fork_server import serve_after_using_a_gpu
 from tests.stack import ROOT, wait_for
+from workers.engine import faults
 from workers.engine.children import ForkServer
 from workers.engine.local import LocalEngine
 from workers.model import fork_server as fork_server_module
@@ -178,6 +182,27 @@ def test_a_fork_server_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -
             wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
         wait_for("the next try", lambda: engine.status.state == WorkerState.READY)
         assert not hung.is_running()
+        assert caption(engine, 1) == "rgb 1 0 0"
+
+
+def test_a_fork_server_that_could_not_be_started_is_started_as_soon_as_that_is_possible(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a container had as many processes as it may have, or no memory for another one."""
+    spawn: Any = vars(SpawnProcess)["_Popen"].__func__
+    refusals = [OSError(errno.EAGAIN, "Resource temporarily unavailable")]
+
+    def spawn_at_the_second_try(process: SpawnProcess) -> object:
+        if process.name.startswith("fork-server") and refusals:
+            raise refusals.pop()
+        return spawn(process)
+
+    monkeypatch.setattr(SpawnProcess, "_Popen", staticmethod(spawn_at_the_second_try))
+    monkeypatch.setattr(faults, "FIRST_PAUSE_S", 0.5)
+    with running() as engine:
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
+        assert "Resource temporarily unavailable" in engine.status.reason
+        wait_for("the next try", lambda: engine.status.state == WorkerState.READY, 20)
         assert caption(engine, 1) == "rgb 1 0 0"
 
 
