@@ -4,6 +4,7 @@ The message is small, however much a client sends: it is delivered, shown in Flo
 memory as a whole.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,10 +51,13 @@ class Inputs:
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
 
-    def get(self, jobs: Sequence[tuple[str, Job]]) -> list[tuple[Job, list[bytes]] | None]:
+    def get(
+        self, jobs: Sequence[tuple[str, Job]]
+    ) -> list[tuple[Job, list[bytes]] | ValueError | None]:
         """Return whole jobs and their images, or ``None`` where nobody waits any more.
 
-        The request has ended then, and they are deleted; or it has been cancelled.
+        The request has ended then, and they are deleted; or it has been cancelled. In the place of
+        a job that cannot be read there is the error: the others are none the worse for it.
 
         Args:
             jobs: Celery's ids of the tasks, and the jobs as their messages have them.
@@ -64,10 +68,18 @@ class Inputs:
         return [_whole(job, *values) for (_, job), values in zip(jobs, found, strict=True)]
 
 
-def _whole(job: Job, cancelled: Any, *inputs: Any) -> tuple[Job, list[bytes]] | None:  # noqa: ANN401
+def _whole(
+    job: Job,
+    cancelled: Any,  # noqa: ANN401 - what Redis replies, here and below
+    *inputs: Any,  # noqa: ANN401
+) -> tuple[Job, list[bytes]] | ValueError | None:
     if cancelled or None in inputs:
         return None
     if job.stored_as:
         *inputs, stored = inputs  # type: ignore[assignment]
-        job = Job.model_validate_json(stored)
+        try:
+            # As the job of a message is read: pydantic's own parser takes fewer levels than that.
+            job = Job.model_validate(json.loads(stored))
+        except ValueError as err:
+            return err
     return job, list(inputs)

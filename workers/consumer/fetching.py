@@ -93,6 +93,8 @@ class Fetcher:
             for job, inputs in zip(waiting, found, strict=True):
                 if inputs is None:
                     self._end(job, Dropped())
+                elif isinstance(inputs, ValueError):
+                    self._end(job, inputs)
                 else:
                     self._submit(job, EngineJob(job.task_id, *inputs))
             return

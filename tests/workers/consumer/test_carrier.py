@@ -1,5 +1,6 @@
 """Jobs on their way through a worker: each one ends, whatever Redis does meanwhile."""
 
+import json
 import queue
 import threading
 import time
@@ -11,8 +12,9 @@ from typing import Any, cast
 import pytest
 
 from shared.errors import ModelFailed, ModelUnavailable
-from shared.messages import Job, JsonObject, Outcome
+from shared.messages import Job, JsonObject, OllamaInstructions, Outcome
 from shared.redis import deadline
+from shared.redis.inputs import MOST_IN_MESSAGE, store_inputs
 from shared.redis.presence import EngineStatus
 from shared.vocabulary import WorkerState
 from tests.redis_faults import full, read_only, silent, without_replicas
@@ -46,6 +48,15 @@ class Message:
 
     def without_job(self) -> "Message":
         self._job = None
+        return self
+
+    def with_large_job(self, stack: Stack, **changes: Any) -> "Message":
+        """Have the job lie in Redis, beside a message with a part of it."""
+        large = self.job().model_copy(update={"prompt": "?" * MOST_IN_MESSAGE, **changes})
+        text, inputs = store_inputs(self.task_id, large, [])
+        for key, value in inputs.items():
+            stack.redis.set(key, value)
+        self._job = Job.model_validate_json(text)
         return self
 
     def job(self) -> Job:
@@ -185,6 +196,38 @@ def test_a_message_without_a_job_ends_and_others_go_on(stack: Stack) -> None:
         assert broken.end() == ("fail", ValueError)
         assert sound.end() == ("succeed", {})
     assert reply(stack, "sound")
+
+
+def test_a_large_job_may_be_nested_as_deeply_as_one_that_fits_into_its_message(
+    stack: Stack,
+) -> None:
+    nested: JsonObject = {}
+    for _ in range(220):
+        nested = {"inner": nested}
+    body = OllamaInstructions(body=nested)
+    message, engine = Message("deep").with_large_job(stack, ollama=body), Ends(Outcome())
+    with carrying(stack, engine) as carrier:
+        carrier.take(message)
+        assert message.end() == ("succeed", {})
+    assert engine.jobs.get().message.ollama == body
+    assert reply(stack, "deep")["outcome"] == {}
+
+
+def test_a_large_job_that_cannot_be_read_fails_alone(stack: Stack) -> None:
+    """It may be from an API of another version. The inputs of all are fetched in one trip."""
+    names = ("before", "unreadable", "after")
+    before, unreadable, after = messages = [Message(name).with_large_job(stack) for name in names]
+    stack.redis.set(unreadable.job().stored_as, json.dumps({"tasks": ["of another version"]}))
+    job_carrier = Carrier(
+        stack.store, cast("Engine", Ends(Outcome())), lambda: False, set(), Stopping()
+    )
+    for message in messages:
+        job_carrier.take(message)
+    job_carrier.start()
+    assert [message.end() for message in (before, after)] == [("succeed", {})] * 2
+    assert unreadable.end() == ("fail", ModelFailed)
+    job_carrier.close()
+    assert reply(stack, "unreadable")["message"] == "The worker failed on this request."
 
 
 def test_a_bug_on_the_way_to_the_engine_is_told_to_the_client(
