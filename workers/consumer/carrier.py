@@ -24,7 +24,7 @@ class Carrier:
         store: Store,
         engine: Engine,
         served_elsewhere: Callable[[], bool],
-        in_engine: set[str],
+        in_hand: set[str],
         stopping: Stopping,
     ) -> None:
         """Prepare.
@@ -33,13 +33,13 @@ class Carrier:
             store: Redis, where the inputs are, and the replies go.
             engine: runs the jobs.
             served_elsewhere: returns whether another worker has the model ready.
-            in_engine: is kept to the ids of the tasks whose jobs the engine has.
+            in_hand: is kept to the ids of the tasks that are fetched, or that the engine has.
             stopping: whether the worker stops.
         """
         self._open_tasks = OpenTasks()
         self._replier = Replier(store, engine, served_elsewhere, stopping, self._open_tasks)
         self._fetcher = Fetcher(
-            store, engine, in_engine, stopping, self._open_tasks, self._replier.put
+            store, engine, in_hand, stopping, self._open_tasks, self._replier.put
         )
         self._threads = [
             threading.Thread(target=self._fetcher.run, name="fetch", daemon=True),

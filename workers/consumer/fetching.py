@@ -10,6 +10,7 @@ import redis
 import structlog
 
 from shared.messages import Outcome
+from shared.redis.deadline import redis_within
 from shared.redis.faults import describe
 from shared.redis.store import Store
 from workers.consumer.arrivals import several
@@ -34,7 +35,7 @@ class Fetcher:
         self,
         store: Store,
         engine: Engine,
-        in_engine: set[str],
+        in_hand: set[str],
         stopping: Stopping,
         open_tasks: OpenTasks,
         end: End,
@@ -44,13 +45,13 @@ class Fetcher:
         Args:
             store: Redis, where the inputs are.
             engine: runs the jobs.
-            in_engine: is kept to the ids of the tasks whose jobs the engine has.
+            in_hand: is kept to the ids of the tasks that are fetched, or that the engine has.
             stopping: whether the worker stops.
             open_tasks: hears of messages without a job.
             end: hears of the ends of all others.
         """
         self._store, self._engine, self._stopping = store, engine, stopping
-        self._in_engine, self._open_tasks, self._end_of = in_engine, open_tasks, end
+        self._in_hand, self._open_tasks, self._end_of = in_hand, open_tasks, end
         self._arrived: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
 
     def put(self, delivery: Delivery | None) -> None:
@@ -82,10 +83,16 @@ class Fetcher:
             return None
 
     def _fetch(self, waiting: Sequence[Carried]) -> None:
-        """Fetch what lies beside some messages; while Redis is away, retry until the deadlines."""
+        """Fetch what lies beside some messages, which takes long where the line to Redis is slow.
+
+        While Redis is away, it is retried until the deadlines.
+        """
+        self._in_hand.update(job.task_id for job in waiting)
         while waiting := self._in_time(waiting):
+            last = max(job.job.deadline for job in waiting)
             try:
-                found = self._store.inputs.get([(job.task_id, job.job) for job in waiting])
+                with redis_within(self._stopping.limit(last) - time.time()):
+                    found = self._store.inputs.get([(job.task_id, job.job) for job in waiting])
             except redis.RedisError as err:
                 log.warning("waiting for Redis", error=describe(err))
                 time.sleep(RETRY_S)
@@ -109,7 +116,6 @@ class Fetcher:
 
     def _submit(self, job: Carried, engine_job: EngineJob) -> None:
         job.engine_job = engine_job
-        self._in_engine.add(job.task_id)
         with structlog.contextvars.bound_contextvars(
             request_id=job.job.request_id, task_id=job.task_id
         ):
@@ -119,9 +125,9 @@ class Fetcher:
         future.add_done_callback(partial(self._answered, job))
 
     def _answered(self, job: Carried, future: "Future[Outcome]") -> None:
-        self._in_engine.discard(job.task_id)
         self._end(job, future.exception() or future.result())
 
     def _end(self, job: Carried, end: Outcome | BaseException) -> None:
         job.is_fetched = True
+        self._in_hand.discard(job.task_id)
         self._end_of(job, end)

@@ -30,8 +30,9 @@ STALLED_S = STALL_S
 lost its connection without noticing, as is known to happen after reconnects to Redis:
 https://github.com/celery/celery/issues/8030, https://github.com/celery/celery/issues/10205."""
 HELD_S = 30.0
-"""How long a running task may be outside of the engine, while Redis takes heartbeats. There it only
-fetches images and stores its result; whatever keeps it there keeps its slot for ever."""
+"""How long a running task may be in nobody's hand, while Redis takes heartbeats: neither are its
+images fetched, nor has the engine its job. Then only its result is stored; whatever keeps it there
+keeps its slot for ever."""
 SIGN_OFF_S = 1.0
 """How long a worker that ends waits for Redis to take it off the list."""
 EXIT_STALLED = 70
@@ -71,9 +72,10 @@ class Heartbeat:
         self._received_at: dict[str, float] = {}
         """When the last message came, by its queue."""
         self._stalled_since: dict[Priority, float] = {}
-        self.in_engine: set[str] = set()
-        """Ids of the tasks whose jobs the engine has, and answers in time."""
-        self._outside_since: dict[str, float] = {}
+        self.in_hand: set[str] = set()
+        """Ids of the tasks whose inputs are fetched, which ends with their deadlines, or whose jobs
+        the engine has, and answers in time."""
+        self._idle_since: dict[str, float] = {}
         self._consumer: Any = None
         self._stop = threading.Event()
         self._draining = self._took_over = False
@@ -126,7 +128,7 @@ class Heartbeat:
                     self._watch(Counter(map(queue_of, requests)))
                     self._watch_tasks()
             except redis.RedisError as err:
-                self._stalled_since, self._outside_since = {}, {}
+                self._stalled_since, self._idle_since = {}, {}
                 log.warning("no heartbeat", error=describe(err))
             except Exception:  # without a heartbeat the worker is taken for dead: go on
                 log.exception("bug in the heartbeat")
@@ -205,12 +207,12 @@ class Heartbeat:
         )
 
     def _watch_tasks(self) -> None:
-        """Exit when a running task is neither in the engine nor comes to its end."""
+        """Exit when a running task is in nobody's hand and does not come to its end."""
         now = time.monotonic()
         running = {str(request.id) for request in list(celery_state.active_requests)}
-        outside = running - self.in_engine
-        self._outside_since = {task: self._outside_since.get(task, now) for task in outside}
-        if any(now - since > HELD_S for since in self._outside_since.values()):
+        idle = running - self.in_hand
+        self._idle_since = {task: self._idle_since.get(task, now) for task in idle}
+        if any(now - since > HELD_S for since in self._idle_since.values()):
             self._exit("a task is held without progress")
 
     def _exit(self, why: str) -> None:

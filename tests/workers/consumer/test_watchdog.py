@@ -19,6 +19,22 @@ fetching.Fetcher._fetch = lambda *_: threading.Event().wait()
 __main__.main()
 """
 """A worker whose task never reaches the engine."""
+SLOW_LINE = """
+import time
+from shared.redis.inputs import Inputs
+from workers import __main__
+from workers.consumer import heartbeat
+heartbeat.HELD_S = 2
+get = Inputs.get
+
+def slowly(*args):
+    time.sleep(5)
+    return get(*args)
+
+Inputs.get = slowly
+__main__.main()
+"""
+"""A worker on another machine, to which large images take long."""
 BROKEN = """
 from celery.worker.consumer import Consumer
 from workers import __main__
@@ -73,6 +89,16 @@ def test_a_task_that_the_engine_has_is_left_alone_however_long_it_takes(
         path = f"{api}{API}/caption/leisurely"
         replies = list(pool.map(lambda red: post(path, red), range(8)))
     assert [reply.status_code for reply in replies] == [200] * 8
+    assert worker.poll() is None
+    end(worker)
+
+
+@pytest.mark.slow
+def test_a_task_whose_images_come_over_a_slow_line_is_left_alone(stack: Stack, api: str) -> None:
+    worker = stack.processes.start("worker-fake", [sys.executable, "-c", SLOW_LINE, "fake"])
+    stack.wait_ready("fake")
+    reply = post(f"{api}{API}/caption/fake", 7)
+    assert reply.status_code == 200
     assert worker.poll() is None
     end(worker)
 
