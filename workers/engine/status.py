@@ -78,6 +78,7 @@ class StatusTracker:
     def batch_ended(self) -> None:
         """Record that no batch runs."""
         self._busy = False
+        self.publish()
 
     def record_batch(self, images: int, seconds: float, times: Sequence[JobTimes]) -> None:
         """Record a batch that was answered.

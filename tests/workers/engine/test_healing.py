@@ -107,6 +107,15 @@ def test_an_image_that_never_fits_is_refused_after_a_fresh_process_was_tried() -
         assert caption(engine, 1)
 
 
+def test_a_worker_is_not_busy_any_more_after_a_batch_that_did_not_fit() -> None:
+    with running(out_of_memory_on_red=9, predict_s=0.5) as engine:
+        refused = engine.submit(item(9))
+        wait_for("the second try", lambda: engine.status.loads == 2)
+        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
+        assert type(refused.exception(30)) is ModelFailed
+        wait_for("its end", lambda: engine.status.state == WorkerState.READY, 5)
+
+
 def test_a_job_that_runs_out_of_memory_while_the_worker_stops_is_requeued() -> None:
     job = item(9)
     with running(out_of_memory_on_red=9) as engine:
