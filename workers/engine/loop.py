@@ -108,8 +108,8 @@ class EngineLoop:
             self.inbox.wake()
 
     def run(self) -> None:
-        """Work until :meth:`stop` and the end of the running batch; then requeue what is left."""
-        while not self.stopping or self._batch:
+        """Work until :meth:`stop` and the end of a batch of clients; then requeue what is left."""
+        while not self.stopping or (self._batch and not self._batch[0].is_probe):
             try:
                 self._step()
             except Exception:  # the thread must outlive any bug, and the bug must be seen
@@ -137,7 +137,7 @@ class EngineLoop:
 
     def _begin_batch(self) -> None:
         process = self._supervisor.ready
-        if self._former.lingers() or not process:
+        if self._former.lingers() or not process or self._draining:  # then a probe may be left
             return
         self.drop_unwanted()
         self._prepare_ahead()

@@ -1,5 +1,6 @@
 """What the engine does when no process works: it says why, pauses and tries again. Slow: loads."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from shared.vocabulary import WorkerState
 from tests.engines import begin, caption, captions, expected, item, running, standing_still
 from tests.stack import wait_for
 from workers.engine import faults
+from workers.engine.job import Requeued
 from workers.engine.local import LocalEngine
 
 pytestmark = pytest.mark.slow
@@ -87,6 +89,27 @@ def test_a_model_that_failed_stays_failed_whatever_an_operator_wanted_before(bro
         broken.unlink()
         wait_for("the next try", lambda: engine.status.state.is_up)
         assert engine.status.recycles == {"crash": 2}
+
+
+@pytest.mark.parametrize("drained", ["before it is begun", "while it runs"])
+def test_a_worker_that_stops_does_not_wait_for_a_test_picture(drained: str, broken: Path) -> None:
+    """Nobody else does, and a broken model may take as long for it as a batch may take."""
+    knobs: Any = {"crash_on_red": 8, "hang_on_red": 9, "all_red_while": str(broken), "load_s": 1}
+    with running(engine={"max_failures": 1, "batch_timeout_s": 60}, **knobs) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
+        broken.write_text("8")
+        waiting = engine.submit(item(1))
+        wait_for("the crash", lambda: engine.status.recycles)
+        broken.write_text("9")
+        if drained == "before it is begun":
+            engine.drain()
+            wait_for("the next process", lambda: engine.status.loads == 2)
+            time.sleep(1)  # in which it would be begun
+        else:
+            wait_for("the test picture", lambda: engine.status.state == WorkerState.BUSY)
+        began_at = time.monotonic()
+    assert time.monotonic() - began_at < 30
+    assert type(waiting.exception(0)) is Requeued
 
 
 def test_an_operators_recycle_ends_the_pause_of_a_failed_model(
