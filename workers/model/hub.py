@@ -198,9 +198,13 @@ class Fetched(NamedTuple):
     done: int = 0
     total: int | None = None
     """``None``: the hub is still to be asked."""
+    by_another: bool = False
+    """Whether another process fetches it, which this one waits for."""
 
     def __str__(self) -> str:
         """Return it as text for a person."""
+        if self.by_another:
+            return f"waiting for another process to fetch {self.source}"
         if self.total is None:
             return f"asking for {self.source}"
         percent = f"{100 * self.done / self.total:.0f} % " if self.total else ""

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import structlog
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from shared.families import FAMILIES
 from shared.model_spec import ModelSpec
@@ -61,7 +61,7 @@ def ensure_weights(spec: ModelSpec, models_dir: Path, report: Report) -> Path:
     if faults:
         found = f"{folder} cannot be used: {describe(faults)}. " if any(folder.glob("*")) else ""
         try:
-            with _alone(spec, folder):
+            with _alone(spec, folder, report):
                 faults = find_weights_faults(
                     spec, folder
                 )  # another worker may have fetched meanwhile
@@ -88,7 +88,7 @@ def refetch(spec: ModelSpec, models_dir: Path, files: Sequence[str], report: Rep
         LoadError: a file cannot be fetched.
     """
     folder = models_dir / spec.folder
-    with _alone(spec, folder):
+    with _alone(spec, folder, report):
         repository = hub.look_up(spec)
         names = [
             name
@@ -116,14 +116,22 @@ def find_weights_faults(spec: ModelSpec, folder: Path) -> list[Fault]:
 
 
 @contextmanager
-def _alone(spec: ModelSpec, folder: Path) -> Iterator[None]:
+def _alone(spec: ModelSpec, folder: Path, report: Report) -> Iterator[None]:
     """Keep other workers from fetching into the folder, and turn errors into sentences."""
     import httpx2
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f"{spec.folder}.lock")):
+        lock = FileLock(folder.with_name(f"{spec.folder}.lock"))
+        while not lock.is_locked:
+            try:
+                lock.acquire(hub.REPORT_S)
+            except Timeout:  # who says nothing for too long counts as hung
+                report(Fetched(f"{spec.source}", by_another=True))
+        try:
             yield
+        finally:
+            lock.release()
     except (OSError, httpx2.HTTPError) as err:
         raise explain(err, spec, folder) from err
 

@@ -1,10 +1,11 @@
-"""What the engine makes of weights that are damaged. Each test costs loads: slow."""
+"""What the engine makes of weights that are damaged, or not there yet. Each costs loads: slow."""
 
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
@@ -49,3 +50,21 @@ def test_weights_that_arrive_damaged_twice_are_not_fetched_with_every_try(
             engine.recycle()
             wait_for("the next try", lambda: engine.status.state.is_up)
             assert caption(engine, 1) == "rgb 1 0 0"
+
+
+def test_to_wait_while_another_process_fetches_is_no_failure_however_long_it_takes(
+    tmp_path: Path,
+) -> None:
+    """As a second worker of a model does, or one beside ``vision pull``."""
+    row = {"name": "tiny", "family": "fake", "source": "own/tiny"}
+    other = FileLock(tmp_path / "tiny.lock")
+    other.acquire()
+    with running_row(row, Settings(models_dir=tmp_path, load_timeout_s=4)) as engine:
+        wait_for("the wait", lambda: engine.status.state == WorkerState.DOWNLOADING, 20)
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            assert engine.status.reason == "waiting for another process to fetch own/tiny"
+            time.sleep(0.1)
+        shutil.copytree(TESTS / "checkpoints" / "vit-gpt2", tmp_path / "tiny")
+        other.release()
+        assert caption(engine, 1) == "rgb 1 0 0"
