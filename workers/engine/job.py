@@ -47,6 +47,8 @@ class EngineJob:
     """It is the worker's own, made to find out whether the model works."""
     has_hung: bool = False
     """It was in a batch that took too long; next time it is a suspect."""
+    has_not_fit: bool = False
+    """It ran out of memory alone, and gets one fresh process."""
     is_cancelled: bool = False
     """Nobody waits for it, although its deadline has not passed."""
     accepted_at: float = field(default_factory=time.monotonic)

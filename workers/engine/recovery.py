@@ -86,7 +86,7 @@ class Recovery:
         alone = len(batch) == 1
         divisible = not alone or self._supervisor.facts.per_image
         smaller = divisible and self._sizer.shrink(images, SizeCause.MEMORY)
-        if not smaller and alone and batch[0].suspect and not batch[0].is_probe:
+        if not smaller and alone and batch[0].has_not_fit:
             batch[0].refuse(
                 ModelFailed(f"{self._spec.name} has not enough memory for this request.")
             )
@@ -104,6 +104,7 @@ class Recovery:
             job.suspect = True
         self._put_back(parts)
         if alone and len(parts) == 1:
+            parts[0].has_not_fit = True
             self._supervisor.restart(RestartReason.OUT_OF_MEMORY)
             self._doubt_model(batch, "Memory ran out", died=False)
 

@@ -1,5 +1,6 @@
 """Slow and large is not broken: batches shrink and grow, and jobs of several images are divided."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,24 @@ def test_an_image_that_never_fits_does_not_make_the_model_fail_however_often_it_
                 asked.result(30)
         assert scores(engine, nsfw(1, 9, 3))[::2] == [1, 3]
         assert engine.status.last_error == ""
+
+
+def test_an_image_of_a_larger_request_that_does_not_fit_gets_a_fresh_process_too(
+    tmp_path: Path,
+) -> None:
+    """As one that is asked about alone: what was there before may hold the memory."""
+    limit = tmp_path / "limit"
+    knobs: Any = {"load_s": 1.0, "image_mb": 1.0, "memory_mb_file": str(limit)}
+    asked = nsfw(1, 2)
+    with running(engine={"max_batch": 1}, **knobs) as engine:
+        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
+        limit.write_text("0.5")
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(scores, engine, asked)
+            wait_for("a fresh process", lambda: answer.done() or engine.status.recycles)
+            limit.unlink()
+            assert answer.result() == [1, 2]
+        assert engine.status.recycles == {"out_of_memory": 1}
 
 
 def test_batches_grow_again_when_memory_is_back(tmp_path: Path) -> None:
