@@ -117,16 +117,16 @@ class JobPool(BasePool):
 
     def on_start(self) -> None:
         """Begin to carry."""
+        self._hub: Any = get_event_loop()  # there is none to get once it has reconnected
         self.carrier.start()
 
     def on_stop(self) -> None:
         """Wait for the end of each task that was handed over, and put back what is left."""
         self.carrier.close()
-        hub: Any = get_event_loop()
         # The hub does when it is closed what is left for it, without a limit of time: messages that
         # are put back waited for a silent Redis until supervisord killed the worker.
         with redis_within(FAREWELL_S):
-            for call in hub._pop_ready():  # noqa: SLF001 - no public method takes them
+            for call in self._hub._pop_ready():  # noqa: SLF001 - no public method takes them
                 call()
 
     def on_apply(self, target: object, args: Any, *_: Any, callback: Any, **more: Any) -> None:  # noqa: ANN401 - Celery's signature

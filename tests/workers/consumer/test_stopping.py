@@ -51,6 +51,24 @@ def test_a_worker_that_cannot_connect_stops_as_fast(stack: Stack) -> None:
         assert worker.wait(STOP_TIMEOUT_S) == 0
 
 
+@pytest.mark.slow
+def test_a_worker_that_has_reconnected_stops_as_fast(stack: Stack) -> None:
+    """It holds 16 requests, of which it puts back on the queue what it has not begun."""
+    stack.worker("leisurely")
+    worker, logs, base = stack._workers["leisurely"], stack.processes.logs, stack.api()
+    stack.redis.client_kill_filter(_type="normal")
+    wait_for("the loss", lambda: "Connection to broker lost" in logs("worker-leisurely"))
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(16):
+            pool.submit(post, f"{base}{API}/caption/leisurely", timeout=180)
+        stack.wait_held("leisurely", 16)
+        with silent(stack):
+            worker.terminate()
+            assert worker.wait(STOP_TIMEOUT_S) == 0
+        stack.another_worker("leisurely")
+    assert "Error on stopping" not in logs("worker-leisurely")
+
+
 def test_a_second_signal_does_not_interrupt_the_wait_for_the_last_tasks() -> None:
     before, stopping = signal.getsignal(signal.SIGALRM), Stopping()
     try:
