@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from shared.answer_schema import ANY_OBJECT
+from shared.answer_schema import ANY_OBJECT, form_meant
 from shared.errors import BadRequest
 from shared.messages import Result
 from shared.options import Options
@@ -65,6 +65,7 @@ _text = (
 Text = Annotated[str, *_text]
 Name = Annotated[str, Field(max_length=MAX_NAME), *_text]
 ImageText = Annotated[str, Field(json_schema_extra=IMAGE)]
+AnswerForm = Annotated[Any, AfterValidator(form_meant)]
 RequestId = Annotated[str, Field(max_length=128, pattern=r"^[\x21-\x7e]*$"), *_text]
 
 
@@ -123,8 +124,10 @@ class VisionRequest(VisionQuery):
         Options, BeforeValidator(lambda value: {} if value is None else value), Or("null")
     ] = Field(Options(), description="generation options, named as Ollama names them")
     system: Any = Field(None, description="system prompt, for models that chat")
-    format: Any = Field(None, description="`json` or a JSON schema, for models that chat")
-    schema_: Any = Field(None, alias="schema", description="JSON schema, for models that chat")
+    format: AnswerForm = Field(None, description="`json` or a JSON schema, for models that chat")
+    schema_: AnswerForm = Field(
+        None, alias="schema", description="JSON schema, for models that chat"
+    )
     think: Annotated[StrictBool | StrictStr | None, BeforeValidator(_think_in_words)] = Field(
         None,
         description="true, false, `low`, `medium`, `high` or `max`, for models that chat",

@@ -21,6 +21,14 @@ MAX_PATTERN_CHARACTERS = 1_000
 """Of a regular expression."""
 
 
+def form_meant(form: object) -> Any:  # noqa: ANN401 - JSON
+    """Return a form that a client or a row asks for; an empty schema means any object.
+
+    Ollama's servers take it so: ``visit`` in llama.cpp's common/json-schema-to-grammar.cpp.
+    """
+    return ANY_OBJECT if form == {} else form
+
+
 def check_schema(schema: JsonObject) -> None:
     """Raise an error if a schema is too large to be compiled, or is not all there.
 

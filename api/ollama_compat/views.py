@@ -22,6 +22,7 @@ from api.ollama_compat import answers
 from api.ollama_compat.streaming import streamed
 from api.schemas import MAX_NAME, chat_fields, is_output_format
 from api.service import VisionService
+from shared.answer_schema import form_meant
 from shared.errors import BadRequest, TooLarge
 from shared.families import OLLAMA
 from shared.images.several import ReadImages
@@ -101,7 +102,8 @@ class OllamaViews:
         is_chat = call == OllamaCall.CHAT
         asked = _asked_in_chat(body, spec) if is_chat else _asked_to_generate(body, spec)
         check_text([asked.prompt, body])
-        asked.form, asked.options = body.get("format"), read_options(body.get("options"))
+        asked.form = form_meant(body.get("format"))
+        asked.options = read_options(body.get("options"))
         asked.for_chat = chat_fields(body.get("system"), asked.form, body.get("think"))
         started = time.monotonic()
         answer = self._answerer.answer(spec, asked, lambda given, _: self._decode(given), resources)

@@ -23,6 +23,7 @@ from api.openai_compat.fields import (
     thinking,
 )
 from api.schemas import ImageText, Or
+from shared.answer_schema import form_meant
 from shared.errors import VisionError
 from shared.messages import JsonObject
 from shared.options import Number
@@ -124,7 +125,7 @@ class CompletionRequest(OpenAiRequest):
         most = self.max_completion_tokens or self.max_tokens
         match self.response_format:
             case CompletionSchema(json_schema=given):
-                form: Any = given.schema_
+                form: Any = form_meant(given.schema_)
             case AnyObject():
                 form = "json"
             case _:

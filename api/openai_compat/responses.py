@@ -22,6 +22,7 @@ from api.openai_compat.fields import (
     thinking,
 )
 from api.schemas import ImageText, Or
+from shared.answer_schema import form_meant
 from shared.errors import VisionError
 from shared.messages import JsonObject
 from shared.options import Number
@@ -139,7 +140,7 @@ class ResponseRequest(OpenAiRequest):
         told = [{"role": "system", "content": self.instructions}] if self.instructions else []
         match self.text and self.text.format:
             case ResponseSchema(schema_=given):
-                form: Any = given
+                form: Any = form_meant(given)
             case AnyObject():
                 form = "json"
             case _:

@@ -241,6 +241,19 @@ def test_answers_have_the_form_that_is_asked_for_by_ollamas_door_beside_free_one
         list(pool.map(ask, range(24)))
 
 
+def test_an_empty_schema_asks_for_any_object_as_on_ollamas_servers(base: str) -> None:
+    asked: dict[str, Any] = {"content": lessons.SHAPE, "images": [bare(RED_CIRCLE)]}
+    chat = ollama(base, "chat", messages=[{"role": "user", **asked}], format={})
+    asked["prompt"] = asked.pop("content")
+    texts = [chat["message"]["content"], ollama(base, "generate", **asked, format={})["response"]]
+    for name in ("format", "schema"):
+        answer = vision(base, "answer", RED_CIRCLE, prompt=lessons.SHAPE, **{name: {}})
+        texts.append(answer["text"])
+    for text in texts:
+        assert isinstance(json.loads(text), dict)
+    assert vision(base, "labels", RED_CIRCLE, schema={})[0]["name"].startswith("red")
+
+
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [

@@ -174,7 +174,7 @@ def test_a_prompt_of_any_length_reaches_ollama(
     assert "fake takes at most 8192" in own.json()["error"]
 
 
-@pytest.mark.parametrize("wanted", ["json", {"type": "object", "properties": {"labels": {}}}])
+@pytest.mark.parametrize("wanted", ["json", {}, {"type": "object", "properties": {"labels": {}}}])
 def test_our_own_model_returns_labels_if_a_format_is_set(
     client: ollama_client.Client, wanted: Any
 ) -> None:

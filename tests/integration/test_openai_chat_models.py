@@ -100,6 +100,16 @@ def test_answers_have_the_form_that_is_asked_for_beside_free_ones(client: openai
         list(pool.map(ask, range(18)))
 
 
+def test_an_empty_schema_asks_for_json(client: openai.OpenAI) -> None:
+    form: Any = {"name": "any", "schema": {}}
+    completion: Any = {"type": "json_schema", "json_schema": form}
+    said_so = said(client, user(lessons.SHAPE, BLUE_SQUARE), response_format=completion)
+    text: Any = {"format": {"type": "json_schema", **form}}
+    response = client.responses.create(model=MODEL, input=lessons.NOBODY, text=text)
+    assert isinstance(json.loads(said_so), dict)
+    assert isinstance(json.loads(response.output_text), dict)
+
+
 def test_a_form_that_cannot_be_kept_is_refused_in_words(client: openai.OpenAI) -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}
     with pytest.raises(openai.BadRequestError, match="cannot be used"):

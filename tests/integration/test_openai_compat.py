@@ -91,7 +91,11 @@ def test_an_image_may_be_given_by_its_url(client: openai.OpenAI, photos: str) ->
     assert missing.value.code == "failed_to_download_image"
 
 
-@pytest.mark.parametrize("form", [LABELS, {"type": "json_object"}], ids=["schema", "object"])
+@pytest.mark.parametrize(
+    "form",
+    [LABELS, {"type": "json_object"}, {"type": "json_schema", "json_schema": {"schema": {}}}],
+    ids=["schema", "object", "empty"],
+)
 def test_our_own_model_returns_labels_if_a_form_is_set(client: openai.OpenAI, form: Any) -> None:
     reply = client.chat.completions.create(
         model="fake", messages=asks("", plain(5)), response_format=form
@@ -199,6 +203,15 @@ def test_a_model_of_ollama_completes_a_chat_and_counts_its_tokens(
     roles = [(message["role"], message["content"]) for message in sent["messages"]]
     assert roles == [("system", "Be brief."), ("user", "what?")]
     assert len(standin.generates()[-1].images) == 1
+
+
+def test_a_model_of_ollama_is_asked_for_any_object_by_an_empty_schema(
+    client: openai.OpenAI, standin: OllamaStandin
+) -> None:
+    form: Any = {"format": {"type": "json_schema", "name": "any", "schema": {}}}
+    reply = client.responses.create(model="llava:7b", input=inputs("what?", plain(8)), text=form)
+    assert (standin.generates()[-1].body or {})["format"] == {"type": "object"}
+    assert isinstance(json.loads(reply.output_text), dict)
 
 
 def test_each_effort_that_openais_client_knows_is_put_in_ollamas_words(

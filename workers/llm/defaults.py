@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from shared.answer_schema import form_meant
 from shared.messages import JsonObject
 from shared.options import Options
 from shared.tasks.nsfw import DEFAULT_THRESHOLD
@@ -25,7 +26,7 @@ class AnswerDefaults(BaseModel):
     system: str = ""
     options: Annotated[JsonObject, AfterValidator(_checked)] = {}
     think: bool | Literal["low", "medium", "high", "max"] = False
-    format: Any = None
+    format: Annotated[Any, AfterValidator(form_meant)] = None
     threshold: float = Field(
         DEFAULT_THRESHOLD, ge=0, le=1, description="NSFW scores of at least this value are unsafe"
     )
