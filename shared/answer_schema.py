@@ -6,7 +6,7 @@ A worker compiles the schema, and refuses what it cannot enforce. These bounds k
 import json
 from typing import Any
 
-from shared.errors import BadRequest
+from shared.errors import UnusableForm
 from shared.messages import JsonObject
 
 ANY_OBJECT: JsonObject = {"type": "object"}
@@ -33,7 +33,7 @@ def check_schema(schema: JsonObject) -> None:
     """Raise an error if a schema is too large to be compiled, or is not all there.
 
     Raises:
-        BadRequest: it is.
+        UnusableForm: it is.
     """
     left: list[tuple[Any, int]] = [(schema, 1)]
     while left:
@@ -59,5 +59,5 @@ def _check_part(part: JsonObject) -> None:
         raise _unusable(f"has an object of more than {MAX_PROPERTIES} properties")
 
 
-def _unusable(what: str) -> BadRequest:
-    return BadRequest(f"The JSON schema {what}.")
+def _unusable(what: str) -> UnusableForm:
+    return UnusableForm(f"The JSON schema {what}.")

@@ -4,6 +4,9 @@
 
     VisionError                 500  a bug, or a reply that could not be made
     ├── BadRequest              400  the request is malformed
+    │   ├── UnusableForm        400  no answer can have the form that is asked for
+    │   ├── TooFewTokens        400  no answer of that form is as short as the limit of tokens
+    │   └── UnusableChat        400  the model cannot be asked this, or not so much
     ├── Unauthorized            401  an API key is required, and the request has none or a wrong one
     ├── Refused                 403  the service does not offer this operation
     ├── NotOffered              404  unknown model, version or task
@@ -44,6 +47,18 @@ class BadRequest(VisionError):
     """The request is malformed."""
 
     status = HTTPStatus.BAD_REQUEST
+
+
+class UnusableForm(BadRequest):
+    """No answer can have the form that is asked for."""
+
+
+class TooFewTokens(BadRequest):
+    """No answer of the form that is asked for is as short as the limit of tokens."""
+
+
+class UnusableChat(BadRequest):
+    """The conversation is too long, lacks an image, or has roles in an order that is not taken."""
 
 
 class Unauthorized(VisionError):

@@ -17,7 +17,7 @@ from api.http.worker_host import note_worker
 from api.redis_retry import retry_while_unreachable
 from api.service import VisionService
 from shared.catalog import Assignment
-from shared.errors import BadRequest
+from shared.errors import UnusableChat
 from shared.families import OLLAMA
 from shared.images.several import ReadImages
 from shared.messages import Job, JsonObject, OllamaInstructions, Outcome
@@ -65,7 +65,7 @@ class Answerer:
         assignment = assignment_for(spec, asked.form, is_asked=bool(asked.prompt))
         needs_image = any(find_task(task).needs_image for task in assignment.tasks)
         if asked.prompt and needs_image and not asked.images:
-            raise BadRequest(f"{spec.name} needs an image, and the request has none.")
+            raise UnusableChat(f"{spec.name} needs an image, and the request has none.")
         common = self._common(assignment)
         if asked.prompt or asked.images:  # no image is fetched for what cannot be answered now
             self.service.check((assignment,), common["deadline"], common["priority"])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.answering.chat import Chat
-from shared.errors import BadRequest
+from shared.errors import UnusableChat
 from shared.families import FAMILIES
 from shared.messages import ChatMessage
 from shared.model_spec import ModelSpec
@@ -34,7 +34,7 @@ def asked_in_chat(chat: Chat, spec: ModelSpec) -> Asked:
     """Take what is asked out of a chat: all of it, or what other models than chat models can use.
 
     Raises:
-        BadRequest: the conversation is too long for a model of our own.
+        UnusableChat: the conversation is too long for a model of our own.
     """
     if FAMILIES[spec.family].chats:
         asked = Asked(chat.prompt, chat.images, chat.conversation)
@@ -48,11 +48,11 @@ def check_length(spec: ModelSpec, asked: Asked) -> None:
     """Raise an error if a conversation is too long for a model of our own.
 
     Raises:
-        BadRequest: it is.
+        UnusableChat: it is.
     """
     length = max(len(asked.prompt), sum(len(message.text) for message in asked.messages))
     if length > MAX_CONVERSATION:
-        raise BadRequest(
+        raise UnusableChat(
             f"The conversation has {length} characters; {spec.name} takes at most "
             f"{MAX_CONVERSATION}."
         )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from api.answering.results import Written
-from api.openai_compat.errors import error_reply
+from api.openai_compat.errors import FieldsByFault, error_reply
 from api.openai_compat.fields import (
     AnyObject,
     Effort,
@@ -24,7 +24,7 @@ from api.openai_compat.fields import (
 )
 from api.schemas import ImageText, Or
 from shared.answer_schema import form_meant
-from shared.errors import VisionError
+from shared.errors import TooFewTokens, UnusableChat, UnusableForm, VisionError
 from shared.messages import JsonObject
 from shared.options import Number
 from shared.tasks.answer import Usage
@@ -143,14 +143,17 @@ class CompletionRequest(OpenAiRequest):
 class CompletionReply:
     """The reply to one request, in one piece or streamed."""
 
-    asked_in = "messages"
-    """The field with the question."""
-
     def __init__(self, request: CompletionRequest, request_id: str) -> None:
         self._head = {
             "id": f"chatcmpl-{request_id}",
             "created": int(time.time()),
             "model": request.model,
+        }
+        is_older = request.max_tokens and not request.max_completion_tokens
+        self.fields: FieldsByFault = {
+            UnusableChat: "messages",
+            UnusableForm: "response_format",
+            TooFewTokens: "max_tokens" if is_older else "max_completion_tokens",
         }
         wanted = request.stream_options
         self._has_usage = bool(wanted and wanted.include_usage)

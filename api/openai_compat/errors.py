@@ -1,5 +1,7 @@
 """Errors in the form of OpenAI's API."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from pydantic import BaseModel, Field
@@ -29,6 +31,25 @@ class InvalidParameter(BadRequest):
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+FieldsByFault = Mapping[type[BadRequest], str]
+"""The fields of a call, each by the error for what is wrong in it, by whichever door it came."""
+
+
+@contextmanager
+def naming(fields: FieldsByFault) -> Iterator[None]:
+    """Have errors name the field of a call that is at fault.
+
+    Raises:
+        InvalidParameter: in place of each error that ``fields`` has.
+    """
+    try:
+        yield
+    except tuple(fields) as err:
+        named = InvalidParameter(err.message, fields[type(err)])
+        named.host = err.host
+        raise named from err
 
 
 class ErrorBody(BaseModel):

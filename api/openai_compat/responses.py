@@ -4,12 +4,12 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from itertools import count
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from api.answering.results import Written
-from api.openai_compat.errors import error_body
+from api.openai_compat.errors import FieldsByFault, error_body
 from api.openai_compat.fields import (
     AnyObject,
     Effort,
@@ -23,7 +23,7 @@ from api.openai_compat.fields import (
 )
 from api.schemas import ImageText, Or
 from shared.answer_schema import form_meant
-from shared.errors import VisionError
+from shared.errors import TooFewTokens, UnusableChat, UnusableForm, VisionError
 from shared.messages import JsonObject
 from shared.options import Number
 from shared.tasks.answer import Usage
@@ -159,8 +159,11 @@ class ResponseRequest(OpenAiRequest):
 class ResponseReply:
     """The reply to one request, in one piece or streamed."""
 
-    asked_in = "input"
-    """The field with the question."""
+    fields: ClassVar[FieldsByFault] = {
+        UnusableChat: "input",
+        UnusableForm: "text.format",
+        TooFewTokens: "max_output_tokens",
+    }
 
     def __init__(self, request: ResponseRequest, request_id: str) -> None:
         self._numbers = count()

@@ -18,14 +18,14 @@ from api.http.request_images import read_sources
 from api.http.request_parsing import read_object
 from api.limits.admission import check_served
 from api.openai_compat.completions import CompletionReply, CompletionRequest
-from api.openai_compat.errors import InvalidParameter
+from api.openai_compat.errors import FieldsByFault, naming
 from api.openai_compat.fields import Question, validated
 from api.openai_compat.models import OpenAiModel, OpenAiModels, named, ollamas_models, own_model
 from api.openai_compat.responses import ResponseReply, ResponseRequest
 from api.openai_compat.written import by_ollama
 from api.schemas import chat_fields
 from api.service import VisionService
-from shared.errors import NotOffered, VisionError
+from shared.errors import NotOffered, UnusableChat, VisionError
 from shared.families import OLLAMA
 from shared.images.several import ReadImages
 from shared.messages import JsonObject
@@ -38,7 +38,9 @@ EVENTS = "text/event-stream"
 class ReplyForm(Protocol):
     """The form of the reply to one request."""
 
-    asked_in: str
+    @property
+    def fields(self) -> FieldsByFault:
+        """What the fields of the request are called."""
 
     def whole(self, written: Written) -> JsonObject:
         """Return the reply in one piece."""
@@ -89,27 +91,23 @@ class OpenAiViews:
     def _answer(self, question: Question, form: ReplyForm, resources: ExitStack) -> Reply:
         spec = self._answerer.find(question.model)
         check_text([question.form, question.options.model_dump(mode="json")])
-        if spec.family == OLLAMA:
-            parts = self._passed_on(spec, question, resources)
-        else:
-            parts = self._own(spec, question, form.asked_in, resources)
+        answer = self._passed_on if spec.family == OLLAMA else self._own
+        parts = answer(spec, question, resources)
+        with naming(form.fields):
+            first = next(parts)  # an error before the first part still determines the status
         if not question.stream:
-            (written,) = parts
-            return Response(json.dumps(form.whole(written)), mimetype="application/json")
-        first = next(parts)  # an error before the first part still determines the status
+            return Response(json.dumps(form.whole(first)), mimetype="application/json")
         events = form.events(chain([first], parts))
         return StreamedReply(ended_in_words(events, g.request_id, form.failure), EVENTS)
 
-    def _own(
-        self, spec: ModelSpec, question: Question, asked_in: str, resources: ExitStack
-    ) -> Iterator[Written]:
+    def _own(self, spec: ModelSpec, question: Question, resources: ExitStack) -> Iterator[Written]:
         """Yield the whole answer of one of our own models."""
         asked = asked_in_chat(question.take_chat(), spec)
         asked.form, asked.options = question.form, question.options
         asked.for_chat = chat_fields("", question.form, question.think)
         answer = self._answerer.answer(spec, asked, self._read, resources)
         if answer is None:
-            raise InvalidParameter("The request has neither text nor an image.", asked_in)
+            raise UnusableChat("The request has neither text nor an image.")
         yield answer
 
     def _passed_on(

@@ -259,7 +259,7 @@ def test_an_empty_schema_asks_for_any_object_as_on_ollamas_servers(base: str) ->
     [
         ({"format": {"$ref": "https://example.com/a.json"}}, "must begin with `#`"),
         ({"format": {"not": {"type": "string"}}}, "cannot be used"),
-        ({"format": FORM, "options": {"num_predict": 2}}, "`num_predict` allows 2"),
+        ({"format": FORM, "options": {"num_predict": 2}}, "the limit of tokens is 2"),
         ({"think": "loud"}, "nor one of `low`, `medium`"),
         ({"think": 5}, "`think` is neither true, false nor a level"),
     ],

@@ -110,10 +110,36 @@ def test_an_empty_schema_asks_for_json(client: openai.OpenAI) -> None:
     assert isinstance(json.loads(response.output_text), dict)
 
 
-def test_a_form_that_cannot_be_kept_is_refused_in_words(client: openai.OpenAI) -> None:
-    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}
-    with pytest.raises(openai.BadRequestError, match="cannot be used"):
-        said(client, user("?", RED_CIRCLE), response_format=schema)
+@pytest.mark.parametrize(
+    ("form", "text", "limit", "field", "words"),
+    [
+        ({"not": {}}, "?", "max_tokens", "form", "The JSON schema cannot be used"),
+        ({"$ref": "https://example.com"}, "?", "max_tokens", "form", "refers to another document"),
+        (FORM, "?", "max_tokens", "limit", "the limit of tokens is 2"),
+        (FORM, "?", "max_completion_tokens", "limit", "the limit of tokens is 2"),
+        (None, "z" * 9000, "max_tokens", "question", "the model has room for"),
+        (None, "z" * 40_000, "max_tokens", "question", "The conversation has 40000 characters"),
+    ],
+)
+def test_an_error_names_the_field_that_is_at_fault_as_the_call_has_it(
+    client: openai.OpenAI, form: Any, text: str, limit: str, field: str, words: str
+) -> None:
+    completion: Any = {limit: 2}
+    response: Any = {"max_output_tokens": 2}
+    if form:
+        schema = {"name": "x", "schema": form}
+        completion["response_format"] = {"type": "json_schema", "json_schema": schema}
+        response["text"] = {"format": {"type": "json_schema", **schema}}
+    with pytest.raises(openai.BadRequestError, match=words) as of_completion:
+        said(client, user(text), **completion)
+    with pytest.raises(openai.BadRequestError, match=words) as of_response:
+        client.responses.create(model=MODEL, input=text, **response)
+    names = {
+        "form": ("response_format", "text.format"),
+        "limit": (limit, "max_output_tokens"),
+        "question": ("messages", "input"),
+    }
+    assert (of_completion.value.param, of_response.value.param) == names[field]
 
 
 def test_photoprisms_engine_gets_captions_and_labels(base: str) -> None:

@@ -293,8 +293,9 @@ def test_errors_are_those_of_openais_client(client: openai.OpenAI, base: str) ->
     with pytest.raises(openai.NotFoundError, match="unheard-of/model") as missing:
         create(model="unheard-of/model", messages=asks("x", plain(5)))
     assert missing.value.code == "model_not_found"
-    with pytest.raises(openai.BadRequestError, match="needs an image"):
+    with pytest.raises(openai.BadRequestError, match="needs an image") as blind:
         create(model="fake", messages=asks("x"))
+    assert blind.value.param == "messages"
     with pytest.raises(openai.BadRequestError, match="neither text nor an image") as nothing:
         create(model="fake", messages=asks(""))
     assert nothing.value.param == "messages"

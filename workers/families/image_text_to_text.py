@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import structlog
 from pydantic import Field
 
-from shared.errors import BadRequest, VisionError
+from shared.errors import BadRequest, UnusableForm, VisionError
 from shared.messages import Instructions, Result
 from shared.ollama_settings import OllamaSettings
 from shared.options import Options
@@ -98,9 +98,9 @@ class ImageTextToText(RefusingModel):
             wording = self._wording(task, instructions)
             is_clients = instructions.output_schema and wording.format == instructions.output_schema
             if is_clients and task.read_form and not self._chat.keeps_forms:
-                raise BadRequest(
-                    "This model cannot keep to `format` or `schema`, as its tokenizer is of an "
-                    "unusual kind: ask for the form in the prompt, or ask another model."
+                raise UnusableForm(
+                    "This model cannot keep to a JSON schema, as its tokenizer is of an unusual "
+                    "kind: ask for the form in the prompt, or ask another model."
                 )
             self._chat.check(wording.format, Options(**wording.options))
 

@@ -198,7 +198,8 @@ class ChatModel:
         """Raise an error if no answer of a form can be given.
 
         Raises:
-            BadRequest: the JSON schema cannot be used, or needs more tokens than the options allow.
+            UnusableForm: the JSON schema cannot be used.
+            TooFewTokens: it needs more tokens than the options allow.
         """
         self._room.check(wanted, options)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shared.errors import BadRequest
+from shared.errors import UnusableChat
 from workers.captions.thoughts import open_mark
 from workers.model.family import LoadError
 
@@ -115,12 +115,12 @@ class ChatInputs:
                 return None
             raise
 
-    def refusal(self, turn: Turn) -> BadRequest | None:
+    def refusal(self, turn: Turn) -> UnusableChat | None:
         """Return why a conversation cannot be encoded; ``None``: it can."""
         if self._lacks_image(turn):
-            return BadRequest("This model needs an image, and the request has none.")
+            return UnusableChat("This model needs an image, and the request has none.")
         if not self._rendered(turn):
-            return BadRequest(
+            return UnusableChat(
                 "The model's chat template does not take a conversation of these roles in this "
                 "order: let user and assistant take turns, and the user begin and end."
             )

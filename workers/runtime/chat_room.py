@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shared.errors import BadRequest
+from shared.errors import BadRequest, UnusableChat
 from shared.options import Options
 from workers.runtime import generation
 from workers.runtime.chat_inputs import Turn
@@ -42,7 +42,8 @@ class Room:
         """Raise an error if no answer of a form can be given.
 
         Raises:
-            BadRequest: the JSON schema cannot be used, or needs more tokens than the options allow.
+            UnusableForm: the JSON schema cannot be used.
+            TooFewTokens: it needs more tokens than the options allow.
         """
         if self._writing:
             self._writing.begin(wanted, self.limit(0, options), options)
@@ -59,7 +60,7 @@ class Room:
             The answer, or why there is not enough room for any.
         """
         if given >= self._positions:
-            return BadRequest(
+            return UnusableChat(
                 f"The conversation has {given} tokens with its images, and the model has room for "
                 f"{self._positions}, answer included: send less text, or fewer or smaller images."
             )
@@ -71,7 +72,7 @@ class Room:
         except BadRequest as err:
             if limit == self.limit(0, options):
                 return err
-            return BadRequest(
+            return UnusableChat(
                 f"The conversation has {given} tokens with its images, which leaves {limit} of the "
                 f"model's {self._positions}: too few for an answer by the JSON schema."
             )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.errors import BadRequest
+from shared.errors import BadRequest, TooFewTokens, UnusableChat, UnusableForm
 from shared.messages import Instructions, JsonObject
 from shared.model_spec import ModelSpec
 from shared.tasks import ANSWER, CAPTION, LABELS, NSFW
@@ -93,23 +93,23 @@ def test_each_job_of_a_batch_has_its_own_schema_or_none(
 
 
 @pytest.mark.parametrize(
-    ("asked", "reason"),
+    ("asked", "error", "reason"),
     [
-        ({"output_schema": {"not": {"type": "string"}}}, "cannot be used"),
-        ({"output_schema": SCHEMA, "options": {"num_predict": 3}}, "`num_predict` allows 3"),
-        ({"prompt": "z" * 4096}, "the model has room for 4096"),
+        ({"output_schema": {"not": {"type": "string"}}}, UnusableForm, "cannot be used"),
+        ({"output_schema": SCHEMA, "options": {"num_predict": 3}}, TooFewTokens, "limit of tokens"),
+        ({"prompt": "z" * 4096}, UnusableChat, "the model has room for 4096"),
     ],
     ids=["schema", "limit", "context"],
 )
 def test_a_job_that_cannot_be_answered_by_its_schema_fails_alone(
-    asked: dict[str, Any], reason: str, model: ImageTextToText
+    asked: dict[str, Any], error: type[BadRequest], reason: str, model: ImageTextToText
 ) -> None:
     jobs = [job(model, NSFW), job(model, NSFW, **asked)]
     report = run_batch(model, [x.images for x in jobs], [x.instructions for x in jobs], 2)
     good, bad = report.outcomes
     assert not isinstance(good, JobError)
     assert isinstance(bad, JobError)
-    assert bad.error == BadRequest.__name__
+    assert bad.error == error.__name__
     assert reason in bad.message
 
 
@@ -122,7 +122,7 @@ def test_a_tokenizer_that_grammars_cannot_use_makes_forms_of_answers_an_error(
     parts = {"decoder": spaces, "pre_tokenizer": spaces}  # which say nothing of bytes
     file.write_text(json.dumps({**json.loads(file.read_text()), **parts}))
     model = load(folder)
-    with pytest.raises(BadRequest, match="cannot keep to `format`"):
+    with pytest.raises(UnusableForm, match="cannot keep to a JSON schema"):
         model.check(job(model, ANSWER, prompt="?", output_schema=SCHEMA).instructions)
     model.check(job(model, ANSWER, prompt="?").instructions)
     model.check(job(model, LABELS, output_schema=SCHEMA).instructions)  # read leniently

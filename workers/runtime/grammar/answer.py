@@ -5,7 +5,7 @@ from typing import Protocol
 
 from llguidance import LLMatcher
 
-from shared.errors import BadRequest
+from shared.errors import BadRequest, TooFewTokens, UnusableForm
 from workers.runtime.grammar.closing import ends
 from workers.runtime.grammar.compiling import Grammar, Grammars
 from workers.runtime.loops import STEPS_PER_CHECK, period_at_end
@@ -40,10 +40,11 @@ class Answer:
             stop: says where the answer is to end early; ``None``: nowhere.
 
         Raises:
-            BadRequest: no answer of so few tokens is known.
+            TooFewTokens: no answer of so few tokens is known.
+            UnusableForm: none is that is short enough for any limit.
         """
         if grammar.shortest is None or len(grammar.shortest) > limit:
-            raise BadRequest(_too_few(grammar, limit))
+            raise _too_long(grammar, limit)
         self._grammar, self._vocabulary = grammar, grammars.vocabulary
         self._left, self._stop = limit, stop
         self.matcher = grammar.matcher()
@@ -152,10 +153,12 @@ class Answer:
         return self._finish(self._grammar.shortest or [])
 
 
-def _too_few(grammar: Grammar, limit: int) -> str:
+def _too_long(grammar: Grammar, limit: int) -> BadRequest:
     if grammar.shortest is None:
-        return "No answer that fits the JSON schema is as short as answers have to be here."
-    return (
-        f"An answer that fits the JSON schema needs about {len(grammar.shortest)} tokens, but "
-        f"`num_predict` allows {limit}."
+        return UnusableForm(
+            "No answer that fits the JSON schema is as short as answers have to be here."
+        )
+    return TooFewTokens(
+        f"An answer that fits the JSON schema needs about {len(grammar.shortest)} tokens; the "
+        f"limit of tokens is {limit}."
     )

@@ -9,7 +9,7 @@ import structlog
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.hf import from_tokenizer
 
-from shared.errors import BadRequest
+from shared.errors import UnusableForm
 from shared.messages import JsonObject
 from workers.runtime.grammar.closing import Closing, Vocabulary
 from workers.runtime.grammar.schemas import named_properties_only, patterns
@@ -74,27 +74,27 @@ class Grammars:
         slices = LLTokenizer.json_slices()
         self.tokenizer = from_tokenizer(tokenizer, len(tokenizer), list(ends), slices)
         self.vocabulary, self._most = Vocabulary(self.tokenizer), most
-        self._kept: OrderedDict[str, Grammar | BadRequest] = OrderedDict()
+        self._kept: OrderedDict[str, Grammar | UnusableForm] = OrderedDict()
 
     def compile(self, schema: JsonObject) -> Grammar:
         """Return the grammar of a JSON schema.
 
         Raises:
-            BadRequest: there is none; the message says why.
+            UnusableForm: there is none; the message says why.
         """
         key = json.dumps(schema, ensure_ascii=False)  # the order of properties counts
         found = self._kept.pop(key, None)
         if found is None:
             try:
                 found = self._compile(schema)
-            except BadRequest as err:
+            except UnusableForm as err:
                 log.info("unusable schema", reason=err.message)
                 found = err
         self._kept[key] = found
         if len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
-        if isinstance(found, BadRequest):
-            raise BadRequest(found.message)
+        if isinstance(found, UnusableForm):
+            raise UnusableForm(found.message)
         return found
 
     def _compile(self, schema: JsonObject) -> Grammar:
@@ -110,7 +110,7 @@ class Grammars:
         return Grammar(start, closing, closing.find(start, self._most))
 
 
-def _refusal(reason: str) -> BadRequest:
+def _refusal(reason: str) -> UnusableForm:
     """Return the error for a schema that llguidance cannot compile."""
     reason = " ".join(reason.split())[:MAX_REASON_CHARACTERS].rstrip(".")
-    return BadRequest(f"The JSON schema cannot be used: {reason}.")
+    return UnusableForm(f"The JSON schema cannot be used: {reason}.")

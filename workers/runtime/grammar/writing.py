@@ -40,7 +40,8 @@ class Writing:
             options: have the stop words.
 
         Raises:
-            BadRequest: the schema cannot be used, or needs more tokens.
+            UnusableForm: the schema cannot be used.
+            TooFewTokens: it needs more tokens.
         """
         schema = ANY_OBJECT if wanted == "json" else wanted
         if not isinstance(schema, dict):

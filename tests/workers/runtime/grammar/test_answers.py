@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import torch
 
-from shared.errors import BadRequest
+from shared.errors import TooFewTokens
 from shared.messages import JsonObject
 from tests.workers.runtime.grammar.grammar_lab import (
     PERSON,
@@ -99,7 +99,7 @@ def test_the_shortest_limit_of_a_schema_is_enough_and_one_less_is_refused(name: 
         answer = begin(schema, limit)
         generate([answer], limit, seed)
         check(answer.text, schema)
-    with pytest.raises(BadRequest, match=f"about {limit} tokens, but `num_predict` allows"):
+    with pytest.raises(TooFewTokens, match=f"about {limit} tokens; the limit"):
         begin(schema, limit - 1)
 
 
