@@ -205,11 +205,14 @@ class Connection(ParsingProtocol):
             self._fail(HTTPStatus.REQUEST_URI_TOO_LONG, "The URL is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the header, but none of a trailer, which no proxy has checked."""
+        """Take a field of the header, but none of a trailer, which no proxy has checked.
+
+        Blanks around a value are no part of it (RFC 9110, 5.5).
+        """
         if not self._in_header:
             self._parts += 1
             return
-        super().on_header(name, value)
+        super().on_header(name, value.strip(b" 	"))
         if len(self.headers) > MAX_FIELDS:
             self._fail(*_HEADER_TOO_LARGE)
 
