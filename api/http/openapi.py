@@ -25,6 +25,8 @@ JSON, TEXT = "application/json", "text/plain"
 STRING: JsonSchema = {"type": "string"}
 BYTES: JsonSchema = {"type": "string", "format": "binary"}
 METHODS = ("get", "post", "put", "delete")
+ON_ANY_ROUTE = (414, 431)
+"""Statuses with which the server refuses a request by itself, whatever it asks."""
 RETRIED = (429, 503)
 """Statuses of replies with ``Retry-After``."""
 _REFERENCE = "#/components/schemas/{model}"
@@ -214,10 +216,11 @@ def _content(content: Content, mode: str, references: Any) -> JsonSchema:  # noq
 
 def _errors(note: Operation, kind: type[BaseModel], references: Any) -> JsonSchema:  # noqa: ANN401 - pydantic's mapping
     responses: JsonSchema = {}
-    for status in sorted(note.errors):
-        described: JsonSchema = {"description": HTTPStatus(status).phrase}
-        if status != HTTPStatus.REQUEST_URI_TOO_LONG:  # which the server answers by itself
-            described["content"] = _content({JSON: kind}, "serialization", references)
+    for status in sorted({*note.errors, *ON_ANY_ROUTE}):
+        described: JsonSchema = {
+            "description": HTTPStatus(status).phrase,
+            "content": _content({JSON: kind}, "serialization", references),
+        }
         headers = {
             name: header.described
             for name, header in note.headers.items()

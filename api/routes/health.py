@@ -19,7 +19,7 @@ def health_routes(service: VisionService) -> Blueprint:
         return _ok(HealthReply())
 
     @routes.get("/readyz")
-    @operation("operation", reply={JSON: HealthReply}, errors=[503])
+    @operation("operation", reply={JSON: HealthReply}, errors=[429, 503])
     def readyz() -> Response:
         """Return 200 while requests can be queued, because Redis answers.
 

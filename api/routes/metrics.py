@@ -11,7 +11,9 @@ def metrics_routes(metrics: Metrics) -> Blueprint:
     routes = Blueprint("metrics", __name__)
 
     @routes.get("/metrics")
-    @operation("operation", reply={TEXT: STRING, "application/openmetrics-text": STRING})
+    @operation(
+        "operation", reply={TEXT: STRING, "application/openmetrics-text": STRING}, errors=[429]
+    )
     def scrape() -> Response:
         """Return metrics of requests, queues and workers for Prometheus, as text."""
         body, content_type = metrics.exposition(request.headers.get("Accept", ""))

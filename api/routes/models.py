@@ -28,7 +28,7 @@ def model_routes(service: VisionService) -> Blueprint:
     )
 
     @routes.get("/models")
-    @operation("operation", reply={JSON: ModelsReply}, errors=[401, 503])
+    @operation("operation", reply={JSON: ModelsReply}, errors=[401, 429, 503])
     def models() -> Response:
         """List the models with their tasks, and the workers that serve them now."""
         with redis_call(BRIEF_RETRY_S):

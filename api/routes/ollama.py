@@ -59,7 +59,7 @@ def ollama_routes(service: VisionService) -> Blueprint:
 
 def _add_lists(routes: Blueprint, views: OllamaViews) -> None:
     """Add the routes that run no model, and those that are refused."""
-    lists = operation("ollama", reply={JSON: OllamaReply}, errors=[401, 403, 503])
+    lists = operation("ollama", reply={JSON: OllamaReply}, errors=[401, 403, 429, 503])
 
     @routes.get("/api/tags")
     @lists
@@ -80,7 +80,7 @@ def _add_lists(routes: Blueprint, views: OllamaViews) -> None:
         return views.version()
 
     @routes.route(f"/api/<any({','.join(MANAGEMENT)}):what>", methods=["POST", "DELETE"])
-    @operation("ollama", errors=[401, 403, 404, 405], words={"what": MANAGEMENT})
+    @operation("ollama", errors=[401, 403, 404, 405, 429], words={"what": MANAGEMENT})
     def manage(what: str) -> Response:
         """Refuse to manage models."""
         raise Refused(

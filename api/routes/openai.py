@@ -62,13 +62,13 @@ def openai_routes(service: VisionService) -> Blueprint:
         return run(views.responses)
 
     @routes.get("/models")
-    @documented(reply={JSON: OpenAiModels}, errors=[401, 403, 503])
+    @documented(reply={JSON: OpenAiModels}, errors=[401, 403, 429, 503])
     def models() -> Response:
         """List our own models that a worker serves, and the models of Ollama's servers."""
         return _json(views.models())
 
     @routes.get("/models/<path:model>")
-    @documented(reply={JSON: OpenAiModel}, errors=[401, 403, 404, 503])
+    @documented(reply={JSON: OpenAiModel}, errors=[401, 403, 404, 429, 503])
     def model(model: str) -> Response:
         """Return one of these models."""
         return _json(views.model(model.rstrip("/")))  # a path takes the slash at its end, too

@@ -96,7 +96,7 @@ def run_routes(service: VisionService) -> Blueprint:
         return Response(text, mimetype="application/json")
 
     @routes.get("/runs")
-    @operation("operation", reply={JSON: RunsReply}, errors=[401, 403, 503])
+    @operation("operation", reply={JSON: RunsReply}, errors=[401, 403, 429, 503])
     def runs() -> Response:
         """List the runs of bulk work that reported in the last ten minutes, the latest first."""
         check_operator(request, settings)

@@ -18,7 +18,7 @@ def setup_routes(service: VisionService) -> Blueprint:
     routes, settings = Blueprint("setup", __name__, url_prefix=BASE), service.settings
 
     @routes.get("/setup")
-    @operation("operation", reply={JSON: SetupReply}, errors=[401, 403, 503])
+    @operation("operation", reply={JSON: SetupReply}, errors=[401, 403, 429, 503])
     def setup() -> Response:
         """Say how the service is set up: Redis, models, keys, and its clock."""
         check_operator(request, settings)

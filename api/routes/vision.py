@@ -30,7 +30,7 @@ from shared.messages import Job, JobTimes, OllamaInstructions
 from shared.tasks.registry import base_tasks, find_task, path_words
 
 BASE = "/api/v1/vision"
-ERRORS = (400, 401, 404, 413, 414, 422, 429, 500, 502, 503, 504)
+ERRORS = (400, 401, 404, 413, 422, 429, 500, 502, 503, 504)
 BODIES: Content = {
     JSON: VisionRequest,
     MULTIPART: UploadForm,

@@ -1,11 +1,23 @@
 """The OpenAPI document and the page that shows it."""
 
+import re
+
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import EnvironBuilder
 
 from api import create_app
+from api.front.triage import Needs, triage
 from api.http.request_parsing import FORM_FIELDS
 from shared.settings import Settings
+
+EXAMPLES = {
+    "task": "caption",
+    "command": "recycle",
+    "what": "pull",
+    "run": "01234567-89ab-cdef-0123-456789abcdef",
+}
+"""What an argument in a path may be, where it may not be anything."""
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +36,31 @@ def test_the_document_has_every_route_and_each_kind_of_body(client: FlaskClient)
         "application/octet-stream",
     }  # fmt: skip
     assert set(operation["responses"]) == {
-        "200", "400", "401", "404", "408", "413", "414", "415", "422", "429", "500", "502", "503",
-        "504",
+        "200", "400", "401", "404", "408", "413", "414", "415", "422", "429", "431", "500", "502",
+        "503", "504",
     }  # fmt: skip
     generate = paths["/api/generate"]["post"]["responses"]
     assert set(generate) == {
-        "200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "502", "503",
-        "504",
+        "200", "400", "401", "403", "404", "408", "413", "414", "415", "422", "429", "431", "500",
+        "502", "503", "504",
     }  # fmt: skip
     assert set(generate["200"]["content"]) == {"application/json", "application/x-ndjson"}
-    assert set(paths["/api/tags"]["get"]["responses"]) == {"200", "401", "403", "503"}
     completions = paths["/v1/chat/completions"]["post"]["responses"]
     assert set(completions) == set(generate)
     assert set(completions["200"]["content"]) == {"application/json", "text/event-stream"}
     assert "/v1/models/{model}" in paths
+
+
+def test_each_operation_has_the_errors_that_come_from_the_front(client: FlaskClient) -> None:
+    app = client.application
+    for path, operations in client.get("/openapi.json").get_json()["paths"].items():
+        for method, operation in operations.items():
+            used = re.sub(r"\{(\w+)\}", lambda name: EXAMPLES.get(name[1], "x"), path)
+            environ = EnvironBuilder(path=used, method=method.upper()).get_environ()
+            needs = triage(app, Settings(), environ).needs
+            found = set(operation["responses"])
+            assert {"414", "431"} <= found, path
+            assert ("429" in found) == (needs not in (Needs.NOTHING, Needs.FILE)), path
 
 
 @pytest.mark.parametrize(
