@@ -59,9 +59,9 @@ class ErrorHandlers:
         note_worker(err.host)
         response = self._reply(err, err.status, err.message, err.retry_after_s)
         if isinstance(err, Unauthorized):
-            # Whoever sent a Bearer is the page, for example; to Basic, browsers ask for a password.
+            # To Basic, browsers ask for a password, and a script, as of our page, waits meanwhile.
             sent_bearer = request.headers.get("Authorization", "").lower().startswith("bearer")
-            scheme = "Bearer" if sent_bearer else "Basic"
+            scheme = "Bearer" if sent_bearer or "X-Requested-With" in request.headers else "Basic"
             response.headers["WWW-Authenticate"] = f'{scheme} realm="Vision Workers"'
         return response
 

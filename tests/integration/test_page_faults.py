@@ -215,6 +215,20 @@ def test_with_keys_nothing_is_shown_before_one_is_given_and_it_stays_in_the_tab(
         expect(other.get_by_role("heading", name="needs an API key")).to_be_visible()
 
 
+def test_a_key_that_becomes_necessary_is_asked_for_by_the_page_itself(
+    browser: Browser, stack: Stack
+) -> None:
+    port = str(free_port())
+    base = stack.another_api(VISION_PORT=port)
+    with opened(browser, base) as page:
+        is_ready(page)
+        end(stack.api_process)
+        stack.another_api(VISION_PORT=port, VISION_API_KEYS="new")
+        page.get_by_label("API key", exact=True).fill("new")  # no dialog of the browser's own
+        page.keyboard.press("Enter")
+        is_ready(page)
+
+
 @pytest.mark.slow
 def test_a_hidden_tab_asks_nothing(browser: Browser, base: str) -> None:
     with opened(browser, base) as page:

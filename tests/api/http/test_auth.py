@@ -80,6 +80,11 @@ def test_to_a_wrong_bearer_no_browser_asks_for_a_password(client: FlaskClient, h
     assert reply.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
+def test_to_a_script_without_a_key_no_browser_asks_for_a_password(client: FlaskClient) -> None:
+    reply = client.post(PATH, headers={"X-Requested-With": "fetch"})
+    assert reply.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
 def test_a_401_says_how_a_key_is_sent(client: FlaskClient) -> None:
     reply = client.post(PATH)
     assert "Bearer" in reply.get_json()["error"]
