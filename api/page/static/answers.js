@@ -91,7 +91,8 @@ export function showFault(card, error, again) {
   return `${title} ${error.message}`;
 }
 
-function whatToDo(error) {
+/** What a fault means, and what a person can do. */
+export function whatToDo(error) {
   if (error instanceof Gone) return ["The service does not answer.", "Try again when it is back."];
   switch (error.status) {
     case 400: case 413: case 415: case 422: return ["The photo was refused.", ""];

@@ -1,10 +1,10 @@
 // Photos, and the questions about them: some at once, again while the service is busy.
 
-import { cardOf, showAnswer, showFault } from "./answers.js";
+import { cardOf, showAnswer, showFault, whatToDo } from "./answers.js";
 import { questions } from "./asking.js";
 import { at, bytes, element, say } from "./dom.js";
-import { call, Refused } from "./service.js";
-import { state } from "./state.js";
+import { call, Gone, Refused } from "./service.js";
+import { state, told } from "./state.js";
 
 const AT_ONCE = 4; // requests; browsers open six connections, and the state is polled meanwhile
 const DECODED_SMALLER = ["image/jpeg", "image/jp2"]; // types that may have more pixels than the limit
@@ -128,9 +128,10 @@ async function inTurn(work) {
   }
 }
 
-/** Send a photo to one model, until there is an answer or a fault. */
+/** Send a photo to one model, until there is an answer or a fault; once more if nobody answered. */
 async function answer(photo, card, signal) {
   const { task, model, prompt, options } = card.question;
+  let isRepeated = false;
   while (!signal.aborted) {
     const body = new FormData();
     if (photo.file) body.append("images", photo.file, photo.name);
@@ -144,8 +145,12 @@ async function answer(photo, card, signal) {
       return tellAnswer(photo, card, reply);
     } catch (error) {
       if (signal.aborted) return;
-      if (error.status !== 429) return tellFault(photo, card, error);
-      await waitFor(error, card, signal);
+      if (error.status === 429) await waitFor(error, card, signal);
+      else if (!isRepeated && (error instanceof Gone || error.status === 401)) {
+        isRepeated = true; // and the photos behind it wait as well
+        card.show(element("b", {}, whatToDo(error)[0]), " Asking again when the service answers.");
+        await told();
+      } else return tellFault(photo, card, error);
     }
   }
 }

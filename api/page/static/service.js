@@ -15,15 +15,16 @@ export class Refused extends Error {
   }
 }
 
-/** Nobody answered. */
+/** Nobody answered, or a proxy did in the service's place. */
 export class Gone extends Error {}
 
 /** Send a request, and ask for a key if the service wants one; else as `send`. */
 export async function call(path, init = {}) {
+  const sent = key;
   try {
     return await send(path, init);
-  } catch (error) {
-    if (error.status === 401) askForKey(key && "The service does not accept this key.");
+  } catch (error) { // if another key has been given meanwhile, that one is not at fault
+    if (error.status === 401 && sent === key) askForKey(key && "The service does not accept this key.");
     throw error;
   }
 }
@@ -43,7 +44,8 @@ export async function send(path, init = {}) {
   try {
     body = JSON.parse(body);
   } catch {
-    throw new Refused(reply.status, `Something in front of the service answered with status ${reply.status}.`);
+    const words = `Something in front of the service answered with status ${reply.status}.`;
+    throw [502, 503, 504].includes(reply.status) ? new Gone(words) : new Refused(reply.status, words);
   }
   if (reply.ok) return { body, times: timesIn(reply.headers.get("Server-Timing") ?? "") };
   throw new Refused(reply.status, body.error, Number(reply.headers.get("Retry-After")) || 5);
@@ -59,6 +61,7 @@ function timesIn(header) {
 
 /** Show nothing of the service until a key is given. */
 function askForKey(fault) {
+  if (!at("key-form").hidden) return; // somebody may be typing it
   key = "";
   sessionStorage.removeItem(KEY);
   at("key-error").textContent = fault;

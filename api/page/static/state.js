@@ -17,13 +17,21 @@ const followers = [];
 /** Have a function called each time that the state has come. */
 export const follow = (show) => followers.push(show);
 
+const waiting = []; // who waits until the service tells its state
+
+/** Return when the service has told its state: it neither is gone nor wants a key. */
+export const told = () => new Promise((resolve) => {
+  waiting.push(resolve);
+  poll();
+});
+
 let polling = false;
 let pause = POLL_MS;
 let timer = 0;
 
 /** Ask for the state now, and again and again while the tab is seen. */
 export async function poll() {
-  if (polling || document.hidden || !at("key-form").hidden) return;
+  if (polling || (document.hidden && !waiting.length) || !at("key-form").hidden) return;
   polling = true;
   clearTimeout(timer);
   try {
@@ -32,6 +40,7 @@ export async function poll() {
     at("service").hidden = false;
     showState();
     followers.forEach((show) => show());
+    waiting.splice(0).forEach((goOn) => goOn());
   } catch (error) {
     pause = Math.min(2 * pause, SLOWEST_POLL_MS);
     if (error.status !== 401) showTrouble(error);
@@ -48,7 +57,7 @@ function notice(kind, ...lines) {
   if (text === noticed) return; // else a screen reader would read it again and again
   noticed = text;
   at("notice").className = lines.length ? `notice ${kind}` : "";
-  at("notice").replaceChildren(...lines.map((line) => element("p", {}, line)));
+  at("notice").replaceChildren(...lines.filter(Boolean).map((line) => element("p", {}, line)));
 }
 
 function showTrouble(error) {
@@ -56,7 +65,7 @@ function showTrouble(error) {
   at("status-line").textContent = "The service does not answer";
   if (error instanceof Gone)
     notice("bad", element("b", {}, "The service does not answer."),
-      "It may be restarting. This page tries again by itself; your photos and results stay here.");
+      error.message, "It may be restarting. This page tries again by itself; your photos and results stay here.");
   else notice("bad", element("b", {}, "The service has a problem."), error.message);
 }
 
