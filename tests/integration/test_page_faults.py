@@ -3,6 +3,7 @@
 import io
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -260,6 +261,26 @@ def test_with_keys_nothing_is_shown_before_one_is_given_and_it_stays_in_the_tab(
         expect(other.get_by_role("heading", name="needs an API key")).to_be_visible()
 
 
+def test_the_state_is_asked_for_before_photos_where_tabs_have_too_few_connections(
+    browser: Browser, base: str
+) -> None:
+    with opened(browser, base) as page:
+        is_ready(page)
+        line = page.context.new_cdp_session(page)
+        line.send("Network.enable")
+        urgent = dict[str, str]()
+
+        def note(event: dict[str, Any]) -> None:
+            urgent[event["request"]["url"]] = event["request"]["initialPriority"]
+
+        line.on("Network.requestWillBeSent", note)
+        expect(add(page, plain(3))).to_contain_text("rgb 3 0 0")
+        with page.expect_response(MODELS):
+            pass
+        assert urgent[f"{base}{API}"] == "Low"
+        assert urgent[f"{base}{API}/models"] == "High"
+
+
 @pytest.mark.slow
 def test_a_hidden_tab_asks_nothing(browser: Browser, base: str) -> None:
     with opened(browser, base) as page:
@@ -273,8 +294,8 @@ def test_a_hidden_tab_asks_nothing(browser: Browser, base: str) -> None:
         page.evaluate(SHOW, "hidden")
         expect(page.get_by_role("status")).to_be_empty()
         page.clock.run_for(2100)  # the answer to the last poll may still set a timer
-        before = len(polls)
+        before = [poll.url for poll in polls].count(f"{base}{API}/models")
         page.clock.run_for(60_000)
-        assert len(polls) == before
+        assert [poll.url for poll in polls].count(f"{base}{API}/models") == before
         with page.expect_request(MODELS):
             page.evaluate(SHOW, "visible")

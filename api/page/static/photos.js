@@ -6,7 +6,7 @@ import { at, bytes, element, say } from "./dom.js";
 import { call, Gone, Refused } from "./service.js";
 import { state, told } from "./state.js";
 
-const AT_ONCE = 4; // requests; browsers open six connections, and the state is polled meanwhile
+const AT_ONCE = 4; // requests; browsers open six connections for all tabs, and the state is polled meanwhile
 const DECODED_SMALLER = ["image/jpeg", "image/jp2"]; // types that may have more pixels than the limit
 
 export const photos = new Set();
@@ -141,7 +141,7 @@ async function answer(photo, card, signal) {
     if (Object.keys(options).length) body.append("options", JSON.stringify(options));
     card.show("Asking …");
     try {
-      const reply = await call(task && `/${task}`, { method: "POST", body, signal });
+      const reply = await call(task && `/${task}`, { method: "POST", body, signal, priority: "low" }); // the state goes first
       return tellAnswer(photo, card, reply);
     } catch (error) {
       if (signal.aborted) return;
