@@ -114,6 +114,20 @@ def test_a_prompt_is_sent_and_asked_again(page: Page) -> None:
     expect(answer(page, "fake").locator(".caption")).to_have_text('rgb 7 0 0 say "<b>hi</b>"')
 
 
+def test_answers_from_right_to_left_are_shown_so(page: Page) -> None:
+    said = "\u05d7\u05ea\u05d5\u05dc \u05e2\u05dc PhotoPrism 2026!"
+    label = {"name": said, "confidence": 0.9, "categories": [said]}
+    result = {"caption": {"text": said}, "labels": [label], "answer": {"text": said}}
+    page.route(f"**{API}", lambda route: route.fulfill(json={"result": result}))
+    page.get_by_text("Prompt and options").click()
+    page.get_by_label("Prompt", exact=True).fill(said)
+    add(page, picture(1))
+    answer(page, "opennsfw")
+    for text in (".caption", ".name", ".chip", ".written", "#prompt"):
+        assert style(page.locator(text).first, "direction") == "rtl", text
+    assert style(page.locator(".number").first, "direction") == "ltr"
+
+
 def test_an_unsafe_picture_is_blurred_until_a_click(page: Page) -> None:
     choose(page, "NSFW", "fake")
     add(page, picture(250))

@@ -42,7 +42,7 @@ export function showAnswer(photo, card, { body, times }) {
 const SHOWN = {
   caption: ({ text, confidence, composed_from: source }) => ({
     words: text,
-    node: element("div", {}, element("p", { class: "caption" }, text),
+    node: element("div", {}, element("p", { class: "caption", dir: "auto" }, text),
       source && element("p", { class: "hint" }, `Put together from ${source}.`),
       confidence != null && element("p", { class: "hint" }, `Confidence ${percent(confidence)}.`)),
   }),
@@ -50,10 +50,10 @@ const SHOWN = {
     words: labels.map((label) => `${label.name} ${percent(label.confidence)}`).join(", ") || "no labels",
     node: labels.length
       ? element("ol", { class: "labels" }, labels.map((label) => element("li", {},
-          element("span", { class: "name" }, label.name), bar(label.confidence),
+          element("span", { class: "name", dir: "auto" }, label.name), bar(label.confidence),
           element("span", { class: "number" }, percent(label.confidence)),
           label.categories.length > 0 && element("span", { class: "chips" },
-            label.categories.map((category) => element("span", { class: "chip" }, category))))))
+            label.categories.map((category) => element("span", { class: "chip", dir: "auto" }, category))))))
       : element("p", { class: "hint" }, "No label is likely enough."),
   }),
   nsfw: ([verdict]) => ({
@@ -67,7 +67,7 @@ const SHOWN = {
       element("p", { class: "hint" }, ["Neutral", "Drawing", "Sexy", "Porn", "Hentai"].filter((name) => name in verdict)
         .map((name) => `${name} ${percent(verdict[name])}`).join(" · "))),
   }),
-  answer: ({ text }) => ({ words: text, node: element("p", { class: "written" }, text) }),
+  answer: ({ text }) => ({ words: text, node: element("p", { class: "written", dir: "auto" }, text) }),
 };
 const VERDICTS = { safe: "Safe", unsafe: "Not safe", unavailable: "No verdict" };
 

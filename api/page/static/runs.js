@@ -33,7 +33,7 @@ function showRuns(runs) {
   if (now === shown) return;
   shown = now;
   at("runs").replaceChildren(...rows.map(([run, facts]) => element("li", {},
-    element("div", { class: "line" }, element("b", {}, run.name), element("span", { class: `pill ${pillOf(run)[0]}` }, pillOf(run)[1])),
+    element("div", { class: "line" }, element("b", { dir: "auto" }, run.name), element("span", { class: `pill ${pillOf(run)[0]}` }, pillOf(run)[1])),
     bar(run.total ? run.done / run.total : 1),
     element("p", { class: "hint" }, facts))));
   at("runs").hidden = !runs.length;
