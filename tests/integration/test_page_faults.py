@@ -1,15 +1,12 @@
 """What the page says and does when something is wrong, with real faults of a real service."""
 
 import io
-import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Locator, Page, Request, Route, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, Request, expect
 
-from launcher.ports import free_port
 from tests.browser import opened, unreadable
 from tests.conftest import plain
 from tests.integration.client import full_queue, post
@@ -111,67 +108,6 @@ def test_a_request_that_no_worker_takes_fails_alone_and_can_be_repeated(
 
 
 @pytest.mark.slow
-def test_a_service_that_is_gone_is_waited_for(browser: Browser, stack: Stack) -> None:
-    port = str(free_port())
-    base = stack.another_api(VISION_PORT=port)
-    with opened(browser, base) as page:
-        is_ready(page)
-        end(stack.api_process, signal.SIGKILL)
-        expect(page.get_by_role("status")).to_contain_text("The service does not answer.")
-        page.get_by_label("Choose photos").set_input_files(
-            [payload(plain(red), f"{red}.png") for red in range(9)]
-        )
-        expect(page.locator(".answer").first).to_contain_text(
-            "The service does not answer. Asking again when the service answers."
-        )
-        expect(page.locator(".answer[aria-busy=true]")).to_have_count(9)
-        stack.another_api(VISION_PORT=port)
-        expect(page.locator(".caption")).to_have_text([f"rgb {red} 0 0" for red in range(9)])
-        expect(page.get_by_role("status")).to_be_empty()
-
-
-@pytest.mark.parametrize("status", [0, 502], ids=["cut", "proxy"])
-def test_who_gets_no_answer_twice_can_ask_again_later(
-    browser: Browser, base: str, status: int
-) -> None:
-    tries = list[str]()
-
-    def refuse(route: Route) -> None:
-        tries.append(route.request.url)
-        if status:
-            route.fulfill(status=status, body="<html>Bad Gateway</html>")
-        else:
-            route.abort()
-
-    with opened(browser, base) as page:
-        is_ready(page)
-        page.route(f"**{API}", refuse)
-        card = add(page, plain(7))
-        expect(card).to_contain_text("The service does not answer.")
-        again = card.get_by_role("button", name="Try again")
-        expect(again).to_be_visible()
-        assert len(tries) == 2
-        page.unroute(f"**{API}")
-        again.click()
-        expect(card).to_contain_text("rgb 7 0 0")
-
-
-def test_photos_wait_for_a_key_that_becomes_necessary(browser: Browser, stack: Stack) -> None:
-    port = str(free_port())
-    base = stack.another_api(VISION_PORT=port)
-    with opened(browser, base) as page:
-        is_ready(page)
-        end(stack.api_process)
-        stack.another_api(VISION_PORT=port, VISION_API_KEYS="new")
-        page.get_by_label("Choose photos").set_input_files(
-            [payload(plain(red), f"{red}.png") for red in range(9)]
-        )
-        page.get_by_label("API key", exact=True).fill("new")
-        page.keyboard.press("Enter")
-        expect(page.locator(".caption")).to_have_text([f"rgb {red} 0 0" for red in range(9)])
-
-
-@pytest.mark.slow
 def test_a_busy_service_is_asked_again_when_it_says_and_meanwhile_the_page_says_so(
     browser: Browser, stack: Stack
 ) -> None:
@@ -259,26 +195,6 @@ def test_with_keys_nothing_is_shown_before_one_is_given_and_it_stays_in_the_tab(
         other = page.context.new_page()
         other.goto(page.url)
         expect(other.get_by_role("heading", name="needs an API key")).to_be_visible()
-
-
-def test_the_state_is_asked_for_before_photos_where_tabs_have_too_few_connections(
-    browser: Browser, base: str
-) -> None:
-    with opened(browser, base) as page:
-        is_ready(page)
-        line = page.context.new_cdp_session(page)
-        line.send("Network.enable")
-        urgent = dict[str, str]()
-
-        def note(event: dict[str, Any]) -> None:
-            urgent[event["request"]["url"]] = event["request"]["initialPriority"]
-
-        line.on("Network.requestWillBeSent", note)
-        expect(add(page, plain(3))).to_contain_text("rgb 3 0 0")
-        with page.expect_response(MODELS):
-            pass
-        assert urgent[f"{base}{API}"] == "Low"
-        assert urgent[f"{base}{API}/models"] == "High"
 
 
 @pytest.mark.slow
