@@ -7,8 +7,7 @@ import time
 from functools import partial
 
 import structlog
-from flask import Flask, Response, g, jsonify, request
-from swagger_ui import flask_api_doc
+from flask import Flask, Response, g, request
 
 from api.http import request_id, worker_host
 from api.http.auth import check_access
@@ -20,6 +19,7 @@ from api.http.openapi import JsonSchema, make_document
 from api.limits.waiting_room import WaitingRoom
 from api.metrics import Metrics, QueueCollector
 from api.openai_compat.errors import OpenAiError, error_reply
+from api.routes.documents import add_documents
 from api.routes.health import health_routes
 from api.routes.metrics import metrics_routes
 from api.routes.models import model_routes
@@ -90,7 +90,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(openai_routes(service))
     app.register_blueprint(health_routes(service))
     app.register_blueprint(metrics_routes(metrics))
-    _register_openapi(app, settings)
+    add_documents(app, openapi_document(app, settings))
     _register_hooks(app, settings, metrics)
     return app
 
@@ -98,17 +98,6 @@ def create_app(settings: Settings) -> Flask:
 def openapi_document(app: Flask, settings: Settings) -> JsonSchema:
     """Return the OpenAPI document of an application with these settings."""
     return make_document(app, settings.max_images, {OPENAI_BASE: OpenAiError})
-
-
-def _register_openapi(app: Flask, settings: Settings) -> None:
-    made = openapi_document(app, settings)
-
-    def document() -> Response:
-        return jsonify(made)
-
-    app.add_url_rule("/openapi.json", view_func=document)
-    app.add_url_rule("/docs/openapi.json", view_func=document)  # where the page looks
-    flask_api_doc(app, config_rel_url="/openapi.json", url_prefix="/docs", title="Vision Workers")
 
 
 def _register_hooks(app: Flask, settings: Settings, metrics: Metrics) -> None:
