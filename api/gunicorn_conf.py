@@ -4,7 +4,6 @@ import gc
 import os
 import shutil
 import signal
-import tempfile
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
@@ -13,6 +12,7 @@ from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess, values
 
 from api.metrics import FOLDER_VARIABLE
+from api.metrics_folder import make_folder
 from shared.log import configure_logging
 from shared.settings import get_settings
 
@@ -44,7 +44,7 @@ control_socket_disable = True  # a thread beside forks, and a socket in the user
 def on_starting(server: Arbiter) -> None:
     """Create the folder for the metrics of all processes, before the first of them starts."""
     del server
-    os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="vision-metrics-")
+    os.environ[FOLDER_VARIABLE] = make_folder()
     # prometheus_client chose its storage on import, before there was a folder, and cannot
     # choose anew: https://github.com/prometheus/client_python/issues/886
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
