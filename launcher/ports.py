@@ -3,7 +3,7 @@
 import socket
 
 LOOPBACK = "127.0.0.1"
-_CLIENT_HOSTS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - not listened on
+_CLIENT_HOSTS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - not listened on
 
 
 def is_free(host: str, port: int) -> bool:

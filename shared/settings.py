@@ -193,6 +193,17 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("host")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value:
+            msg = (
+                "it is set, but empty, and the API would listen on all addresses. Write 0.0.0.0 "
+                "if it shall, or unset it to listen on this machine alone"
+            )
+            raise ValueError(msg)
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: str | None) -> str | None:

@@ -123,6 +123,15 @@ def test_no_keys_at_all_mean_an_open_api(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Settings().api_keys == ()
 
 
+def test_an_empty_address_does_not_open_the_api_to_other_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VISION_HOST", "")  # as a line of .env that was not filled in
+
+    with pytest.raises(ValidationError, match="would listen on all addresses"):
+        Settings()
+
+
 def test_certificates_may_be_named_by_the_standard_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
