@@ -1,5 +1,6 @@
 """The environment, read in one place. Variables begin with ``VISION_`` or ``OLLAMA_``."""
 
+import ipaddress
 import math
 import os
 from functools import cached_property, lru_cache
@@ -203,6 +204,23 @@ class Settings(BaseSettings):
             )
             raise ValueError(msg)
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _as_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # uvicorn says nothing of an entry that it cannot read, and `*` would let all clients lie.
+        networks = []
+        for entry in value:
+            try:
+                network = ipaddress.ip_network(entry, strict=False)
+            except ValueError:
+                msg = (
+                    f"{entry!r} is no address or CIDR network. Write the address from which the "
+                    "proxy connects, such as 172.18.0.1, or its network, such as 172.18.0.0/16"
+                )
+                raise ValueError(msg) from None
+            networks.append(str(network) if "/" in entry else str(network.network_address))
+        return tuple(networks)
 
     @field_validator("redis_url")
     @classmethod

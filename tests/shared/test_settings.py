@@ -132,6 +132,18 @@ def test_an_empty_address_does_not_open_the_api_to_other_machines(
         Settings()
 
 
+@pytest.mark.parametrize("entry", ["nginx", "localhost", "*", "172.18.0.0/99", "10.0.0.1:80"])
+def test_what_cannot_be_a_proxys_address_is_refused(entry: str) -> None:
+    with pytest.raises(ValidationError, match="is no address or CIDR network"):
+        Settings.model_validate({"trusted_proxies": f"127.0.0.1,{entry}"})
+
+
+def test_a_network_of_proxies_may_be_named_by_any_of_its_addresses() -> None:
+    settings = Settings.model_validate({"trusted_proxies": "172.18.0.1/16, 10.0.0.1, FD00::1/8"})
+
+    assert settings.trusted_proxies == ("172.18.0.0/16", "10.0.0.1", "fd00::/8")
+
+
 def test_certificates_may_be_named_by_the_standard_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
