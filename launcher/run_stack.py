@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 
 import redis
-from pydantic import ValidationError
 
 from launcher.errors import StartFailed
 from launcher.ports import LOOPBACK, is_free
@@ -44,10 +43,6 @@ def main() -> int:
         Startup(settings, set(worker_names(settings)), folder).wait(supervisor)
         supervisor.wait()
         _say("The supervisor ended by itself.")
-    except ValidationError as err:
-        for fault in err.errors(include_url=False):
-            _say(f"Cannot start: VISION_{str(fault['loc'][0]).upper()}: {fault['msg']}")
-        return 1
     except (StartFailed, ValueError, NotOffered) as err:
         _say(f"Cannot start: {err}")
         return 1

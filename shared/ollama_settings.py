@@ -20,7 +20,9 @@ def split_words(value: object) -> object:
 class OllamaSettings(BaseSettings):
     """Settings for Ollama, under the names that existing configurations have."""
 
-    model_config = SettingsConfigDict(env_prefix="OLLAMA_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="OLLAMA_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     enabled: bool = Field(
         default=False,

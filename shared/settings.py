@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.ollama_settings import Finite, OllamaSettings, Words, split_words
@@ -22,7 +22,9 @@ CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 class Settings(BaseSettings):
     """All settings; docs/configuration.md has the description of each in its table."""
 
-    model_config = SettingsConfigDict(env_prefix="VISION_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="VISION_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     host: str = Field(
         "127.0.0.1", description="address that the API listens on; `0.0.0.0` means all addresses"
@@ -267,5 +269,22 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """Return the settings of this process, read from its environment once."""
-    return Settings()
+    """Return the settings of this process, read from its environment once.
+
+    Raises:
+        ValueError: some are invalid; the message names each variable, and quotes no value, which
+            may hold a password.
+    """
+    try:
+        settings = Settings()
+        _ = settings.ollama
+    except ValidationError as err:
+        prefix = "OLLAMA" if err.title == OllamaSettings.__name__ else "VISION"
+        faults = err.errors(include_url=False, include_input=False)
+        told = [
+            (fault["loc"][0], fault["msg"].removeprefix("Value error, ").rstrip("."))
+            for fault in faults
+        ]
+        lines = [f"{prefix}_{str(name).upper()}: {what}." for name, what in told]
+        raise ValueError("\n".join(lines)) from None
+    return settings

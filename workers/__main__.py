@@ -11,7 +11,10 @@ def main() -> None:
     from shared.settings import get_settings
     from workers.consumer.app import serve
 
-    settings = get_settings()
+    try:
+        settings = get_settings()
+    except ValueError as err:
+        sys.exit(str(err))
     names = tuple(sys.argv[1:]) or settings.models
     if len(names) != 1:
         sys.exit(

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +144,40 @@ def test_a_network_of_proxies_may_be_named_by_any_of_its_addresses() -> None:
     settings = Settings.model_validate({"trusted_proxies": "172.18.0.1/16, 10.0.0.1, FD00::1/8"})
 
     assert settings.trusted_proxies == ("172.18.0.0/16", "10.0.0.1", "fd00::/8")
+
+
+def test_each_bad_setting_is_named_as_its_variable_and_no_value_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VISION_REDIS_URL", "valkey://:secret@nas:6379/0")
+    monkeypatch.setenv("VISION_TIMEOUT", "soon")
+
+    with pytest.raises(ValueError, match=r"^VISION_\w+: ") as refused:
+        get_settings()
+
+    told = [line.partition(": ") for line in str(refused.value).splitlines()]
+    assert [name for name, _, _ in told] == ["VISION_REDIS_URL", "VISION_TIMEOUT"]
+    assert told[0][2].startswith("the URL of Redis must begin with redis:// or rediss://")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_bad_setting_of_ollama_has_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OLLAMA_ENABLED", "perhaps")
+
+    with pytest.raises(ValueError, match=r"^OLLAMA_ENABLED: Input should be a valid boolean"):
+        get_settings()
+
+
+def test_a_worker_says_what_is_wrong_with_a_setting_in_one_sentence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "workers", "fake"], cwd=ROOT, capture_output=True, text=True,
+        check=False, env={**os.environ, "VISION_REDIS_URL": "valkey://:secret@nas:6379/0"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("VISION_REDIS_URL: the URL of Redis must begin with redis://")
+    assert done.stderr.count("\n") == 1
 
 
 def test_certificates_may_be_named_by_the_standard_variables(
