@@ -7,7 +7,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AnyHttpUrl,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.ollama_settings import Finite, OllamaSettings, Words, split_words
@@ -33,7 +40,6 @@ class Settings(BaseSettings):
     flower_port: int = Field(5555, ge=1, le=65535, description="port of Flower")
     flower_url: str = Field(
         "",
-        pattern=r"^(https?://[^\s]+)?$",
         description="address of Flower for people's browsers, to which the page at `/` links; "
         "`make run` fills it in",
     )
@@ -205,6 +211,18 @@ class Settings(BaseSettings):
                 "if it shall, or unset it to listen on this machine alone"
             )
             raise ValueError(msg)
+        return value
+
+    @field_validator("flower_url")
+    @classmethod
+    def _can_be_a_link(cls, value: str) -> str:
+        # It is read by the rules of browsers, whose error would be all that the page shows.
+        try:
+            if value:
+                TypeAdapter(AnyHttpUrl).validate_python(value)
+        except ValidationError:
+            msg = "a browser could not open this address. Write it as https://flower.example:5555"
+            raise ValueError(msg) from None
         return value
 
     @field_validator("trusted_proxies")

@@ -108,6 +108,14 @@ def test_scripts_are_short_and_make_nodes_of_text_only(path: Path) -> None:
     assert script.count("\n") <= 250
 
 
-def test_flowers_address_must_be_one_that_a_link_may_have() -> None:
-    with pytest.raises(ValueError, match="flower_url"):
-        Settings.model_validate({"flower_url": "javascript:alert(1)"})
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "flower:5555", "http://:5555", "http://nas:55555555", "http://["]
+)
+def test_flowers_address_must_be_one_that_a_link_may_have(url: str) -> None:
+    with pytest.raises(ValueError, match="a browser could not open this address"):
+        Settings.model_validate({"flower_url": url})
+
+
+@pytest.mark.parametrize("url", ["", "https://flower.example/", "http://[::1]:5555"])
+def test_flowers_address_stays_as_it_was_written(url: str) -> None:
+    assert Settings.model_validate({"flower_url": url}).flower_url == url
