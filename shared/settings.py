@@ -22,6 +22,7 @@ from shared.ollama_settings import Finite, OllamaSettings, Words, split_words
 ROOT = Path(__file__).resolve().parent.parent
 SPARE_THREADS = 8
 """HTTP threads for requests that take no slot, such as those of operators and monitoring."""
+A_DAY_S = 24 * 60 * 60
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 """The variables that name CA certificates to Python's HTTP clients, and to OpenSSL."""
 
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     request_slots: int = Field(
         40,
         ge=1,
+        le=10_000,
         description="requests of persons that one API process handles at once, and likewise those "
         "of bulk work; any more wait",
     )
@@ -81,6 +83,7 @@ class Settings(BaseSettings):
     body_budget_mb: Finite = Field(
         256,
         gt=0,
+        le=1_000_000,
         description="maximum size of the bodies of all requests under way in MB; more requests "
         "wait as for a slot. API processes share it, but 512 kB a slot are never refused",
     )
@@ -90,16 +93,21 @@ class Settings(BaseSettings):
         "client",
     )
     max_connections: int = Field(
-        1000, ge=1, description="maximum number of connections to one API process"
+        1000, ge=1, le=1_000_000, description="maximum number of connections to one API process"
     )
-    api_processes: int = Field(1, ge=1, description="number of gunicorn processes of the API")
-    max_body_mb: Finite = Field(64, gt=0, description="maximum size of a request body in MB")
+    api_processes: int = Field(
+        1, ge=1, le=256, description="number of gunicorn processes of the API"
+    )
+    max_body_mb: Finite = Field(
+        64, gt=0, le=1_000_000, description="maximum size of a request body in MB"
+    )
     max_images: int = Field(
         16, ge=1, description="maximum number of images in one request; 256 for faces"
     )
     max_megapixels: Finite = Field(
         50,
         gt=0,
+        le=1_000_000,
         description="maximum size of a decoded image in megapixels; a larger JPEG or JPEG 2000 is "
         "decoded at a reduced size, other larger images are refused",
     )
@@ -133,14 +141,21 @@ class Settings(BaseSettings):
         "in addition to the public ones; if it is not set, `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`",
     )
     restart_grace_s: int = Field(
-        60, ge=1, description="seconds that requests wait for a worker after it was last seen"
+        60,
+        ge=1,
+        le=A_DAY_S,
+        description="seconds that requests wait for a worker after it was last seen",
     )
     stop_grace_s: int = Field(
-        25, ge=0, description="seconds that requests in progress have to finish when the API stops"
+        25,
+        ge=0,
+        le=A_DAY_S,
+        description="seconds that requests in progress have to finish when the API stops",
     )
     decode_processes: int = Field(
         0,
         ge=0,
+        le=256,
         description="processes of a worker that decode images; 0 chooses by the number of cores, "
         "from 2 to 4, or up to 16 where the model is on a GPU",
     )
@@ -167,6 +182,7 @@ class Settings(BaseSettings):
     torch_threads: int = Field(
         0,
         ge=0,
+        le=1024,
         description="CPU threads of a model; 0: small models get the cores divided by the number "
         "of `VISION_MODELS`, others as many as torch chooses",
     )
