@@ -61,7 +61,8 @@ class Startup:
         for session in (self._session, self._flower_session):
             session.trust_env = False  # this machine is reached without a proxy
         if settings.api_keys:
-            self._session.headers["Authorization"] = f"Bearer {settings.api_keys[0]}"
+            # As bytes: of text, the client would make Latin-1, and the API reads UTF-8.
+            self._session.headers["Authorization"] = f"Bearer {settings.api_keys[0]}".encode()
 
     def wait(self, supervisor: "subprocess.Popen[bytes]") -> None:
         """Wait until API and Flower answer and each model is ready or failed; print what is up.

@@ -26,7 +26,9 @@ class Bearer(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add it to a request."""
         if self._key:
-            request.headers["Authorization"] = f"Bearer {self._key}"
+            # The client sends Latin-1, so that the service, which reads UTF-8, gets that.
+            value = f"Bearer {self._key}".encode().decode("latin-1")
+            request.headers["Authorization"] = value
         return request
 
 

@@ -14,6 +14,7 @@ from launcher.startup import Startup
 from shared.settings import Settings
 
 NAME = "efficientnet-lite0"
+KEY = "schlüssel-für-5-€"
 
 
 class Site(ThreadingHTTPServer):
@@ -22,6 +23,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
         self.models: dict[str, str] | None = {}
+        self.keys = set[bytes]()
         self.flower, self.consuming = 200, True
 
 
@@ -30,6 +32,8 @@ class Page(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         models = self.server.models
+        if key := self.headers["Authorization"]:
+            self.server.keys.add(key.encode("latin-1"))  # the bytes that came
         status = self.server.flower if self.path == "/healthcheck" else 200 if models else 500
         self.send_response(500 if models is None else status)
         self.end_headers()
@@ -49,7 +53,8 @@ class Watched:
 
     def __init__(self, site: Site, folder: Path) -> None:
         self.site, self.now = site, 0.0
-        settings = Settings(port=site.server_port, flower_port=site.server_port, models=(NAME,))
+        port, keys = site.server_port, (KEY,)
+        settings = Settings(port=port, flower_port=port, models=(NAME,), api_keys=keys)
         self.startup = Startup(settings, {NAME}, folder, clock=lambda: self.now)
 
     def poll(self, at_s: float, state: str | None, *, answers: bool = True) -> bool:
@@ -111,3 +116,8 @@ def test_it_is_not_up_before_requests_are_taken(watched: Watched) -> None:
     assert not watched.poll(1, "ready")
     watched.site.consuming = True
     assert watched.poll(2, "ready")
+
+
+def test_the_api_is_asked_with_a_key_as_it_reads_keys(watched: Watched) -> None:
+    assert watched.poll(1, "ready")
+    assert watched.site.keys == {f"Bearer {KEY}".encode()}

@@ -82,8 +82,9 @@ def test_no_service_is_said_with_what_to_do() -> None:
 
 
 def test_a_key_is_asked_for_and_taken_from_flag_or_variable(stack: Stack) -> None:
-    guarded = stack.api(VISION_API_KEYS="sesame")
+    guarded = stack.api(VISION_API_KEYS="sesame,schlüssel-für-5-€")
     assert "needs a key" in vision("models", "--url", guarded).stderr
     assert "does not accept the key" in vision("models", "--url", guarded, "--key", "no").stderr
     assert "fake" in succeeds("models", "--url", guarded, "--key", "sesame")
     assert "fake" in succeeds("models", VISION_URL=guarded, VISION_API_KEY="sesame")
+    assert "fake" in succeeds("models", VISION_URL=guarded, VISION_API_KEY="schlüssel-für-5-€")
