@@ -16,7 +16,13 @@ from shared.families import OLLAMA
 from shared.settings import ROOT, Settings
 
 STOP_TIMEOUT_S = 30
-"""How long a process may take to stop before supervisord kills it."""
+"""How long a process may take to stop before supervisord kills it, unless it has its own time."""
+API_MARGIN_S = 5
+"""What the API gets beside its ``VISION_STOP_GRACE_S``."""
+FLOWER_STOP_TIMEOUT_S = 3
+"""Flower has nothing to finish. If a stack is stopped within its first second, supervisord signals
+Flower as soon as it has forked it, and what reaches a process before it executes its program is
+lost."""
 START_RETRIES = 1_000_000
 """supervisord never gives up a program for good: what it lacks, such as Redis, may come back. While
 the stack starts, ``startup.py`` reports a program that ends again and again."""
@@ -45,7 +51,7 @@ def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
         programs = {"redis": redis_command(port, folder / "redis"), **programs}
         print(f"Redis: started here, on {LOOPBACK}:{port}", flush=True)
     configuration = folder / "supervisord.conf"
-    write_configuration(configuration, programs)
+    write_configuration(configuration, programs, stop_timeouts(settings))
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "supervisor.supervisord"),
@@ -79,6 +85,14 @@ def service_programs(settings: Settings) -> dict[str, list[str]]:
     return programs
 
 
+def stop_timeouts(settings: Settings) -> dict[str, int]:
+    """Return how long programs may take to stop that need longer than others, or less."""
+    return {
+        "api": max(STOP_TIMEOUT_S, settings.stop_grace_s + API_MARGIN_S),
+        "flower": FLOWER_STOP_TIMEOUT_S,
+    }
+
+
 def worker_names(settings: Settings) -> list[str]:
     """Return the models that get a worker; all models of Ollama have one worker together."""
     catalog = Catalog.load(settings.catalog)
@@ -107,8 +121,16 @@ def flower_url(settings: Settings) -> str:
     return f"http://{LOOPBACK}:{settings.flower_port}"
 
 
-def write_configuration(path: Path, programs: Mapping[str, list[str]]) -> None:
-    """Write supervisord's configuration: programs in starting order, stopped in reverse."""
+def write_configuration(
+    path: Path, programs: Mapping[str, list[str]], timeouts: Mapping[str, int] | None = None
+) -> None:
+    """Write supervisord's configuration: programs in starting order, stopped in reverse.
+
+    Args:
+        path: the file to write, in the folder of the logs.
+        programs: the command of each.
+        timeouts: seconds to stop in, of those that have not the same as all.
+    """
     config = configparser.RawConfigParser()
     folder = path.parent
     config["supervisord"] = {
@@ -126,7 +148,7 @@ def write_configuration(path: Path, programs: Mapping[str, list[str]]) -> None:
             "autorestart": "true",
             "startsecs": "2",
             "startretries": str(START_RETRIES),
-            "stopwaitsecs": str(STOP_TIMEOUT_S),
+            "stopwaitsecs": str((timeouts or {}).get(name, STOP_TIMEOUT_S)),
             "killasgroup": "true",
             "redirect_stderr": "true",
             "stdout_logfile": _escape(folder / f"{name}.log"),

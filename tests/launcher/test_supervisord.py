@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from launcher.supervisord import service_programs, write_configuration
+from launcher.supervisord import service_programs, stop_timeouts, write_configuration
 from shared.settings import ROOT, Settings
 
 A_YEAR_S = 365 * 24 * 3600
@@ -21,6 +21,19 @@ def test_a_program_that_cannot_start_is_tried_for_longer_than_any_fault_lasts(
     retries = config.getint("program:worker-blip", "startretries")
     # supervisord waits a second longer before each try than before the last one.
     assert retries * (retries + 1) / 2 > A_YEAR_S
+
+
+def test_the_api_is_not_killed_before_its_requests_had_their_time_and_flower_is_soon(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "supervisord.conf"
+    settings = Settings(stop_grace_s=120)
+    write_configuration(path, service_programs(settings), stop_timeouts(settings))
+    config = configparser.RawConfigParser()
+    config.read(path)
+    assert config.getint("program:api", "stopwaitsecs") > 120
+    assert config.getint("program:flower", "stopwaitsecs") < 5
+    assert config.getint("program:worker-opennsfw", "stopwaitsecs") == 30
 
 
 def test_flower_remembers_as_many_tasks_as_in_compose() -> None:
