@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -127,8 +128,7 @@ Ctrl-C stops everything.
         )
 
     def _check_exits(self) -> None:
-        log = self._folder / "supervisord.log"
-        ended = re.findall(r"exited: (\S+)", log.read_text()) if log.is_file() else []
+        ended = re.findall(r"exited: (\S+)", self._log())
         for name in set(ended):
             if ended.count(name) >= MAX_EXITS:
                 raise StartFailed(f"{name} ends as soon as it starts.\n{self._tail(name)}")
@@ -138,14 +138,21 @@ Ctrl-C stops everything.
             raise StartFailed(f"{fault}.\n{self._tail(log)}")
 
     def _model_states(self) -> Mapping[str, str] | None:
-        """Return ``state reason`` of each model with a worker; ``None`` while no API answers."""
+        """Return ``state reason`` of each model with a worker here; ``None``: no API answers."""
         try:
             reply = self._session.get(f"{self._base}/api/v1/vision/models", timeout=TIMEOUT_S)
             reply.raise_for_status()
             models = reply.json()["models"]
         except (requests.RequestException, ValueError):
             return None
-        return {m["name"]: state_of(m["workers"][0]) for m in models if m["workers"]}
+        # Redis may have workers of other stacks, and of an earlier one that was killed.
+        own = own_workers(self._log())
+        return {
+            model["name"]: state_of(worker)
+            for model in models
+            for worker in model["workers"]
+            if worker["worker"] in own
+        }
 
     def _up(self) -> list[str]:
         return [n for n, s in self._states.items() if s.partition(" ")[0] != WorkerState.FAILED]
@@ -180,8 +187,18 @@ Ctrl-C stops everything.
             self._states[name] = state
             print(f"{name}: {state}", flush=True)
 
+    def _log(self) -> str:
+        log = self._folder / "supervisord.log"
+        return log.read_text() if log.is_file() else ""
+
     def _tail(self, name: str) -> str:
         return tail(self._folder / f"{name}.log")
+
+
+def own_workers(log: str) -> set[str]:
+    """Return the names of the workers that supervisord, whose log this is, has started last."""
+    started = dict(re.findall(r"spawned: 'worker-(\S+)' with pid (\d+)", log))
+    return {f"{model}-{pid}@{socket.gethostname()}" for model, pid in started.items()}
 
 
 def state_of(worker: Mapping[str, Any]) -> str:

@@ -2,14 +2,17 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, multiprocess, values
 
 from api.metrics import FOLDER_VARIABLE
+from launcher.startup import own_workers
 from launcher.supervisord import write_configuration
 from tests.stack import end, wait_for
 
@@ -47,6 +50,20 @@ def test_supervisord_logs_each_end_of_a_program_in_words_that_are_counted(tmp_pa
         assert wait_for("its end", lambda: ended(log)) == ["broken"]
     finally:
         end(process, signal.SIGTERM)
+
+
+def test_supervisord_logs_the_process_id_of_what_it_starts(tmp_path: Path) -> None:
+    configuration, log = tmp_path / "supervisord.conf", tmp_path / "supervisord.log"
+    write_configuration(configuration, {"worker-blip": ["sleep", "60"]})
+    command = ["-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(configuration)]
+    process = psutil.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
+    try:
+        (name,) = wait_for("its start", lambda: log.is_file() and own_workers(log.read_text()))
+        (child,) = wait_for("its process", process.children)
+        assert name == f"blip-{child.pid}@{socket.gethostname()}"
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def ended(log: Path) -> list[str]:

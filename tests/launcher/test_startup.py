@@ -1,6 +1,7 @@
 """Waiting for a stack to start, with a fake server in place of the stack, and a fake clock."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,7 @@ from launcher.startup import Startup
 from shared.settings import Settings
 
 NAME = "efficientnet-lite0"
+PID = 4711
 KEY = "schlüssel-für-5-€"
 
 
@@ -24,6 +26,8 @@ class Site(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Page)
         self.models: dict[str, str] | None = {}
         self.keys = set[bytes]()
+        self.elsewhere = list[str]()
+        """States of workers of the same Redis that another stack has started."""
         self.flower, self.consuming = 200, True
 
 
@@ -37,9 +41,14 @@ class Page(BaseHTTPRequestHandler):
         status = self.server.flower if self.path == "/healthcheck" else 200 if models else 500
         self.send_response(500 if models is None else status)
         self.end_headers()
-        worker = {"reason": "", "consuming": self.server.consuming}
+        common = {"reason": "", "consuming": self.server.consuming}
+        others = [
+            {"state": state, "worker": f"{NAME}-{PID}@elsewhere", **common}
+            for state in self.server.elsewhere
+        ]
+        own = {"worker": f"{NAME}-{PID}@{socket.gethostname()}", **common}
         rows = [
-            {"name": name, "workers": [{"state": state, **worker}] if state else []}
+            {"name": name, "workers": [*others, *([{"state": state, **own}] if state else [])]}
             for name, state in (models or {}).items()
         ]
         self.wfile.write(json.dumps({"models": rows}).encode())
@@ -55,6 +64,8 @@ class Watched:
         self.site, self.now = site, 0.0
         port, keys = site.server_port, (KEY,)
         settings = Settings(port=port, flower_port=port, models=(NAME,), api_keys=keys)
+        log = f"2026-11-28 05:40:28,000 INFO spawned: 'worker-{NAME}' with pid {PID}\n"
+        (folder / "supervisord.log").write_text(log)
         self.startup = Startup(settings, {NAME}, folder, clock=lambda: self.now)
 
     def poll(self, at_s: float, state: str | None, *, answers: bool = True) -> bool:
@@ -116,6 +127,17 @@ def test_it_is_not_up_before_requests_are_taken(watched: Watched) -> None:
     assert not watched.poll(1, "ready")
     watched.site.consuming = True
     assert watched.poll(2, "ready")
+
+
+@pytest.mark.parametrize("state", ["ready", "failed"])
+def test_what_workers_of_another_stack_do_says_nothing_about_this_one(
+    watched: Watched, state: str
+) -> None:
+    watched.site.elsewhere = [state]
+    assert not watched.poll(1, None)
+    assert not watched.poll(2, "loading")
+    with pytest.raises(StartFailed, match=f"no worker for {NAME}"):
+        watched.poll(startup.WORKER_SILENCE_S + 3, None)
 
 
 def test_the_api_is_asked_with_a_key_as_it_reads_keys(watched: Watched) -> None:
