@@ -6,16 +6,16 @@ LOOPBACK = "127.0.0.1"
 _CLIENT_HOSTS = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - not listened on
 
 
-def is_free(host: str, port: int) -> bool:
-    """Return whether a server could listen on this address now."""
+def try_to_bind(host: str, port: int) -> None:
+    """See whether a server could listen on this address now.
+
+    Raises:
+        OSError: it could not.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        probe.bind((host, port))
 
 
 def reserve_port() -> socket.socket:

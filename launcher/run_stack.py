@@ -5,6 +5,7 @@ settings, waits until the models are loaded (``startup.py``), and stops everythi
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from types import FrameType
 import redis
 
 from launcher.errors import StartFailed
-from launcher.ports import LOOPBACK, is_free
+from launcher.ports import LOOPBACK, try_to_bind
 from launcher.startup import Startup
 from launcher.supervisord import TEMPORARY_FOLDERS, start, worker_names
 from shared.catalog import Catalog
@@ -65,7 +66,7 @@ def check(settings: Settings) -> None:
     """Check that the models exist, a configured Redis answers, and the ports are free.
 
     Raises:
-        StartFailed: a port is taken, or the configured Redis does not answer.
+        StartFailed: a port cannot be used, or the configured Redis does not answer.
         NotOffered, ValueError: a model or setting is wrong.
     """
     catalog = Catalog.load(settings.catalog)
@@ -74,24 +75,54 @@ def check(settings: Settings) -> None:
     if not settings.models:
         raise StartFailed("VISION_MODELS names no model.")
     if settings.redis_url:
-        try:
-            connect(settings.redis_url).ping()
-        except redis.RedisError as err:
-            raise StartFailed(
-                f"VISION_REDIS_URL names a Redis that does not answer ({err}). Start it, or unset "
-                "the variable to have one started here."
-            ) from err
+        _check_redis(settings.redis_url)
     if settings.port == settings.flower_port:
         raise StartFailed(f"VISION_PORT and VISION_FLOWER_PORT are both {settings.port}.")
     for what, host, port, name in (
         ("the API", settings.host, settings.port, "VISION_PORT"),
         ("Flower", LOOPBACK, settings.flower_port, "VISION_FLOWER_PORT"),
     ):
-        if not is_free(host, port):
-            raise StartFailed(
-                f"port {port} on {host} is taken, and {what} needs it. Stop what uses it, or "
-                f"choose another: {name}={port + 1} make run"
-            )
+        try:
+            try_to_bind(host, port)
+        except OSError as err:
+            raise StartFailed(_why_not(err, what, host, port, name)) from err
+
+
+def _check_redis(url: str) -> None:
+    """See that the configured Redis answers.
+
+    Raises:
+        StartFailed: it does not, or its URL cannot be read.
+    """
+    try:
+        connect(url).ping()
+    except redis.RedisError as err:
+        raise StartFailed(
+            f"VISION_REDIS_URL names a Redis that does not answer ({err}). Start it, or unset "
+            "the variable to have one started here."
+        ) from err
+    except (TypeError, ValueError) as err:  # redis-py's, of a port or an option
+        raise StartFailed(
+            f"VISION_REDIS_URL cannot be read ({err}). Write it as redis://host:6379/0."
+        ) from err
+
+
+def _why_not(err: OSError, what: str, host: str, port: int, name: str) -> str:
+    """Return why a server cannot listen, and which setting is to be changed."""
+    if err.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {host} is taken, and {what} needs it. Stop what uses it, or choose "
+            f"another: {name}={port + 1} make run"
+        )
+    if err.errno == errno.EACCES:
+        return (
+            f"only root may use port {port}, and {what} needs it. Choose one from 1024 on: "
+            f"{name}={port + 5000} make run"
+        )
+    return (
+        f"{what} cannot listen on {host} ({err.strerror}). VISION_HOST must be an address of this "
+        "machine, such as 127.0.0.1, or 0.0.0.0 for all of its addresses."
+    )
 
 
 def _stop(_: int, __: FrameType | None) -> None:

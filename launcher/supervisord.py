@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from launcher.errors import StartFailed
 from launcher.parent_death import end_with_parent
 from launcher.ports import LOOPBACK, free_port
 from launcher.redis_server import redis_command
@@ -36,22 +37,33 @@ _ENDING_WITH_SUPERVISORD = (sys.executable, "-m", "launcher.parent_death")
 
 
 def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
-    """Write the configuration into ``folder`` and start supervisord with it."""
-    for name in TEMPORARY_FOLDERS:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for log in folder.glob("*.log*"):
-        log.unlink()
+    """Write the configuration into ``folder`` and start supervisord with it.
+
+    Raises:
+        StartFailed: there is no Redis for this machine, or ``folder`` cannot be written to.
+    """
     programs = service_programs(settings)
     if settings.redis_url:
         redis_url = settings.redis_url
-        print(f"Redis: {redis_url.rpartition('@')[2]}", flush=True)
+        where = redis_url.rpartition("@")[2]
     else:
         port = free_port()
         redis_url = f"redis://{LOOPBACK}:{port}/0"
         programs = {"redis": redis_command(port, folder / "redis"), **programs}
-        print(f"Redis: started here, on {LOOPBACK}:{port}", flush=True)
+        where = f"started here, on {LOOPBACK}:{port}"
     configuration = folder / "supervisord.conf"
-    write_configuration(configuration, programs, stop_timeouts(settings))
+    try:
+        for name in TEMPORARY_FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for log in folder.glob("*.log*"):
+            log.unlink()
+        write_configuration(configuration, programs, stop_timeouts(settings))
+    except OSError as err:
+        raise StartFailed(
+            f"{folder} cannot be written to ({err.strerror}), where the logs are to be. Make room "
+            "on its disk, or have it belong to the user who starts the service."
+        ) from err
+    print(f"Redis: {where}", flush=True)
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "supervisor.supervisord"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from launcher.ports import LOOPBACK, is_free
+from launcher.ports import LOOPBACK, try_to_bind
 from tests.conftest import data_url
 from tests.stack import API, ROOT, wait_for
 
@@ -185,6 +185,15 @@ class Load:
                 self.got[got] += 1
 
 
+def is_free(port: int) -> bool:
+    """Return whether a server could listen on a loopback port now."""
+    try:
+        try_to_bind(LOOPBACK, port)
+    except OSError:
+        return False
+    return True
+
+
 def free_ports(count: int) -> int:
     """Return the first of ``count`` consecutive free loopback ports.
 
@@ -192,7 +201,7 @@ def free_ports(count: int) -> int:
     about a minute later.
     """
     first = 20000 + os.getpid() % 10000
-    while not all(is_free(LOOPBACK, port) for port in range(first, first + count)):
+    while not all(is_free(port) for port in range(first, first + count)):
         first += count
     return first
 

@@ -3,9 +3,11 @@
 import configparser
 from pathlib import Path
 
+import pytest
 import yaml
 
-from launcher.supervisord import service_programs, stop_timeouts, write_configuration
+from launcher.errors import StartFailed
+from launcher.supervisord import service_programs, start, stop_timeouts, write_configuration
 from shared.settings import ROOT, Settings
 
 A_YEAR_S = 365 * 24 * 3600
@@ -34,6 +36,12 @@ def test_the_api_is_not_killed_before_its_requests_had_their_time_and_flower_is_
     assert config.getint("program:api", "stopwaitsecs") > 120
     assert config.getint("program:flower", "stopwaitsecs") < 5
     assert config.getint("program:worker-opennsfw", "stopwaitsecs") == 30
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(StartFailed, match=r"run/5000 cannot be written to \(Not a directory\)"):
+        start(Settings(), tmp_path / "run" / "5000")
 
 
 def test_flower_remembers_as_many_tasks_as_in_compose() -> None:
