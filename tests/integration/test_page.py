@@ -54,6 +54,7 @@ def page(browser: Browser, base: str) -> Iterator[Page]:
 
 def choose(page: Page, task: str, *models: str) -> None:
     """Select a task and these models only."""
+    expect(page.get_by_role("checkbox").first).to_be_visible()  # the service has told its models
     page.get_by_role("radio", name=task, exact=True).check()
     for box in page.get_by_role("checkbox").all():
         box.set_checked(box.get_attribute("value") in models)
@@ -121,6 +122,7 @@ def test_answers_from_right_to_left_are_shown_so(page: Page) -> None:
     page.route(f"**{API}", lambda route: route.fulfill(json={"result": result}))
     page.get_by_text("Prompt and options").click()
     page.get_by_label("Prompt", exact=True).fill(said)
+    choose(page, "Everything", "opennsfw")
     add(page, picture(1))
     answer(page, "opennsfw")
     for text in (".caption", ".name", ".chip", ".written", "#prompt"):
