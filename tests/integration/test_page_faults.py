@@ -197,6 +197,24 @@ def test_with_keys_nothing_is_shown_before_one_is_given_and_it_stays_in_the_tab(
         expect(other.get_by_role("heading", name="needs an API key")).to_be_visible()
 
 
+def test_an_option_that_is_no_valid_number_is_marked_also_where_it_is_hidden(
+    browser: Browser, base: str
+) -> None:
+    with opened(browser, base) as page:
+        is_ready(page)
+        expect(add(page, plain(7))).to_contain_text("rgb 7 0 0")
+        more, seed = page.get_by_text("Prompt and options"), page.get_by_label("Seed")
+        more.click()
+        seed.fill("1.5")
+        more.click()
+        page.get_by_role("button", name="Ask again").click()
+        expect(seed).to_be_focused()
+        more.click()
+        add(page, plain(8))
+        expect(seed).to_be_focused()
+        expect(page.get_by_role("alert").last).to_have_text("Correct the option that is marked.")
+
+
 @pytest.mark.slow
 def test_a_hidden_tab_asks_nothing(browser: Browser, base: str) -> None:
     with opened(browser, base) as page:

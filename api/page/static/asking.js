@@ -53,6 +53,7 @@ export function questions() {
   const prompt = at("prompt").value.trim();
   const needsText = [...ask.querySelectorAll("[data-needs-text]")].some((radio) => radio.checked);
   const models = checkedModels();
+  if (!ask.reportValidity()) throw new Error("Correct the option that is marked.");
   if (needsText && !prompt) {
     at("more").open = true;
     at("prompt").focus();
@@ -65,5 +66,6 @@ export function questions() {
   return models.map((model) => ({ task, model, prompt, options }));
 }
 
+ask.addEventListener("invalid", () => { at("more").open = true; }, true); // else the browser marks nothing
 ask.addEventListener("change", (event) => event.target.name === "task" && state && showModels());
 follow(showModels);
