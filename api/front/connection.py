@@ -54,9 +54,9 @@ class Connection(ParsingProtocol):
         self._is_lingering = self._is_stopping = False
         self.is_malformed = False
         """Whether what has come is not HTTP."""
-        self._field_bytes = self._discarded = 0
-        self._has_moved_on = False
-        """Whether the last piece had more than a part of the fields of a header or a trailer."""
+        self._discarded = 0
+        self._field_bytes = 0
+        """Bytes of pieces that had only a part of the fields of a header or a trailer."""
         self._refusal: tuple[HTTPStatus, str] | None = None
         self.url = b""  # uvicorn sets it when a request begins
 
@@ -178,14 +178,13 @@ class Connection(ParsingProtocol):
     def parse(self, piece: bytes) -> bool:
         """Parse a piece; return whether more may be parsed."""
         self._unset_keepalive_if_required()
-        self._has_moved_on = False
+        self._field_bytes += len(piece)  # what the parser calls may set it to 0
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             raise
         except httptools.HttpParserError:
             self._refuse(*(self._refusal or (HTTPStatus.BAD_REQUEST, "This is not HTTP/1.1.")))
-        self._field_bytes = 0 if self._has_moved_on else self._field_bytes + len(piece)
         if self._in_message and self._field_bytes > MAX_HEADER:
             self._refuse(*_HEADER_TOO_LARGE)
         return not (self._is_lingering or self.is_malformed)
@@ -194,8 +193,8 @@ class Connection(ParsingProtocol):
         """Begin a request."""
         super().on_message_begin()
         self.arrived = time.time()
-        self._in_header = self._in_message = self._has_moved_on = True
-        self._discarded = 0
+        self._in_header = self._in_message = True
+        self._field_bytes = self._discarded = 0
         self._wait(HEADER_S)
 
     def on_url(self, url: bytes) -> None:
@@ -212,7 +211,7 @@ class Connection(ParsingProtocol):
         if not self._in_header:
             self._parts += 1
             return
-        super().on_header(name, value.strip(b" 	"))
+        super().on_header(name, value.strip(b" \t"))
         if len(self.headers) > MAX_FIELDS:
             self._fail(*_HEADER_TOO_LARGE)
 
@@ -225,7 +224,7 @@ class Connection(ParsingProtocol):
         if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADER:
             self._fail(*_HEADER_TOO_LARGE)
         super().on_headers_complete()
-        self._in_header, self._has_moved_on = False, True
+        self._in_header, self._field_bytes = False, 0
         exchange = Exchange(self, self.cycle)
         self.scope["state"]["exchange"] = exchange
         self._body_left = exchange.length if exchange.has_length else 0
@@ -234,7 +233,7 @@ class Connection(ParsingProtocol):
         """Take a part of a body, or discard it if the reply has been sent."""
         self._parts += 1
         self._body_left -= len(body)
-        self._has_moved_on = True
+        self._field_bytes = 0
         if self.cycle.response_complete:
             self._discard(len(body))
         else:
@@ -244,7 +243,7 @@ class Connection(ParsingProtocol):
         """Note that the request is complete."""
         if self.parser.should_upgrade():
             return
-        self._in_message, self._has_moved_on = False, True
+        self._in_message, self._field_bytes = False, 0
         self._wait(IDLE_S)
         super().on_message_complete()
 
