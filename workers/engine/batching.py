@@ -69,14 +69,13 @@ class BatchQueue:
         others = [job for job in jobs if not job.suspect]
         if suspects and (self._suspect_is_next or not others):
             return suspects[:1]
-        alike = [job for job in others if self._is_like(job, others[0])]
+        asked = self._asked(others[0]) if others else None
+        alike = [job for job in others if self._asked(job) == asked]
         return alike[:1] if alike and alike[0].instructions.is_seeded else _fill(alike, images)
 
-    def _is_like(self, job: EngineJob, first: EngineJob) -> bool:
-        one, other = job.instructions, first.instructions
-        if self._mixes_prompts:
-            one, other = one.without_wording, other.without_wording
-        return one == other
+    def _asked(self, job: EngineJob) -> Instructions:
+        """Return what has to be equal in a batch."""
+        return job.unworded if self._mixes_prompts else job.instructions
 
     def _candidates(self) -> list[EngineJob]:
         return [job for job in self._in_turn() if job.is_prepared or not job.is_late]

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from shared.errors import VisionError, error_named
 from shared.images.several import ReadImages, read_each
-from shared.messages import NO_TIME, Job, JobTimes, Outcome, Result
+from shared.messages import NO_TIME, Instructions, Job, JobTimes, Outcome, Result
 from workers.model.protocol import JobError
 from workers.preparing.preparation import Preparation, Prepared
 
@@ -64,6 +64,11 @@ class EngineJob:
         self._all_done: list[Future[Prepared]] | None = None
         """:attr:`prepared`, once each of them is done: it is asked for at each turn of the loop."""
         self.future.add_done_callback(lambda _: self.release())
+
+    @cached_property
+    def unworded(self) -> Instructions:
+        """The instructions without their wording; a batch is sought at many turns of the loop."""
+        return self.instructions.without_wording
 
     @cached_property
     def digests(self) -> frozenset[bytes]:
