@@ -5,11 +5,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from launcher.ports import LOOPBACK, free_port
+from shared.vocabulary import WorkerState
 from tests.redis_faults import configured
 from tests.stack import Stack, wait_for
 from tests.vision.command import vision
@@ -23,7 +25,13 @@ from vision.schemas import Worker
 def url(stack: Stack, api: str) -> str:
     for model in ("fake", "opennsfw"):
         stack.worker(model)
+        # A test before may have used it, and what a heartbeat says is a second old.
+        wait_for("an idle worker", partial(is_idle, stack, model))
     return api
+
+
+def is_idle(stack: Stack, model: str) -> bool:
+    return stack.status(model).state is WorkerState.READY
 
 
 def test_what_is_right_is_said_part_by_part(url: str) -> None:
