@@ -215,18 +215,16 @@ def test_a_running_batch_that_nobody_waits_for_is_cut() -> None:
 def test_a_running_batch_goes_on_while_somebody_waits_for_one_of_its_jobs() -> None:
     cancelled: set[str] = set()
     with running(lambda _: cancelled, predict_s=2) as engine:
-        wait_for("the model", lambda: engine.status.state == WorkerState.READY)
-        first, unwanted = engine.submit(item(0)), item(1)
-        wait_for("the batch", lambda: engine.status.state == WorkerState.BUSY)
-        engine.submit(unwanted)
-        other = engine.submit(item(2))
-        assert text_of(first)
+        first, unwanted, other = item(0), item(1), item(2)
+        with standing_still(engine):
+            begin(engine, [first], [unwanted, other])
+        assert text_of(first.future)
         wait_for(
             "the next batch",
             lambda: engine.status.batches == {1: 1} and engine.status.state == WorkerState.BUSY,
         )
         cancelled.add(unwanted.task_id)
-        assert text_of(other) == "rgb 2 0 0"
+        assert text_of(other.future) == "rgb 2 0 0"
         assert engine.status.batches == {1: 1, 2: 1}
         assert engine.status.recycles == {}
 
