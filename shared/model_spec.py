@@ -88,7 +88,7 @@ class EngineOptions(BaseModel):
 def _inside(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or path.name == "":
-        msg = f"{name!r} is no file inside the model's folder"
+        msg = f"{name!r} is not a file inside the model's folder"
         raise ValueError(msg)
     return str(path)
 

@@ -251,8 +251,8 @@ class Settings(BaseSettings):
                 network = ipaddress.ip_network(entry, strict=False)
             except ValueError:
                 msg = (
-                    f"{entry!r} is no address or CIDR network. Write the address from which the "
-                    "proxy connects, such as 172.18.0.1, or its network, such as 172.18.0.0/16"
+                    f"{entry!r} is not an address or CIDR network. Write the address from which "
+                    "the proxy connects, such as 172.18.0.1, or its network, such as 172.18.0.0/16"
                 )
                 raise ValueError(msg) from None
             networks.append(str(network) if "/" in entry else str(network.network_address))
@@ -291,7 +291,10 @@ class Settings(BaseSettings):
             ValueError: ``VISION_REDIS_URL`` is not set.
         """
         if not self.redis_url:
-            msg = "VISION_REDIS_URL is not set: name the Redis to use, or start all with `make run`"
+            msg = (
+                "VISION_REDIS_URL is not set: name the Redis to use, or start everything with "
+                "`make run`"
+            )
             raise ValueError(msg)
         return self.redis_url
 

@@ -31,7 +31,7 @@ ModelNames = Annotated[
     str,
     typer.Option(
         "--model",
-        help="Models to use, separated by commas: for each task the first that does it.",
+        help="Models to use, separated by commas. Each task goes to the first that does it.",
         metavar="NAMES",
         show_default="the default model of each task",
     ),
@@ -43,28 +43,29 @@ Tasks = Annotated[
         "--task",
         metavar="TASKS",
         help="Tasks, separated by commas: caption, labels, nsfw.",
-        show_default="those that models do which run, or that --model names",
+        show_default="all that the models do",
     ),
 ]
-Prompt = Annotated[
-    str, typer.Option(metavar="TEXT", help="What models that follow prompts are asked.")
-]
+Prompt = Annotated[str, typer.Option(metavar="TEXT", help="Prompt for models that follow prompts.")]
 Language = Annotated[
-    str, typer.Option(metavar="NAME", help="Language of captions and labels, as `German`.")
+    str, typer.Option(metavar="NAME", help="Language of captions and labels, such as `German`.")
 ]
 Concurrency = Annotated[
     str,
-    typer.Option(metavar="N", help=f"Requests in flight at most; `{AUTO}`: what workers can take."),
+    typer.Option(
+        metavar="N",
+        help=f"Most requests in flight at once; `{AUTO}` means as many as the workers can take.",
+    ),
 ]
 Urgency = Annotated[
     Priority,
     typer.Option(
         "--priority",
-        help="`bulk`: persons who ask meanwhile are answered first; `person`: this is as urgent.",
+        help="`bulk` lets persons who ask meanwhile go first; `person` makes this run as urgent.",
     ),
 ]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Ask again what failed in earlier runs.")
+    bool, typer.Option("--retry-failed", help="Ask again about what failed in earlier runs.")
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only list the photos that would be asked about.")
@@ -72,21 +73,20 @@ DryRun = Annotated[
 Patience = Annotated[
     float,
     typer.Option(
-        min=0, metavar="SECONDS", help="How long a service may answer nobody; then it ends."
+        min=0, metavar="SECONDS", help="How long to wait without any answer before giving up."
     ),
 ]
 KeepWaiting = Annotated[
     bool,
     typer.Option(
-        "--keep-waiting", help="Wait without end while no machine answers, as at night some do not."
+        "--keep-waiting", help="Wait forever while no machine answers, for example at night."
     ),
 ]
 Between = Annotated[
     str,
     typer.Option(
         metavar="HH:MM-HH:MM",
-        help="Hours in which models are asked, by the clock of this machine; 22:00-07:00 is at "
-        "night.",
+        help="Hours in which to send requests, by the clock of this machine, such as 22:00-07:00.",
         show_default="always",
     ),
 ]
@@ -95,7 +95,7 @@ JournalFile = Annotated[
     typer.Option(
         "--journal",
         metavar="FILE",
-        help="File that remembers what was answered.",
+        help="File that records what has been answered.",
         show_default="in ~/.local/state",
     ),
 ]

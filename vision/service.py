@@ -207,7 +207,7 @@ class Service:
                 f"The service cannot be reached at {self.url} ({cause_of(err)}). Start it with "
                 "`make run` or `docker compose up -d`, or say where it is with --url or VISION_URL."
             )
-        return f"{self.url} is no address of a service: {err}"
+        return f"{self.url} is not an address of a service: {err}"
 
     def _refusal(self, reply: requests.Response, content: dict[str, Any] | None) -> str:
         said = _error_in(content)

@@ -235,7 +235,9 @@ class Front:
             async with limit:
                 return await read_body(exchange, within_s, max_bytes, hold)
         except TimeoutError as err:
-            raise Overloaded("The service stops, and the request's body did not arrive.") from err
+            raise Overloaded(
+                "The service is stopping, and the request's body did not arrive."
+            ) from err
         finally:
             self._reading.discard(limit)
 

@@ -49,9 +49,7 @@ class CorsPolicy:
         entries = [entry.rstrip("/") for entry in more]
         for entry in entries:
             if entry != "*" and not re.fullmatch(r"[\w.+*-]+://[^/]+", entry):
-                msg = (
-                    f"VISION_CORS_ORIGINS: {entry!r} is no origin; write it as https://example.com"
-                )
+                msg = f"VISION_CORS_ORIGINS: {entry!r} is not an origin; write it as https://example.com"
                 raise ValueError(msg)
         patterns = "|".join(map(_as_regex, (*DEFAULT_ORIGINS, *entries)))
         self._allowed = re.compile(patterns, re.IGNORECASE)

@@ -88,7 +88,7 @@ def fetch(
         result = results.get(timeout=timeout_s)
     except queue.Empty:
         connection.abort()
-        waits = "There is no memory for the image that is fetched. Try again soon."
+        waits = "There is not enough memory to fetch the image. Try again soon."
         result = Overloaded(waits) if connection.is_held_up else TimeoutError()
     if isinstance(result, bytes):
         return result

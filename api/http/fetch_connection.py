@@ -43,7 +43,7 @@ class AllowList:
                 self._networks.append(ipaddress.ip_network(entry, strict=False))
             except ValueError:
                 if not _HOST.fullmatch(entry):
-                    msg = f"VISION_URL_ALLOW: {entry!r} is no host name, address or CIDR"
+                    msg = f"VISION_URL_ALLOW: {entry!r} is not a host name, address or CIDR"
                     raise ValueError(msg) from None
                 self._hosts.add(entry.lower())
 

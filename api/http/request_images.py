@@ -116,7 +116,7 @@ def _fetch(
 ) -> bytes:
     left_s = deadline - time.time()
     if left_s <= 0:
-        raise DeadlineExceeded("The time was over before all images were fetched.")
+        raise DeadlineExceeded("The time limit was reached before all images were fetched.")
     return fetch(
         url,
         allow=AllowList(settings.url_allow),

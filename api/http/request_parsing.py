@@ -101,8 +101,8 @@ def check_input(
             names = ", ".join(f"{name[:40]!r}" for name in ignored[:5])
             also = f"These fields are not known here: {names}. " if names else ""
             raise BadRequest(
-                f"There is no image. {also}Send it as data URL, base64 or http(s) URL in `images`, "
-                "as `url`, or as form field `images`."
+                f"There is no image. {also}Send it as a data URL, base64 or an http(s) URL in "
+                "`images`, as `url`, or as form field `images`."
             )
         if task.needs_text and not prompt:
             raise BadRequest(f"{task.name} needs a `prompt`.")
@@ -115,7 +115,7 @@ def _query(request: Request) -> dict[str, object]:
 def _read_form(form: Form) -> ParsedRequest:
     for name in (*FORM_FIELDS, "options"):
         if len(form.texts.getlist(name)) > 1:
-            raise BadRequest(f"The request is malformed: {name}: the form has several.")
+            raise BadRequest(f"The request is malformed: {name}: the form has more than one.")
     fields: dict[str, object] = {name: form.texts.get(name) for name in FORM_FIELDS}
     fields["images"] = form.texts.getlist("images")
     if options := form.texts.get("options"):

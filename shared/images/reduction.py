@@ -121,7 +121,7 @@ def _reduce_jpeg(
         needed_mb = _coefficient_bytes(image) / MEGA
         if needed_mb > MAX_DECODER_MB:
             raise TooLarge(
-                f"{problem}, and to decode such a progressive JPEG takes {needed_mb:.0f} MB. Save "
+                f"{problem}, and decoding such a progressive JPEG takes {needed_mb:.0f} MB. Save "
                 "it as a baseline JPEG, or smaller."
             )
     scale = _scale(image.size, _JPEG_SCALES, limit, problem)

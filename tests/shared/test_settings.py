@@ -146,7 +146,7 @@ def test_an_empty_address_does_not_open_the_api_to_other_machines(
 
 @pytest.mark.parametrize("entry", ["nginx", "localhost", "*", "172.18.0.0/99", "10.0.0.1:80"])
 def test_what_cannot_be_a_proxys_address_is_refused(entry: str) -> None:
-    with pytest.raises(ValidationError, match="is no address or CIDR network"):
+    with pytest.raises(ValidationError, match="is not an address or CIDR network"):
         Settings.model_validate({"trusted_proxies": f"127.0.0.1,{entry}"})
 
 

@@ -107,7 +107,7 @@ def test_photos_without_a_thumbnail_are_listed_as_failures(
     assert run.returncode == 1
     assert f"(uid:{uid}): PhotoPrism has no thumbnail of the photo." in run.stderr
     assert "2 photos written" in run.stderr
-    assert run.stderr.endswith("The same command tries again what could not be read or written.\n")
+    assert run.stderr.endswith("The same command tries again to read or write what it could not.\n")
     photo = prism.library.photos[uid]
     photo.files[0].on_disk, photo.deleted_at, photo.quality = True, None, 3  # indexed anew
     assert "1 photos written" in backfill(prism, url, tmp_path, "--task", "caption").stderr

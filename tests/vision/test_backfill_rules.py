@@ -112,7 +112,7 @@ def test_photos_that_are_gone_are_left_and_of_others_the_picture_must_be_the_sam
         assert photos[0].open_tasks(["caption"]) == ()
         for photo in photos[:2]:
             assert not run.write_anyhow(photo, caption=caption("a circle"))
-        with pytest.raises(NotWritten, match="Its picture was replaced"):
+        with pytest.raises(NotWritten, match="Its picture has been replaced"):
             run.write_anyhow(photos[2], caption=caption("a circle"))
         assert prism.writes() == []
         prism.library.photos[archived].deleted_at = None

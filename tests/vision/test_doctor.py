@@ -107,7 +107,7 @@ def test_memory_that_is_full_and_servers_that_are_down_are_told() -> None:
     found = [f"{SIGNS[row.mark]} {row.part}: {row.says}" for row in check_worker(worker)]
     assert has(found, "⚠", "Workers", "halved")
     assert has(found, "⚠", "Memory", "23.0 GB of 24.0 GB")
-    assert has(found, "✘", "Ollama", "http://a is not up: refused")
+    assert has(found, "✘", "Ollama", "http://a does not answer: refused")
     assert has(found, "⚠", "Ollama", "llava on http://b", "40%")
 
 
@@ -123,10 +123,10 @@ def test_nothing_and_something_else_at_the_port_are_told() -> None:
 @pytest.mark.parametrize("url", ["127.0.0.1:5000", "http://127.0.0.1:abc", "http://[::1", ""])
 def test_what_is_no_address_is_told(url: str) -> None:
     found = doctor(url, "--no-machine")
-    assert has(found, "✘", "API", "is no address of a service")
+    assert has(found, "✘", "API", "is not an address of a service")
     assert has(found, "✘", "Ports", "names no port", "http://127.0.0.1:5000")
     said = vision("logs", "--url", url)
-    assert (said.returncode, "is no address of a service" in said.stderr) == (2, True)
+    assert (said.returncode, "is not an address of a service" in said.stderr) == (2, True)
 
 
 def test_flower_is_looked_for_where_the_page_links_to(stack: Stack) -> None:

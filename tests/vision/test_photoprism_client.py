@@ -143,9 +143,9 @@ def test_a_token_that_expires_ends_the_run_wherever_it_is(
 ) -> None:
     (photo, *_) = run.library.photos("")
     prism.access.sessions[prism.token].expired = True
-    with pytest.raises(GaveUp, match="does not accept the token, or no longer"):
+    with pytest.raises(GaveUp, match="does not accept the token, or no longer does"):
         photo.open_tasks(["caption"])
-    with pytest.raises(SinkError, match="does not accept the token, or no longer"):
+    with pytest.raises(SinkError, match="does not accept the token, or no longer does"):
         run.write_anyhow(photo, caption=caption("a cat"))
 
 
@@ -214,7 +214,7 @@ def test_addresses_of_something_else_are_told(prism: PhotoPrismStandIn, tmp_path
             Connection(url, "", 0, lambda _: None).get("/photos")
         return str(refused.value)
 
-    assert "is no address of PhotoPrism" in refusal("nas:2342")
+    assert "is not an address of PhotoPrism" in refusal("nas:2342")
     with redirecting(prism.url) as url:
         assert f"{url} leads to {prism.url}/: name that with --url." in refusal(url)
     prism.faults.fail_next, prism.faults.fail_status = 1, HTTPStatus.NOT_FOUND
@@ -227,7 +227,7 @@ def test_addresses_of_something_else_are_told(prism: PhotoPrismStandIn, tmp_path
 def test_the_address_of_the_service_is_told_from_that_of_photoprism(stack: Stack, api: str) -> None:
     for url in (api, f"{api}/api/v1/vision", stack.api(VISION_API_KEYS="sesame")):
         photoprism = PhotoPrism(Connection(url, "", 0, lambda _: None))
-        with pytest.raises(Refused, match="is Vision Workers, and not PhotoPrism"):
+        with pytest.raises(Refused, match="is Vision Workers, not PhotoPrism"):
             photoprism.photos("")
 
 

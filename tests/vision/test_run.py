@@ -114,7 +114,7 @@ def test_300_photos_are_each_answered_once_although_the_run_is_killed_three_time
     # So early that a signal that comes late on a busy machine does not find the run at its end.
     for lines in (20, 40, 60):
         stop(lines, signal.SIGKILL)
-    assert "The same command goes on from here." in stop(80, signal.SIGINT)
+    assert "The same command continues from here." in stop(80, signal.SIGINT)
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -166,7 +166,7 @@ def test_failures_are_listed_and_asked_again_only_on_demand(url: str, tmp_path: 
     assert first.returncode == 1
     assert "bad.jpg: The data is not an image" in first.stderr
     assert first.stderr.endswith(
-        "What a model failed on is not asked again, unless with --retry-failed.\n"
+        "Photos on which a model failed are asked about again only with --retry-failed.\n"
     )
     assert len(rows(tmp_path / "out.csv")) == 2
     second = run(url, tmp_path, *ask)
@@ -296,11 +296,11 @@ def test_photos_that_failed_and_were_deleted_are_no_failures_until_they_are_back
     run(url, tmp_path, tmp_path / "photos", *ask)
     bad[0].unlink()
     said = run(url, tmp_path, "--retry-failed", *ask)
-    assert "1 of the photos that failed is not there any more, and left out." in said.stderr
+    assert "1 of the photos that failed is no longer there, and left out." in said.stderr
     assert "2 failed (2 asked" in said.stderr
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
     said = run(url, tmp_path, "--retry-failed", *ask)
-    assert "3 of the photos that failed are not there any more, and left out." in said.stderr
+    assert "3 of the photos that failed are no longer there, and left out." in said.stderr
     assert ("0 failed (0 asked" in said.stderr, said.returncode) == (True, 0)
     (tmp_path / "elsewhere").rename(tmp_path / "photos")  # as a disk that is there again
     said = run(url, tmp_path, "--retry-failed", *ask)
@@ -315,7 +315,7 @@ def test_photos_that_failed_and_were_deleted_are_no_failures_until_they_are_back
         (["--language", "German", "--model", "fake"], "knows one language only"),
         (["--concurrency", "many"], "--concurrency is a number"),
         (["--between", "dusk"], "--between is two different times"),
-        (["--out", "xmp", "--output", "x"], "Sidecars lie beside the photos"),
+        (["--out", "xmp", "--output", "x"], "Sidecars are written beside the photos"),
         (["--out", "xmp", "--exiftool", "nowhere"], "There is no nowhere"),
         (["/nowhere/at/all"], "There is no file or folder"),
         (["/" + "x" * 300], "cannot be read: File name too long."),
@@ -366,7 +366,7 @@ def test_a_service_that_answers_nobody_ends_the_run_with_its_reason(
     )  # fmt: skip
     assert said.returncode == 3
     assert "No worker serves unserved" in said.stderr
-    assert "The same command goes on from here." in said.stderr
+    assert "The same command continues from here." in said.stderr
 
 
 @pytest.mark.slow

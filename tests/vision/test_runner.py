@@ -313,7 +313,7 @@ def test_a_file_of_something_else_stays_as_it_is(
 ) -> None:
     path = tmp_path / "mine"
     path.write_bytes(content)
-    with pytest.raises(SinkError, match="cannot be continued: it is no file of such results"):
+    with pytest.raises(SinkError, match="cannot be continued: it is not a file of such results"):
         sink(path, io.StringIO())
     assert path.read_bytes() == content
 

@@ -58,7 +58,7 @@ def test_names_addresses_and_thresholds_that_are_wrong_are_told(url: str, tmp_pa
     assert has(found, "✔", "vision.yml, nsfw", "yahoo_open_nsfw answers")
     assert has(found, "⚠", "vision.yml, nsfw", "NSFWIndex is 90", "NSFWIndex: 33")
     assert has(found, "⚠", "vision.yml, nsfw", "NSFWUpload is not set")
-    assert has(found, "⚠", "vision.yml, caption", "cannot be looked up from here")
+    assert has(found, "⚠", "vision.yml, caption", "cannot be resolved from here")
     assert has(found, "✘", "vision.yml, caption", "cannot be reached")
 
 
@@ -82,8 +82,8 @@ def test_keys_of_entries_are_told(stack: Stack, tmp_path: Path) -> None:
 def test_the_variable_that_takes_faces_along_is_told(url: str, tmp_path: Path) -> None:
     said = {"Models": [entry(url, "labels", "fake")]}
     found = checked(url, tmp_path, said, PHOTOPRISM_VISION_URI=f"{url}/api/v1/vision")
-    assert has(found, "✘", "PHOTOPRISM_VISION_URI", "no face recognition at all")
-    assert has(found, "✘", "PHOTOPRISM_VISION_URI", "leaves captions behind")
+    assert has(found, "✘", "PHOTOPRISM_VISION_URI", "no faces are recognised at all")
+    assert has(found, "✘", "PHOTOPRISM_VISION_URI", "does not cover captions")
 
 
 def test_a_broken_vision_yml_is_told(url: str, tmp_path: Path) -> None:
@@ -93,8 +93,10 @@ def test_a_broken_vision_yml_is_told(url: str, tmp_path: Path) -> None:
     assert has(checked(url, tmp_path, {"Models": [{"Type": "nsfw"}]}), "✘", "no entry with a Uri")
     for address in ("127.0.0.1:5000", "http://127.0.0.1:abc", "http://[::1"):
         found = checked(url, tmp_path, {"Models": [entry(address, "labels", "fake")]})
-        assert has(found, "✘", "vision.yml, labels", "is no address", "http://NAME:5000/api/v1/")
+        assert has(
+            found, "✘", "vision.yml, labels", "is not an address", "http://NAME:5000/api/v1/"
+        )
     said = {"Models": [entry(url, "nsfw", "fake")], "Thresholds": {"NSFWIndex": "33 %"}}
     found = checked(url, tmp_path, said)
-    assert has(found, "✘", "vision.yml, nsfw", "NSFWIndex is no number: '33 %'", "NSFWIndex: 50")
+    assert has(found, "✘", "vision.yml, nsfw", "NSFWIndex is not a number: '33 %'", "NSFWIndex: 50")
     assert has(found, "⚠", "vision.yml, nsfw", "NSFWUpload is not set")

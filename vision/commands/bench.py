@@ -63,7 +63,7 @@ def register(app: typer.Typer) -> None:
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Models.", metavar="MODEL…", show_default="all that run"),
+        typer.Argument(help="Models.", metavar="MODEL", show_default="all that run"),
     ] = None,
     url: Url = DEFAULT_URL,
     key: Key = "",
@@ -73,13 +73,13 @@ def bench(
     ] = 40,
     seconds: Annotated[
         float,
-        typer.Option(min=1, metavar="SECONDS", help="End each measurement after so long."),
+        typer.Option(min=1, metavar="SECONDS", help="Time limit for each measurement."),
     ] = 60,
     json_: Json = False,
 ) -> None:
-    """Measure photos per hour of models that run, with generated photos.
+    """Measure how many photos per hour the running models do, with generated photos.
 
-    The service answers others meanwhile, so this is what is left of it.
+    The service goes on answering other requests, so this measures the capacity that is left.
     """
     service = Service(url, key)
     models = service.models()

@@ -43,9 +43,7 @@ def register(app: typer.Typer) -> None:
 def compare(  # noqa: PLR0913 - the options of the command
     paths: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FOLDERS… FILES…", help="Photos, and folders that are searched for photos."
-        ),
+        typer.Argument(metavar="FOLDERS… FILES…", help="Photos, and folders to search for photos."),
     ],
     url: Url = DEFAULT_URL,
     key: Key = "",
@@ -60,7 +58,7 @@ def compare(  # noqa: PLR0913 - the options of the command
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Prompts for captions, one to a line, or `name = prompt`. Models that follow "
+            help="File with caption prompts, one per line, or `name = prompt`. Models that follow "
             "prompts take part once with each.",
         ),
     ] = None,
@@ -75,25 +73,25 @@ def compare(  # noqa: PLR0913 - the options of the command
     language: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Language that captions and labels shall have, as `German`."
+            metavar="NAME", help="Language that captions and labels should have, such as `German`."
         ),
     ] = "",
     photos: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="Photos that are compared, as good as drawn at random."
+            min=1, metavar="N", help="Number of photos to compare, in effect chosen at random."
         ),
     ] = 50,
     library: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Photos of which the hours are told.")
+        int, typer.Option(min=1, metavar="N", help="Number of photos to estimate hours for.")
     ] = 10_000,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The report.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="FILE", help="File for the report.")] = Path(
         "comparison.html"
     ),
     address: Annotated[
         str,
         typer.Option(
-            help="Address by which PhotoPrism reaches the service, for the vision.yml.",
+            help="Address at which PhotoPrism reaches the service, for the vision.yml.",
             metavar="URL",
             show_default="--url",
         ),
@@ -103,7 +101,7 @@ def compare(  # noqa: PLR0913 - the options of the command
         typer.Option(
             metavar="URL",
             help="Address of a PhotoPrism that has these photos: labels that you corrected there "
-            "tell which models are right.",
+            "show which models are right.",
             show_default=False,
         ),
     ] = "",
@@ -118,14 +116,17 @@ def compare(  # noqa: PLR0913 - the options of the command
     ] = "",
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Ask and measure everything anew, whatever the journal has."),
+        typer.Option(
+            "--fresh", help="Ask and measure everything again, whatever the journal holds."
+        ),
     ] = False,
     patience: Patience = PATIENCE_S,
     journal: JournalFile = None,
 ) -> None:
-    """Compare models on photos of your own, and write a report in which you vote without names.
+    """Compare models on your own photos, and write a report in which you vote blind.
 
-    The models are asked one after the other, and measured. After Ctrl-C the same command goes on.
+    The models are asked and measured one after the other. After Ctrl-C, the same command
+    continues.
     """
     service = Service(url, key)
     try:
@@ -167,7 +168,7 @@ def _told(err: BaseException, *, fresh: bool) -> int:
     if isinstance(err, GaveUp):
         say(str(err), "red")
     if not fresh:  # else nothing is kept
-        say("The same command goes on from here.")
+        say("The same command continues from here.")
     return exits.UNAVAILABLE if isinstance(err, GaveUp) else exits.INTERRUPTED
 
 

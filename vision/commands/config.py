@@ -17,7 +17,7 @@ IN_COMPOSE = "http://api:5000"
 Ways = Annotated[
     Door,
     typer.Option(
-        help="How PhotoPrism asks: in its own form, or by its engine for Ollama or OpenAI.",
+        help="How PhotoPrism asks: in its own format, or with its engine for Ollama or OpenAI.",
         show_choices=True,
     ),
 ]
@@ -36,7 +36,7 @@ def photoprism(
     address: Annotated[
         str,
         typer.Option(
-            help="Address by which PhotoPrism reaches the service.",
+            help="Address at which PhotoPrism reaches the service.",
             metavar="URL",
             show_default="--url",
         ),

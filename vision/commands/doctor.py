@@ -31,7 +31,7 @@ def doctor(
     json_: Json = False,
     vision_yml: Annotated[
         Path | None,
-        typer.Option("--vision-yml", metavar="FILE", help="Check a PhotoPrism's vision.yml, too."),
+        typer.Option("--vision-yml", metavar="FILE", help="Also check a vision.yml of PhotoPrism."),
     ] = None,
     vision_uri: Annotated[
         str,
@@ -39,7 +39,7 @@ def doctor(
             "--vision-uri",
             envvar=URI_VARIABLE,
             metavar="URL",
-            help="Value of PHOTOPRISM_VISION_URI, if PhotoPrism has it set.",
+            help="Value of PHOTOPRISM_VISION_URI, if it is set for PhotoPrism.",
             show_default=False,
         ),
     ] = "",
@@ -47,12 +47,12 @@ def doctor(
         bool | None,
         typer.Option(
             "--machine/--no-machine",
-            help="Look at weights, disk and GPU of this machine.",
+            help="Check the weights, disk and GPU of this machine.",
             show_default="if the service is at 127.0.0.1 or localhost",
         ),
     ] = None,
 ) -> None:
-    """Look at each part of a set-up; the exit status is 1 if something is wrong (✘)."""
+    """Check each part of a set-up; the exit status is 1 if something is wrong (✘)."""
     service = Service(url, key)
     findings = _check_service(service)
     if is_loopback(service.url) if machine is None else machine:

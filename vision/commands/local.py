@@ -28,11 +28,11 @@ def pull(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Models of the catalogue.", metavar="MODEL…", show_default="those of VISION_MODELS"
+            help="Models of the catalogue.", metavar="MODEL", show_default="those of VISION_MODELS"
         ),
     ] = None,
 ) -> None:
-    """Fetch weights ahead, with a bar on a terminal; what is there already is only checked."""
+    """Download weights in advance; those that are already there are only checked."""
     python = worker_python()
     if python is None:
         say(
@@ -47,7 +47,7 @@ def pull(
             [python, "-m", "workers.model.pull", *(names or ())], cwd=checkout(), check=False
         )
     except KeyboardInterrupt:
-        say("What has arrived is kept; the same command goes on from there.")
+        say("What has arrived is kept; the same command continues from there.")
         raise typer.Exit(exits.INTERRUPTED) from None
     if done.returncode:
         raise typer.Exit(exits.FAILED)
@@ -57,19 +57,21 @@ def show_logs(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Logs, as `api` or `worker-opennsfw`.", metavar="NAME…", show_default="all"
+            help="Names of logs, such as `api` or `worker-opennsfw`.",
+            metavar="NAME…",
+            show_default="all",
         ),
     ] = None,
     url: Url = DEFAULT_URL,
     *,
     follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Go on until Ctrl-C.")
+        bool, typer.Option("--follow/--no-follow", help="Continue until Ctrl-C.")
     ] = True,
 ) -> None:
     """Follow the logs of a service that `make run` has started on this machine."""
     place = host_and_port(url)
     if place is None:
-        say(f"{url!r} is no address of a service. Write it as {DEFAULT_URL}", "red")
+        say(f"{url!r} is not an address of a service. Write it as {DEFAULT_URL}", "red")
         raise typer.Exit(exits.USAGE)
     found = logs(place[1])
     shown = [path for path in found if not names or path.stem in names]
@@ -78,8 +80,8 @@ def show_logs(
             say(f"There are these logs: {', '.join(path.stem for path in found)}.", "red")
         else:
             say(
-                f"`make run` has started nothing at {url} from this folder. Those of a service in "
-                "Docker are shown by: docker compose logs --follow --tail 100",
+                f"`make run` has not started a service at {url} from this folder. For Docker, "
+                "use: docker compose logs --follow --tail 100",
                 "red",
             )
         raise typer.Exit(exits.UNAVAILABLE)

@@ -15,7 +15,7 @@ from vision.schemas import Model, Run
 from vision.service import Service, ServiceError
 from vision.tables import models_table, runs_table, workers_table
 
-Names = Annotated[list[str], typer.Argument(help="Names of models.", metavar="MODEL…")]
+Names = Annotated[list[str], typer.Argument(help="Names of models.", metavar="MODEL")]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def models(
     *,
     json_: Json = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="List models of the catalogue that do not run, too.")
+        bool, typer.Option("--all", help="Also list models of the catalogue that do not run.")
     ] = False,
 ) -> None:
     """List the models that run: tasks, state, workers, device, queue and memory."""
@@ -45,7 +45,7 @@ def models(
         return
     results.print(models_table(shown, missing))
     if hidden := len(found) - len(shown):
-        say(f"{hidden} more are in the catalogue and do not run: vision models --all", "dim")
+        say(f"{hidden} more models are in the catalogue but do not run: vision models --all", "dim")
 
 
 def recycle(names: Names, url: Url = DEFAULT_URL, key: Key = "") -> None:
@@ -62,7 +62,7 @@ def top(
     url: Url = DEFAULT_URL,
     key: Key = "",
     interval: Annotated[
-        float, typer.Option(min=0.2, help="Seconds between two looks.", metavar="SECONDS")
+        float, typer.Option(min=0.2, help="Seconds between two updates.", metavar="SECONDS")
     ] = 1.0,
 ) -> None:
     """Watch the workers in a live table, until Ctrl-C."""

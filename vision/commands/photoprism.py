@@ -44,13 +44,15 @@ TASKS = ("caption", "labels")
 """Unless others are named. PhotoPrism hides unsafe photos only where that was asked for, too."""
 
 app = typer.Typer(
-    name="photoprism", help="Caption and label the photos of a PhotoPrism.", no_args_is_help=True
+    name="photoprism",
+    help="Caption and label the photos of a PhotoPrism library.",
+    no_args_is_help=True,
 )
 
 
 @app.callback()
 def group() -> None:
-    """Caption and label the photos of a PhotoPrism."""
+    """Caption and label the photos of a PhotoPrism library."""
 
 
 @app.command()
@@ -83,9 +85,9 @@ def backfill(  # noqa: PLR0913 - the options of the command
         typer.Option(
             "--task",
             metavar="TASKS",
-            help="Tasks, separated by commas: caption, labels, nsfw, which makes unsafe photos "
+            help="Tasks, separated by commas: caption, labels, nsfw. The last makes unsafe photos "
             "private.",
-            show_default="caption and labels, as far as models do them",
+            show_default="caption and labels, if the models do them",
         ),
     ] = "",
     filter_: Annotated[
@@ -93,15 +95,15 @@ def backfill(  # noqa: PLR0913 - the options of the command
         typer.Option(
             "--filter",
             metavar="QUERY",
-            help="Which photos, as in PhotoPrism's search: `year:2024 label:cat`.",
+            help="Photos to ask about, as in PhotoPrism's search: `year:2024 label:cat`.",
             show_default="all that the library shows",
         ),
     ] = "",
     overwrite: Annotated[
         Overwrite,
         typer.Option(
-            help="Replace what an earlier run has written and nobody has changed since, or fill "
-            "only what is empty."
+            help="`own` also replaces what an earlier run wrote and nobody has changed since; "
+            "`never` fills in only what is empty."
         ),
     ] = Overwrite.OWN,
     model: ModelNames = "",
@@ -115,10 +117,10 @@ def backfill(  # noqa: PLR0913 - the options of the command
     between: Between = "",
     journal: JournalFile = None,
 ) -> None:
-    """Caption and label the photos of a PhotoPrism, on all machines behind the service.
+    """Caption and label the photos of a PhotoPrism library, on all machines behind the service.
 
-    What a person or another program has written there stays. After a kill or Ctrl-C the same
-    command goes on where it was.
+    What a person or another program has written there stays. After a kill or Ctrl-C, the same
+    command continues where it stopped.
     """
     manner = Manner(concurrency, patience, between, keep_waiting, retry_failed)
     wanted = Wanted(words(task), words(model), prompt, language, TASKS)

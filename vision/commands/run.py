@@ -60,8 +60,7 @@ def run(  # noqa: PLR0913 - the options of the command
         list[Path] | None,
         typer.Argument(
             metavar="FILES… FOLDERS…",
-            help="Photos, and folders that are searched for photos. With --retry-failed none are "
-            "needed.",
+            help="Photos, and folders to search for photos. Optional with --retry-failed.",
             show_default=False,
         ),
     ] = None,
@@ -75,8 +74,8 @@ def run(  # noqa: PLR0913 - the options of the command
     out: Annotated[
         Out | None,
         typer.Option(
-            help="Form of the results: a table, lines of JSON, or a sidecar beside each photo.",
-            show_default="the ending of --output, or jsonl",
+            help="Format of the results: a table, lines of JSON, or a sidecar beside each photo.",
+            show_default="from the ending of --output, or jsonl",
         ),
     ] = None,
     output: Annotated[
@@ -98,9 +97,9 @@ def run(  # noqa: PLR0913 - the options of the command
     ] = "",
     journal: JournalFile = None,
 ) -> None:
-    """Caption, label and judge photos in files and folders.
+    """Write captions, labels and NSFW scores for photos in files and folders.
 
-    After a kill or Ctrl-C the same command goes on where it was: no photo is lost, none is asked
+    After a kill or Ctrl-C, the same command continues where it stopped: no photo is lost or asked
     about twice, and each has one line in the output.
     """
     form = out or _form_of(output)
@@ -135,13 +134,13 @@ def _photos(
     if paths:
         return find_photos(paths)
     if not retry_failed:
-        raise CannotRun("Name photos or folders.")
+        raise CannotRun("Name the photos or folders.")
     # Photos of a PhotoPrism, which are in the same journal, have other names.
     failed = [Photo.named(name) for name in journal.failed(questions) if Path(name).is_absolute()]
     there = [photo for photo in failed if not photo.is_gone]
     if gone := len(failed) - len(there):  # the journal keeps them: their disk may come back
         are = "is" if gone == 1 else "are"
-        say(f"{gone:,} of the photos that failed {are} not there any more, and left out.")
+        say(f"{gone:,} of the photos that failed {are} no longer there, and left out.")
     return there
 
 
@@ -152,6 +151,6 @@ def _form_of(output: Path | None) -> Out:
 def _sink(form: Out, output: Path | None, journal: Journal, exiftool: str) -> Sink:
     if form is Out.XMP:
         if output:
-            raise CannotRun("Sidecars lie beside the photos: leave --output out.")
+            raise CannotRun("Sidecars are written beside the photos: leave out --output.")
         return Sidecars(journal, ExifTool(exiftool))
     return (Table if form is Out.CSV else JsonLines)(output, lines_output())

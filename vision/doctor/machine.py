@@ -62,7 +62,7 @@ def check_port(url: str) -> Findings:
         yield wrong(
             "Ports",
             f"Nothing listens on port {port} of {host} ({err.strerror or err}).",
-            "Start the service, or see whether a firewall is between.",
+            "Start the service, or see whether a firewall is in the way.",
         )
     else:
         yield wrong(
@@ -86,7 +86,7 @@ def _check_weights(names: Sequence[str]) -> Findings:
         return
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or ["nothing is said"]
-        yield wrong("Weights", f"They cannot be looked at: {reason[0]}", "Correct the settings.")
+        yield wrong("Weights", f"They cannot be checked: {reason[0]}", "Correct the settings.")
         return
     said = json.loads(done.stdout)
     for name, found in said["models"].items():
@@ -94,8 +94,8 @@ def _check_weights(names: Sequence[str]) -> Findings:
             text = f"{name} lacks them ({found['missing']}). {found['obstacle']}"
             yield wrong("Weights", text, f"Then fetch them: vision pull {name}")
         elif found["missing"]:
-            text = f"{name} lacks them ({found['missing']}); the hub gives them."
-            yield doubtful("Weights", text, f"Fetch them ahead: vision pull {name}")
+            text = f"{name} lacks them ({found['missing']}); the hub has them."
+            yield doubtful("Weights", text, f"Fetch them in advance: vision pull {name}")
         else:
             yield good("Weights", f"Those of {name} are there.")
     yield from _check_disk(Path(said["folder"]))
@@ -135,7 +135,7 @@ def _check_gpu(models: Sequence[Model]) -> Findings:
         yield wrong(
             "GPU",
             f"nvidia-smi fails: {' '.join((done.stdout + done.stderr).split())[:200]}",
-            "Install the driver anew, or restart the machine after an update of the driver.",
+            "Reinstall the driver, or restart the machine if the driver was updated.",
         )
         return
     for line in done.stdout.splitlines():

@@ -50,8 +50,8 @@ def _check_setup(service: Service) -> Findings:
     if not said["has_api_keys"] and not is_loopback(service.url):
         yield doubtful(
             "Keys",
-            f"Whoever reaches {urlsplit(service.url).netloc} may use the service.",
-            "Set VISION_API_KEYS where strangers can reach it.",
+            f"Anyone who reaches {urlsplit(service.url).netloc} may use the service.",
+            "Set VISION_API_KEYS if strangers can reach it.",
         )
 
 
@@ -75,7 +75,7 @@ def check_redis(said: dict[str, Any]) -> Findings:
     if said.get("saves_snapshots") or said.get("saves_log"):
         yield doubtful(
             REDIS,
-            "It writes its data to disk, so photos under way are written there, too.",
+            "It writes its data to disk, so photos of requests in progress are written there too.",
             'Set `save ""` and `appendonly no`: nothing in it needs to survive.',
         )
     elif said.get("saves_snapshots") is not None:
@@ -95,7 +95,7 @@ def _check_memory(used: float | None, limit: float | None) -> Findings:
         yield doubtful(
             REDIS,
             f"It uses {megabytes(used)} of {megabytes(limit)}; over half, requests get 429.",
-            "Raise maxmemory, or find what else uses it.",
+            "Raise maxmemory, or find out what else uses it.",
         )
     else:
         yield good(REDIS, f"It uses {megabytes(used)} of {megabytes(limit)}.")
@@ -108,9 +108,9 @@ def _clock(whose: str, there: float, here: float) -> Finding:
             "Clock",
             f"The clock of {whose} is {abs(seconds):.0f} s "
             f"{'ahead of' if seconds > 0 else 'behind'} that of the API.",
-            "Have NTP set both: deadlines of requests are times of day.",
+            "Have NTP set both clocks: deadlines of requests are times of day.",
         )
-    return good("Clock", f"The clock of {whose} is that of the API.")
+    return good("Clock", f"The clock of {whose} agrees with that of the API.")
 
 
 def _check_models(models: Sequence[Model], missing: dict[str, str]) -> Findings:
@@ -122,7 +122,8 @@ def _check_models(models: Sequence[Model], missing: dict[str, str]) -> Findings:
     for model in serving:
         defaults = f", by default for {', '.join(model.default_for)}" if model.default_for else ""
         yield good(
-            "Models", f"{model.name} does {', '.join(model.tasks)}{defaults}; {model.queue} wait."
+            "Models",
+            f"{model.name} does {', '.join(model.tasks)}{defaults}; waiting: {model.queue}.",
         )
 
 
@@ -132,7 +133,7 @@ def _advice(reason: str) -> str:
             "Start its worker, or take it out of VISION_MODELS; `vision logs` shows why it ended."
         )
     if reason.startswith(("loading", "downloading")):
-        return "Wait; `vision top` shows how far it is."
+        return "Wait; `vision top` shows the progress."
     return "The reason says what to do; `vision logs` has the rest."
 
 
@@ -181,8 +182,8 @@ def _check_host(host: dict[str, Any]) -> Findings:
     if not host["up"]:
         yield wrong(
             "Ollama",
-            f"{url} is not up: {host.get('error') or 'no answer'}.",
-            "Start Ollama there, and let it listen: OLLAMA_HOST=0.0.0.0 ollama serve",
+            f"{url} does not answer: {host.get('error') or 'no answer'}.",
+            "Start Ollama there, and have it listen: OLLAMA_HOST=0.0.0.0 ollama serve",
         )
         return
     names = ", ".join(host.get("models", ())) or "none"
@@ -191,8 +192,8 @@ def _check_host(host: dict[str, Any]) -> Findings:
         if share < 1:
             yield doubtful(
                 "Ollama",
-                f"{name} on {url} is on the GPU by {share:.0%} only, and slow.",
-                "Free memory of that GPU, or choose a smaller model.",
+                f"Only {share:.0%} of {name} on {url} is on the GPU, so it is slow.",
+                "Free some memory of that GPU, or choose a smaller model.",
             )
     for name, reason in host.get("degraded", {}).items():
         yield doubtful("Ollama", f"{name} on {url} stays slow: {reason}.", "Restart Ollama there.")

@@ -79,7 +79,11 @@ def check_vision_yml(path: Path, service: Service, vision_uri: str) -> Findings:
     remote = [entry for entry in entries if entry.uri]
     if not remote:
         advice = "Write entries with `vision config photoprism`."
-        yield wrong(PART, f"{path} has no entry with a Uri, so nothing is asked here.", advice)
+        yield wrong(
+            PART,
+            f"{path} has no entry with a Uri, so PhotoPrism does not use this service.",
+            advice,
+        )
     for entry in remote:
         yield from _check_entry(entry, service, thresholds)
     yield from _check_variable(vision_uri, remote, service)
@@ -88,11 +92,11 @@ def check_vision_yml(path: Path, service: Service, vision_uri: str) -> Findings:
 def _check_entry(entry: Entry, service: Service, thresholds: Mapping[str, Any]) -> Findings:
     part = f"{PART}, {entry.type or 'an entry without Type'}"
     if entry.type not in (*BASE_TASKS, "face", "labels"):
-        yield doubtful(part, "This type is not one of the service's.", "See docs/photoprism.md.")
+        yield doubtful(part, "The service does not know this type.", "See docs/photoprism.md.")
         return
     if host_and_port(_expand(entry.uri)) is None:
         advice = f"Write http://NAME:5000{entry.path}, with the name of the service's machine."
-        yield wrong(part, f"Its Uri {entry.uri} is no address.", advice)
+        yield wrong(part, f"Its Uri {entry.uri} is not an address.", advice)
         return
     base, path = _split(entry.uri)
     if not _fits(entry, path):
@@ -102,8 +106,8 @@ def _check_entry(entry: Entry, service: Service, thresholds: Mapping[str, Any]) 
     if reason := _unresolvable(base):
         yield doubtful(
             part,
-            f"{base} cannot be looked up from here ({reason}).",
-            "That is right for names inside Docker; then run `vision doctor` in that network.",
+            f"{base} cannot be resolved from here ({reason}).",
+            "This is normal for names inside Docker; if so, run `vision doctor` in that network.",
         )
         return
     there = Service(base, _expand(entry.key) or (service.key if KEY in entry.key else ""))
@@ -189,7 +193,7 @@ def _check_thresholds(part: str, model: Model | None, thresholds: Mapping[str, A
             compared = OWN_THRESHOLD * 100 if found is None else float(found)
         except (TypeError, ValueError):
             advice = f"Write `{name}: {round(wanted)}`."
-            yield wrong(part, f"Thresholds.{name} is no number: {found!r}.", advice)
+            yield wrong(part, f"Thresholds.{name} is not a number: {found!r}.", advice)
             continue
         if abs(compared - wanted) > NEAR:
             what = f"is {compared:g}" if found is not None else f"is not set, and then {compared:g}"
@@ -210,18 +214,20 @@ def _check_variable(vision_uri: str, remote: Sequence[Entry], service: Service) 
     except ServiceError:
         return
     if faces:
-        says = f"It takes faces along, to {', '.join(faces)}."
-        yield doubtful(URI_VARIABLE, says, "Faces found before have to be computed again.")
+        says = f"It also sends faces here, to {', '.join(faces)}."
+        yield doubtful(
+            URI_VARIABLE, says, "Faces that were found before have to be computed again."
+        )
     else:
         yield wrong(
             URI_VARIABLE,
-            "It takes faces along, and no face model runs: there is no face recognition at all.",
-            "Take the variable out and keep the entries, or run a face model: docs/models.md.",
+            "It also sends faces here, but no face model runs, so no faces are recognised at all.",
+            "Remove the variable and keep the entries, or run a face model: docs/models.md.",
         )
     if not any(entry.type == "caption" for entry in remote):
         yield wrong(
             URI_VARIABLE,
-            "It leaves captions behind: without an entry they are asked of http://ollama:11434.",
+            "It does not cover captions: without an entry, they are asked of http://ollama:11434.",
             "Add an entry of the type caption: `vision config photoprism`.",
         )
 

@@ -90,7 +90,7 @@ class Connection:
         reply = self._send(method, path, None, fields)
         if isinstance(reply, str) or reply.status_code in BUSY:
             self._wait(reply)
-            raise Unavailable("PhotoPrism did not take the change.")
+            raise Unavailable("PhotoPrism did not accept the change.")
         return self.object_in(self._judged(reply))
 
     def object_in(self, reply: requests.Response) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Connection:
         except (requests.ConnectionError, requests.Timeout) as err:
             return cause_of(err)
         except (requests.RequestException, UnicodeError) as err:
-            raise Refused(f"{self.url} is no address of PhotoPrism: {err}") from err
+            raise Refused(f"{self.url} is not an address of PhotoPrism: {err}") from err
         if reply.status_code not in BUSY:
             self._answered_at, self._failures = time.monotonic(), 0
         return reply
@@ -181,11 +181,13 @@ class Connection:
         said = str((content or {}).get("error") or "").removesuffix(".")
         if content and content.keys() >= FROM_US:
             raise Refused(
-                f"What answers at {self.url} is Vision Workers, and not PhotoPrism. Say where "
+                f"What answers at {self.url} is Vision Workers, not PhotoPrism. Say where "
                 f"PhotoPrism is with --url or {URL_VARIABLE}."
             )
         if reply.status_code == requests.codes.unauthorized:
-            what = "does not accept the token, or no longer" if self._token else "needs a token"
+            what = (
+                "does not accept the token, or no longer does" if self._token else "needs a token"
+            )
             raise Refused(
                 f"PhotoPrism at {self.url} {what}. Make an app password there (Settings, Account, "
                 f"Apps and Devices), and give it in the variable {TOKEN_VARIABLE}."

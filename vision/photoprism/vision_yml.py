@@ -81,17 +81,17 @@ class Entries(NamedTuple):
     def _head(self) -> list[str]:
         lines = [
             "# vision.yml for PhotoPrism, which reads it from storage/config/ when it starts.",
-            "# Leave out the entries that you do not want. The models that it names must run here.",
+            "# Remove the entries that you do not want. The models that it names must run here.",
             "#",
-            "# Do not set PHOTOPRISM_VISION_URI beside these entries. It takes faces",
-            "# along, so there is no face recognition unless a face model runs here, and it leaves",
-            "# captions behind.",
+            "# Do not set PHOTOPRISM_VISION_URI as well. It would send faces here too, so",
+            "# there would be no face recognition unless a face model runs here, and it",
+            "# does not cover captions.",
         ]
         if is_loopback(self.address):
             lines += [
                 "#",
                 f"# {self.address} is this machine only. For a PhotoPrism in a container or on",
-                "# another machine, name this one as it does: --address http://NAME:5000",
+                "# another machine, use the name that it knows: --address http://NAME:5000",
             ]
         return lines
 
@@ -109,7 +109,7 @@ class Entries(NamedTuple):
             lines.append(f"    Engine: {self.door}   # it sends its own prompts and schemas")
         if task == "caption" and model.family == COMPOSED:
             lines.append(
-                "    # It composes captions of labels; `smolvlm2`, for example, writes them."
+                "    # It composes captions from labels; `smolvlm2`, for example, writes them."
             )
         lines += self._large(task, model)
         uri = f"{self.address}{engine or f'{BASE}/{task}'}"
@@ -118,7 +118,7 @@ class Entries(NamedTuple):
     def _large(self, task: str, model: Model) -> list[str]:
         lines = []
         if task == "labels":
-            lines.append("    Normalize: phrase   # else names of labels may be cut to one word")
+            lines.append("    Normalize: phrase   # otherwise label names may be cut to one word")
         if task == "caption" or (task == "labels" and "answer" in model.tasks):
             lines.append(f"    Resolution: {FIT}")
         return lines
@@ -127,7 +127,7 @@ class Entries(NamedTuple):
         if self.needs_key:
             why = "set this variable for PhotoPrism to one of VISION_API_KEYS"
         else:
-            why = "the service has no API keys; empty does no harm"
+            why = "the service has no API keys; leaving it empty does no harm"
         return [f"      Key: {KEY}   # {why}"]
 
     def _alternatives(self, task: str, model: Model) -> str:

@@ -64,7 +64,7 @@ class Backfill:
             SinkError: PhotoPrism takes nothing from us.
         """
         if not isinstance(outcome.item, LibraryPhoto):
-            raise NotWritten("It is no photo of PhotoPrism.")
+            raise NotWritten("It is not a photo of PhotoPrism.")
         while True:
             try:
                 changed = self._change(outcome.item, outcome)
@@ -91,9 +91,11 @@ class Backfill:
         """
         photo = self._photoprism.photo(item.row.uid)
         if photo.deleted_at and not item.row.deleted_at:
-            raise Gone("A person has put it into the archive meanwhile.")
+            raise Gone("A person has archived it meanwhile.")
         if photo.hash != item.row.hash:
-            raise NotWritten("Its picture was replaced meanwhile; the next run asks about it.")
+            raise NotWritten(
+                "Its picture has been replaced meanwhile; the next run will ask about it."
+            )
         results = {task: answer.result for task, answer in outcome.answers.items()}
         change = _Change(self._library, photo, results, self._labels)
         return change.make()

@@ -71,7 +71,7 @@ class Asker:
                 budget.spend(refusal, meaning, took_s + wait_s)
             if self._gate.silence_s > self._patience_s:
                 raise GaveUp(
-                    f"Nothing was answered for {self._patience_s:.0f} s: {refusal}"
+                    f"There was no answer for {self._patience_s:.0f} s: {refusal}"
                 ) from refusal
             self._wait(refusal, meaning, sent_at, wait_s)
             tries += 1

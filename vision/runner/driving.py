@@ -52,12 +52,12 @@ def drive(
             announcer.end = ENDS.get(status, State.DONE)
     report.summarise(sink.where)
     if status:
-        say("The same command goes on from here.")
+        say("The same command continues from here.")
     elif report.failures:
         if report.unanswered:
-            say("What a model failed on is not asked again, unless with --retry-failed.")
+            say("Photos on which a model failed are asked about again only with --retry-failed.")
         if report.unanswered < len(report.failures):
-            say("The same command tries again what could not be read or written.")
+            say("The same command tries again to read or write what it could not.")
         status = exits.FAILED
     return status
 
@@ -91,7 +91,7 @@ class _Drive:
                 if self._follower:
                     self._follower.look()
             if self._runner.is_stopped:
-                say("Waiting for the answers that are under way; Ctrl-C again leaves at once.")
+                say("Waiting for requests in flight; press Ctrl-C again to leave at once.")
             for outcome in self._runner.finish():
                 self._take(outcome)
         except GaveUp as err:

@@ -13,8 +13,8 @@ class Refusal(Enum):
     """What an error means."""
 
     NOTHING_FOUND = "the model has nothing to say about the photo, which is an answer"
-    FULL = "the service has enough to do"
-    LATE = "it had too much to do, or too little time for this photo: it does not say which"
+    FULL = "the service is full"
+    LATE = "it was too busy, or had too little time for this photo: it does not say which"
     AWAY = "nobody answers, or something else in the service's place"
     FAILED = "the model failed, perhaps for the photos beside this one"
     FOR_ALL = "it is the same for every photo"

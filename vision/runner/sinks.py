@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 from vision.runner.work import Answer, Outcome
 
 COLUMNS = ("path", "caption", "labels", "nsfw", "nsfw_score", "models", "id")
-FOREIGN = "it is no file of such results"
+FOREIGN = "it is not a file of such results"
 
 
 class SinkError(Exception):

@@ -65,8 +65,8 @@ class Wanted(NamedTuple):
         tasks = [task for task in self.default_tasks if any(task in model.tasks for model in able)]
         if not tasks:
             raise CannotRun(
-                "No model that runs does any task: see `vision models`. With --model, one that "
-                "does not run yet may be named."
+                "No model that runs does any of these tasks: see `vision models`. With --model, "
+                "you can name one that does not run yet."
             )
         return tasks
 

@@ -27,7 +27,7 @@ class Window(NamedTuple):
         except ValueError:
             begin = end = time()
         if begin == end:
-            raise ValueError(f"--between is two different times, as 22:00-07:00, and not {text!r}.")
+            raise ValueError(f"--between is two different times, as 22:00-07:00, not {text!r}.")
         return cls(begin, end)
 
     def __str__(self) -> str:

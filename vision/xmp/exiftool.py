@@ -137,7 +137,7 @@ def _file(path: Path) -> str:
     """
     name = str(path)
     if "\n" in name or "\r" in name:
-        raise ExifToolError("ExifTool takes no file with a line break in its name.")
+        raise ExifToolError("ExifTool does not accept a file name with a line break.")
     return name
 
 

@@ -88,7 +88,7 @@ class Recovery:
         smaller = divisible and self._sizer.shrink(images, SizeCause.MEMORY)
         if not smaller and alone and batch[0].has_not_fit:
             batch[0].refuse(
-                ModelFailed(f"{self._spec.name} has not enough memory for this request.")
+                ModelFailed(f"{self._spec.name} does not have enough memory for this request.")
             )
             return
         if draining:

@@ -176,7 +176,7 @@ def _entries(reply: JsonObject) -> list[JsonObject]:
     if entries is None:
         return []
     if not isinstance(entries, list):
-        raise MalformedReply("The server's list of models is none.")
+        raise MalformedReply("The server's list of models is not a list.")
     return [entry for entry in entries if _is_entry(entry)]
 
 

@@ -136,8 +136,8 @@ class OnnxInput:
 def _dtype(name: str, tensor: Tensor) -> np.dtype[Any]:
     if tensor.dtype is None or len(tensor.shape) != 4:
         raise LoadError(
-            f"The input {tensor.name} of {name} is no batch of images: it has {len(tensor.shape)} "
-            "dimensions instead of 4, or is not of numbers."
+            f"The input {tensor.name} of {name} is not a batch of images: it has "
+            f"{len(tensor.shape)} dimensions instead of 4, or is not of numbers."
         )
     return tensor.dtype
 
@@ -153,7 +153,9 @@ def _layout(name: str, tensor: Tensor, declared: InputParameters) -> Layout:
         return certain[0]
     shape = _times([side or "any" for side in tensor.shape])
     if not possible:
-        raise LoadError(f"{name} takes {shape}, which is no batch of images with three channels.")
+        raise LoadError(
+            f"{name} takes {shape}, which is not a batch of images with three channels."
+        )
     advice = f"`layout` must be {' or '.join(possible)}"
     raise LoadError(f"{name} takes {shape}: {advice} in the parameters of its row.")
 

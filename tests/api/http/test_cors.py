@@ -105,5 +105,5 @@ def test_every_origin_may_be_allowed() -> None:
     "entry", ["example.com", "localhost:3000", "https://", "https://a/b", "://a"]
 )
 def test_what_is_no_origin_stops_the_start(entry: str) -> None:
-    with pytest.raises(ValueError, match=r"VISION_CORS_ORIGINS: .* is no origin"):
+    with pytest.raises(ValueError, match=r"VISION_CORS_ORIGINS: .* is not an origin"):
         client_of(entry)

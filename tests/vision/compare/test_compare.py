@@ -184,7 +184,7 @@ def test_after_ctrl_c_the_same_command_goes_on(url: str, photos: Path, tmp_path:
     wait_for("answers", lambda: answered(tmp_path) >= 3)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, said.strip()) == (130, "The same command goes on from here.")
+    assert (process.returncode, said.strip()) == (130, "The same command continues from here.")
     known = answered(tmp_path)
     assert known < PHOTOS
     _, page = compare(url, photos, tmp_path, *ask)

@@ -221,8 +221,8 @@ def of_another_size_inside() -> ModelProto:
     ("make", "said"),
     [
         (of_any_size, "takes images of any size: say in `size`"),
-        (of_four_channels, "takes any x 4 x 8 x 8, which is no batch of images with three"),
-        (of_vectors, "is no batch of images: it has 2 dimensions instead of 4"),
+        (of_four_channels, "takes any x 4 x 8 x 8, which is not a batch of images with three"),
+        (of_vectors, "is not a batch of images: it has 2 dimensions instead of 4"),
     ],
 )
 def test_a_file_that_leaves_open_what_it_takes_is_refused(
@@ -271,5 +271,5 @@ def test_a_row_that_does_not_say_where_its_file_is_is_refused(
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../model.onnx", "a/../../b", "."])
 def test_files_outside_of_the_models_folder_cannot_be_named(name: str) -> None:
-    with pytest.raises(ValidationError, match="is no file inside the model's folder"):
+    with pytest.raises(ValidationError, match="is not a file inside the model's folder"):
         ModelSpec.model_validate({"name": "m", "family": "onnx", "files": [name]})
