@@ -82,7 +82,7 @@ class VisionQuery(BaseModel):
     prompt: Text = Field(
         "",
         description="prompt; ignored by models that do not follow instructions. It may have 8192 "
-        "characters; for models of Ollama 4 MB.",
+        "characters, for models of Ollama 4 MB.",
     )
 
 

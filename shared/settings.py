@@ -84,8 +84,9 @@ class Settings(BaseSettings):
         256,
         gt=0,
         le=1_000_000,
-        description="maximum size of the bodies of all requests under way in MB; more requests "
-        "wait as for a slot. API processes share it, but 512 kB a slot are never refused",
+        description="maximum size of the bodies of all requests in progress in MB; any more "
+        "requests wait, as they do for a slot. All API processes share it, but 512 kB per slot are "
+        "never refused",
     )
     trusted_proxies: Words = Field(
         (),
@@ -123,9 +124,8 @@ class Settings(BaseSettings):
     )
     operator_keys: Words = Field(
         (),
-        description="keys for the commands `recycle` and `unload`, which are API keys too; if "
-        "there are none, any API key will do, and without API keys the commands are taken from "
-        "this machine only",
+        description="keys for operators' commands, which are API keys too; if there are none, any "
+        "API key will do, and without API keys the commands are accepted only from this machine",
     )
     cors_origins: Words = Field(
         (),
@@ -168,8 +168,8 @@ class Settings(BaseSettings):
     batch_timeout_s: Finite = Field(
         120,
         gt=0,
-        description="maximum seconds for a batch while the model's pace is unknown; then it is ten "
-        "times the usual time, at least 30 s or this",
+        description="maximum seconds for a batch while the model's pace is unknown; later, it is "
+        "ten times the usual time, but at least 30 s or this, whichever is less",
     )
     load_timeout_s: Finite = Field(
         600, gt=0, description="maximum seconds for loading a model, not counting downloads"

@@ -66,3 +66,8 @@ def test_nothing_is_loaded_from_elsewhere_and_all_of_it_is_there(site: dict[Path
 def test_the_reference_has_every_operation_and_schema(site: dict[Path, Page]) -> None:
     (reference,) = (page for path, page in site.items() if path.name == "api-reference.html")
     assert {"post-apiv1vision", "get-readyz", "visionrequest", "errorreply"} <= reference.ids
+
+
+def test_the_reference_says_what_a_header_of_a_request_is_for(site: dict[Path, Page]) -> None:
+    (reference,) = (path for path in site if path.name == "api-reference.html")
+    assert "persons are answered before bulk work" in reference.read_text(encoding="utf-8")

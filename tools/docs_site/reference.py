@@ -48,7 +48,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
             ("parameter", "in", "type", "meaning"),
             (
                 (_name(p["name"], required=p.get("required", False)), p["in"], _type(p["schema"]),
-                 p.get("description", ""))
+                 p.get("description") or p["schema"].get("description", ""))
                 for p in parameters
             ),
         )  # fmt: skip
