@@ -29,6 +29,13 @@ ON_ANY_ROUTE = (414, 431)
 """Statuses with which the server refuses a request by itself, whatever it asks."""
 RETRIED = (429, 503)
 """Statuses of replies with ``Retry-After``."""
+TAGS = {
+    "vision": "captions, labels and NSFW scores of photos",
+    "ollama": "Ollama's API in front of all models",
+    "openai": "OpenAI's API in front of all models",
+    "operation": "models, operators' commands, health and metrics",
+}
+"""Groups of operations, in the order in which the page shows them."""
 _REFERENCE = "#/components/schemas/{model}"
 _ARGUMENT = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 _KEYS = {
@@ -155,6 +162,7 @@ def make_document(
     return {
         "openapi": "3.1.0",
         "info": {"title": "Vision Workers", "version": "1"},
+        "tags": [{"name": name, "description": meaning} for name, meaning in TAGS.items()],
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": _KEYS},
     }

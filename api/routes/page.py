@@ -37,9 +37,9 @@ def page_routes(settings: Settings) -> Blueprint:
     @routes.get("/")
     @operation("ollama", reply={TEXT: STRING, HTML: STRING}, errors=[403])
     def greet() -> Response:
-        """Answer as an Ollama server does, whose command line client checks that, or with the page.
+        """Answer browsers with the page, and other clients as an Ollama server does.
 
-        Browsers get the page: they prefer HTML to plain text.
+        Browsers prefer HTML to plain text; Ollama's command line checks for a server's answer.
         """
         if request.accept_mimetypes.best_match([TEXT, HTML]) == HTML:
             needs_key = bool(settings.api_keys)

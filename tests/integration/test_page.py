@@ -83,7 +83,7 @@ def test_a_photo_gets_a_caption_labels_and_a_verdict_with_the_times(page: Page) 
     expect(labels.get_by_role("listitem")).to_contain_text(["cat92 %animal"])
     verdict = answer(page, "opennsfw")
     expect(verdict).to_contain_text("Safe")
-    expect(verdict).to_contain_text("NSFW score 0 %, not safe from 33 %")
+    expect(verdict).to_contain_text("NSFW score 0 %, unsafe from 33 %")
     for card in (labels, verdict):
         expect(card.locator(".times")).to_have_text(
             re.compile(r"\d ms queued\d+ ms decoding\d+ ms in the model")

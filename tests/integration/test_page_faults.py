@@ -212,7 +212,7 @@ def test_an_option_that_is_no_valid_number_is_marked_also_where_it_is_hidden(
         more.click()
         add(page, plain(8))
         expect(seed).to_be_focused()
-        expect(page.get_by_role("alert").last).to_have_text("Correct the option that is marked.")
+        expect(page.get_by_role("alert").last).to_have_text("Correct the marked option.")
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ const SHOWN = {
   caption: ({ text, confidence, composed_from: source }) => ({
     words: text,
     node: element("div", {}, element("p", { class: "caption", dir: "auto" }, text),
-      source && element("p", { class: "hint" }, `Put together from ${source}.`),
+      source && element("p", { class: "hint" }, `Composed from ${source}.`),
       confidence != null && element("p", { class: "hint" }, `Confidence ${percent(confidence)}.`)),
   }),
   labels: (labels) => ({
@@ -62,7 +62,7 @@ const SHOWN = {
     node: element("div", { class: `verdict ${verdict.status}` },
       element("p", {}, element("b", {}, VERDICTS[verdict.status]), " ", verdict.score == null
         ? verdict.reason
-        : `NSFW score ${percent(verdict.score)}, not safe from ${percent(verdict.threshold)}`),
+        : `NSFW score ${percent(verdict.score)}, unsafe from ${percent(verdict.threshold)}`),
       verdict.score != null && bar(verdict.score, verdict.threshold),
       element("p", { class: "hint" }, ["Neutral", "Drawing", "Sexy", "Porn", "Hentai"].filter((name) => name in verdict)
         .map((name) => `${name} ${percent(verdict[name])}`).join(" · "))),

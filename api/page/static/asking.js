@@ -53,7 +53,7 @@ export function questions() {
   const prompt = at("prompt").value.trim();
   const needsText = [...ask.querySelectorAll("[data-needs-text]")].some((radio) => radio.checked);
   const models = checkedModels();
-  if (!ask.reportValidity()) throw new Error("Correct the option that is marked.");
+  if (!ask.reportValidity()) throw new Error("Correct the marked option.");
   if (needsText && !prompt) {
     at("more").open = true;
     at("prompt").focus();

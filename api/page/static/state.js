@@ -118,7 +118,7 @@ function workerRow(model, worker) {
     facts.unshift(["Device", worker.device || "not known yet"]);
     facts.push(
       ["Busy", percent(worker.utilisation)],
-      ["Photos a second", worker.images_per_s.toFixed(1)],
+      ["Photos per second", worker.images_per_s.toFixed(1)],
       ["Memory", worker.memory_mb ? [`${megabytes(worker.memory_mb)} of ${megabytes(worker.memory_limit_mb)}`,
         bar(worker.memory_mb / (worker.memory_limit_mb || 1))] : "none"],
       ["Recycles", Object.entries(worker.recycles).map(
@@ -133,7 +133,7 @@ function workerRow(model, worker) {
       element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
     worker?.reason && element("p", { class: "hint" }, worker.reason),
     worker?.last_error && worker.last_error !== worker.reason &&
-      element("p", { class: "hint" }, `Last fault: ${worker.last_error}`),
+      element("p", { class: "hint" }, `Last error: ${worker.last_error}`),
     element("p", { class: "hint" }, worker?.worker ?? "Requests wait for a worker."));
 }
 

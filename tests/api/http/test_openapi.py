@@ -52,6 +52,14 @@ def test_the_document_has_every_route_and_each_kind_of_body(client: FlaskClient)
     assert "/v1/models/{model}" in paths
 
 
+def test_groups_of_operations_are_described_with_the_photos_first(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    described = [tag["name"] for tag in document["tags"] if tag["description"]]
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    assert described[0] == "vision"
+    assert {tag for each in operations for tag in each["tags"]} == set(described)
+
+
 def test_each_operation_has_the_errors_that_come_from_the_front(client: FlaskClient) -> None:
     app = client.application
     for path, operations in client.get("/openapi.json").get_json()["paths"].items():
