@@ -41,7 +41,7 @@ SPEC = TaskSpec(
     is_structured=True,
     on_base_route=False,
     advice=(
-        "To embed faces here, add a row as docs/models.md has it under `Faces`. Or have PhotoPrism "
+        "To embed faces here, run a face model: see `Faces` in docs/models.md. Or have PhotoPrism "
         "do it: unset PHOTOPRISM_VISION_URI, which makes it send faces, and name this service as "
         "`Uri` of the models in vision.yml."
     ),

@@ -183,7 +183,7 @@ def test_a_face_model_that_is_not_here_is_not_found_and_it_is_said_what_to_do(ba
 
     assert reply.status_code == 404
     assert "There is no model 'auraface'" in reply.json()["error"]
-    assert "add a row as docs/models.md has it under `Faces`" in reply.json()["error"]
+    assert "run a face model: see `Faces` in docs/models.md" in reply.json()["error"]
 
 
 def test_faces_are_not_looked_for_where_no_task_is_named(base: str) -> None:

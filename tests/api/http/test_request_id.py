@@ -137,5 +137,5 @@ def test_faces_are_refused_with_what_to_do(guarded: FlaskClient) -> None:
     for path in ("face", "face/", "face/facenet", "face/facenet/latest"):
         reply = guarded.post(f"{API}/{path}", json={"images": []}, headers=headers)
         assert reply.status_code == 404
-        assert "add a row as docs/models.md has it" in reply.get_json()["error"]
+        assert "run a face model: see `Faces` in docs/models.md" in reply.get_json()["error"]
         assert "unset PHOTOPRISM_VISION_URI" in reply.get_json()["error"]
