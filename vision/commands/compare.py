@@ -149,7 +149,7 @@ def compare(  # noqa: PLR0913 - the options of the command
         say(remark)
     names = [photo.name for photo in chosen]
     comparison = Comparison(
-        about=f"{len(chosen):,} photos of {', '.join(map(str, paths))}, "
+        about=f"{len(chosen):,} photos from {', '.join(map(str, paths))}, "
         f"{datetime.now().astimezone():%d %B %Y}.",
         photos=shown(chosen, paths),
         contests=contests_of(trials, names, language, judged),

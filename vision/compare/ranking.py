@@ -99,19 +99,19 @@ def rule(models: int, task: str, *, judged: bool = False) -> str:
     near = f"Of those within {MARGIN * 100:.0f} points of the best, the fastest is first."
     if judged:
         return (
-            f"Without votes, the order is by {usable}, times the share of labels that are right by "
-            f"your own in PhotoPrism. {near}"
+            f"Without votes, the order is by {usable}, times the share of labels that are right "
+            f"according to yours in PhotoPrism. {near}"
         )
     if models < ENOUGH:
         return (
-            f"Without votes, the order is by {usable}. {near} Whether an answer is true, no rule "
-            "can see here: agreement tells one model from the others only if there are three."
+            f"Without votes, the order is by {usable}. {near} No rule can see here whether an "
+            "answer is true: agreement distinguishes models only if there are at least three."
         )
     trust = {
         "labels": "the estimated share of photos whose first name is right",
-        "caption": "how much of it other models say, too",
+        "caption": "how much of it other models also say",
     }.get(task, "how often other models say the same")
     return (
-        f"Without votes, the order is by {usable}, times {trust}. {near} That rewards those who "
-        "say what most say, and no rule can see what is true: so vote."
+        f"Without votes, the order is by {usable}, times {trust}. {near} This rewards models that "
+        "say what most say, and no rule can see what is true, so please vote."
     )

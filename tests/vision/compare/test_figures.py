@@ -118,7 +118,7 @@ def test_agreement_names_the_better_of_three_and_speed_decides_between_equals() 
         )
     )
     assert [one.contestant.name for one in found] == ["fast", "slow", "wrong"]
-    assert "times how much of it other models say" in rule(3, "caption")
+    assert "times how much of it other models also say" in rule(3, "caption")
 
 
 def test_of_two_the_one_with_more_usable_answers_is_first_however_slow() -> None:
@@ -129,7 +129,7 @@ def test_of_two_the_one_with_more_usable_answers_is_first_however_slow() -> None
         )
     )
     assert [one.contestant.name for one in found] == ["slow", "fast"]
-    assert "no rule can see" in rule(2, "caption")
+    assert "No rule can see" in rule(2, "caption")
 
 
 def test_only_what_was_asked_in_this_run_makes_the_speed() -> None:

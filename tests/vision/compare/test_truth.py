@@ -56,7 +56,7 @@ def test_precision_ranks_two_models_of_which_agreement_says_nothing() -> None:
     assert [one.contestant.name for one in judged] == ["right", "wrong"]
     assert [one.precision.share for one in judged] == [1.0, 0.0]
     assert are_judged(judged)
-    assert "by your own in PhotoPrism" in rule(2, "labels", judged=True)
+    assert "according to yours in PhotoPrism" in rule(2, "labels", judged=True)
 
 
 def test_photos_are_found_in_photoprism_by_their_content(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ let kept = { seed: Math.floor(Math.random() * 2 ** 31), unveiled: false, votes: 
 try {
   kept = { ...kept, ...JSON.parse(localStorage.getItem(KEY) ?? "{}") };
 } catch {
-  at("kept").textContent = "This browser keeps nothing for files: save the votes before you close the page.";
+  at("kept").textContent = "This browser keeps no data for local files: save the votes before you close the page.";
 }
 
 function keep() {
@@ -118,8 +118,8 @@ function tallyTable(contest) {
     element("td", {}, decided ? percent(wins[number] / decided) : "–")));
   const p = chance(contest, order[0], order[1]);
   const lead = p < UNLIKELY
-    ? `The lead of ${contest.names[order[0]]} is hardly chance (p = ${p.toFixed(3)}, sign test).`
-    : "Who is ahead may be chance: more votes would tell.";
+    ? `The lead of ${contest.names[order[0]]} is unlikely to be chance (p = ${p.toFixed(3)}, sign test).`
+    : "The lead may be chance: more votes would tell.";
   return element("div", {},
     element("h3", {}, contest.title),
     element("table", {},
@@ -273,7 +273,7 @@ async function copy() {
     say("Copied.");
   } catch {
     getSelection().selectAllChildren(at("yml"));
-    say("It is selected: copy it with the keyboard.");
+    say("The text is selected: copy it with the keyboard.");
   }
 }
 

@@ -81,22 +81,30 @@ def _energy(figures: Figures) -> str:
 
 ROWS = (
     Row("Usable answers", "that say something, without a flag", lambda f: _percent(f.usable)),
-    Row("Coverage", "photos of which it says something", lambda f: _percent(f.coverage)),
+    Row("Coverage", "photos about which it says something", lambda f: _percent(f.coverage)),
     Row("Failed", "photos without any answer", lambda f: str(f.failed or "none")),
-    Row("Flags", "answers with something wrong", _flags, ("caption", "labels")),
+    Row("Flags", "answers that have a fault", _flags, ("caption", "labels")),
     Row("Language", "of the captions", _languages, ("caption",)),
     Row("Length", "words of a caption, median", lambda f: _number(f.words), ("caption",)),
-    Row("Labels", "of a photo, median", lambda f: _number(f.words), ("labels",)),
-    Row("Only once", "captions of no other photo", lambda f: _percent(f.distinct), ("caption",)),
+    Row("Labels", "per photo, median", lambda f: _number(f.words), ("labels",)),
+    Row(
+        "Only once",
+        "captions that no other photo has",
+        lambda f: _percent(f.distinct),
+        ("caption",),
+    ),
     Row("Unsafe", "photos with this verdict", _unsafe, ("nsfw",)),
     Row("Agreement", "with other models", lambda f: _percent(f.agreement)),
     Row(
-        "Agreed labels", "named by another model, too", lambda f: _percent(f.confirmed), ("labels",)
+        "Agreed labels", "also named by another model", lambda f: _percent(f.confirmed), ("labels",)
     ),
     Row("Wrong first names", "estimated by disagreement", lambda f: _percent(f.wrong), ("labels",)),
-    Row("Right by your labels", "of those that you gave or took away", _precision, ("labels",)),
+    Row("Right by your labels", "of those that you added or removed", _precision, ("labels",)),
     Row(
-        "Found of your labels", "that you gave", lambda f: _percent(f.precision.recall), ("labels",)
+        "Your labels found",
+        "of those that you added",
+        lambda f: _percent(f.precision.recall),
+        ("labels",),
     ),
     Row("One photo alone", "seconds, median", _alone),
     Row("Photos per hour", "as many at once as workers take", _per_hour),
@@ -170,7 +178,7 @@ def _bound(task: str, figures: Sequence[Figures]) -> str:
     if least is None:
         return ""
     return (
-        f"At least {percent(least)} of the first names are wrong, in the mean of both contestants."
+        f"At least {percent(least)} of the first names are wrong, on average over both contestants."
     )
 
 
