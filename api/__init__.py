@@ -14,7 +14,7 @@ from api.http.auth import check_access
 from api.http.client_connection import ARRIVED, REFUSAL
 from api.http.cors import CorsPolicy
 from api.http.error_handlers import ErrorHandlers
-from api.http.fetch_connection import AllowList, check_ca_certificates
+from api.http.fetch_connection import check_ca_certificates
 from api.http.openapi import JsonSchema, make_document
 from api.limits.waiting_room import WaitingRoom
 from api.metrics import Metrics, QueueCollector
@@ -57,10 +57,8 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False
 
     catalog = Catalog.load(settings.catalog, passes_on=settings.ollama.enabled)
-    # These raise an error for an unknown model and for an invalid entry.
     for name in settings.models:
-        catalog.get(name)
-    AllowList(settings.url_allow)
+        catalog.get(name)  # raises an error for an unknown model
     check_ca_certificates(*settings.extra_ca_certificates)
     deadline.install()
     store = Store(connect(settings.broker_url))

@@ -1,20 +1,9 @@
-"""The settings for Ollama, and what they have in common with all others."""
+"""The settings for Ollama."""
 
-from typing import Annotated
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-Words = Annotated[tuple[str, ...], NoDecode]
-"""A comma-separated list in the environment."""
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-def split_words(value: object) -> object:
-    """Return the entries of a list as the environment has it; leave other values alone."""
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
+from shared.setting_rules import Words
 
 
 class OllamaSettings(BaseSettings):
@@ -49,8 +38,3 @@ class OllamaSettings(BaseSettings):
         description="URL that gets a POST with `server` and `model` in order to restart a server "
         "that stays slow",
     )
-
-    @field_validator("host", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return split_words(value)

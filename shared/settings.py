@@ -1,23 +1,26 @@
 """The environment, read in one place. Variables begin with ``VISION_`` or ``OLLAMA_``."""
 
-import ipaddress
 import math
 import os
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import (
-    AnyHttpUrl,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.ollama_settings import Finite, OllamaSettings, Words, split_words
+from shared.ollama_settings import OllamaSettings
+from shared.setting_rules import (
+    Address,
+    Finite,
+    HostsAndNetworks,
+    Link,
+    Networks,
+    Origins,
+    RedisUrl,
+    Words,
+    split_words,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 SPARE_THREADS = 8
@@ -34,12 +37,12 @@ class Settings(BaseSettings):
         env_prefix="VISION_", frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
-    host: str = Field(
+    host: Address = Field(
         "127.0.0.1", description="address that the API listens on; `0.0.0.0` means all addresses"
     )
     port: int = Field(5000, ge=1, le=65535, description="port of the API")
     flower_port: int = Field(5555, ge=1, le=65535, description="port of Flower")
-    flower_url: str = Field(
+    flower_url: Link = Field(
         "",
         description="address of Flower for people's browsers, to which the page at `/` links; "
         "`make run` fills it in",
@@ -51,7 +54,7 @@ class Settings(BaseSettings):
         description="port on `VISION_HOST` where a worker serves its metrics for Prometheus; 0 "
         "means none",
     )
-    redis_url: str | None = Field(
+    redis_url: RedisUrl = Field(
         None,
         description="URL of the Redis to use, `redis://` or `rediss://` (TLS); if it is not set, "
         "`make run` starts a Redis of its own",
@@ -88,7 +91,7 @@ class Settings(BaseSettings):
         "requests wait, as they do for a slot. All API processes share it, but 512 kB per slot are "
         "never refused",
     )
-    trusted_proxies: Words = Field(
+    trusted_proxies: Networks = Field(
         (),
         description="addresses or CIDR networks of proxies whose `X-Forwarded-For` names the "
         "client",
@@ -112,7 +115,7 @@ class Settings(BaseSettings):
         description="maximum size of a decoded image in megapixels; a larger JPEG or JPEG 2000 is "
         "decoded at a reduced size, other larger images are refused",
     )
-    url_allow: Words = Field(
+    url_allow: HostsAndNetworks = Field(
         (),
         description="hosts, addresses or CIDR networks that image URLs may lead to although they "
         "are private",
@@ -127,7 +130,7 @@ class Settings(BaseSettings):
         description="keys for operators' commands, which are API keys too; if there are none, any "
         "API key will do, and without API keys the commands are accepted only from this machine",
     )
-    cors_origins: Words = Field(
+    cors_origins: Origins = Field(
         (),
         description="origins of web pages that may use the API, in addition to those on localhost; "
         "`*` stands for any characters",
@@ -194,19 +197,6 @@ class Settings(BaseSettings):
         description="`json` for one JSON object per line, `console` for lines that people read",
     )
 
-    @field_validator(
-        "models",
-        "url_allow",
-        "api_keys",
-        "operator_keys",
-        "cors_origins",
-        "trusted_proxies",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return split_words(value)
-
     @field_validator("api_keys", "operator_keys", mode="before")
     @classmethod
     def _not_open_by_mistake(cls, value: object, info: ValidationInfo) -> object:
@@ -214,59 +204,6 @@ class Settings(BaseSettings):
             msg = (
                 f"VISION_{str(info.field_name).upper()} names no key, and the API would be open to "
                 "everyone. Write keys into it, separated by commas, or leave it unset."
-            )
-            raise ValueError(msg)
-        return value
-
-    @field_validator("host")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        if not value:
-            msg = (
-                "it is set, but empty, and the API would listen on all addresses. Write 0.0.0.0 "
-                "if it shall, or unset it to listen on this machine alone"
-            )
-            raise ValueError(msg)
-        return value
-
-    @field_validator("flower_url")
-    @classmethod
-    def _can_be_a_link(cls, value: str) -> str:
-        # It is read by the rules of browsers, whose error would be all that the page shows.
-        try:
-            if value:
-                TypeAdapter(AnyHttpUrl).validate_python(value)
-        except ValidationError:
-            msg = "a browser could not open this address. Write it as https://flower.example:5555"
-            raise ValueError(msg) from None
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _as_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        # uvicorn says nothing of an entry that it cannot read, and `*` would let all clients lie.
-        networks = []
-        for entry in value:
-            try:
-                network = ipaddress.ip_network(entry, strict=False)
-            except ValueError:
-                msg = (
-                    f"{entry!r} is not an address or CIDR network. Write the address from which "
-                    "the proxy connects, such as 172.18.0.1, or its network, such as 172.18.0.0/16"
-                )
-                raise ValueError(msg) from None
-            networks.append(str(network) if "/" in entry else str(network.network_address))
-        return tuple(networks)
-
-    @field_validator("redis_url")
-    @classmethod
-    def _check_redis_url(cls, value: str | None) -> str | None:
-        # redis-py, Celery and Flower know only these in common, and sockets each by another name.
-        if value and not value.startswith(("redis://", "rediss://")):
-            scheme = value.partition("://")[0] if "://" in value else ""
-            msg = (
-                f"the URL of Redis must begin with redis:// or rediss://, not {scheme or 'so'}. "
-                "Sockets of Unix are not supported: let Redis listen on a port of 127.0.0.1"
             )
             raise ValueError(msg)
         return value

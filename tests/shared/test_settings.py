@@ -41,7 +41,7 @@ def test_every_setting_has_a_description_for_the_documents() -> None:
         pytest.param(" , ", (), id="nothing-but-commas"),
     ],
 )
-@pytest.mark.parametrize("name", ["models", "url_allow", "cors_origins"])
+@pytest.mark.parametrize("name", ["models", "url_allow"])
 def test_lists_are_separated_by_commas(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str, words: tuple[str, ...]
 ) -> None:

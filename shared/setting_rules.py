@@ -1,0 +1,106 @@
+"""What a setting may be, beside its type: each rule returns the value, as it is to be used.
+
+Whatever reads the environment applies them, so the launcher refuses a wrong setting before it
+starts anything. No message needs the name of the variable, which :func:`get_settings` adds.
+"""
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, TypeAdapter
+from pydantic_settings import NoDecode
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_ORIGIN = re.compile(r"\*|[\w.+*-]+://[^/]+")
+
+
+def split_words(value: object) -> object:
+    """Return the entries of a list as the environment has it; leave other values alone."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+def _an_address(value: str) -> str:
+    if not value:
+        msg = (
+            "it is set, but empty, and the API would listen on all addresses. Write 0.0.0.0 "
+            "if it shall, or unset it to listen on this machine alone"
+        )
+        raise ValueError(msg)
+    return value
+
+
+def _a_link(value: str) -> str:
+    # It is read by the rules of browsers, whose error would be all that the page shows.
+    try:
+        if value:
+            TypeAdapter(AnyHttpUrl).validate_python(value)
+    except ValueError:
+        msg = "a browser could not open this address. Write it as https://flower.example:5555"
+        raise ValueError(msg) from None
+    return value
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    # uvicorn says nothing of an entry that it cannot read, and `*` would let all clients lie.
+    networks = []
+    for entry in value:
+        try:
+            network = ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            msg = (
+                f"{entry!r} is no address or CIDR network. Write the address from which the "
+                "proxy connects, such as 172.18.0.1, or its network, such as 172.18.0.0/16"
+            )
+            raise ValueError(msg) from None
+        networks.append(str(network) if "/" in entry else str(network.network_address))
+    return tuple(networks)
+
+
+def _hosts_and_networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in value:
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            if not _HOST.fullmatch(entry):
+                msg = (
+                    f"{entry!r} is no host name, address or CIDR network. Write it without scheme, "
+                    "port and path, as nas.lan or 192.168.1.0/24"
+                )
+                raise ValueError(msg) from None
+    return value
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    entries = tuple(entry.rstrip("/") for entry in value)
+    for entry in entries:
+        if not _ORIGIN.fullmatch(entry):
+            msg = f"{entry!r} is no origin. Write it as https://example.com"
+            raise ValueError(msg)
+    return entries
+
+
+def _url_of_redis(value: str | None) -> str | None:
+    # redis-py, Celery and Flower know only these in common, and sockets each by another name.
+    if value and not value.startswith(("redis://", "rediss://")):
+        scheme = value.partition("://")[0] if "://" in value else ""
+        msg = (
+            f"the URL of Redis must begin with redis:// or rediss://, not {scheme or 'so'}. "
+            "Sockets of Unix are not supported: let Redis listen on a port of 127.0.0.1"
+        )
+        raise ValueError(msg)
+    return value
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_words)]
+"""A comma-separated list in the environment."""
+Address = Annotated[str, AfterValidator(_an_address)]
+Link = Annotated[str, AfterValidator(_a_link)]
+Networks = Annotated[Words, AfterValidator(_networks)]
+HostsAndNetworks = Annotated[Words, AfterValidator(_hosts_and_networks)]
+Origins = Annotated[Words, AfterValidator(_origins)]
+"""Origins of web pages without a slash at the end; ``*`` stands for any characters."""
+RedisUrl = Annotated[str | None, AfterValidator(_url_of_redis)]
