@@ -14,7 +14,6 @@ from api.http.auth import check_access
 from api.http.client_connection import ARRIVED, REFUSAL
 from api.http.cors import CorsPolicy
 from api.http.error_handlers import ErrorHandlers
-from api.http.fetch_connection import check_ca_certificates
 from api.http.openapi import JsonSchema, make_document
 from api.limits.waiting_room import WaitingRoom
 from api.metrics import Metrics, QueueCollector
@@ -30,13 +29,13 @@ from api.routes.runs import run_routes
 from api.routes.setup import setup_routes
 from api.routes.vision import BASE, vision_routes
 from api.service import VisionService
-from shared.catalog import Catalog
 from shared.celery_app import make_celery
 from shared.families import OLLAMA
 from shared.redis import deadline
 from shared.redis.connection import connect
 from shared.redis.store import Store
 from shared.settings import Settings
+from shared.start import check_files
 from shared.units import MEGA
 from shared.vocabulary import Priority
 
@@ -56,10 +55,7 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.strict_slashes = False  # PhotoPrism does not follow redirects
     app.url_map.merge_slashes = False
 
-    catalog = Catalog.load(settings.catalog, passes_on=settings.ollama.enabled)
-    for name in settings.models:
-        catalog.get(name)  # raises an error for an unknown model
-    check_ca_certificates(*settings.extra_ca_certificates)
+    catalog = check_files(settings)
     deadline.install()
     store = Store(connect(settings.broker_url))
     enabled = (*settings.models, OLLAMA) if settings.ollama.enabled else settings.models

@@ -19,10 +19,9 @@ from launcher.errors import StartFailed
 from launcher.ports import LOOPBACK, try_to_bind
 from launcher.startup import Startup
 from launcher.supervisord import TEMPORARY_FOLDERS, start, worker_names
-from shared.catalog import Catalog
-from shared.errors import NotOffered
 from shared.redis.connection import connect
 from shared.settings import ROOT, Settings, get_settings
+from shared.start import check_files
 
 
 class Stopped(Exception):
@@ -44,7 +43,7 @@ def main() -> int:
         Startup(settings, set(worker_names(settings)), folder).wait(supervisor)
         supervisor.wait()
         _say("The supervisor ended by itself.")
-    except (StartFailed, ValueError, NotOffered) as err:
+    except (StartFailed, ValueError) as err:
         _say(f"Cannot start: {err}")
         return 1
     except Stopped:
@@ -63,15 +62,13 @@ def main() -> int:
 
 
 def check(settings: Settings) -> None:
-    """Check that the models exist, a configured Redis answers, and the ports are free.
+    """Check what the settings name: files, models, a Redis that answers, and ports that are free.
 
     Raises:
         StartFailed: a port cannot be used, or the configured Redis does not answer.
-        NotOffered, ValueError: a model or setting is wrong.
+        ValueError: a model or another setting is wrong.
     """
-    catalog = Catalog.load(settings.catalog)
-    for name in settings.models:
-        catalog.get(name)
+    check_files(settings)
     if not settings.models:
         raise StartFailed("VISION_MODELS names no model.")
     if settings.redis_url:

@@ -4,10 +4,8 @@ import contextlib
 import ipaddress
 import logging
 import socket
-import ssl
 import threading
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import requests
@@ -15,6 +13,8 @@ from requests.adapters import HTTPAdapter
 from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 from urllib3.util import create_urllib3_context
+
+from shared.start import load_ca_certificates
 
 _PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
 """All that IANA has assigned as global unicast. Outside of it, ``is_private`` of Python leaves out
@@ -158,36 +158,3 @@ def _check_public_ipv6(host: str) -> None:
         address = ipaddress.ip_address(host.strip("[]"))
         if address not in _PUBLIC_IPV6:
             raise InvalidIPAddress(address)
-
-
-def load_ca_certificates(context: ssl.SSLContext, path: str) -> None:
-    """Have a context trust the certificates in a file, or in a folder with OpenSSL's hashed names.
-
-    Raises:
-        OSError: they cannot be read; ``ssl.SSLError`` if there is none.
-    """
-    is_folder = Path(path).is_dir()
-    context.load_verify_locations(
-        cafile=None if is_folder else path, capath=path if is_folder else None
-    )
-
-
-def check_ca_certificates(variable: str, path: str) -> None:
-    """Raise an error if CA certificates cannot be read.
-
-    Args:
-        variable: the variable that names them, for the message.
-        path: their file or folder; empty: there are none.
-
-    Raises:
-        ValueError: the message says what to change.
-    """
-    try:
-        if path:
-            load_ca_certificates(create_urllib3_context(), path)
-    except OSError as err:
-        msg = (
-            f"{variable}: no CA certificates can be read from {path!r} ({err}). Name a file in PEM "
-            "format, or unset it."
-        )
-        raise ValueError(msg) from err

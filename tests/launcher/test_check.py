@@ -40,3 +40,13 @@ def test_the_url_of_redis_is_named_where_it_cannot_be_read(url: str) -> None:
     with pytest.raises(StartFailed, match="VISION_REDIS_URL cannot be read") as refused:
         run_stack.check(Settings(redis_url=url))
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("VISION_CA_BUNDLE", "/nowhere"), ("VISION_MODELS", "nobody")]
+)
+def test_what_settings_name_is_looked_for_before_anything_starts(setting: str, value: str) -> None:
+    settings = Settings.model_validate({setting.removeprefix("VISION_").lower(): value})
+
+    with pytest.raises(ValueError, match=f"^{setting}: .*{value}"):
+        run_stack.check(settings)
