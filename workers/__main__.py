@@ -8,20 +8,27 @@ import sys
 
 def main() -> None:
     """Start a worker for the model named on the command line or in ``VISION_MODELS``."""
+    from shared.catalog import Catalog
+    from shared.errors import NotOffered
     from shared.settings import get_settings
-    from workers.consumer.app import serve
 
     try:
         settings = get_settings()
-    except ValueError as err:
+        names = tuple(sys.argv[1:]) or settings.models
+        if len(names) != 1:
+            sys.exit(
+                "A worker serves one model: name it (`python -m workers blip`) or set "
+                f"VISION_MODELS to one name. Got: {', '.join(names) or 'none'}."
+            )
+        catalog = Catalog.load(settings.catalog)
+        spec = catalog.get(catalog.get(names[0]).queue_owner)
+        _ = settings.broker_url  # raises an error if it is not set
+    except (NotOffered, ValueError) as err:
         sys.exit(str(err))
-    names = tuple(sys.argv[1:]) or settings.models
-    if len(names) != 1:
-        sys.exit(
-            "A worker serves one model: name it (`python -m workers blip`) or set VISION_MODELS to "
-            f"one name. Got: {', '.join(names) or 'none'}."
-        )
-    serve(settings, names[0])
+
+    from workers.consumer.app import serve  # Celery, which takes a second
+
+    serve(settings, catalog, spec)
 
 
 if __name__ == "__main__":

@@ -46,15 +46,14 @@ CANCELLED_S = 0.5
 """How long a look-up of cancelled tasks may take; there is another one soon."""
 
 
-def serve(settings: Settings, model: str) -> None:
-    """Serve ``model`` until SIGTERM.
+def serve(settings: Settings, catalog: Catalog, spec: ModelSpec) -> None:
+    """Serve a model until SIGTERM.
 
-    Raises:
-        ValueError: a setting or the catalogue is wrong.
-        NotOffered: the catalogue has no such model.
+    Args:
+        settings: of this process.
+        catalog: all models.
+        spec: the row whose worker this is.
     """
-    catalog = Catalog.load(settings.catalog)
-    spec = catalog.get(catalog.get(model).queue_owner)
     configure_logging(settings, "worker", model=spec.name)
     start_tracing("worker")
     kombu_guard.install()

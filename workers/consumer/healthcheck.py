@@ -53,13 +53,14 @@ def _trouble_of(beats: Iterable[WorkerStatus]) -> str:
 
 def main() -> None:
     """Check the worker of the model named on the command line or in ``VISION_MODELS``."""
-    settings = get_settings()
-    names = tuple(sys.argv[1:]) or settings.models
-    if len(names) != 1:
-        sys.exit(
-            "Name one model: `python -m workers.consumer.healthcheck blip`, or set VISION_MODELS."
-        )
     try:
+        settings = get_settings()
+        names = tuple(sys.argv[1:]) or settings.models
+        if len(names) != 1:
+            sys.exit(
+                "Name one model: `python -m workers.consumer.healthcheck blip`, or set "
+                "VISION_MODELS."
+            )
         sys.exit(trouble(settings, names[0]) or 0)
     except (NotOffered, ValueError) as err:
         sys.exit(str(err))
