@@ -14,13 +14,14 @@ from prometheus_client import multiprocess, values
 from api.metrics import FOLDER_VARIABLE
 from api.metrics_folder import make_folder
 from shared.log import configure_logging
+from shared.redis.connection import connect
 from shared.settings import get_settings
 from shared.start import check_files
 
 # gunicorn says in one line what is raised here. What its processes raise, it logs with a traceback.
 _settings = get_settings()
 check_files(_settings)
-_ = _settings.broker_url
+connect(_settings.broker_url)
 
 
 class _Logger(Logger):  # type: ignore[misc]  # gunicorn is not typed

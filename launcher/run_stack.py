@@ -19,9 +19,15 @@ from launcher.errors import StartFailed
 from launcher.ports import LOOPBACK, try_to_bind
 from launcher.startup import Startup
 from launcher.supervisord import TEMPORARY_FOLDERS, start, worker_names
+from shared.redis import deadline
 from shared.redis.connection import connect
+from shared.redis.deadline import redis_within
+from shared.redis.faults import is_refusal, passes_by_itself
 from shared.settings import ROOT, Settings, get_settings
 from shared.start import check_files
+
+REDIS_S = 2
+"""How long a Redis that is named may take to answer."""
 
 
 class Stopped(Exception):
@@ -89,18 +95,23 @@ def _check_redis(url: str) -> None:
     """See that the configured Redis answers.
 
     Raises:
-        StartFailed: it does not, or its URL cannot be read.
+        StartFailed: it does not, or refuses.
+        ValueError: its URL cannot be read.
     """
+    deadline.install()
     try:
-        connect(url).ping()
+        with redis_within(REDIS_S):
+            connect(url).ping()
     except redis.RedisError as err:
+        if is_refusal(err) and not passes_by_itself(err):
+            raise StartFailed(
+                f"the Redis of VISION_REDIS_URL refuses ({str(err).rstrip('.')}). Correct the "
+                "user, the password or the database in the URL."
+            ) from err
         raise StartFailed(
-            f"VISION_REDIS_URL names a Redis that does not answer ({err}). Start it, or unset "
-            "the variable to have one started here."
-        ) from err
-    except (TypeError, ValueError) as err:  # redis-py's, of a port or an option
-        raise StartFailed(
-            f"VISION_REDIS_URL cannot be read ({err}). Write it as redis://host:6379/0."
+            f"VISION_REDIS_URL names a Redis that does not answer ({str(err).rstrip('.')}). Start "
+            "it, correct the URL (rediss:// is for TLS, redis:// for none), or unset the variable "
+            "to have one started here."
         ) from err
 
 

@@ -10,6 +10,7 @@ def main() -> None:
     """Start a worker for the model named on the command line or in ``VISION_MODELS``."""
     from shared.catalog import Catalog
     from shared.errors import NotOffered
+    from shared.redis.connection import connect
     from shared.settings import get_settings
 
     try:
@@ -22,7 +23,7 @@ def main() -> None:
             )
         catalog = Catalog.load(settings.catalog)
         spec = catalog.get(catalog.get(names[0]).queue_owner)
-        _ = settings.broker_url  # raises an error if it is not set
+        connect(settings.broker_url)  # reads the URL, and connects to nothing yet
     except (NotOffered, ValueError) as err:
         sys.exit(str(err))
 

@@ -1,12 +1,15 @@
 """What ``make run`` looks at before it starts anything."""
 
 import errno
+import socket
 
 import pytest
 
 from launcher import run_stack
 from launcher.errors import StartFailed
+from launcher.ports import LOOPBACK
 from shared.settings import Settings
+from tests.stack import Stack
 
 
 @pytest.mark.parametrize(
@@ -35,18 +38,39 @@ def test_a_host_that_is_not_here_is_no_port_that_is_taken(host: str) -> None:
         run_stack.check(Settings(host=host))
 
 
-@pytest.mark.parametrize("url", ["redis://:secret@nas:port/0", "redis://nas:6379/0?unknown=1"])
-def test_the_url_of_redis_is_named_where_it_cannot_be_read(url: str) -> None:
-    with pytest.raises(StartFailed, match="VISION_REDIS_URL cannot be read") as refused:
-        run_stack.check(Settings(redis_url=url))
-    assert "secret" not in str(refused.value)
+def test_an_option_of_the_url_of_redis_that_does_not_exist_is_named() -> None:
+    settings = Settings(redis_url="rediss://:secret@nas:6379/0?ssl_unknown=1")
+
+    with pytest.raises(ValueError, match=r"VISION_REDIS_URL has a wrong .*'ssl_unknown'") as told:
+        run_stack.check(settings)
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("part", ["user:secret@{}/0", "{}/99"])
+def test_what_redis_refuses_is_said_as_its_answer(stack: Stack, part: str) -> None:
+    address = stack.redis_url.removeprefix("redis://").partition("/")[0]
+
+    with pytest.raises(StartFailed, match=r"Redis of VISION_REDIS_URL refuses .* Correct the user"):
+        run_stack.check(Settings(redis_url=f"redis://{part.format(address)}"))
+
+
+def test_a_redis_that_does_not_answer_is_not_waited_for() -> None:
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        url = f"redis://{LOOPBACK}:{silent.getsockname()[1]}/0"
+        with pytest.raises(StartFailed, match="names a Redis that does not answer"):
+            run_stack.check(Settings(redis_url=url))
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("VISION_CA_BUNDLE", "/nowhere"), ("VISION_MODELS", "nobody")]
+    ("setting", "value"),
+    [
+        ("VISION_CA_BUNDLE", "/nowhere"),
+        ("VISION_MODELS", "nobody"),
+        ("VISION_REDIS_URL", "rediss://nas:6380/0?ssl_ca_certs=/nowhere"),
+    ],
 )
 def test_what_settings_name_is_looked_for_before_anything_starts(setting: str, value: str) -> None:
     settings = Settings.model_validate({setting.removeprefix("VISION_").lower(): value})
 
-    with pytest.raises(ValueError, match=f"^{setting}: .*{value}"):
+    with pytest.raises(ValueError, match=f"^{setting}: .*{value.rpartition('=')[2]}"):
         run_stack.check(settings)

@@ -244,6 +244,12 @@ def test_only_what_all_libraries_understand_is_taken_as_the_url_of_redis(url: st
         Settings(redis_url=url)
 
 
-@pytest.mark.parametrize("url", [None, "redis://h:6379/0", "rediss://:p@h:6380/0"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(None, "redis://h:6379/0", "redis://h", "redis://h/", "redis://[::1]:6379/12"),
+        *("rediss://:p%2Fw@h:6380/0", "rediss://:p@h:6380/0?ssl_cert_reqs=required"),
+    ],
+)
 def test_the_url_of_a_redis_on_a_port_is_taken(url: str | None) -> None:
     assert Settings(redis_url=url).redis_url == url
