@@ -18,7 +18,7 @@ import redis
 from launcher.errors import StartFailed
 from launcher.ports import LOOPBACK, try_to_bind
 from launcher.startup import Startup
-from launcher.supervisord import TEMPORARY_FOLDERS, start, worker_names
+from launcher.supervisord import TEMPORARY_FOLDERS, metrics_ports, start, worker_names
 from shared.redis import deadline
 from shared.redis.connection import connect
 from shared.redis.deadline import redis_within
@@ -26,6 +26,7 @@ from shared.redis.faults import is_refusal, passes_by_itself
 from shared.settings import ROOT, Settings, get_settings
 from shared.start import check_files
 
+MAX_PORT = 65535
 REDIS_S = 2
 """How long a Redis that is named may take to answer."""
 
@@ -71,7 +72,7 @@ def check(settings: Settings) -> None:
     """Check what the settings name: files, models, a Redis that answers, and ports that are free.
 
     Raises:
-        StartFailed: a port cannot be used, or the configured Redis does not answer.
+        StartFailed: a port cannot be used, or the configured Redis does not answer or refuses.
         ValueError: a model or another setting is wrong.
     """
     check_files(settings)
@@ -79,12 +80,32 @@ def check(settings: Settings) -> None:
         raise StartFailed("VISION_MODELS names no model.")
     if settings.redis_url:
         _check_redis(settings.redis_url)
+    _check_ports(settings)
+
+
+def _check_ports(settings: Settings) -> None:
+    """See that each server has a port of its own, and that nobody else has it.
+
+    Raises:
+        StartFailed: one has not, or cannot listen there.
+    """
     if settings.port == settings.flower_port:
         raise StartFailed(f"VISION_PORT and VISION_FLOWER_PORT are both {settings.port}.")
-    for what, host, port, name in (
+    servers = [
         ("the API", settings.host, settings.port, "VISION_PORT"),
         ("Flower", LOOPBACK, settings.flower_port, "VISION_FLOWER_PORT"),
-    ):
+    ]
+    for model, port in metrics_ports(settings).items():
+        rule = (
+            f"each worker takes the next port from VISION_METRICS_PORT={settings.metrics_port} on"
+        )
+        if port > MAX_PORT:
+            raise StartFailed(f"{rule}, and none is left for {model}. Choose a smaller one.")
+        for _, _, taken, name in servers[:2]:
+            if port == taken:
+                raise StartFailed(f"{rule}, and that of {model} would be {name}. Choose another.")
+        servers.append((f"the worker of {model}", settings.host, port, "VISION_METRICS_PORT"))
+    for what, host, port, name in servers:
         try:
             try_to_bind(host, port)
         except OSError as err:

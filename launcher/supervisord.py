@@ -81,10 +81,11 @@ def service_programs(settings: Settings) -> dict[str, list[str]]:
     """Return the commands of workers, API and Flower by program name, in starting order."""
     python = sys.executable
     programs: dict[str, list[str]] = {}
-    for number, model in enumerate(worker_names(settings)):
+    ports = metrics_ports(settings)
+    for model in worker_names(settings):
         command = [python, "-m", "workers", model]
-        if settings.metrics_port:  # on one machine each worker needs a port of its own
-            command = ["env", f"VISION_METRICS_PORT={settings.metrics_port + number}", *command]
+        if model in ports:
+            command = ["env", f"VISION_METRICS_PORT={ports[model]}", *command]
         programs[f"worker-{model}"] = command
     programs["api"] = [
         python, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:application",
@@ -112,6 +113,13 @@ def worker_names(settings: Settings) -> list[str]:
     if settings.ollama.enabled:
         names.append(OLLAMA)
     return list(dict.fromkeys(names))
+
+
+def metrics_ports(settings: Settings) -> dict[str, int]:
+    """Return the port of each worker's metrics: on one machine each needs one of its own."""
+    if not settings.metrics_port:
+        return {}
+    return {n: settings.metrics_port + i for i, n in enumerate(worker_names(settings))}
 
 
 def child_environment(settings: Settings, redis_url: str, folder: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 
 from launcher import run_stack
 from launcher.errors import StartFailed
-from launcher.ports import LOOPBACK
+from launcher.ports import LOOPBACK, free_port
 from shared.settings import Settings
 from tests.stack import Stack
 
@@ -74,3 +74,25 @@ def test_what_settings_name_is_looked_for_before_anything_starts(setting: str, v
 
     with pytest.raises(ValueError, match=f"^{setting}: .*{value.rpartition('=')[2]}"):
         run_stack.check(settings)
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (65535, "from VISION_METRICS_PORT=65535 on, and none is left for opennsfw"),
+        (4999, "from VISION_METRICS_PORT=4999 on, and that of opennsfw would be VISION_PORT"),
+        (5001, "and that of efficientnet-lite0 would be VISION_FLOWER_PORT"),
+    ],
+)
+def test_each_worker_needs_a_port_of_its_own_for_metrics(first: int, words: str) -> None:
+    with pytest.raises(StartFailed, match=words):
+        run_stack.check(Settings(port=5000, flower_port=5001, metrics_port=first))
+
+
+def test_a_port_of_metrics_that_is_taken_is_said_with_the_setting_to_change() -> None:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        taken = other.getsockname()[1]
+        words = f"port {taken} on .* the worker of efficientnet-lite0 .* VISION_METRICS_PORT="
+        settings = Settings(port=free_port(), flower_port=free_port(), metrics_port=taken)
+        with pytest.raises(StartFailed, match=words):
+            run_stack.check(settings)
