@@ -16,6 +16,7 @@ from launcher.errors import StartFailed
 from launcher.ports import client_host
 from launcher.supervisord import flower_url
 from shared.catalog import Catalog
+from shared.families import OLLAMA
 from shared.settings import Settings
 from shared.vocabulary import WorkerState
 
@@ -66,7 +67,7 @@ class Startup:
             self._session.headers["Authorization"] = f"Bearer {settings.api_keys[0]}".encode()
 
     def wait(self, supervisor: "subprocess.Popen[bytes]") -> None:
-        """Wait until API and Flower answer and each model is ready or failed; print what is up.
+        """Wait until API and Flower answer and each model is up or known not to be; print which.
 
         Raises:
             StartFailed: one of them does not come up, or supervisord ended.
@@ -103,20 +104,23 @@ class Startup:
             self._check_silence(_FLOWER, API_SILENCE_S, "Flower does not answer", "flower")
             return False
         self._last_seen_at[_FLOWER] = self._clock()
-        return all(is_settled(self._states.get(name, "")) for name in self._names)
+        return all(is_settled(name, self._states.get(name, "")) for name in self._names)
 
     def _announce(self) -> None:
         """Print what is up, where, and how to try it."""
         catalog, up = Catalog.load(self._settings.catalog), self._up()
+        down = sorted(self._names.difference(up))
+        but = f", but {'not all models are' if up else 'no model is'}" if down else ""
+        not_up = "".join(f"\n  Not up   {n}: {self._states[n].partition(' ')[2]}" for n in down)
         keys = self._settings.api_keys
         key = "-H 'Authorization: Bearer KEY' " if keys else ""
         print(
             f"""
-Vision Workers is up{"" if up else ", but no model is"}.
+Vision Workers is up{but}.
   Page     {self._base}/   (open it in a browser)
   API      {self._base}/api/v1/vision   (documentation: {self._base}/docs)
   Flower   {self._flower}
-  Models   {", ".join(f"{n} ({', '.join(catalog.get(n).tasks)})" for n in up) or "none"}
+  Models   {", ".join(f"{n} ({', '.join(catalog.get(n).tasks)})" for n in up) or "none"}{not_up}
   Logs     {os.path.relpath(self._folder)}/*.log
 
 Try it{", with one of VISION_API_KEYS for KEY" if keys else ""}:
@@ -155,7 +159,7 @@ Ctrl-C stops everything.
         }
 
     def _up(self) -> list[str]:
-        return [n for n, s in self._states.items() if s.partition(" ")[0] != WorkerState.FAILED]
+        return [n for n, s in self._states.items() if WorkerState(s.partition(" ")[0]).is_up]
 
     def _show_queues(self) -> None:
         """Have Flower inspect the workers again: when it started they had no queues yet.
@@ -208,9 +212,11 @@ def state_of(worker: Mapping[str, Any]) -> str:
     return f"{worker['state']} {worker['reason']}".strip()
 
 
-def is_settled(state: str) -> bool:
-    """Return whether a model's ``state reason`` is final for the start: up, or failed."""
-    word = state.partition(" ")[0]
+def is_settled(name: str, state: str) -> bool:
+    """Return whether a model's ``state reason`` is final for the start: up, failed, or away."""
+    word, _, reason = state.partition(" ")
+    if name == OLLAMA and reason:  # no server answers, and nobody knows when one will
+        return True
     return bool(word) and (WorkerState(word).is_up or word == WorkerState.FAILED)
 
 

@@ -84,6 +84,15 @@ def test_a_configured_redis_is_used_and_sigterm_stops_only_the_rest(
     stack.store.ping()
 
 
+@pytest.mark.slow
+def test_it_is_up_with_the_models_of_this_machine_where_no_ollama_answers(launch: Launch) -> None:
+    launched = launch(OLLAMA_ENABLED="1", OLLAMA_HOST="127.0.0.1:1")
+    output = launched.log.read_text()
+    assert "Vision Workers is up, but not all models are." in output
+    assert re.search(r"Models +fake \(", output)
+    assert re.search(r"Not up +ollama: no Ollama server answers: http://127.0.0.1:1: ", output)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -12,6 +12,7 @@ import pytest
 from launcher import startup
 from launcher.errors import StartFailed
 from launcher.startup import Startup
+from shared.families import OLLAMA
 from shared.settings import Settings
 
 NAME = "efficientnet-lite0"
@@ -28,7 +29,7 @@ class Site(ThreadingHTTPServer):
         self.keys = set[bytes]()
         self.elsewhere = list[str]()
         """States of workers of the same Redis that another stack has started."""
-        self.flower, self.consuming = 200, True
+        self.flower, self.consuming, self.reason = 200, True, ""
 
 
 class Page(BaseHTTPRequestHandler):
@@ -41,7 +42,7 @@ class Page(BaseHTTPRequestHandler):
         status = self.server.flower if self.path == "/healthcheck" else 200 if models else 500
         self.send_response(500 if models is None else status)
         self.end_headers()
-        common = {"reason": "", "consuming": self.server.consuming}
+        common = {"reason": self.server.reason, "consuming": self.server.consuming}
         others = [
             {"state": state, "worker": f"{NAME}-{PID}@elsewhere", **common}
             for state in self.server.elsewhere
@@ -63,14 +64,20 @@ class Watched:
     def __init__(self, site: Site, folder: Path) -> None:
         self.site, self.now = site, 0.0
         port, keys = site.server_port, (KEY,)
-        settings = Settings(port=port, flower_port=port, models=(NAME,), api_keys=keys)
+        self._folder = folder
+        self._settings = Settings(port=port, flower_port=port, models=(NAME,), api_keys=keys)
         log = f"2026-11-28 05:40:28,000 INFO spawned: 'worker-{NAME}' with pid {PID}\n"
         (folder / "supervisord.log").write_text(log)
-        self.startup = Startup(settings, {NAME}, folder, clock=lambda: self.now)
+        self.follow(NAME)
+
+    def follow(self, name: str) -> None:
+        """Wait for this model from now on."""
+        self.name = name
+        self.startup = Startup(self._settings, {name}, self._folder, clock=lambda: self.now)
 
     def poll(self, at_s: float, state: str | None, *, answers: bool = True) -> bool:
         self.now = at_s
-        self.site.models = {NAME: state or ""} if answers else None
+        self.site.models = {self.name: state or ""} if answers else None
         return self.startup.poll()
 
 
@@ -127,6 +134,19 @@ def test_it_is_not_up_before_requests_are_taken(watched: Watched) -> None:
     assert not watched.poll(1, "ready")
     watched.site.consuming = True
     assert watched.poll(2, "ready")
+
+
+def test_models_are_waited_for_whatever_they_do_meanwhile(watched: Watched) -> None:
+    watched.site.reason = "asking for own/tiny"
+    assert not watched.poll(1, "downloading")
+    assert not watched.poll(2, "loading")
+
+
+def test_models_on_servers_that_are_away_are_not_waited_for(watched: Watched) -> None:
+    watched.follow(OLLAMA)
+    assert not watched.poll(1, "loading")  # no server has been asked
+    watched.site.reason = "no Ollama server answers: http://nas:11434: Connection refused"
+    assert watched.poll(2, "loading")
 
 
 @pytest.mark.parametrize("state", ["ready", "failed"])

@@ -179,8 +179,12 @@ class Pool:
         """Why no request can be run; empty: a server is up, or was a moment ago."""
         if any(self._may_be_up(server) for server in self.servers):
             return ""
-        errors = "; ".join(f"{server.name}: {server.error}" for server in self.servers)
-        return f"No Ollama server can be reached. {errors}"
+        return f"No Ollama server can be reached. {self.errors}"
+
+    @property
+    def errors(self) -> str:
+        """What is wrong with each server."""
+        return "; ".join(f"{server.name}: {server.error}" for server in self.servers)
 
     def _check(self, model: str) -> None:
         if reason := self.outage:

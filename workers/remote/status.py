@@ -15,7 +15,9 @@ def worker_state(pool: Pool) -> tuple[WorkerState, str]:
     if pool.outage:
         return WorkerState.FAILED, pool.outage
     if not any(server.up for server in pool.servers):
-        return WorkerState.LOADING, "no Ollama server answers yet"
+        were_asked = all(server.polled for server in pool.servers)
+        reason = f"no Ollama server answers: {pool.errors}" if were_asked else ""
+        return WorkerState.LOADING, reason
     faults = [f"{server.name} is down" for server in pool.servers if not server.up]
     faults += [
         f"{model} on {server.name} is slow" for server in pool.servers for model in server.degraded
