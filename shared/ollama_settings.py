@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.setting_rules import Words
+from shared.setting_rules import Key, OllamaServers, Webhook
 
 
 class OllamaSettings(BaseSettings):
@@ -17,12 +17,12 @@ class OllamaSettings(BaseSettings):
         default=False,
         description="pass requests for models that are not in the catalogue on to Ollama",
     )
-    host: Words = Field(
+    host: OllamaServers = Field(
         (),
         description="Ollama servers; if not set, those of the row `ollama` in models.yaml, or else "
         "`http://localhost:11434`",
     )
-    api_key: str = Field(
+    api_key: Key = Field(
         "", description="bearer token for Ollama servers that have no `key` in the row `ollama`"
     )
     caption_prompt: str = Field("", description="prompt for captions, instead of the built-in one")
@@ -33,7 +33,7 @@ class OllamaSettings(BaseSettings):
         description="shell command that restarts a server that stays slow; `OLLAMA_SERVER` holds "
         "the server's address, `OLLAMA_MODEL` the model",
     )
-    restart_url: str = Field(
+    restart_url: Webhook = Field(
         "",
         description="URL that gets a POST with `server` and `model` in order to restart a server "
         "that stays slow",

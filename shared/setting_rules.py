@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, TypeAdapter
 from pydantic_settings import NoDecode
 
+OLLAMA_PORT = 11434
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _DATABASE = re.compile(r"/?|/[0-9]+")
 _ORIGIN = re.compile(r"\*|[\w.+*-]+://[^/]+")
@@ -34,14 +35,68 @@ def _an_address(value: str) -> str:
     return value
 
 
-def _a_link(value: str) -> str:
-    # It is read by the rules of browsers, whose error would be all that the page shows.
+def _is_web_address(value: str) -> bool:
+    """Return whether it is a http(s) URL by the rules of browsers."""
     try:
-        if value:
-            TypeAdapter(AnyHttpUrl).validate_python(value)
+        TypeAdapter(AnyHttpUrl).validate_python(value)
     except ValueError:
+        return False
+    return True
+
+
+def _a_link(value: str) -> str:
+    # A browser's own error would be all that the page shows.
+    if value and not _is_web_address(value):
         msg = "a browser could not open this address. Write it as https://flower.example:5555"
-        raise ValueError(msg) from None
+        raise ValueError(msg)
+    return value
+
+
+def _a_webhook(value: str) -> str:
+    if value and not _is_web_address(value):
+        msg = "it is no address that gets a POST. Write it as http://host:8080/restart"
+        raise ValueError(msg)
+    return value
+
+
+def _a_key(value: str) -> str:
+    # A file's last line break often comes along, and HTTP's error would quote the key.
+    value = value.strip()
+    if not value.isprintable():
+        msg = "a key has a line break or another character that no header of HTTP may have"
+        raise ValueError(msg)
+    return value
+
+
+def _an_ollama_server(url: str) -> str:
+    """Accept what Ollama's own OLLAMA_HOST accepts: scheme, host and port may be left out."""
+    given = url
+    try:
+        if "://" not in url:
+            host, slash, path = url.partition("/")
+            if host.count(":") > 1 and "[" not in host:  # an IPv6 address alone
+                host = f"[{host}]"
+            elif host.startswith(":"):
+                host = f"localhost{host}"
+            if urlsplit(f"http://{host}").port is None:
+                host = f"{host}:{OLLAMA_PORT}"
+            url = f"http://{host}{slash}{path}"
+        _ = urlsplit(url).port  # raises an error for what is no port
+        is_one = re.fullmatch(r"https?://[^/\s]+(/\S*)?", url)
+    except ValueError:
+        is_one = None
+    if not is_one:
+        host = given.rpartition("@")[2]  # a user's password may be before
+        msg = f"{host!r} is not the address of an Ollama server. Write it as http://host:11434"
+        raise ValueError(msg)
+    return url.rstrip("/")
+
+
+def _without_repetition(value: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in value:
+        if value.count(entry) > 1:
+            msg = f"{entry.rpartition('@')[2]} is named twice"
+            raise ValueError(msg)
     return value
 
 
@@ -128,4 +183,14 @@ Networks = Annotated[Words, AfterValidator(_networks)]
 HostsAndNetworks = Annotated[Words, AfterValidator(_hosts_and_networks)]
 Origins = Annotated[Words, AfterValidator(_origins)]
 """Origins of web pages without a slash at the end; ``*`` stands for any characters."""
+Webhook = Annotated[str, AfterValidator(_a_webhook)]
+Key = Annotated[str, AfterValidator(_a_key)]
+OllamaServer = Annotated[str, AfterValidator(_an_ollama_server)]
+"""A URL with scheme and port, and without a slash at the end."""
+OllamaServers = Annotated[
+    tuple[OllamaServer, ...],
+    NoDecode,
+    BeforeValidator(split_words),
+    AfterValidator(_without_repetition),
+]
 RedisUrl = Annotated[str | None, AfterValidator(_url_of_redis)]

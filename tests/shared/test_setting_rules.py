@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.ollama_settings import OllamaSettings
 from shared.settings import get_settings
 
 
@@ -65,3 +66,44 @@ def test_options_that_only_one_library_understands_are_refused(
     told = refusal(monkeypatch, "VISION_REDIS_URL", f"redis://nas:6379/0?{option}")
 
     assert "only those options behind ? that begin with ssl_" in told
+
+
+@pytest.mark.parametrize(
+    "address", ["http://", "ftp://nas", "nas:abc", "nas:99999", "http://a b", "http://[::1"]
+)
+def test_what_can_be_no_server_of_ollama_is_refused(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    told = refusal(monkeypatch, "OLLAMA_HOST", f"gpu,{address}")
+
+    assert f"{address!r} is not the address of an Ollama server. Write it as http://" in told
+
+
+def test_a_server_of_ollama_that_is_named_twice_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = refusal(monkeypatch, "OLLAMA_HOST", "http://u:secret@nas,http://u:secret@nas/")
+
+    assert told == "OLLAMA_HOST: nas is named twice."
+
+
+@pytest.mark.parametrize("url", ["word", "ftp://nas", "http://", "nas:8080/restart"])
+def test_what_cannot_get_a_post_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    told = refusal(monkeypatch, "OLLAMA_RESTART_URL", url)
+
+    assert "no address that gets a POST. Write it as http://host:8080/restart." in told
+
+
+def test_a_key_that_no_request_could_carry_is_refused_and_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = refusal(monkeypatch, "OLLAMA_API_KEY", "secret\nsecret")
+
+    assert told.startswith("OLLAMA_API_KEY: a key has a line break")
+    assert "secret" not in told
+
+
+def test_the_line_break_at_the_end_of_a_key_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_API_KEY", "secret\n")  # as of a file with the key
+
+    assert OllamaSettings().api_key == "secret"

@@ -34,7 +34,8 @@ class OllamaClient:
     """HTTP to one server; used in one event loop. Each request may raise a :class:`ServerError`."""
 
     def __init__(self, config: ServerConfig) -> None:
-        headers = {"Authorization": f"Bearer {config.key}"} if config.key else {}
+        # As bytes: of text, the client would make ASCII, or fail.
+        headers = {b"Authorization": f"Bearer {config.key}".encode()} if config.key else {}
         # No proxy from the environment: the servers are in the local network.
         self._http = httpx2.AsyncClient(
             base_url=config.url,

@@ -1,18 +1,15 @@
 """Configuration of the Ollama servers: ``parameters`` of the row ``ollama`` in ``models.yaml``."""
 
-import re
-from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.catalog import Catalog
 from shared.families import OLLAMA
 from shared.model_spec import ModelSpec
 from shared.ollama_settings import OllamaSettings
+from shared.setting_rules import OLLAMA_PORT, Key, OllamaServer
 from workers.llm.defaults import LlmDefaults
 
-DEFAULT_URL = "http://localhost:11434"
-DEFAULT_PORT = 11434
+DEFAULT_URL = f"http://localhost:{OLLAMA_PORT}"
 
 
 class _Strict(BaseModel):
@@ -22,29 +19,11 @@ class _Strict(BaseModel):
 class ServerConfig(_Strict):
     """One Ollama server: an entry of ``hosts``."""
 
-    url: str
-    key: str = Field("", description="sent as bearer token")
+    url: OllamaServer
+    key: Key = Field("", description="sent as bearer token")
     parallel: int = Field(
         1, ge=1, description="requests sent at the same time; the server's OLLAMA_NUM_PARALLEL"
     )
-
-    @field_validator("url")
-    @classmethod
-    def _complete(cls, url: str) -> str:
-        """Accept what Ollama's own OLLAMA_HOST accepts: scheme, host and port may be left out."""
-        if "://" not in url:
-            host, slash, path = url.partition("/")
-            if host.count(":") > 1 and "[" not in host:  # an IPv6 address alone
-                host = f"[{host}]"
-            elif host.startswith(":"):
-                host = f"localhost{host}"
-            if urlsplit(f"http://{host}").port is None:
-                host = f"{host}:{DEFAULT_PORT}"
-            url = f"http://{host}{slash}{path}"
-        if not re.match(r"https?://[^/]", url):
-            msg = f"{url!r} is not the address of an Ollama server; expected http://host:11434"
-            raise ValueError(msg)
-        return url.rstrip("/")
 
 
 class HealingOptions(_Strict):

@@ -1,11 +1,15 @@
 """Which servers are used, and which defaults a model has."""
 
+import asyncio
+
 import pytest
 from pydantic import ValidationError
 
 from shared.catalog import Catalog
 from shared.ollama_settings import OllamaSettings
+from tests.ollama_standin import OllamaStandin
 from tests.stack import CATALOG
+from workers.remote.client import OllamaClient
 from workers.remote.config import RemoteParameters, ServerConfig, model_defaults
 
 HOSTS = (ServerConfig(url="http://a:11434", key="row", parallel=3), ServerConfig(url="http://b:1"))
@@ -67,3 +71,15 @@ def test_a_model_has_the_defaults_of_its_own_row() -> None:
     assert model_defaults(catalog, "gemma3:4b").options == {"temperature": 0.1}
     assert model_defaults(catalog, "Gemma3:4B").options == {"temperature": 0.1}
     assert model_defaults(catalog, "llava:7b").options == {}
+
+
+def test_a_key_that_is_not_ascii_is_sent_as_utf_8() -> None:
+    async def ask(server: OllamaStandin) -> None:
+        client = OllamaClient(ServerConfig(url=server.url, key="schlüssel-5-€"))
+        await client.installed_models()
+        await client.close()
+
+    with OllamaStandin(["gemma3"]) as server:
+        asyncio.run(ask(server))
+        (request,) = server.requests
+    assert request.headers["Authorization"].encode("latin-1") == "Bearer schlüssel-5-€".encode()
