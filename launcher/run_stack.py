@@ -78,6 +78,10 @@ def check(settings: Settings) -> None:
     check_files(settings)
     if not settings.models:
         raise StartFailed("VISION_MODELS names no model.")
+    if settings.models_dir.is_file():
+        raise StartFailed(
+            f"VISION_MODELS_DIR must name a folder, and {settings.models_dir} is none."
+        )
     if settings.redis_url:
         _check_redis(settings.redis_url)
     _check_ports(settings)

@@ -6,6 +6,7 @@ starts anything. No message needs the name of the variable, which :func:`get_set
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, TypeAda
 from pydantic_settings import NoDecode
 
 OLLAMA_PORT = 11434
+_DEVICE = re.compile(r"auto|(cpu|cuda|xpu|mps)(:[0-9]+)?")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _DATABASE = re.compile(r"/?|/[0-9]+")
 _ORIGIN = re.compile(r"\*|[\w.+*-]+://[^/]+")
@@ -31,6 +33,20 @@ def _an_address(value: str) -> str:
             "it is set, but empty, and the API would listen on all addresses. Write 0.0.0.0 "
             "if it shall, or unset it to listen on this machine alone"
         )
+        raise ValueError(msg)
+    return value
+
+
+def _a_device(value: str) -> str:
+    if not _DEVICE.fullmatch(value):
+        msg = f"{value!r} is no device. Write auto, cpu, cuda, cuda:1, xpu or mps"
+        raise ValueError(msg)
+    return value
+
+
+def _not_empty(value: object) -> object:
+    if value == "":  # which would be the folder that the process happens to be in
+        msg = "it is set, but empty. Write a path, or unset it"
         raise ValueError(msg)
     return value
 
@@ -178,6 +194,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_words)]
 """A comma-separated list in the environment."""
 Address = Annotated[str, AfterValidator(_an_address)]
+Device = Annotated[str, AfterValidator(_a_device)]
+NamedPath = Annotated[Path, BeforeValidator(_not_empty)]
 Link = Annotated[str, AfterValidator(_a_link)]
 Networks = Annotated[Words, AfterValidator(_networks)]
 HostsAndNetworks = Annotated[Words, AfterValidator(_hosts_and_networks)]

@@ -12,9 +12,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared.ollama_settings import OllamaSettings
 from shared.setting_rules import (
     Address,
+    Device,
     Finite,
     HostsAndNetworks,
     Link,
+    NamedPath,
     Networks,
     Origins,
     RedisUrl,
@@ -177,9 +179,11 @@ class Settings(BaseSettings):
     load_timeout_s: Finite = Field(
         600, gt=0, description="maximum seconds for loading a model, not counting downloads"
     )
-    models_dir: Path = Field(ROOT / "models", description="folder of the weights")
-    catalog: Path = Field(ROOT / "models.yaml", description="file with the catalogue of models")
-    device: str = Field(
+    models_dir: NamedPath = Field(ROOT / "models", description="folder of the weights")
+    catalog: NamedPath = Field(
+        ROOT / "models.yaml", description="file with the catalogue of models"
+    )
+    device: Device = Field(
         "auto", description="device for the models: `auto`, `cpu`, `cuda`, `cuda:1`, `xpu` or `mps`"
     )
     torch_threads: int = Field(

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,10 @@ def test_a_port_of_metrics_that_is_taken_is_said_with_the_setting_to_change() ->
         settings = Settings(port=free_port(), flower_port=free_port(), metrics_port=taken)
         with pytest.raises(StartFailed, match=words):
             run_stack.check(settings)
+
+
+def test_weights_cannot_lie_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "models"
+    path.touch()
+    with pytest.raises(StartFailed, match=f"VISION_MODELS_DIR must name a folder, and {path} is"):
+        run_stack.check(Settings(models_dir=path))

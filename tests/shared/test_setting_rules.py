@@ -3,7 +3,7 @@
 import pytest
 
 from shared.ollama_settings import OllamaSettings
-from shared.settings import get_settings
+from shared.settings import Settings, get_settings
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> str:
@@ -107,3 +107,24 @@ def test_the_line_break_at_the_end_of_a_key_is_left_out(monkeypatch: pytest.Monk
     monkeypatch.setenv("OLLAMA_API_KEY", "secret\n")  # as of a file with the key
 
     assert OllamaSettings().api_key == "secret"
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cuda:", "cuda:-1", "CPU", "0"])
+def test_a_word_that_can_be_no_device_is_refused(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    told = refusal(monkeypatch, "VISION_DEVICE", device)
+
+    assert f"{device!r} is no device. Write auto, cpu, cuda, cuda:1, xpu or mps." in told
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "xpu:0", "mps"])
+def test_devices_are_taken(device: str) -> None:
+    assert Settings(device=device).device == device
+
+
+@pytest.mark.parametrize("name", ["VISION_MODELS_DIR", "VISION_CATALOG"])
+def test_a_path_that_is_empty_is_not_the_folder_in_which_a_process_is(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert "it is set, but empty. Write a path, or unset it." in refusal(monkeypatch, name, "")

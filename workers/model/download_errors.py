@@ -36,6 +36,8 @@ def explain(err: "OSError | httpx2.HTTPError", spec: ModelSpec, folder: Path) ->
             advice = "Free some space there; what has arrived is kept"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             advice = "Let the worker's user read and write it, or put the files there by hand"
+        case errno.EEXIST | errno.ENOTDIR:  # a file is where a folder is to be made
+            advice = "Let VISION_MODELS_DIR name a folder"
         case _:
             advice = (
                 "Check the network, HTTPS_PROXY and HF_ENDPOINT, or put the files there by hand"
