@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from shared.errors import NotOffered
 from shared.families import OLLAMA
+from shared.faults import faults_of
 from shared.model_spec import ModelSpec
 from shared.tasks.registry import Task, find_task
 
@@ -86,7 +87,8 @@ class Catalog(BaseModel):
             passes_on: treat names that are not in it as models of Ollama.
 
         Raises:
-            ValueError: the file is missing or a row is invalid; the message says where.
+            ValueError: the file is missing or a row is invalid; the message says where, and
+                quotes no line of the file, which may have a key.
         """
         try:
             rows = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -94,8 +96,8 @@ class Catalog(BaseModel):
             if passes_on:
                 catalog.get(OLLAMA)
             return catalog.model_copy(update={"passes_on": passes_on})
-        except (OSError, yaml.YAMLError, ValidationError, NotOffered) as err:
-            msg = f"cannot read the catalogue {path}: {err}"
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, NotOffered) as err:
+            msg = f"cannot read the catalogue {path}, which VISION_CATALOG names: {_said(err)}"
             raise ValueError(msg) from err
 
     def get(self, name: str) -> ModelSpec:
@@ -236,6 +238,17 @@ class Catalog(BaseModel):
             f"No model for {task} is enabled here. Name one in the request or add it to "
             f"VISION_MODELS. Models that do {task}: {able or 'none'}."
         )
+
+
+def _said(err: Exception) -> str:
+    """Return an error as one sentence that quotes nothing that was read."""
+    if isinstance(err, ValidationError):
+        return "; ".join(map(str, faults_of(err)))
+    if isinstance(err, yaml.MarkedYAMLError) and err.problem_mark:
+        return f"{err.problem} in line {err.problem_mark.line + 1}"
+    if isinstance(err, OSError):
+        return err.strerror or str(err)
+    return str(err)
 
 
 def normalise(word: str) -> str:

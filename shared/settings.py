@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.faults import faults_of
 from shared.ollama_settings import OllamaSettings
 from shared.setting_rules import (
     Address,
@@ -258,11 +259,7 @@ def get_settings() -> Settings:
         _ = settings.ollama
     except ValidationError as err:
         prefix = "OLLAMA" if err.title == OllamaSettings.__name__ else "VISION"
-        faults = err.errors(include_url=False, include_input=False)
-        told = [
-            (fault["loc"][0], fault["msg"].removeprefix("Value error, ").rstrip("."))
-            for fault in faults
-        ]
-        lines = [f"{prefix}_{str(name).upper()}: {what}." for name, what in told]
+        faults = [(fault.where.partition(".")[0].upper(), fault.what) for fault in faults_of(err)]
+        lines = [f"{prefix}_{name}: {what}." for name, what in faults]
         raise ValueError("\n".join(lines)) from None
     return settings

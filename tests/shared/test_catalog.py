@@ -92,8 +92,8 @@ def test_three_lines_are_enough_for_a_model(tmp_path: Path) -> None:
             {"models": [{**GUARD, "limits": {"timeout_s": 600}}]}, "timeout_s", id="limit-too-long"
         ),
         pytest.param({"models": []}, "models", id="no-models"),
-        pytest.param([GUARD], "Catalog", id="a-list"),
-        pytest.param("", "Catalog", id="empty-file"),
+        pytest.param([GUARD], "a valid dictionary", id="a-list"),
+        pytest.param("", "a valid dictionary", id="empty-file"),
         pytest.param("models: [", "line 1", id="no-yaml"),
     ],
 )
@@ -105,6 +105,29 @@ def test_an_error_names_the_file_and_the_fault(tmp_path: Path, content: Any, fau
 
     assert str(path) in str(caught.value)
     assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"models": [{"name": "ollama", "parameters": {"hosts": [{"key": "secret"}]}}]},
+        "models:\n- parameters: {hosts: [{key: secret}]",
+    ],
+)
+def test_an_error_does_not_tell_a_key_that_is_in_the_file(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(ValueError, match="cannot read the catalogue") as caught:
+        Catalog.load(write(tmp_path, content))
+
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(ValueError, match=f"cannot read the catalogue {path}"):
+        Catalog.load(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
