@@ -19,12 +19,15 @@ from launcher.errors import StartFailed
 from launcher.ports import LOOPBACK, try_to_bind
 from launcher.startup import Startup
 from launcher.supervisord import TEMPORARY_FOLDERS, metrics_ports, start, worker_names
+from shared.errors import NotOffered
+from shared.families import OLLAMA
 from shared.redis import deadline
 from shared.redis.connection import connect
 from shared.redis.deadline import redis_within
 from shared.redis.faults import is_refusal, passes_by_itself
 from shared.settings import ROOT, Settings, get_settings
 from shared.start import check_files
+from workers.remote.config import check_rows
 
 MAX_PORT = 65535
 REDIS_S = 2
@@ -50,7 +53,7 @@ def main() -> int:
         Startup(settings, set(worker_names(settings)), folder).wait(supervisor)
         supervisor.wait()
         _say("The supervisor ended by itself.")
-    except (StartFailed, ValueError) as err:
+    except (StartFailed, ValueError, NotOffered) as err:
         _say(f"Cannot start: {err}")
         return 1
     except Stopped:
@@ -74,8 +77,11 @@ def check(settings: Settings) -> None:
     Raises:
         StartFailed: a port cannot be used, or the configured Redis does not answer or refuses.
         ValueError: a model or another setting is wrong.
+        NotOffered: the catalogue has models of Ollama, but not the row `ollama`.
     """
-    check_files(settings)
+    catalog = check_files(settings)
+    if OLLAMA in worker_names(settings):
+        check_rows(catalog)
     if not settings.models:
         raise StartFailed("VISION_MODELS names no model.")
     if settings.models_dir.is_file():

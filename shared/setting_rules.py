@@ -108,7 +108,12 @@ def _an_ollama_server(url: str) -> str:
     return url.rstrip("/")
 
 
-def _without_repetition(value: tuple[str, ...]) -> tuple[str, ...]:
+def without_repetition(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return URLs of servers as they are.
+
+    Raises:
+        ValueError: there is one twice.
+    """
     for entry in value:
         if value.count(entry) > 1:
             msg = f"{entry.rpartition('@')[2]} is named twice"
@@ -209,6 +214,6 @@ OllamaServers = Annotated[
     tuple[OllamaServer, ...],
     NoDecode,
     BeforeValidator(split_words),
-    AfterValidator(_without_repetition),
+    AfterValidator(without_repetition),
 ]
 RedisUrl = Annotated[str | None, AfterValidator(_url_of_redis)]

@@ -10,8 +10,10 @@ def main() -> None:
     """Start a worker for the model named on the command line or in ``VISION_MODELS``."""
     from shared.catalog import Catalog
     from shared.errors import NotOffered
+    from shared.families import OLLAMA
     from shared.redis.connection import connect
     from shared.settings import get_settings
+    from workers.remote.config import check_rows
 
     try:
         settings = get_settings()
@@ -23,6 +25,8 @@ def main() -> None:
             )
         catalog = Catalog.load(settings.catalog)
         spec = catalog.get(catalog.get(names[0]).queue_owner)
+        if spec.family == OLLAMA:
+            check_rows(catalog)
         connect(settings.broker_url)  # reads the URL, and connects to nothing yet
     except (NotOffered, ValueError) as err:
         sys.exit(str(err))

@@ -1,14 +1,18 @@
 """Configuration of the Ollama servers: ``parameters`` of the row ``ollama`` in ``models.yaml``."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.catalog import Catalog
 from shared.families import OLLAMA
+from shared.faults import faults_of
 from shared.model_spec import ModelSpec
 from shared.ollama_settings import OllamaSettings
-from shared.setting_rules import OLLAMA_PORT, Key, OllamaServer
+from shared.setting_rules import OLLAMA_PORT, Key, OllamaServer, without_repetition
 from workers.llm.defaults import LlmDefaults
 
+_Parameters = TypeVar("_Parameters", bound=LlmDefaults)
 DEFAULT_URL = f"http://localhost:{OLLAMA_PORT}"
 
 
@@ -46,10 +50,15 @@ class HealingOptions(_Strict):
     restart_interval_s: int = Field(1800, ge=1, description="shortest time between two restarts")
 
 
+def _each_once(hosts: tuple[ServerConfig, ...]) -> tuple[ServerConfig, ...]:
+    without_repetition(tuple(host.url for host in hosts))
+    return hosts
+
+
 class RemoteParameters(LlmDefaults):
     """Parameters of the row ``ollama``."""
 
-    hosts: tuple[ServerConfig, ...] = ()
+    hosts: Annotated[tuple[ServerConfig, ...], AfterValidator(_each_once)] = ()
     poll_s: float = Field(5, gt=0, description="how often servers are asked which models they have")
     stall_s: float = Field(
         60, gt=0, description="silence after which a request moves to a server not yet tried"
@@ -57,18 +66,11 @@ class RemoteParameters(LlmDefaults):
     healing: HealingOptions = HealingOptions()
 
     def servers(self, environment: OllamaSettings) -> tuple[ServerConfig, ...]:
-        """Return the servers of ``OLLAMA_HOST``, else those of the row, else this machine's.
-
-        Raises:
-            ValueError: an address is invalid, or given twice.
-        """
+        """Return the servers of ``OLLAMA_HOST``, else those of the row, else this machine's."""
         known = {config.url: config for config in self.hosts}
         named = [ServerConfig(url=url) for url in environment.host]
         configs = [known.get(config.url, config) for config in named] or list(self.hosts)
         configs = configs or [ServerConfig(url=DEFAULT_URL)]
-        if len({config.url for config in configs}) < len(configs):
-            msg = "an Ollama server is named twice"
-            raise ValueError(msg)
         key = environment.api_key
         return tuple(
             config if config.key else config.model_copy(update={"key": key}) for config in configs
@@ -89,10 +91,9 @@ def model_defaults(catalog: Catalog, model: str) -> LlmDefaults:
         ValueError: the row's parameters are invalid.
     """
     wanted = full_name(model)
-    for row in catalog.models:
-        is_of_ollama = row.family == OLLAMA and row.name != OLLAMA
-        if is_of_ollama and full_name(row.source or "") == wanted:
-            return LlmDefaults.model_validate(row.parameters)
+    for row in _own_rows(catalog):
+        if full_name(row.source or "") == wanted:
+            return _read(row, LlmDefaults)
     return read_parameters(catalog.get(OLLAMA))
 
 
@@ -102,4 +103,29 @@ def read_parameters(spec: ModelSpec) -> RemoteParameters:
     Raises:
         ValueError: they are invalid.
     """
-    return RemoteParameters.model_validate(spec.parameters)
+    return _read(spec, RemoteParameters)
+
+
+def check_rows(catalog: Catalog) -> None:
+    """Read the parameters of all rows that the worker of Ollama's models will read.
+
+    Raises:
+        ValueError: some are invalid; the message names the row, and quotes no value.
+    """
+    read_parameters(catalog.get(OLLAMA))
+    for row in _own_rows(catalog):
+        _read(row, LlmDefaults)
+
+
+def _own_rows(catalog: Catalog) -> list[ModelSpec]:
+    """Return the rows of single models of Ollama."""
+    return [row for row in catalog.models if row.family == OLLAMA and row.name != OLLAMA]
+
+
+def _read(row: ModelSpec, kind: type[_Parameters]) -> _Parameters:
+    try:
+        return kind.model_validate(row.parameters)
+    except ValidationError as err:
+        faults = "; ".join(map(str, faults_of(err)))
+        msg = f"the parameters of the row {row.name} in the catalogue are wrong: {faults}"
+        raise ValueError(msg) from None

@@ -1,16 +1,18 @@
 """Which servers are used, and which defaults a model has."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from shared.catalog import Catalog
+from shared.model_spec import ModelSpec
 from shared.ollama_settings import OllamaSettings
 from tests.ollama_standin import OllamaStandin
 from tests.stack import CATALOG
 from workers.remote.client import OllamaClient
-from workers.remote.config import RemoteParameters, ServerConfig, model_defaults
+from workers.remote.config import RemoteParameters, ServerConfig, check_rows, model_defaults
 
 HOSTS = (ServerConfig(url="http://a:11434", key="row", parallel=3), ServerConfig(url="http://b:1"))
 
@@ -64,6 +66,8 @@ def test_key_and_parallel_of_the_row_apply_to_addresses_from_the_environment() -
 def test_a_server_that_is_named_twice_is_an_error() -> None:
     with pytest.raises(ValueError, match="twice"):
         urls(RemoteParameters(), host=("c", "http://c:11434"))
+    with pytest.raises(ValueError, match="http://a:11434 is named twice"):
+        RemoteParameters(hosts=(*HOSTS, ServerConfig(url="a")))
 
 
 def test_a_model_has_the_defaults_of_its_own_row() -> None:
@@ -83,3 +87,22 @@ def test_a_key_that_is_not_ascii_is_sent_as_utf_8() -> None:
         asyncio.run(ask(server))
         (request,) = server.requests
     assert request.headers["Authorization"].encode("latin-1") == "Bearer schlüssel-5-€".encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "fault"),
+    [
+        ("ollama", {"hosts": [{"url": "ftp://gpu", "key": "secret"}]}, "hosts.0.url: 'ftp://gpu'"),
+        ("gemma3", {"prompts": {"caption": ["secret"]}}, "prompts.caption"),
+    ],
+)
+def test_wrong_parameters_are_named_with_their_row_and_not_told(
+    name: str, parameters: dict[str, Any], fault: str
+) -> None:
+    rows = {"ollama": {}, "gemma3": {}, name: parameters}
+    catalog = Catalog(
+        models=tuple(ModelSpec(name=n, family="ollama", parameters=rows[n]) for n in rows)
+    )
+    with pytest.raises(ValueError, match=f"^the parameters of the row {name} .*{fault}") as told:
+        check_rows(catalog)
+    assert "secret" not in str(told.value)
