@@ -79,7 +79,20 @@ def _a_key(value: str) -> str:
     # A file's last line break often comes along, and HTTP's error would quote the key.
     value = value.strip()
     if not value.isprintable():
-        msg = "a key has a line break or another character that no header of HTTP may have"
+        msg = (
+            "a key has a line break or another character that no header of HTTP may have. Where "
+            "a setting takes several keys, commas separate them"
+        )
+        raise ValueError(msg)
+    return value
+
+
+def _not_open_by_mistake(value: object) -> object:
+    if isinstance(value, str) and value and not split_words(value):
+        msg = (
+            "it names no key, and the API would be open to everyone. Write keys into it, "
+            "separated by commas, or leave it unset"
+        )
         raise ValueError(msg)
     return value
 
@@ -208,6 +221,12 @@ Origins = Annotated[Words, AfterValidator(_origins)]
 """Origins of web pages without a slash at the end; ``*`` stands for any characters."""
 Webhook = Annotated[str, AfterValidator(_a_webhook)]
 Key = Annotated[str, AfterValidator(_a_key)]
+Keys = Annotated[
+    tuple[Key, ...],
+    NoDecode,
+    BeforeValidator(split_words),
+    BeforeValidator(_not_open_by_mistake),  # of two, pydantic calls the last one first
+]
 OllamaServer = Annotated[str, AfterValidator(_an_ollama_server)]
 """A URL with scheme and port, and without a slash at the end."""
 OllamaServers = Annotated[

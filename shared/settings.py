@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.faults import faults_of
@@ -16,13 +16,13 @@ from shared.setting_rules import (
     Device,
     Finite,
     HostsAndNetworks,
+    Keys,
     Link,
     NamedPath,
     Networks,
     Origins,
     RedisUrl,
     Words,
-    split_words,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,12 +123,12 @@ class Settings(BaseSettings):
         description="hosts, addresses or CIDR networks that image URLs may lead to although they "
         "are private",
     )
-    api_keys: Words = Field(
+    api_keys: Keys = Field(
         (),
         description="API keys; if there are any, each request to a route below `/api/` or `/v1/` "
         "must carry one of them",
     )
-    operator_keys: Words = Field(
+    operator_keys: Keys = Field(
         (),
         description="keys for operators' commands, which are API keys too; if there are none, any "
         "API key will do, and without API keys the commands are accepted only from this machine",
@@ -201,17 +201,6 @@ class Settings(BaseSettings):
         "json",
         description="`json` for one JSON object per line, `console` for lines that people read",
     )
-
-    @field_validator("api_keys", "operator_keys", mode="before")
-    @classmethod
-    def _not_open_by_mistake(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, str) and value and not split_words(value):
-            msg = (
-                f"VISION_{str(info.field_name).upper()} names no key, and the API would be open to "
-                "everyone. Write keys into it, separated by commas, or leave it unset."
-            )
-            raise ValueError(msg)
-        return value
 
     @cached_property
     def ollama(self) -> OllamaSettings:

@@ -94,12 +94,13 @@ def test_what_cannot_get_a_post_is_refused(monkeypatch: pytest.MonkeyPatch, url:
     assert "no address that gets a POST. Write it as http://host:8080/restart." in told
 
 
+@pytest.mark.parametrize("name", ["OLLAMA_API_KEY", "VISION_API_KEYS", "VISION_OPERATOR_KEYS"])
 def test_a_key_that_no_request_could_carry_is_refused_and_not_told(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    told = refusal(monkeypatch, "OLLAMA_API_KEY", "secret\nsecret")
+    told = refusal(monkeypatch, name, "secret\nsecret")  # as of a file with a key in each line
 
-    assert told.startswith("OLLAMA_API_KEY: a key has a line break")
+    assert told.startswith(f"{name}: a key has a line break")
     assert "secret" not in told
 
 

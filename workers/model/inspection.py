@@ -57,8 +57,8 @@ def _obstacle(spec: ModelSpec, folder: Path) -> str:
 
 
 def _main(argv: list[str]) -> None:
-    settings = get_settings()
     try:
+        settings = get_settings()
         catalog = Catalog.load(settings.catalog)
         wanted = [spec for spec in catalog.models if spec.name in argv]
         specs = wanted if argv else map(catalog.get, settings.models)
