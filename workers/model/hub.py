@@ -74,17 +74,21 @@ def look_up(spec: ModelSpec) -> Repository:
     """Ask the hub which files a model's repository has.
 
     Raises:
-        LoadError: the row names no repository, or something else than the hub answers.
+        LoadError: the row names no repository, a variable no address, or something else than the
+            hub answers.
         OSError, httpx2.HTTPError: the hub refuses, or cannot be reached.
     """
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError
 
     source = spec.source or ""
+    _check_proxies()
     try:
-        info = huggingface_hub.HfApi().model_info(
-            source, revision=spec.revision, files_metadata=True
-        )
+        api = huggingface_hub.HfApi()
+    except ValueError as err:  # it is read on import
+        raise LoadError("HF_ENDPOINT is no address. Write it as https://mirror.example.") from err
+    try:
+        info = api.model_info(source, revision=spec.revision, files_metadata=True)
     except HFValidationError as err:
         raise LoadError(f"`source` in the row of {spec.name} names no repository: {err}") from err
     except (ValueError, TypeError, LookupError) as err:  # a web page, or other JSON
@@ -100,6 +104,28 @@ def look_up(spec: ModelSpec) -> Repository:
         for file in info.siblings or ()
     }
     return Repository(source, info.sha or spec.revision, files)
+
+
+def _check_proxies() -> None:
+    """See that the hub's client can use the proxies that the environment names.
+
+    Raises:
+        LoadError: it cannot. No address is told, which may have a password.
+    """
+    import httpx2
+
+    try:
+        httpx2.Client().close()
+    except ImportError as err:
+        raise LoadError(
+            "HTTPS_PROXY or ALL_PROXY names a SOCKS proxy, for which the Python package socksio is "
+            "missing: install it, or name an HTTP proxy."
+        ) from err
+    except (ValueError, httpx2.InvalidURL) as err:
+        raise LoadError(
+            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is no address of a proxy. Write it as "
+            "http://host:3128."
+        ) from err
 
 
 def check_access(repository: Repository) -> None:

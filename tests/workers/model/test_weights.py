@@ -187,6 +187,32 @@ def test_an_unreachable_hub_is_reported_in_a_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("address", ["https://[::1", "https://hub:port"])
+def test_an_address_of_the_hub_that_is_none_is_named(tmp_path: Path, address: str) -> None:
+    code, output = fetch(tmp_path, address, "tiny")
+
+    assert code != 0
+    assert "HF_ENDPOINT is no address. Write it as https://" in output
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("ftp://u:secret@proxy", "HTTPS_PROXY or ALL_PROXY is no address of a proxy"),
+        ("http://u:sec/ret@proxy", "HTTPS_PROXY or ALL_PROXY is no address of a proxy"),
+        ("socks5://proxy", "names a SOCKS proxy, for which the Python package socksio is missing"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_and_its_password_is_not(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, words: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+
+    with pytest.raises(LoadError, match=words) as told:
+        hub_client.look_up(ModelSpec(name="tiny", family="blip", source="own/tiny"))
+    assert "sec" not in str(told.value)
+
+
 def test_an_unwritable_models_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the folder should be")
     spec = ModelSpec(name="tiny", family="blip", source="own/tiny")
