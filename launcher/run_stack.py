@@ -84,13 +84,27 @@ def check(settings: Settings) -> None:
         check_rows(catalog)
     if not settings.models:
         raise StartFailed("VISION_MODELS names no model.")
-    if settings.models_dir.is_file():
-        raise StartFailed(
-            f"VISION_MODELS_DIR must name a folder, and {settings.models_dir} is none."
-        )
+    _check_folder(settings.models_dir)
     if settings.redis_url:
         _check_redis(settings.redis_url)
     _check_ports(settings)
+
+
+def _check_folder(path: Path) -> None:
+    """See that the folder of the weights can be read, unless it is yet to be made.
+
+    Raises:
+        StartFailed: it cannot.
+    """
+    try:
+        next(path.iterdir(), None)
+    except FileNotFoundError:
+        return
+    except OSError as err:
+        raise StartFailed(
+            f"VISION_MODELS_DIR must name a folder that can be read, and {path} is none "
+            f"({err.strerror})."
+        ) from err
 
 
 def _check_ports(settings: Settings) -> None:

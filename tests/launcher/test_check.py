@@ -99,8 +99,10 @@ def test_a_port_of_metrics_that_is_taken_is_said_with_the_setting_to_change() ->
             run_stack.check(settings)
 
 
-def test_weights_cannot_lie_in_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "models"
-    path.touch()
-    with pytest.raises(StartFailed, match=f"VISION_MODELS_DIR must name a folder, and {path} is"):
-        run_stack.check(Settings(models_dir=path))
+def test_weights_cannot_lie_in_or_below_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "models"
+    file.touch()
+    for path in (file, file / "below"):
+        words = f"VISION_MODELS_DIR must name a folder that can be read, and {path} is none .Not a"
+        with pytest.raises(StartFailed, match=words):
+            run_stack.check(Settings(models_dir=path))
