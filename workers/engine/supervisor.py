@@ -130,9 +130,13 @@ class ProcessSupervisor:
             LoadFailed: one of them was in service.
         """
         for process in self:
-            silent_s = time.monotonic() - process.heard_at
-            if not process.loaded and silent_s > self._settings.load_timeout_s:
-                self._load_failed(process, f"nothing was heard of it for {silent_s:.0f} s")
+            silent_s, limit_s = time.monotonic() - process.heard_at, self._settings.load_timeout_s
+            if not process.loaded and silent_s > limit_s:
+                self._load_failed(
+                    process,
+                    f"nothing was heard of it for {silent_s:.0f} s, and VISION_LOAD_TIMEOUT_S is "
+                    f"{limit_s:g}",
+                )
 
     def discard(self, reason: RestartReason, details: str = "") -> None:
         """End the process in service, and count it; :meth:`ensure_process` provides another."""

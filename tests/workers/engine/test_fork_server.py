@@ -185,6 +185,13 @@ def test_a_fork_server_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -
         assert caption(engine, 1) == "rgb 1 0 0"
 
 
+def test_a_model_that_takes_too_long_to_load_is_said_with_the_setting_that_allows_more() -> None:
+    row = {"name": "fake", "family": "fake", "parameters": {"load_s": 600}}
+    with running_row(row, Settings(load_timeout_s=0.5)) as engine:
+        wait_for("the failure", lambda: engine.status.state == WorkerState.FAILED)
+        assert "and VISION_LOAD_TIMEOUT_S is 0.5" in engine.status.reason
+
+
 def test_a_fork_server_that_could_not_be_started_is_started_as_soon_as_that_is_possible(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
