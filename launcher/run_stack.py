@@ -163,9 +163,10 @@ def _check_redis(url: str) -> None:
 def _why_not(err: OSError, what: str, host: str, port: int, name: str) -> str:
     """Return why a server cannot listen, and which setting is to be changed."""
     if err.errno == errno.EADDRINUSE:
+        another = port + 1 if port < MAX_PORT else port - 1
         return (
             f"port {port} on {host} is taken, and {what} needs it. Stop what uses it, or choose "
-            f"another: {name}={port + 1} make run"
+            f"another: {name}={another} make run"
         )
     if err.errno == errno.EACCES:
         return (

@@ -34,6 +34,11 @@ def _an_address(value: str) -> str:
             "if it shall, or unset it to listen on this machine alone"
         )
         raise ValueError(msg)
+    try:
+        value.encode("idna")
+    except UnicodeError:
+        msg = "it can be no address or name. Write an address of this machine, such as 127.0.0.1"
+        raise ValueError(msg) from None
     return value
 
 

@@ -14,15 +14,16 @@ from tests.stack import Stack
 
 
 @pytest.mark.parametrize(
-    ("reason", "words"),
+    ("reason", "port", "words"),
     [
-        (errno.EADDRINUSE, "port 80 on 10.0.0.1 is taken, .* VISION_PORT=81 make run"),
-        (errno.EACCES, "only root may use port 80, .* VISION_PORT=5080 make run"),
-        (errno.EADDRNOTAVAIL, "the API cannot listen on 10.0.0.1 .* VISION_HOST must be"),
+        (errno.EADDRINUSE, 80, "port 80 on 10.0.0.1 is taken, .* VISION_PORT=81 make run"),
+        (errno.EADDRINUSE, 65535, "port 65535 on 10.0.0.1 is .* VISION_PORT=65534 make run"),
+        (errno.EACCES, 80, "only root may use port 80, .* VISION_PORT=5080 make run"),
+        (errno.EADDRNOTAVAIL, 80, "the API cannot listen on 10.0.0.1 .* VISION_HOST must be"),
     ],
 )
 def test_what_keeps_the_api_from_listening_is_said_with_the_setting_to_change(
-    monkeypatch: pytest.MonkeyPatch, reason: int, words: str
+    monkeypatch: pytest.MonkeyPatch, reason: int, port: int, words: str
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(reason, "as the kernel says")
@@ -30,7 +31,7 @@ def test_what_keeps_the_api_from_listening_is_said_with_the_setting_to_change(
     monkeypatch.setattr(run_stack, "try_to_bind", refuse)
 
     with pytest.raises(StartFailed, match=words):
-        run_stack.check(Settings(host="10.0.0.1", port=80))
+        run_stack.check(Settings(host="10.0.0.1", port=port))
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "192.0.2.7", "[::1]"])

@@ -129,3 +129,10 @@ def test_a_path_that_is_empty_is_not_the_folder_in_which_a_process_is(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     assert "it is set, but empty. Write a path, or unset it." in refusal(monkeypatch, name, "")
+
+
+@pytest.mark.parametrize("host", ["a..b", "ü" * 70])
+def test_what_can_be_no_name_of_a_host_is_refused(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    assert "it can be no address or name." in refusal(monkeypatch, "VISION_HOST", host)
