@@ -1,5 +1,6 @@
 """What is to be there before anything starts, beside what each setting may be by itself."""
 
+import re
 import ssl
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -7,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 from shared.catalog import Catalog
 from shared.errors import NotOffered
 from shared.settings import Settings
+
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
 def check_files(settings: Settings) -> Catalog:
@@ -39,15 +42,26 @@ def check_ca_certificates(variable: str, path: str) -> None:
     Raises:
         ValueError: the message says what to change.
     """
+    if not path:
+        return
     try:
-        if path:
-            load_ca_certificates(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+        load_ca_certificates(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+        # OpenSSL looks into a folder when it meets a certificate, and sees no other names.
+        has_none = Path(path).is_dir() and not any(
+            _HASHED.fullmatch(file.name) for file in Path(path).iterdir()
+        )
     except OSError as err:
         msg = (
             f"{variable}: no CA certificates can be read from {path!r} ({err}). Name a file in PEM "
             "format, or unset it."
         )
         raise ValueError(msg) from err
+    if has_none:
+        msg = (
+            f"{variable}: no CA certificates can be found in {path!r}, whose files are not named "
+            f"by their hashes. Run `openssl rehash {path}`, or name a file in PEM format."
+        )
+        raise ValueError(msg)
 
 
 def load_ca_certificates(context: ssl.SSLContext, path: str) -> None:

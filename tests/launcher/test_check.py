@@ -10,6 +10,7 @@ from launcher import run_stack
 from launcher.errors import StartFailed
 from launcher.ports import LOOPBACK, free_port
 from shared.settings import Settings
+from shared.start import check_files
 from tests.stack import Stack
 
 
@@ -107,3 +108,12 @@ def test_weights_cannot_lie_in_or_below_a_file(tmp_path: Path) -> None:
         words = f"VISION_MODELS_DIR must name a folder that can be read, and {path} is none .Not a"
         with pytest.raises(StartFailed, match=words):
             run_stack.check(Settings(models_dir=path))
+
+
+def test_a_folder_of_certificates_needs_names_by_which_they_are_found(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    settings = Settings(ca_bundle=str(tmp_path))
+    with pytest.raises(ValueError, match=f"^VISION_CA_BUNDLE: .* Run `openssl rehash {tmp_path}`"):
+        check_files(settings)
+    (tmp_path / "5ed36f99.0").symlink_to("ca.pem")
+    check_files(settings)
