@@ -31,20 +31,20 @@ def _an_address(value: str) -> str:
     if not value:
         msg = (
             "it is set, but empty, and the API would listen on all addresses. Write 0.0.0.0 "
-            "if it shall, or unset it to listen on this machine alone"
+            "if it should, or unset it to listen on this machine alone"
         )
         raise ValueError(msg)
     try:
         value.encode("idna")
     except UnicodeError:
-        msg = "it can be no address or name. Write an address of this machine, such as 127.0.0.1"
+        msg = "this cannot be a host. Write an address of this machine, such as 127.0.0.1"
         raise ValueError(msg) from None
     return value
 
 
 def _a_device(value: str) -> str:
     if not _DEVICE.fullmatch(value):
-        msg = f"{value!r} is no device. Write auto, cpu, cuda, cuda:1, xpu or mps"
+        msg = f"{value!r} is not a device. Write auto, cpu, cuda, cuda:1, xpu or mps"
         raise ValueError(msg)
     return value
 
@@ -75,7 +75,7 @@ def _a_link(value: str) -> str:
 
 def _a_webhook(value: str) -> str:
     if value and not _is_web_address(value):
-        msg = "it is no address that gets a POST. Write it as http://host:8080/restart"
+        msg = "a POST cannot be sent to it. Write it as http://host:8080/restart"
         raise ValueError(msg)
     return value
 
@@ -115,7 +115,7 @@ def _an_ollama_server(url: str) -> str:
             if urlsplit(f"http://{host}").port is None:
                 host = f"{host}:{OLLAMA_PORT}"
             url = f"http://{host}{slash}{path}"
-        _ = urlsplit(url).port  # raises an error for what is no port
+        _ = urlsplit(url).port  # raises an error for what is not a port
         is_one = re.fullmatch(r"https?://[^/\s]+(/\S*)?", url)
     except ValueError:
         is_one = None
@@ -147,8 +147,8 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
             network = ipaddress.ip_network(entry, strict=False)
         except ValueError:
             msg = (
-                f"{entry!r} is no address or CIDR network. Write the address from which the "
-                "proxy connects, such as 172.18.0.1, or its network, such as 172.18.0.0/16"
+                f"{entry!r} is not an address or CIDR network. Write the address from which "
+                "the proxy connects, such as 172.18.0.1, or its network, such as 172.18.0.0/16"
             )
             raise ValueError(msg) from None
         networks.append(str(network) if "/" in entry else str(network.network_address))
@@ -162,8 +162,8 @@ def _hosts_and_networks(value: tuple[str, ...]) -> tuple[str, ...]:
         except ValueError:
             if not _HOST.fullmatch(entry):
                 msg = (
-                    f"{entry!r} is no host name, address or CIDR network. Write it without scheme, "
-                    "port and path, as nas.lan or 192.168.1.0/24"
+                    f"{entry!r} is not a host name, address or CIDR network. Write it without "
+                    "scheme, port and path, as nas.lan or 192.168.1.0/24"
                 )
                 raise ValueError(msg) from None
     return value
@@ -173,7 +173,7 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     entries = tuple(entry.rstrip("/") for entry in value)
     for entry in entries:
         if not _ORIGIN.fullmatch(entry):
-            msg = f"{entry!r} is no origin. Write it as https://example.com"
+            msg = f"{entry!r} is not an origin. Write it as https://example.com"
             raise ValueError(msg)
     return entries
 

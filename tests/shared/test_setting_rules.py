@@ -25,7 +25,7 @@ def test_what_can_be_no_host_of_an_image_is_refused(
 ) -> None:
     told = refusal(monkeypatch, "VISION_URL_ALLOW", f"192.168.1.0/24,nas.lan,{entry}")
 
-    assert f"{entry!r} is no host name, address or CIDR network. Write it without scheme" in told
+    assert f"{entry!r} is not a host name, address or CIDR network. Write it without scheme" in told
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_what_can_be_no_host_of_an_image_is_refused(
 def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
     told = refusal(monkeypatch, "VISION_CORS_ORIGINS", f"https://photos.lan/,*,{entry}")
 
-    assert "is no origin. Write it as https://example.com." in told
+    assert "is not an origin. Write it as https://example.com." in told
 
 
 @pytest.mark.parametrize("path", ["abc", "-1", "0/1", "/0", "1_0", "0 ", "\u0663"])
@@ -91,7 +91,7 @@ def test_a_server_of_ollama_that_is_named_twice_is_refused_without_its_password(
 def test_what_cannot_get_a_post_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     told = refusal(monkeypatch, "OLLAMA_RESTART_URL", url)
 
-    assert "no address that gets a POST. Write it as http://host:8080/restart." in told
+    assert "a POST cannot be sent to it. Write it as http://host:8080/restart." in told
 
 
 @pytest.mark.parametrize("name", ["OLLAMA_API_KEY", "VISION_API_KEYS", "VISION_OPERATOR_KEYS"])
@@ -116,7 +116,7 @@ def test_a_word_that_can_be_no_device_is_refused(
 ) -> None:
     told = refusal(monkeypatch, "VISION_DEVICE", device)
 
-    assert f"{device!r} is no device. Write auto, cpu, cuda, cuda:1, xpu or mps." in told
+    assert f"{device!r} is not a device. Write auto, cpu, cuda, cuda:1, xpu or mps." in told
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "xpu:0", "mps"])
@@ -135,4 +135,4 @@ def test_a_path_that_is_empty_is_not_the_folder_in_which_a_process_is(
 def test_what_can_be_no_name_of_a_host_is_refused(
     monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    assert "it can be no address or name." in refusal(monkeypatch, "VISION_HOST", host)
+    assert "this cannot be a host." in refusal(monkeypatch, "VISION_HOST", host)
