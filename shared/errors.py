@@ -23,18 +23,18 @@
     └── DeadlineExceeded        504  no result within the time allowed
 
 A worker raises one of them, its class name and message travel as JSON, and the API raises it
-again. So each takes exactly one argument: the message for the reader of the reply.
+again. So each takes exactly one argument: the message for the reader of the reply. Its status
+travels, too, for an API that is older than the worker and does not know the class.
 """
 
 from http import HTTPStatus
-from typing import ClassVar
 
 
 class VisionError(Exception):
     """Base of all errors: a message, the HTTP status of the reply, and its ``Retry-After``."""
 
-    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
-    retry_after_s: ClassVar[int | None] = None
+    status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
+    retry_after_s: int | None = None
     host = ""
     """Name of the machine whose worker raised it; empty: the API did."""
 
@@ -144,9 +144,27 @@ class DeadlineExceeded(VisionError):
     status = HTTPStatus.GATEWAY_TIMEOUT
 
 
-def error_named(name: str, message: str) -> VisionError:
-    """Return an error by the name of its class; of an unknown one, :class:`ModelFailed`."""
+def error_named(
+    name: str,
+    message: str,
+    status: int = VisionError.status,
+    retry_after_s: int | None = None,
+) -> VisionError:
+    """Return an error by the name of its class.
+
+    Args:
+        name: of the class; of one that is not known here, the error is a plain
+            :class:`VisionError` with the status and the pause that follow.
+        message: for the reader of the reply.
+        status: the HTTP status of the reply.
+        retry_after_s: its ``Retry-After``, if it has one.
+
+    Raises:
+        ValueError: the class is not known, and the status is none of HTTP.
+    """
     kind = globals().get(name)
     if isinstance(kind, type) and issubclass(kind, VisionError):
         return kind(message)
-    return ModelFailed(message)
+    error = VisionError(message)
+    error.status, error.retry_after_s = HTTPStatus(status), retry_after_s
+    return error

@@ -248,7 +248,9 @@ class Outcome(NamedTuple):
 def end_message(end: Outcome | VisionError, host: str) -> JsonObject:
     """Return how a job ended as a JSON object, and on which machine."""
     if isinstance(end, VisionError):
-        return {"error": type(end).__name__, "message": end.message, "host": host}
+        # The status and the pause are for an API that does not know the error.
+        about = {"status": end.status, "retry_after_s": end.retry_after_s}
+        return {"error": type(end).__name__, "message": end.message, **about, "host": host}
     return {"outcome": end.to_message(), "times": end.times._asdict(), "host": host}
 
 
@@ -261,7 +263,8 @@ def read_end(message: JsonObject) -> Outcome:
     """
     host = message.get("host", "")
     if name := message.get("error"):
-        error = error_named(name, message["message"])
+        about = message.get("status", VisionError.status), message.get("retry_after_s")
+        error = error_named(name, message["message"], *about)
         error.host = host
         raise error
     times = JobTimes(**message.get("times", NO_TIME._asdict()))

@@ -153,16 +153,30 @@ def test_jobs_that_end_together_are_each_told_their_own_end(stack: Stack) -> Non
 @pytest.mark.parametrize(
     ("error", "told", "replied"),
     [
-        (ModelFailed("no"), ("fail", ModelFailed), {"error": "ModelFailed", "message": "no"}),
+        (
+            ModelFailed("no"),
+            ("fail", ModelFailed),
+            {"error": "ModelFailed", "message": "no", "status": 500, "retry_after_s": None},
+        ),
+        (
+            ModelUnavailable("no"),
+            ("fail", ModelUnavailable),
+            {"error": "ModelUnavailable", "message": "no", "status": 503, "retry_after_s": 30},
+        ),
         (
             RuntimeError("a bug"),
             ("fail", ModelFailed),
-            {"error": "ModelFailed", "message": "The worker failed on this request."},
+            {
+                "error": "ModelFailed",
+                "message": "The worker failed on this request.",
+                "status": 500,
+                "retry_after_s": None,
+            },
         ),
         (Dropped(), ("drop", None), None),
         (Requeued(), ("put back", "the worker stops"), None),
     ],
-    ids=["failed", "bug", "dropped", "requeued"],
+    ids=["failed", "unavailable", "bug", "dropped", "requeued"],
 )
 def test_celery_and_the_api_hear_how_a_job_ended(
     stack: Stack, error: Exception, told: tuple[str, object], replied: JsonObject | None

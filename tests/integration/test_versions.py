@@ -1,0 +1,88 @@
+"""APIs and workers of other versions, as in an upgrade: what each makes of the other's records.
+
+The other version is played by hand, by what it writes into Redis.
+"""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from shared.messages import JsonObject
+from tests.conftest import data_url, plain
+from tests.integration.client import post
+from tests.stack import API, UP_S, Stack, running_stack
+
+MODEL = "unserved"
+"""Whose worker is one of another version."""
+ANSWER: JsonObject = {"outcome": {"caption": {"text": "a cat"}}}
+"""The least that a worker may send."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Redis of our own, in which we write what others do."""
+    with running_stack(tmp_path_factory.mktemp("versions")) as running:
+        yield running
+
+
+@pytest.fixture
+def base(stack: Stack) -> str:
+    beat(stack)
+    return stack.api()
+
+
+def beat(stack: Stack, **changes: object) -> None:
+    """Write the heartbeat of the worker, which then has no other."""
+    status = {"worker": "other", "model": MODEL, "state": "ready", "consuming": True}
+    stack.redis.sadd(f"vision:workers:{MODEL}", "other")
+    stack.redis.set("vision:worker:other", json.dumps({**status, "started_at": 0.0, **changes}))
+
+
+def answered(stack: Stack, url: str, *messages: JsonObject, **body: Any) -> requests.Response:
+    """Return the reply to a request for which the worker sends some messages."""
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(post, url, **body)
+        popped: Any = stack.redis.brpop([f"vision.{MODEL}"], UP_S)
+        _, text = popped
+        key = f"vision:reply:{json.loads(text)['headers']['id']}"
+        stack.redis.rpush(key, *map(json.dumps, messages))
+        return asked.result()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "retry_after"),
+    [
+        pytest.param({"status": 409}, 409, None, id="of-the-request"),
+        pytest.param({"status": 503, "retry_after_s": 7}, 503, "7", id="that-passes"),
+        pytest.param({}, 500, None, id="without-a-status"),
+    ],
+)
+def test_an_error_that_the_api_does_not_know_has_the_status_that_the_worker_gives_it(
+    stack: Stack, base: str, sent: JsonObject, status: int, retry_after: str | None
+) -> None:
+    error = {"error": "OfTomorrow", "message": "It is new.", "host": "there", "more": {}, **sent}
+    reply = answered(stack, f"{base}{API}/caption/{MODEL}", error)
+    assert (reply.status_code, reply.json()["error"]) == (status, "It is new.")
+    assert reply.headers.get("Retry-After") == retry_after
+    assert reply.headers["X-Worker-Host"] == "there"
+
+
+def test_an_error_that_the_api_does_not_know_has_the_form_of_its_door(
+    stack: Stack, base: str
+) -> None:
+    error = {"error": "OfTomorrow", "message": "It is new.", "status": 409}
+    image = {"type": "image_url", "image_url": {"url": data_url(plain(1))}}
+    body = {"model": MODEL, "messages": [{"role": "user", "content": [image]}]}
+    reply = answered(stack, f"{base}/v1/chat/completions", error, **body)
+    assert reply.status_code == 409
+    assert reply.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_an_error_of_an_older_worker_has_the_status_of_its_kind(stack: Stack, base: str) -> None:
+    error = {"error": "UndecodableImage", "message": "It is none."}
+    reply = answered(stack, f"{base}{API}/caption/{MODEL}", error)
+    assert (reply.status_code, reply.json()["error"]) == (422, "It is none.")
