@@ -18,7 +18,7 @@ from api.http.client_connection import Client, ClientGone, nobody_waits
 from api.lost_tasks import TaskLost, TaskWatch
 from api.redis_retry import CLEANUP_S, RETRY_PAUSE_S, clean_up, redis_call, retry_while_unreachable
 from shared.errors import BrokerUnavailable, DeadlineExceeded, ModelFailed
-from shared.messages import Job, JobTimes, JsonObject, Outcome, celery_task_name, read_end
+from shared.messages import Job, JobTimes, JsonObject, Outcome, celery_task_name, is_end, read_end
 from shared.model_spec import ModelSpec
 from shared.redis.connection import SPARE_TTL_S
 from shared.redis.deadline import redis_within
@@ -127,7 +127,7 @@ class PublishedJob:
             VisionError: the worker raised it.
         """
         for message in self._messages(client):
-            if "part" not in message:
+            if is_end(message):
                 whole_s, end = time.monotonic() - self._made_at, read_end(message)
                 times = JobTimes.split(whole_s, end.times.prepare, end.times.predict)
                 return end._replace(times=times)
@@ -143,10 +143,10 @@ class PublishedJob:
             ClientGone, DeadlineExceeded, VisionError: as :meth:`wait`.
         """
         for message in self._messages(client):
-            if "part" in message:
-                yield message["part"]
-            else:
+            if is_end(message):
                 read_end(message)
+            else:
+                yield message["part"]
 
     def _messages(self, client: Client) -> Iterator[JsonObject]:
         """Yield what the worker sends, up to the end of the job."""
@@ -161,9 +161,10 @@ class PublishedJob:
         while True:
             assert self._task is not None  # noqa: S101 - published before it is waited for
             message = None if client.is_gone else self._next_message(self._task)
-            if message:
+            # Others only wake this thread, or are of a worker that is newer than this API.
+            if message and (is_end(message) or "part" in message):
                 started = True
-                if "part" not in message:
+                if is_end(message):
                     # Step 9: the worker has deleted the images with it; nothing stays in Redis.
                     self._stored.pop(self._task.id)
                     self._task = None

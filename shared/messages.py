@@ -236,12 +236,12 @@ class Outcome(NamedTuple):
 
     @classmethod
     def from_message(cls, message: JsonObject) -> Self:
-        """Parse the return value of :meth:`to_message`.
+        """Parse the return value of :meth:`to_message`; what a later version added is left out.
 
         Raises:
             ValueError: the message is none.
         """
-        answers = {name: value for name, value in message.items() if name != "raw"}
+        answers = {task: message[task] for task in task_names() if task in message}
         return cls(Result.model_validate(answers), message.get("raw"))
 
 
@@ -252,6 +252,11 @@ def end_message(end: Outcome | VisionError, host: str) -> JsonObject:
         about = {"status": end.status, "retry_after_s": end.retry_after_s}
         return {"error": type(end).__name__, "message": end.message, **about, "host": host}
     return {"outcome": end.to_message(), "times": end.times._asdict(), "host": host}
+
+
+def is_end(message: JsonObject) -> bool:
+    """Return whether a worker's message is the result of :func:`end_message`."""
+    return "outcome" in message or "error" in message
 
 
 def read_end(message: JsonObject) -> Outcome:
@@ -267,5 +272,6 @@ def read_end(message: JsonObject) -> Outcome:
         error = error_named(name, message["message"], *about)
         error.host = host
         raise error
-    times = JobTimes(**message.get("times", NO_TIME._asdict()))
+    seconds = message.get("times", {})
+    times = JobTimes(*(seconds.get(phase, 0.0) for phase in JobTimes._fields))
     return Outcome.from_message(message["outcome"])._replace(times=times, host=host)

@@ -82,6 +82,25 @@ def test_an_error_that_the_api_does_not_know_has_the_form_of_its_door(
     assert reply.json()["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([ANSWER], id="no-more-than-must-be"),
+        pytest.param([ANSWER | {"times": {"queue": 0.1, "upload": 0.1}, "more": [1]}], id="fields"),
+        pytest.param(
+            [{"outcome": ANSWER["outcome"] | {"tags": ["new"], "more": {}}}], id="answers"
+        ),
+        pytest.param([{"progress": 0.5}, ANSWER], id="messages"),
+    ],
+)
+def test_what_the_api_does_not_know_in_an_answer_is_left_out(
+    stack: Stack, base: str, messages: list[JsonObject]
+) -> None:
+    reply = answered(stack, f"{base}{API}/caption/{MODEL}", *messages)
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["result"] == {"caption": {"text": "a cat", "source": "image"}}
+
+
 def test_an_error_of_an_older_worker_has_the_status_of_its_kind(stack: Stack, base: str) -> None:
     error = {"error": "UndecodableImage", "message": "It is none."}
     reply = answered(stack, f"{base}{API}/caption/{MODEL}", error)
