@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-UP = ("ready", "busy", "degraded", "unloaded")
-"""States of a worker that answers requests: ``WorkerState.is_up``."""
+DOWN = ("loading", "downloading", "failed")
+"""States of a worker that answers no requests: those that are not ``WorkerState.is_up``."""
 BASE_TASKS = ("caption", "labels", "nsfw")
 """What can be asked about a photo without a question of one's own."""
 OLLAMA = "ollama"
@@ -53,7 +53,7 @@ class Worker(Said):
     @property
     def is_up(self) -> bool:
         """Whether it answers requests now."""
-        return self.state in UP and self.consuming
+        return self.consuming and self.state not in DOWN
 
 
 class Model(Said):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import redis
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from shared.model_spec import ModelSpec
 from shared.redis.connection import SCAN_COUNT
@@ -67,6 +67,15 @@ class WorkerStatus(EngineStatus):
     consuming: bool = Field(default=False, description="takes requests from its queue")
     started_at: float
     beat_at: float = Field(0.0, description="when it sent this, by its own clock; 0: not known")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_words_known_here(cls, beat: Any) -> Any:  # noqa: ANN401 - what the worker sent
+        """Take a state of a newer version for what comes of it: whether it takes requests."""
+        if isinstance(beat, dict) and beat.get("state", "loading") not in tuple(WorkerState):
+            known = WorkerState.READY if beat.get("consuming") else WorkerState.LOADING
+            return {**beat, "state": known}
+        return beat
 
 
 class Presence(NamedTuple):

@@ -15,6 +15,7 @@ from shared.messages import JsonObject
 from tests.conftest import data_url, plain
 from tests.integration.client import post
 from tests.stack import API, UP_S, Stack, running_stack
+from vision.schemas import Worker
 
 MODEL = "unserved"
 """Whose worker is one of another version."""
@@ -99,6 +100,28 @@ def test_what_the_api_does_not_know_in_an_answer_is_left_out(
     reply = answered(stack, f"{base}{API}/caption/{MODEL}", *messages)
     assert reply.status_code == 200, reply.text
     assert reply.json()["result"] == {"caption": {"text": "a cat", "source": "image"}}
+
+
+@pytest.mark.parametrize("consuming", [True, False])
+def test_a_worker_in_a_state_that_the_api_does_not_know_serves_if_it_takes_requests(
+    stack: Stack, base: str, *, consuming: bool
+) -> None:
+    beat(stack, state="drowsy", reason="It is new.", consuming=consuming, more={"watts": 5})
+    found = requests.get(f"{base}{API}/models", timeout=60).json()["models"]
+    (model,) = (row for row in found if row["name"] == MODEL)
+    (worker,) = model["workers"]
+    assert model["served"] == consuming
+    assert worker["state"] == ("ready" if consuming else "loading")
+    assert worker["reason"] == "It is new."
+    ready = requests.get(f"{base}/readyz", timeout=60)
+    assert ready.status_code == 200
+    reply = answered(stack, f"{base}{API}/caption/{MODEL}", ANSWER)
+    assert reply.status_code == 200
+
+
+def test_the_command_line_counts_a_worker_in_a_state_that_it_does_not_know() -> None:
+    drowsy = Worker.model_validate({"worker": "w", "state": "drowsy", "consuming": True, "more": 1})
+    assert drowsy.is_up
 
 
 def test_an_error_of_an_older_worker_has_the_status_of_its_kind(stack: Stack, base: str) -> None:
