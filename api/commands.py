@@ -67,4 +67,6 @@ class CommandSender:
                 timeout=REPLY_S,
                 limit=len(workers),
             )
-        return tuple(sorted(name for reply in replies or () for name in reply))
+        said = [said for reply in replies or () for said in reply.items()]
+        # One that is older and does not know the command replies with an error.
+        return tuple(sorted(name for name, answer in said if "error" not in answer))

@@ -124,6 +124,17 @@ def test_the_command_line_counts_a_worker_in_a_state_that_it_does_not_know() -> 
     assert drowsy.is_up
 
 
+def test_a_worker_that_does_not_know_a_command_has_not_confirmed_it(
+    stack: Stack, base: str
+) -> None:
+    stack.worker("fake")
+    later = stack.another_api(
+        before="import shared.messages as m; m.command_name = 'later_{}'.format"
+    )
+    url = f"{API}/models/fake/unload"
+    assert requests.post(f"{later}{url}", timeout=60).json()["workers"] == []
+
+
 def test_an_error_of_an_older_worker_has_the_status_of_its_kind(stack: Stack, base: str) -> None:
     error = {"error": "UndecodableImage", "message": "It is none."}
     reply = answered(stack, f"{base}{API}/caption/{MODEL}", error)
