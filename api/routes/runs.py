@@ -4,6 +4,7 @@ import time
 from typing import Annotated, Literal
 from uuid import UUID
 
+import structlog
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -14,7 +15,10 @@ from api.redis_retry import BRIEF_RETRY_S, redis_call
 from api.routes.vision import BASE
 from api.service import VisionService
 from shared.errors import BadRequest, TooLarge
+from shared.redis.runs import Reported
 from shared.text import WellFormed
+
+log = structlog.get_logger(__name__)
 
 MOST_BYTES = 8192
 """Of a report, which has some numbers and a name."""
@@ -103,15 +107,27 @@ def run_routes(service: VisionService) -> Blueprint:
         with redis_call(BRIEF_RETRY_S):
             found = service.store.runs.all()
         now = time.time()
-        entries = tuple(
-            RunEntry(
-                **RunReport.model_validate_json(report).model_dump(),
-                id=run,
-                reported_s_ago=max(0.0, now - at),
-                is_silent=now - at > SILENT_S,
-            )
-            for run, at, report in found
-        )
+        entries = tuple(entry for reported in found if (entry := _entry(reported, now)))
         return Response(RunsReply(runs=entries).model_dump_json(), mimetype="application/json")
 
     return routes
+
+
+def _entry(reported: Reported, now: float) -> RunEntry | None:
+    """Return what a run said last; ``None``: an API of a later version wrote what we cannot read.
+
+    Args:
+        reported: what Redis has of it.
+        now: seconds since the epoch.
+    """
+    try:
+        report = RunReport.model_validate_json(reported.report)
+    except ValidationError as err:
+        log.warning("a run's report cannot be read", run=reported.run, error=malformed(err))
+        return None
+    return RunEntry(
+        **report.model_dump(),
+        id=reported.run,
+        reported_s_ago=max(0.0, now - reported.at),
+        is_silent=now - reported.at > SILENT_S,
+    )

@@ -4,6 +4,7 @@ The other version is played by hand, by what it writes into Redis.
 """
 
 import json
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -122,6 +123,17 @@ def test_a_worker_in_a_state_that_the_api_does_not_know_serves_if_it_takes_reque
 def test_the_command_line_counts_a_worker_in_a_state_that_it_does_not_know() -> None:
     drowsy = Worker.model_validate({"worker": "w", "state": "drowsy", "consuming": True, "more": 1})
     assert drowsy.is_up
+
+
+def test_a_run_that_the_api_cannot_read_hides_no_other(stack: Stack, base: str) -> None:
+    known, unknown = str(uuid.uuid4()), str(uuid.uuid4())
+    report = {"kind": "folders", "name": "Pictures", "state": "running", "total": 9, "done": 1}
+    report |= {"failed": 0, "more": {}}
+    stack.store.runs.put(known, json.dumps(report))
+    stack.store.runs.put(unknown, json.dumps({**report, "state": "dreaming"}))
+    reply = requests.get(f"{base}{API}/runs", timeout=60)
+    assert reply.status_code == 200
+    assert [run["id"] for run in reply.json()["runs"]] == [known]
 
 
 def test_a_worker_that_does_not_know_a_command_has_not_confirmed_it(
