@@ -64,7 +64,8 @@ class ChatMessage(BaseModel):
 class Instructions(BaseModel):
     """What a model is to do."""
 
-    model_config = ConfigDict(frozen=True)
+    # Errors of a job that cannot be read are logged, and prompts are not.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     tasks: tuple[Task, ...] = ()
     prompt: WellFormed = ""

@@ -35,6 +35,7 @@ _CARRIER = "tests/workers/consumer/test_carrier.py"
 _FAULTS = "tests/integration/test_redis_faults.py"
 _ACKS = "tests/workers/consumer/test_acknowledging.py"
 _LANES = "tests/integration/test_priority.py"
+_UPGRADES = "tests/integration/test_versions.py"
 
 RELIANCES = (
     Reliance(
@@ -60,9 +61,17 @@ RELIANCES = (
         "state.reserved_requests and active_requests; its delivery.py extends BasePool.on_apply, "
         "whose callback is a request's on_success and takes (failed, ExceptionInfo, seconds), and "
         "sends the signals of a task; broker_channel_error_retry has it reconnect after refusals; "
-        "bulk.py is a step of its consumer after Tasks, uses create_task_handler, and follows "
-        "add_task_queue and cancel_task_queue",
-        (_QUEUE, "tests/integration/test_replicas.py", _CARRIER, _FAULTS, _LANES, _REDIS),
+        "bulk.py is a step of its consumer after Tasks, uses create_task_handler, follows "
+        "add_task_queue and cancel_task_queue, and replaces on_unknown_task",
+        (
+            _QUEUE,
+            "tests/integration/test_replicas.py",
+            _CARRIER,
+            _FAULTS,
+            _LANES,
+            _REDIS,
+            _UPGRADES,
+        ),
     ),
     Reliance(
         "redis",

@@ -48,11 +48,36 @@ def answered(stack: Stack, url: str, *messages: JsonObject, **body: Any) -> requ
     """Return the reply to a request for which the worker sends some messages."""
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(post, url, **body)
-        popped: Any = stack.redis.brpop([f"vision.{MODEL}"], UP_S)
-        _, text = popped
-        key = f"vision:reply:{json.loads(text)['headers']['id']}"
+        key = f"vision:reply:{published(stack)['headers']['id']}"
         stack.redis.rpush(key, *map(json.dumps, messages))
         return asked.result()
+
+
+def relayed(stack: Stack, url: str, name: str, **of_job: object) -> requests.Response:
+    """Return the reply to a request that reaches a worker of ours as another API would send it.
+
+    Args:
+        stack: with a worker of ``fake``.
+        url: a route for the model of another version, whose queue the message is taken off.
+        name: of the task.
+        of_job: fields of the job.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(post, url)
+        message = published(stack)
+        args, kwargs, embedded = json.loads(message["body"])
+        kwargs["job"] |= of_job
+        message["body"] = json.dumps([args, kwargs, embedded])
+        message["headers"]["task"] = name
+        message["properties"]["delivery_info"]["routing_key"] = "vision.fake"
+        stack.redis.lpush("vision.fake", json.dumps(message))
+        return asked.result()
+
+
+def published(stack: Stack) -> Any:
+    """Take the next message off the queue of the worker of another version."""
+    popped: Any = stack.redis.brpop([f"vision.{MODEL}"], UP_S)
+    return json.loads(popped[1])
 
 
 @pytest.mark.parametrize(
@@ -151,3 +176,38 @@ def test_an_error_of_an_older_worker_has_the_status_of_its_kind(stack: Stack, ba
     error = {"error": "UndecodableImage", "message": "It is none."}
     reply = answered(stack, f"{base}{API}/caption/{MODEL}", error)
     assert (reply.status_code, reply.json()["error"]) == (422, "It is none.")
+
+
+@pytest.mark.parametrize(
+    ("name", "of_job"),
+    [
+        pytest.param("vision.caption", {"more": {"x": 1}, "options": {"magic": 3}}, id="fields"),
+        pytest.param("vision.captions_of_tomorrow", {}, id="name"),
+    ],
+)
+def test_a_worker_ignores_what_it_does_not_know_of_a_job(
+    stack: Stack, base: str, name: str, of_job: JsonObject
+) -> None:
+    stack.worker("fake")
+    reply = relayed(stack, f"{base}{API}/caption/{MODEL}", name, **of_job)
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["result"]["caption"]["text"].startswith("rgb 1 ")
+
+
+@pytest.mark.parametrize(
+    ("name", "of_job"),
+    [
+        pytest.param("vision.tags", {"tasks": ["tags"]}, id="task"),
+        pytest.param("vision.caption", {"messages": [{"role": "tool"}]}, id="word"),
+    ],
+)
+def test_a_worker_says_at_once_that_it_cannot_read_a_job(
+    stack: Stack, base: str, name: str, of_job: JsonObject
+) -> None:
+    stack.worker("fake")
+    secret = {"prompt": "the secret prompt"}
+    reply = relayed(stack, f"{base}{API}/caption/{MODEL}", name, **of_job, **secret)
+    assert reply.status_code == 503
+    assert "another version" in reply.json()["error"]
+    assert reply.headers["Retry-After"] == "30"
+    assert secret["prompt"] not in stack.processes.logs("worker-fake")

@@ -15,6 +15,7 @@ from kombu import Consumer, Queue
 from kombu.common import ignore_errors
 from kombu.transport.virtual import QoS
 
+from shared.messages import SEVERAL_TASKS
 from workers.consumer.acknowledging import QuietConsumer
 
 
@@ -85,6 +86,16 @@ class TwoLaneConsumer(QuietConsumer):
         """Take no more messages."""
         super().cancel_task_queue(queue)
         self.bulk_lane.cancel()
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ANN401
+        """Take a task whose name is not known, as of a later API, for one of ours.
+
+        The name is for people; the job says what is to be done. Celery would throw the message away
+        and log it with its prompt, and the API would send it again until its deadline.
+        """
+        del body, exc
+        message.headers["task"] = SEVERAL_TASKS
+        self.create_task_handler()(message)
 
 
 class _Limit(QoS):

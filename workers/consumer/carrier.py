@@ -38,9 +38,7 @@ class Carrier:
         """
         self._open_tasks = OpenTasks()
         self._replier = Replier(store, engine, served_elsewhere, stopping, self._open_tasks)
-        self._fetcher = Fetcher(
-            store, engine, in_hand, stopping, self._open_tasks, self._replier.put
-        )
+        self._fetcher = Fetcher(store, engine, in_hand, stopping, self._replier.put)
         self._threads = [
             threading.Thread(target=self._fetcher.run, name="fetch", daemon=True),
             threading.Thread(target=self._replier.run, name="reply", daemon=True),

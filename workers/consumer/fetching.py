@@ -9,12 +9,13 @@ from functools import partial
 import redis
 import structlog
 
-from shared.messages import Outcome
+from shared.errors import ModelUnavailable
+from shared.messages import Job, Outcome
 from shared.redis.deadline import redis_within
 from shared.redis.faults import describe
 from shared.redis.store import Store
 from workers.consumer.arrivals import several
-from workers.consumer.carried import RETRY_S, Carried, Delivery, OpenTasks
+from workers.consumer.carried import RETRY_S, Carried, Delivery
 from workers.consumer.stopping import Stopping
 from workers.engine.interface import Engine
 from workers.engine.job import Dropped, EngineJob
@@ -23,6 +24,9 @@ log = structlog.get_logger(__name__)
 
 MOST_FETCHED = 16
 """Of how many jobs the inputs are fetched in one trip: the first waits for all of them."""
+
+UNREADABLE = "The worker is of another version than the API, and cannot read this request."
+"""What clients are told, to whom it passes when both have been upgraded."""
 
 End = Callable[[Carried, Outcome | BaseException], None]
 """Is told how a job ended, by any thread."""
@@ -37,7 +41,6 @@ class Fetcher:
         engine: Engine,
         in_hand: set[str],
         stopping: Stopping,
-        open_tasks: OpenTasks,
         end: End,
     ) -> None:
         """Prepare.
@@ -47,11 +50,10 @@ class Fetcher:
             engine: runs the jobs.
             in_hand: is kept to the ids of the tasks that are fetched, or that the engine has.
             stopping: whether the worker stops.
-            open_tasks: hears of messages without a job.
-            end: hears of the ends of all others.
+            end: hears of the ends of all jobs.
         """
         self._store, self._engine, self._stopping = store, engine, stopping
-        self._in_hand, self._open_tasks, self._end_of = in_hand, open_tasks, end
+        self._in_hand, self._end_of = in_hand, end
         self._arrived: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
 
     def put(self, delivery: Delivery | None) -> None:
@@ -77,9 +79,11 @@ class Fetcher:
             log.exception("Celery could not be told of a task", task_id=delivery.task_id)
         try:
             return Carried(delivery, delivery.job())
-        except (ValueError, KeyError, TypeError) as err:
+        except (ValueError, KeyError, TypeError):
             log.exception("no job in a message", task_id=delivery.task_id)
-            self._open_tasks.tell(partial(delivery.fail, err))
+            # Its images, whose keys are not known, expire.
+            job = Carried(delivery, Job(request_id="", deadline=time.time()))
+            self._end(job, ModelUnavailable(UNREADABLE))
             return None
 
     def _fetch(self, waiting: Sequence[Carried]) -> None:
@@ -101,7 +105,8 @@ class Fetcher:
                 if inputs is None:
                     self._end(job, Dropped())
                 elif isinstance(inputs, ValueError):
-                    self._end(job, inputs)
+                    log.error("a job cannot be read", task_id=job.task_id, exc_info=inputs)
+                    self._end(job, ModelUnavailable(UNREADABLE))
                 else:
                     self._submit(job, EngineJob(job.task_id, *inputs))
             return

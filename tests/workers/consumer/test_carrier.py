@@ -21,6 +21,7 @@ from tests.redis_faults import full, read_only, silent, without_replicas
 from tests.stack import Stack, running_stack
 from workers.consumer import replying
 from workers.consumer.carrier import Carrier
+from workers.consumer.fetching import UNREADABLE
 from workers.consumer.replying import HOST
 from workers.consumer.stopping import Stopping
 from workers.engine.interface import Engine
@@ -207,8 +208,9 @@ def test_a_message_without_a_job_ends_and_others_go_on(stack: Stack) -> None:
     with carrying(stack, Ends(Outcome())) as carrier:
         carrier.take(broken)
         carrier.take(sound)
-        assert broken.end() == ("fail", ValueError)
+        assert broken.end() == ("fail", ModelUnavailable)
         assert sound.end() == ("succeed", {})
+    assert reply(stack, "broken")["message"] == UNREADABLE
     assert reply(stack, "sound")
 
 
@@ -239,9 +241,9 @@ def test_a_large_job_that_cannot_be_read_fails_alone(stack: Stack) -> None:
         job_carrier.take(message)
     job_carrier.start()
     assert [message.end() for message in (before, after)] == [("succeed", {})] * 2
-    assert unreadable.end() == ("fail", ModelFailed)
+    assert unreadable.end() == ("fail", ModelUnavailable)
     job_carrier.close()
-    assert reply(stack, "unreadable")["message"] == "The worker failed on this request."
+    assert reply(stack, "unreadable")["message"] == UNREADABLE
 
 
 def test_a_bug_on_the_way_to_the_engine_is_told_to_the_client(
