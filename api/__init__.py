@@ -17,13 +17,14 @@ from api.http.error_handlers import ErrorHandlers
 from api.http.openapi import JsonSchema, make_document
 from api.limits.waiting_room import WaitingRoom
 from api.metrics import Metrics, QueueCollector
-from api.openai_compat.errors import OpenAiError, error_reply
+from api.openai_compat import OPENAI_BASE
+from api.openai_compat.errors import OpenAiError
 from api.routes.documents import add_documents
 from api.routes.health import health_routes
 from api.routes.metrics import metrics_routes
 from api.routes.models import model_routes
 from api.routes.ollama import ollama_routes
-from api.routes.openai import OPENAI_BASE, openai_routes
+from api.routes.openai import openai_routes
 from api.routes.page import page_routes
 from api.routes.runs import run_routes
 from api.routes.setup import setup_routes
@@ -74,7 +75,7 @@ def create_app(settings: Settings) -> Flask:
         )
         for each in Priority
     }
-    ErrorHandlers(BASE, {OPENAI_BASE: error_reply}).register(app)
+    ErrorHandlers(BASE).register(app)
     app.register_blueprint(model_routes(service))
     app.register_blueprint(setup_routes(service))
     app.register_blueprint(run_routes(service))

@@ -6,23 +6,19 @@ from http import HTTPStatus
 
 from werkzeug.exceptions import HTTPException
 
-from api.openai_compat.errors import error_reply
-from api.routes.openai import OPENAI_BASE
-from api.schemas import ErrorReply
+from api.http import error_forms
 
 
 def error_body(status: HTTPStatus, message: str, url: bytes) -> bytes:
-    """Return an error as JSON, as ``api/http/error_handlers.py`` has it.
+    """Return an error as JSON.
 
     Args:
         status: the status.
         message: what is wrong, in one sentence.
         url: of the request, as far as it is known.
     """
-    if url.startswith(OPENAI_BASE.encode()):
-        return error_reply(HTTPException(), status, message).encode()
-    reply = ErrorReply(id=str(uuid.uuid4()), code=status, error=message)
-    return reply.model_dump_json(exclude_none=True).encode()
+    path, request_id = url.decode("latin-1"), str(uuid.uuid4())
+    return error_forms.error_body(path, HTTPException(), status, message, request_id).encode()
 
 
 def error_message(status: HTTPStatus, message: str, url: bytes) -> bytes:

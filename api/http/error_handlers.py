@@ -1,16 +1,14 @@
 """Turns every error into an HTTP reply."""
 
-from collections.abc import Callable, Mapping
-
 import structlog
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, NotFound, RequestEntityTooLarge
 
 from api.http import request_id
 from api.http.client_connection import ClientGone
+from api.http.error_forms import error_body
 from api.http.worker_host import note_worker
-from api.schemas import ErrorReply
-from shared.errors import NothingFound, Unauthorized, VisionError
+from shared.errors import Unauthorized, VisionError
 from shared.tasks.registry import task_names
 
 log = structlog.get_logger(__name__)
@@ -19,22 +17,16 @@ CLIENT_CLOSED_REQUEST = 499
 """nginx's status code for a client that closed the connection; only our log and metrics see it."""
 
 
-ErrorForm = Callable[[Exception, int, str], str]
-"""Makes the body of an error's reply, as JSON, of what was raised, the status and the message."""
-
-
 class ErrorHandlers:
     """Answers every error with JSON."""
 
-    def __init__(self, base: str, forms: Mapping[str, ErrorForm]) -> None:
+    def __init__(self, base: str) -> None:
         """Prepare.
 
         Args:
             base: the path below which the vision routes are, for the message of a 404.
-            forms: the forms of errors below other paths; everywhere else they have ``id``, ``code``
-                and ``error``.
         """
-        self._base, self._forms = base, forms
+        self._base = base
 
     def register(self, app: Flask) -> None:
         """Have an application answer in this way."""
@@ -47,8 +39,7 @@ class ErrorHandlers:
         self, err: Exception, code: int, message: str, retry_after_s: int | None = None
     ) -> Response:
         g.error = message
-        forms = (form for path, form in self._forms.items() if request.path.startswith(path))
-        body = next(forms, _own_form)(err, code, message)
+        body = error_body(request.path, err, code, message, request_id.for_reply())
         response = Response(body, status=code, mimetype="application/json")
         if retry_after_s is not None:
             response.headers["Retry-After"] = str(retry_after_s)
@@ -95,9 +86,3 @@ class ErrorHandlers:
             f"There is no such route. Below {self._base} there is one route per task ({tasks}), "
             "optionally followed by /<model> or /<model>/<version>, and the route /models."
         )
-
-
-def _own_form(err: Exception, code: int, message: str) -> str:
-    kind = NothingFound.__name__ if isinstance(err, NothingFound) else None
-    reply = ErrorReply(id=request_id.for_reply(), code=code, error=message, kind=kind)
-    return reply.model_dump_json(exclude_none=True)

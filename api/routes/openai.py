@@ -9,15 +9,13 @@ from api.answering.streaming import run
 from api.http.openapi import JSON, STRING, Content, JsonSchema, operation
 from api.http.priority import takes_priority
 from api.http.worker_host import names_worker
+from api.openai_compat import OPENAI_BASE
 from api.openai_compat.completions import CompletionRequest
 from api.openai_compat.models import OpenAiModel, OpenAiModels
 from api.openai_compat.responses import ResponseRequest
 from api.openai_compat.views import EVENTS, OpenAiViews
 from api.routes.ollama import ANSWER_ERRORS
 from api.service import VisionService
-
-OPENAI_BASE = "/v1/"
-"""The path below which all of these routes are."""
 
 EVENT: JsonSchema = {
     "type": "object",
