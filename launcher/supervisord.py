@@ -27,6 +27,7 @@ lost."""
 START_RETRIES = 1_000_000
 """supervisord never gives up a program for good: what it lacks, such as Redis, may come back. While
 the stack starts, ``startup.py`` reports a program that ends again and again."""
+FLOWER_APP = "launcher.flower_app"
 FLOWER_COLUMNS = "name,uuid,state,routing_key,received,runtime,worker"
 """Flower's default columns, and the queue (``routing_key``)."""
 FLOWER_MAX_TASKS = 10_000
@@ -45,7 +46,7 @@ def start(settings: Settings, folder: Path) -> "subprocess.Popen[bytes]":
     programs = service_programs(settings)
     if settings.redis_url:
         redis_url = settings.redis_url
-        where = redis_url.rpartition("@")[2]
+        where = redis_url.partition("?")[0].rpartition("@")[2]
     else:
         port = free_port()
         redis_url = f"redis://{LOOPBACK}:{port}/0"
@@ -91,7 +92,7 @@ def service_programs(settings: Settings) -> dict[str, list[str]]:
         python, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:application",
     ]  # fmt: skip
     programs["flower"] = [
-        python, "-m", "celery", "flower",
+        python, "-m", "celery", f"--app={FLOWER_APP}", "flower",
         f"--address={LOOPBACK}", f"--port={settings.flower_port}",
         f"--tasks_columns={FLOWER_COLUMNS}", f"--max_tasks={FLOWER_MAX_TASKS}",
     ]  # fmt: skip
@@ -130,9 +131,6 @@ def child_environment(settings: Settings, redis_url: str, folder: Path) -> dict[
         "TMPDIR": str(folder / "tmp"),
         "VISION_REDIS_URL": redis_url,
         "VISION_FLOWER_URL": settings.flower_url or flower_url(settings),
-        # For Flower: on its command line any user of this machine could read the password.
-        "CELERY_BROKER_URL": redis_url,
-        "CELERY_RESULT_BACKEND": redis_url,
     }
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from celery import Celery
 
+from shared.broker import use_redis
 from shared.settings import Settings
 from shared.vocabulary import Priority
 
@@ -60,8 +61,9 @@ def make_celery(settings: Settings, *, worker: bool) -> Celery:
         worker: for a worker, which waits for messages; else for the API, which makes them
             (shared/redis/publishing.py), and whose threads never wait for each other.
     """
-    app = Celery("vision", broker=settings.broker_url)
+    app = Celery("vision")
     app.conf.update(SETTINGS)
+    use_redis(app, settings.broker_url)
     if not worker:
         app.conf.update(
             # A connection for each thread's events, so that none waits for another thread's.

@@ -1,5 +1,6 @@
 """Operators see each request in Flower as one task, with queue, state and runtime."""
 
+import contextlib
 import io
 import json
 import sys
@@ -13,26 +14,30 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from launcher.ports import LOOPBACK, free_port
-from launcher.supervisord import FLOWER_COLUMNS
+from launcher.supervisord import FLOWER_APP, FLOWER_COLUMNS
+from shared.redis.connection import connect
+from tests.certificates import by_tls, make_authority
 from tests.conftest import data_url
 from tests.integration.client import post
-from tests.stack import API, Stack, end, wait_for
+from tests.stack import API, Process, Stack, end, wait_for
+
+
+def start_flower(stack: Stack, redis_url: str) -> tuple[Process, str]:
+    """Start Flower; return its process and address, at which it does not answer yet."""
+    port = free_port()
+    argv = [
+        sys.executable, "-m", "celery", f"--app={FLOWER_APP}", "flower",
+        f"--address={LOOPBACK}", f"--port={port}", f"--tasks_columns={FLOWER_COLUMNS}",
+    ]  # fmt: skip
+    process = stack.processes.start(
+        "flower", argv, FLOWER_UNAUTHENTICATED_API="true", VISION_REDIS_URL=redis_url
+    )
+    return process, f"http://{LOOPBACK}:{port}"
 
 
 @pytest.fixture(scope="module")
 def flower(stack: Stack, api: str) -> Iterator[str]:
-    port = free_port()
-    argv = [
-        sys.executable, "-m", "celery", "flower",
-        f"--address={LOOPBACK}", f"--port={port}", f"--tasks_columns={FLOWER_COLUMNS}",
-    ]  # fmt: skip
-    process = stack.processes.start(
-        "flower",
-        argv,
-        CELERY_BROKER_URL=stack.redis_url,
-        FLOWER_UNAUTHENTICATED_API="true",
-    )
-    base = f"http://{LOOPBACK}:{port}"
+    process, base = start_flower(stack, stack.redis_url)
 
     def a_task_is_seen() -> bool:
         """Workers send events from about a second after Flower's start; see that they do."""
@@ -97,6 +102,27 @@ def test_an_operators_browser_lists_tasks_with_queue_state_and_runtime(
         shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     assert shot.width > 1000
     assert len(shot.getcolors(1 << 24) or ()) > 100  # not a blank page: text has many shades
+
+
+def test_queues_of_a_redis_by_tls_with_an_authority_of_ones_own_have_their_lengths(
+    stack: Stack, tmp_path: Path
+) -> None:
+    authority = make_authority(tmp_path)
+    with by_tls(int(stack.redis_url.rpartition(":")[2].partition("/")[0]), authority) as port:
+        url = f"rediss://localhost:{port}/5?ssl_ca_certs={authority / 'ca.pem'}"
+        with connect(url) as redis_by_tls:
+            redis_by_tls.lpush("celery", "the queue that Flower takes for ours without workers")
+        process, base = start_flower(stack, url)
+
+        def lengths() -> list[dict[str, Any]] | None:
+            with contextlib.suppress(requests.RequestException):
+                reply = requests.get(f"{base}/api/queues/length", timeout=30).json()
+                return list(reply["active_queues"]) or None
+            return None
+
+        found = wait_for(lambda: stack.processes.logs("flower")[-2000:], lengths)
+        end(process)
+    assert found == [{"name": "celery", "messages": 1}]
 
 
 def rows(page: Page) -> list[dict[str, str]]:

@@ -1,9 +1,6 @@
 """Image URLs of servers with certificates of a private authority, made by the tests."""
 
 import contextlib
-import shutil
-import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,34 +14,13 @@ from api.http.fetch_connection import AllowList, AllowListAdapter, Connection
 from shared.errors import ImageFetchFailed
 from shared.settings import CA_VARIABLES, Settings
 from tests.api.http.web_server import BODY, Site
-
-LEAVES = {"good": ("localhost", 2), "misnamed": ("other.example", 2), "expired": ("localhost", 0)}
-"""Name and days of validity of each server certificate; one of no days has expired at once."""
-NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+from tests.certificates import make_authority, server_context
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an authority's certificate, ``ca.pem``, and those that it has signed."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make certificates with")
-    folder = tmp_path_factory.mktemp("authority")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    new_ca = ("-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Tests", "-days", "2")
-    # From Python 3.13 on, authorities must say that they are one.
-    openssl("req", "-x509", *NEW_KEY, *new_ca, "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    signer = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
-    for leaf, (name, days) in LEAVES.items():
-        (folder / "names").write_text(f"subjectAltName=DNS:{name}\nauthorityKeyIdentifier=keyid")
-        openssl("req", *NEW_KEY, "-keyout", f"{leaf}.key", "-out", "csr", "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", "csr", "-out", f"{leaf}.pem", "-days", str(days), *signer)
-    (folder / "folder").mkdir()
-    shutil.copy(folder / "ca.pem", folder / "folder")
-    openssl("rehash", "folder")
-    return folder
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
@@ -60,8 +36,7 @@ def serve(authority: Path) -> Iterator[Callable[[str], str]]:
 
 @contextlib.contextmanager
 def _running(authority: Path, leaf: str) -> Iterator[Site]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / f"{leaf}.pem", authority / f"{leaf}.key")
+    context = server_context(authority, leaf)
     with Site() as site:
         site.socket = context.wrap_socket(site.socket, server_side=True)
         thread = threading.Thread(target=site.serve_forever, args=(0.01,))
