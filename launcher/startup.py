@@ -206,9 +206,7 @@ def own_workers(log: str) -> set[str]:
 
 
 def state_of(worker: Mapping[str, Any]) -> str:
-    """Return a worker's ``state reason``; ``loading`` until it takes requests."""
-    if WorkerState(worker["state"]).is_up and not worker["consuming"]:
-        return WorkerState.LOADING
+    """Return a worker's ``state reason``."""
     return f"{worker['state']} {worker['reason']}".strip()
 
 

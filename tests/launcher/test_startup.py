@@ -29,7 +29,7 @@ class Site(ThreadingHTTPServer):
         self.keys = set[bytes]()
         self.elsewhere = list[str]()
         """States of workers of the same Redis that another stack has started."""
-        self.flower, self.consuming, self.reason = 200, True, ""
+        self.flower, self.reason = 200, ""
 
 
 class Page(BaseHTTPRequestHandler):
@@ -42,12 +42,11 @@ class Page(BaseHTTPRequestHandler):
         status = self.server.flower if self.path == "/healthcheck" else 200 if models else 500
         self.send_response(500 if models is None else status)
         self.end_headers()
-        common = {"reason": self.server.reason, "consuming": self.server.consuming}
         others = [
-            {"state": state, "worker": f"{NAME}-{PID}@elsewhere", **common}
+            {"state": state, "reason": "", "worker": f"{NAME}-{PID}@elsewhere"}
             for state in self.server.elsewhere
         ]
-        own = {"worker": f"{NAME}-{PID}@{socket.gethostname()}", **common}
+        own = {"reason": self.server.reason, "worker": f"{NAME}-{PID}@{socket.gethostname()}"}
         rows = [
             {"name": name, "workers": [*others, *([{"state": state, **own}] if state else [])]}
             for name, state in (models or {}).items()
@@ -127,13 +126,6 @@ def test_it_is_not_up_before_flower_answers(watched: Watched) -> None:
         watched.poll(startup.API_SILENCE_S + 1, "ready")
     watched.site.flower = 200
     assert watched.poll(startup.API_SILENCE_S + 1, "ready")
-
-
-def test_it_is_not_up_before_requests_are_taken(watched: Watched) -> None:
-    watched.site.consuming = False
-    assert not watched.poll(1, "ready")
-    watched.site.consuming = True
-    assert watched.poll(2, "ready")
 
 
 def test_models_are_waited_for_whatever_they_do_meanwhile(watched: Watched) -> None:

@@ -115,7 +115,7 @@ def _clock(whose: str, there: float, here: float) -> Finding:
 
 def _check_models(models: Sequence[Model], missing: dict[str, str]) -> Findings:
     for name, reason in missing.items():
-        yield wrong("Models", f"{name} does not serve: {reason}.", _advice(reason))
+        yield wrong("Models", f"{name} does not serve: {reason.rstrip('.')}.", _advice(reason))
     serving = [model for model in models if model.served]
     if not serving:
         yield wrong("Models", "No model serves.", "Start workers: `make run`, or `vision logs`.")

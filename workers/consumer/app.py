@@ -109,6 +109,7 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
     register_tasks(app)
     BulkLane.persons, BulkLane.queue = spec.queue, spec.queue_of(Priority.BULK)
     BulkLane.most = lambda: engine.concurrency
+    TwoLaneConsumer.refusal = heartbeat.refusal
     JobPool.carrier = Carrier(store, engine, served_elsewhere, heartbeat.in_hand, stopping)
     _register_commands(engine)
 

@@ -16,7 +16,7 @@ from kombu.common import ignore_errors
 from kombu.transport.virtual import QoS
 
 from shared.messages import SEVERAL_TASKS
-from workers.consumer.acknowledging import QuietConsumer
+from workers.consumer.refusal import CandidConsumer
 
 
 class BulkLane(bootsteps.StartStopStep):
@@ -71,7 +71,7 @@ class BulkLane(bootsteps.StartStopStep):
             self._consumer = None
 
 
-class TwoLaneConsumer(QuietConsumer):
+class TwoLaneConsumer(CandidConsumer):
     """Celery's consumer, whose remote control starts and stops both lanes."""
 
     bulk_lane: BulkLane

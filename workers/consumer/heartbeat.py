@@ -17,8 +17,9 @@ from shared.redis.faults import describe
 from shared.redis.leases import STALL_S
 from shared.redis.presence import EngineStatus, WorkerStatus
 from shared.redis.store import Store
-from shared.vocabulary import Priority
+from shared.vocabulary import Priority, WorkerState
 from workers.consumer.predecessors import sign_off_predecessors
+from workers.consumer.refusal import Refusal
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,8 @@ class Heartbeat:
         self.in_hand: set[str] = set()
         """Ids of the tasks whose inputs are fetched, which ends with their deadlines, or whose jobs
         the engine has, and answers in time."""
+        self.refusal = Refusal()
+        """Why Celery takes no messages."""
         self._idle_since: dict[str, float] = {}
         self._consumer: Any = None
         self._stop = threading.Event()
@@ -201,6 +204,7 @@ class Heartbeat:
         return (
             self._consumer is not None
             and self._status().state.is_up
+            and not str(self.refusal)  # which another process would get, too
             and held[queue] < self._concurrency()
             and time.monotonic() - self._received_at[queue] > INTERVAL_S
             and self._store.presence.of(self._spec).waiting(priority) > 0
@@ -222,12 +226,19 @@ class Heartbeat:
         os._exit(EXIT_STALLED)
 
     def _current(self, held: int) -> WorkerStatus:
+        status, consuming = self._status(), self._consumes()
+        # Who is up takes requests, but for one that ends and finishes what it holds.
+        if status.state.is_up and not self._draining:
+            if refusal := str(self.refusal):
+                status = status.model_copy(update={"state": WorkerState.FAILED, "reason": refusal})
+            elif not consuming:
+                status = status.model_copy(update={"state": WorkerState.LOADING, "reason": ""})
         return WorkerStatus(
             worker=self._worker,
             model=self._spec.name,
             held=held,
-            consuming=self._consumes(),
+            consuming=consuming,
             started_at=self._started_at,
             beat_at=time.time(),
-            **self._status().model_dump(),
+            **status.model_dump(),
         )
