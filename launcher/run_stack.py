@@ -141,7 +141,7 @@ def _check_redis(url: str) -> None:
 
     Raises:
         StartFailed: it does not, or refuses.
-        ValueError: its URL cannot be read.
+        ValueError: its URL cannot be used.
     """
     deadline.install()
     try:

@@ -8,15 +8,16 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, TypeAdapter
 from pydantic_settings import NoDecode
 
+from shared.redis_url import check_redis_url
+
 OLLAMA_PORT = 11434
 _DEVICE = re.compile(r"auto|(cpu|cuda|xpu|mps)(:[0-9]+)?")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
-_DATABASE = re.compile(r"/?|/[0-9]+")
 _ORIGIN = re.compile(r"\*|[\w.+*-]+://[^/]+")
 
 
@@ -179,37 +180,8 @@ def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _url_of_redis(value: str | None) -> str | None:
-    # What redis-py, Celery and Flower understand alike. They know sockets each by another name.
-    if not value:
-        return value
-    if not value.startswith(("redis://", "rediss://")):
-        scheme = value.partition("://")[0] if "://" in value else ""
-        msg = (
-            f"the URL of Redis must begin with redis:// or rediss://, not {scheme or 'so'}. "
-            "Sockets of Unix are not supported: let Redis listen on a port of 127.0.0.1"
-        )
-        raise ValueError(msg)
-    try:
-        url = urlsplit(value)
-        _ = url.port
-    except ValueError:
-        url = None
-    if url is None or url.fragment or "@" in url.path + url.query:
-        # The error of urlsplit quotes a part of the password.
-        msg = (
-            "it cannot be read. Write it as redis://user:password@host:6379/0, and in the "
-            "password %2F for /, %23 for #, %3F for ? and %40 for @"
-        )
-        raise ValueError(msg)
-    if not _DATABASE.fullmatch(url.path):
-        msg = "the database must be a number, as 0 is in redis://host:6379/0"
-        raise ValueError(msg)
-    if not all(name.startswith("ssl_") for name in parse_qs(url.query, keep_blank_values=True)):
-        msg = (
-            "all libraries understand only those options behind ? that begin with ssl_. The "
-            "database is named before, as 0 is in redis://host:6379/0"
-        )
-        raise ValueError(msg)
+    if value:
+        check_redis_url(value)
     return value
 
 

@@ -1,9 +1,13 @@
 """The connection to Redis."""
 
+import os
+
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+"""Options of TLS that name files."""
 SPARE_TTL_S = 60
 """How long after its deadline a request's keys expire."""
 SCAN_COUNT = 1000
@@ -14,15 +18,18 @@ def connect(url: str) -> "redis.Redis":
     """Return a client that fails at once instead of retrying: requests wait for its callers.
 
     Raises:
-        ValueError: the URL has an option that redis-py does not know, or cannot read.
+        ValueError: an option of TLS in the URL cannot be used.
     """
     try:
         client = redis.Redis.from_url(
             url, socket_connect_timeout=1, socket_timeout=5, retry=Retry(NoBackoff(), 0)
         )
         pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # connects to nothing, and reads options
-    except (TypeError, ValueError) as err:
-        msg = f"VISION_REDIS_URL has a wrong option behind ? ({err})."
-        raise ValueError(msg) from err
+        pool.connection_class(**pool.connection_kwargs)  # which is made, but not opened
+    except (TypeError, ValueError, redis.RedisError) as err:
+        raise ValueError(f"VISION_REDIS_URL cannot be used: {err}") from err
+    for name in FILES:
+        path = pool.connection_kwargs.get(name)
+        if path and not os.access(path, os.R_OK):
+            raise ValueError(f"VISION_REDIS_URL names a file in {name} that cannot be read: {path}")
     return client

@@ -37,37 +37,6 @@ def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, entry: st
     assert "is not an origin. Write it as https://example.com." in told
 
 
-@pytest.mark.parametrize("path", ["abc", "-1", "0/1", "/0", "1_0", "0 ", "\u0663"])
-def test_a_database_of_redis_that_is_no_number_is_refused(
-    monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    told = refusal(monkeypatch, "VISION_REDIS_URL", f"redis://nas:6379/{path}")
-
-    assert "the database must be a number, as 0 is in redis://host:6379/0." in told
-
-
-@pytest.mark.parametrize(
-    "place", ["nas:port", "nas:99999", "[::1", "s/ecret@nas", "s#ecret@nas", "1/ecret@nas"]
-)
-def test_no_part_of_the_password_is_told_where_the_url_of_redis_cannot_be_read(
-    monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    told = refusal(monkeypatch, "VISION_REDIS_URL", f"redis://:{place}/0")
-
-    assert told.startswith("VISION_REDIS_URL: it cannot be read. Write it as redis://user:password")
-    assert "ecret" not in told
-    assert "'s'" not in told
-
-
-@pytest.mark.parametrize("option", ["db=3", "db=", "socket_timeout=5", "unknown=1"])
-def test_options_that_only_one_library_understands_are_refused(
-    monkeypatch: pytest.MonkeyPatch, option: str
-) -> None:
-    told = refusal(monkeypatch, "VISION_REDIS_URL", f"redis://nas:6379/0?{option}")
-
-    assert "only those options behind ? that begin with ssl_" in told
-
-
 @pytest.mark.parametrize(
     "address", ["http://", "ftp://nas", "nas:abc", "nas:99999", "http://a b", "http://[::1"]
 )

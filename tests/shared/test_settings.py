@@ -233,23 +233,3 @@ def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISION_PORT", "5001")
 
     assert get_settings() is first
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["unix:///run/redis.sock", "redis+socket:///run/redis.sock", "sentinel://h:26379", "h:6379"],
-)
-def test_only_what_all_libraries_understand_is_taken_as_the_url_of_redis(url: str) -> None:
-    with pytest.raises(ValidationError, match="must begin with redis:// or rediss://"):
-        Settings(redis_url=url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        *(None, "redis://h:6379/0", "redis://h", "redis://h/", "redis://[::1]:6379/12"),
-        *("rediss://:p%2Fw@h:6380/0", "rediss://:p@h:6380/0?ssl_cert_reqs=required"),
-    ],
-)
-def test_the_url_of_a_redis_on_a_port_is_taken(url: str | None) -> None:
-    assert Settings(redis_url=url).redis_url == url
