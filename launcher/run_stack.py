@@ -24,7 +24,8 @@ from shared.families import OLLAMA
 from shared.redis import deadline
 from shared.redis.connection import connect
 from shared.redis.deadline import redis_within
-from shared.redis.faults import is_refusal, passes_by_itself
+from shared.redis.faults import describe, is_refusal
+from shared.redis.store import Store
 from shared.settings import ROOT, Settings, get_settings
 from shared.start import check_files
 from workers.remote.config import check_rows
@@ -137,7 +138,7 @@ def _check_ports(settings: Settings) -> None:
 
 
 def _check_redis(url: str) -> None:
-    """See that the configured Redis answers.
+    """See that the configured Redis takes writes.
 
     Raises:
         StartFailed: it does not, or refuses.
@@ -146,12 +147,11 @@ def _check_redis(url: str) -> None:
     deadline.install()
     try:
         with redis_within(REDIS_S):
-            connect(url).ping()
+            Store(connect(url)).check_writable()
     except redis.RedisError as err:
-        if is_refusal(err) and not passes_by_itself(err):
+        if is_refusal(err):
             raise StartFailed(
-                f"the Redis of VISION_REDIS_URL refuses ({str(err).rstrip('.')}). Correct the "
-                "user, the password or the database in the URL."
+                f"VISION_REDIS_URL: this Redis cannot be used. {describe(err)}"
             ) from err
         raise StartFailed(
             f"VISION_REDIS_URL names a Redis that does not answer ({str(err).rstrip('.')}). Start "

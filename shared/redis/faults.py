@@ -12,13 +12,16 @@ _PASSING = frozenset(
 https://github.com/redis/redis/blob/unstable/src/server.c, ``createSharedObjects``."""
 _OF_PIPELINE = "of pipeline caused error: "
 """What redis-py puts before the answer to a command of a pipeline, after the command itself."""
+_ARGUMENTS = ", with args beginning with"
+"""What Redis puts before the arguments of a command that it does not know."""
 
 
 def describe(error: BaseException) -> str:
     """Return a sentence that names the cause of an error of Redis, or of a library in front of it.
 
-    A refusal is given in Redis' own words. They never include the command, which redis-py repeats
-    for a command of a pipeline, and which may hold a part of an image.
+    A refusal is given in Redis' own words, but for a command's arguments, which redis-py repeats
+    for a command of a pipeline, and Redis for one that it does not know: they may hold a part of an
+    image, or the password.
     """
     cause = _redis_error(error)
     if cause is None or (isinstance(cause, redis.ConnectionError) and not _answer(cause)):
@@ -54,7 +57,7 @@ def is_full(error: BaseException) -> bool:
 
 def _answer(error: redis.RedisError) -> str:
     """Return what Redis answered, from its first word on; empty if it is redis-py that speaks."""
-    text = str(error).rpartition(_OF_PIPELINE)[2]
+    text = str(error).rpartition(_OF_PIPELINE)[2].partition(_ARGUMENTS)[0]
     if error.status_code and not text.startswith(error.status_code):
         text = f"{error.status_code} {text}"
     speaks = error.status_code or not isinstance(error, redis.ConnectionError)

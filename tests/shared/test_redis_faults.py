@@ -65,3 +65,8 @@ def test_the_command_of_a_pipeline_is_not_repeated_as_it_may_hold_a_part_of_an_i
     text = "Command # 1 (SET vision:image:x secret) of pipeline caused error: command not allowed"
     error = redis.exceptions.OutOfMemoryError(text, status_code="OOM")
     assert describe(error) == "Redis refuses: OOM command not allowed."
+
+
+def test_the_arguments_of_a_command_that_redis_does_not_know_are_not_told() -> None:
+    answer = "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'secret'"
+    assert describe(parsed(answer)) == "Redis refuses: ERR unknown command 'HELLO'."

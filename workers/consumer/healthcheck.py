@@ -15,7 +15,7 @@ import redis
 from shared.catalog import Catalog
 from shared.errors import NotOffered
 from shared.redis.connection import connect
-from shared.redis.faults import describe
+from shared.redis.faults import describe, is_refusal
 from shared.redis.presence import WorkerStatus
 from shared.redis.store import Store
 from shared.settings import Settings, get_settings
@@ -33,6 +33,8 @@ def trouble(settings: Settings, model: str) -> str:
     try:
         beats = Store(connect(settings.broker_url)).presence.of(spec).workers
     except redis.RedisError as err:
+        if is_refusal(err):
+            return describe(err)
         return f"{describe(err).rstrip('.')}: {err}"  # with the cause, such as a certificate
     return _trouble_of(beat for beat in beats if beat.worker.endswith(f"@{socket.gethostname()}"))
 

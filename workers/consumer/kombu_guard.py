@@ -11,15 +11,21 @@ kombu also waits longer and longer between two attempts to connect, up to 32 sec
 no setting for that. Requests would wait so much longer for a Redis that is back, and the watchdog
 would end the worker meanwhile.
 
+Celery would log as it is what Redis refuses while it connects: a Redis that does not know ``HELLO``
+repeats the password.
+
 And kombu puts the messages that a worker holds back on the queue when its connection is lost. But
 the worker goes on with them, so each would be run twice.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import redis
 from kombu import Connection
 from kombu.transport.redis import Channel
+
+from shared.redis.faults import describe, is_refusal
 
 RECONNECT_S = 1
 """Between two attempts to connect."""
@@ -41,6 +47,15 @@ def _guarded(channel: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - 
     return _original(channel, *args, **kwargs)
 
 
-def _without_growing_pauses(connection: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+def _without_growing_pauses(
+    connection: Any,  # noqa: ANN401
+    errback: Callable[[Exception, float], object] | None = None,
+    *args: Any,  # noqa: ANN401
+    **kwargs: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    def tell(error: Exception, interval: float) -> None:
+        if errback:
+            errback(redis.RedisError(describe(error)) if is_refusal(error) else error, interval)
+
     pauses = {"interval_start": RECONNECT_S, "interval_step": 0, "interval_max": RECONNECT_S}
-    return _ensure_connection(connection, *args, **{**pauses, **kwargs})
+    return _ensure_connection(connection, tell, *args, **{**pauses, **kwargs})
