@@ -6,7 +6,7 @@ import redis
 
 _PASSING = frozenset(
     ("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY",
-     "TRYAGAIN")
+     "TRYAGAIN", "UNBLOCKED")
 )  # fmt: skip
 """First words of answers that say in which state Redis is, not what is wrong with the command:
 https://github.com/redis/redis/blob/unstable/src/server.c, ``createSharedObjects``."""

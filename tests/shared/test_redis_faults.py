@@ -18,6 +18,7 @@ ANSWERS = {
     "CLUSTERDOWN The cluster is down": True,
     "MASTERDOWN Link with MASTER is down": True,
     "BUSY Redis is busy running a script.": True,
+    "UNBLOCKED force unblock from blocking operation, instance state changed": True,
     "NOAUTH Authentication required.": False,
     "WRONGPASS invalid username-password pair or user is disabled.": False,
     "NOPERM this user has no permissions to run the 'set' command": False,
