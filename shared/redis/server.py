@@ -7,6 +7,7 @@ from typing import Any
 import redis
 from pydantic import BaseModel, Field
 
+from shared.redis.faults import describe
 from shared.units import MEGA
 
 
@@ -20,6 +21,10 @@ class RedisServer(BaseModel):
     memory_limit_mb: float | None = Field(None, description="memory that it may use; 0: no limit")
     saves_snapshots: bool | None = Field(None, description="writes its data to disk (RDB)")
     saves_log: bool | None = Field(None, description="writes its data to disk (AOF)")
+    refuses: str = Field("", description="what it answers to a write; empty: it takes writes")
+    most_sent_mb: float | None = Field(
+        None, description="what it may have to send at once without closing a connection; 0: all"
+    )
 
 
 class Server:
@@ -35,6 +40,7 @@ class Server:
         version = said.get(f"{product}_version") or said.get("redis_version") or ""
         saves = _allowed(partial(self._redis.config_get, "save"))
         log = said.get("aof_enabled")
+        buffers = _allowed(partial(self._redis.config_get, "client-output-buffer-limit"))
         return RedisServer(
             product=product,
             version=str(version),
@@ -43,7 +49,16 @@ class Server:
             memory_limit_mb=_megabytes(said.get("maxmemory")),
             saves_snapshots=None if saves is None else bool(saves.get("save")),
             saves_log=None if log is None else bool(log),
+            refuses=self._refusal(),
+            most_sent_mb=_megabytes(_limit_of_clients(*buffers.values()) if buffers else None),
         )
+
+    def _refusal(self) -> str:
+        try:
+            self._redis.set("vision:writable", 1, px=1000)
+        except redis.ResponseError as err:
+            return describe(err)
+        return ""
 
 
 def _allowed(command: Callable[[], Any]) -> dict[str, Any] | None:
@@ -52,6 +67,17 @@ def _allowed(command: Callable[[], Any]) -> dict[str, Any] | None:
         return dict(command())
     except redis.ResponseError:
         return None
+
+
+def _limit_of_clients(limits: str) -> int:
+    """Return the lowest limit of ordinary clients, in bytes; 0: there is none.
+
+    Args:
+        limits: as in ``normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60``.
+    """
+    words = limits.split()
+    first = words.index("normal") + 1
+    return min((int(word) for word in words[first : first + 2] if word != "0"), default=0)
 
 
 def _megabytes(size: float | None) -> float | None:

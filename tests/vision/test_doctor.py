@@ -12,7 +12,7 @@ import pytest
 
 from launcher.ports import LOOPBACK, free_port
 from shared.vocabulary import WorkerState
-from tests.redis_faults import configured
+from tests.redis_faults import configured, read_only
 from tests.stack import Stack, wait_for
 from tests.vision.command import vision
 from tests.vision.diagnosis import SIGNS, doctor, has
@@ -60,6 +60,18 @@ def test_a_redis_that_drops_or_keeps_photos_is_told(stack: Stack, url: str) -> N
     assert has(found, "⚠", "Redis", "writes its data to disk")
     with configured(stack, "maxmemory", "0"):
         assert has(doctor(url, "--no-machine"), "⚠", "Redis", "has no limit")
+
+
+def test_a_redis_that_takes_no_writes_or_sends_no_large_photos_is_told(
+    stack: Stack, url: str
+) -> None:
+    with read_only(stack):
+        assert has(doctor(url, "--no-machine"), "✘", "Redis", "Redis refuses: READONLY")
+    with configured(stack, "client-output-buffer-limit", "normal 2000000 1000000 9"):
+        assert has(doctor(url, "--no-machine"), "⚠", "Redis", "over 1 MB", "'normal 0 0 0'")
+    said = "\n".join(doctor(url, "--no-machine"))
+    assert "refuses" not in said
+    assert "closes a connection" not in said
 
 
 def test_an_old_redis_and_a_full_one_are_told() -> None:

@@ -64,12 +64,22 @@ def check_redis(said: dict[str, Any]) -> Findings:
         yield wrong(REDIS, f"{name} is too old.", f"Use version {OLDEST[product]} or newer.")
     else:
         yield good(REDIS, f"{name} answers.")
+    if refuses := said.get("refuses"):
+        yield wrong(
+            REDIS, refuses, "Mend that, or name a Redis in VISION_REDIS_URL that takes writes."
+        )
     policy = said.get("eviction_policy")
     if policy not in (None, "noeviction"):
         yield wrong(
             REDIS,
             f"Its eviction policy is {policy}, so it may drop photos that somebody waits for.",
             "Set maxmemory-policy to noeviction: redis-cli CONFIG SET maxmemory-policy noeviction",
+        )
+    if most := said.get("most_sent_mb"):
+        yield doubtful(
+            REDIS,
+            f"It closes a connection to which it has to send over {megabytes(most)}, as of photos.",
+            "Lift that: redis-cli CONFIG SET client-output-buffer-limit 'normal 0 0 0'",
         )
     yield from _check_memory(said.get("memory_mb"), said.get("memory_limit_mb"))
     if said.get("saves_snapshots") or said.get("saves_log"):
