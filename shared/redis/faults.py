@@ -1,5 +1,6 @@
 """What Redis' errors mean: how to say them, and which of them pass by themselves."""
 
+import ssl
 from collections.abc import Iterator
 
 import redis
@@ -25,7 +26,8 @@ def describe(error: BaseException) -> str:
     """
     cause = _redis_error(error)
     if cause is None or (isinstance(cause, redis.ConnectionError) and not _answer(cause)):
-        return "Redis cannot be reached."
+        why = next(filter(None, map(_fault_of_tls, _chain(error))), "")
+        return f"Redis cannot be reached by TLS: {why}." if why else "Redis cannot be reached."
     if isinstance(cause, redis.TimeoutError):
         return "Redis does not answer."
     return f"Redis refuses: {_answer(cause).rstrip('.')}."
@@ -53,6 +55,16 @@ def is_full(error: BaseException) -> bool:
     """Return whether Redis refuses to write because it is full."""
     cause = _redis_error(error)
     return cause is not None and _answer(cause).partition(" ")[0] == "OOM"
+
+
+def _fault_of_tls(error: BaseException) -> str:
+    """Return what is wrong with a certificate, or OpenSSL's name of another fault in words."""
+    if not isinstance(error, ssl.SSLError):
+        return ""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message.rstrip(".")
+    reason: str | None = getattr(error, "reason", None)  # which those that Python raises lack
+    return (reason or "").replace("_", " ").lower()
 
 
 def _answer(error: redis.RedisError) -> str:

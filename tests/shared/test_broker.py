@@ -1,5 +1,6 @@
 """Celery reaches the Redis that the URL names for redis-py, and trusts whom redis-py trusts."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import redis
 
 from shared.celery_app import make_celery
 from shared.redis.connection import connect
+from shared.redis.faults import describe
 from shared.settings import Settings
 from tests.certificates import by_tls, make_authority
 from tests.stack import running_stack
@@ -50,8 +52,11 @@ def test_celery_gives_no_password_to_a_server_whose_certificate_nobody_vouches_f
     tls: tuple[str, Path],
 ) -> None:
     url, _ = tls
-    with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED") as refused:
         client(url)
+    assert re.fullmatch(
+        r"Redis cannot be reached by TLS: [^.]*certificate[^.]*\.", describe(refused.value)
+    )
 
 
 def test_celery_trusts_the_authority_that_the_url_names(

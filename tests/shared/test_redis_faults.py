@@ -1,5 +1,6 @@
 """What is said of Redis' errors, and which of them are waited out."""
 
+import ssl
 from typing import Any
 
 import pytest
@@ -46,6 +47,7 @@ def test_a_refusal_is_given_in_redis_own_words(answer: str, passes: bool) -> Non
     [
         (redis.ConnectionError("Error 111 connecting to h:1. Refused."), "cannot be reached"),
         (redis.TimeoutError("Timeout reading from h:1"), "does not answer"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "cannot be reached."),
         (OSError(104, "Connection reset by peer"), "cannot be reached"),
         (RuntimeError("Retry limit exceeded"), "cannot be reached"),
     ],
