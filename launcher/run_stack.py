@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +22,7 @@ from launcher.startup import Startup
 from launcher.supervisord import TEMPORARY_FOLDERS, metrics_ports, start, worker_names
 from shared.errors import NotOffered
 from shared.families import OLLAMA
+from shared.model_spec import ModelSpec
 from shared.redis import deadline
 from shared.redis.connection import connect
 from shared.redis.deadline import redis_within
@@ -87,7 +89,7 @@ def check(settings: Settings) -> None:
         raise StartFailed("VISION_MODELS names no model.")
     _check_folder(settings.models_dir)
     if settings.redis_url:
-        _check_redis(settings.redis_url)
+        _check_redis(settings.redis_url, map(catalog.get, settings.models))
     _check_ports(settings)
 
 
@@ -137,8 +139,8 @@ def _check_ports(settings: Settings) -> None:
             raise StartFailed(_why_not(err, what, host, port, name)) from err
 
 
-def _check_redis(url: str) -> None:
-    """See that the configured Redis takes writes.
+def _check_redis(url: str, specs: Iterable[ModelSpec]) -> None:
+    """See that the configured Redis takes writes, and tells of each model's queue.
 
     Raises:
         StartFailed: it does not, or refuses.
@@ -147,7 +149,10 @@ def _check_redis(url: str) -> None:
     deadline.install()
     try:
         with redis_within(REDIS_S):
-            Store(connect(url)).check_writable()
+            store = Store(connect(url))
+            store.check_writable()
+            for spec in specs:
+                store.presence.of(spec)
     except redis.RedisError as err:
         if is_refusal(err):
             raise StartFailed(

@@ -30,6 +30,7 @@ POLL_S = 0.3
 QUEUES_TIMEOUT_S = 8
 MAX_EXITS = 3
 """Exits of one program during the start that are taken for a lasting fault."""
+NO_ANSWER = "the API does not answer"
 _API, _FLOWER = "the API", "Flower"
 """Keys of :attr:`Startup._last_seen_at` beside the workers' names, which are models'."""
 
@@ -56,6 +57,7 @@ class Startup:
         self._base = f"http://{client_host(settings.host)}:{settings.port}"
         self._flower = flower_url(settings)
         self._states: dict[str, str] = {}
+        self._api_fault = NO_ANSWER
         # Silence counts from the last answer: while models load the machine is busy, and single
         # answers may come late.
         self._last_seen_at = dict.fromkeys((_API, _FLOWER, *names), clock())
@@ -90,7 +92,7 @@ class Startup:
         self._check_exits()
         states = self._model_states()
         if states is None:
-            self._check_silence(_API, API_SILENCE_S, "the API does not answer", "api")
+            self._check_silence(_API, API_SILENCE_S, self._api_fault, "api")
             return False
         self._last_seen_at[_API] = self._clock()
         for name in sorted(self._names):
@@ -142,18 +144,21 @@ Ctrl-C stops everything.
             raise StartFailed(f"{fault}.\n{self._tail(log)}")
 
     def _model_states(self) -> Mapping[str, str] | None:
-        """Return ``state reason`` of each model with a worker here; ``None``: no API answers."""
+        """Return ``state reason`` of each model with a worker here; ``None``: it is not told."""
         try:
             reply = self._session.get(f"{self._base}/api/v1/vision/models", timeout=TIMEOUT_S)
-            reply.raise_for_status()
-            models = reply.json()["models"]
+            said = reply.json()
         except (requests.RequestException, ValueError):
+            self._api_fault = NO_ANSWER
+            return None
+        if not reply.ok:
+            self._api_fault = f"the API answers only: {said['error']}"
             return None
         # Redis may have workers of other stacks, and of an earlier one that was killed.
         own = own_workers(self._log())
         return {
             model["name"]: state_of(worker)
-            for model in models
+            for model in said["models"]
             for worker in model["workers"]
             if worker["worker"] in own
         }

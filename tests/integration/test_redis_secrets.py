@@ -51,7 +51,10 @@ def test_a_password_is_told_neither_to_clients_nor_to_logs(stack: Stack, url: st
 def test_make_run_says_at_once_that_a_redis_cannot_be_used(stack: Stack, url: str) -> None:
     with pytest.raises(StartFailed, match=r"cannot be used\. Redis refuses: .* 'HELLO'\.$"):
         wait_for("the refusal", lambda: run_stack.check(Settings(redis_url=url)))
-    stack.redis.acl_setuser("reader", enabled=True, nopass=True, keys=["*"], commands=["+@read"])
-    reader = stack.redis_url.replace("//", "//reader:x@")
-    with pytest.raises(StartFailed, match=r"cannot be used\. Redis refuses: NOPERM "):
-        run_stack.check(Settings(redis_url=reader))
+    for keys, commands in (("*", "+@read"), ("vision:*", "+@all")):
+        stack.redis.acl_setuser(
+            "some", enabled=True, reset=True, nopass=True, keys=[keys], commands=[commands]
+        )
+        some = stack.redis_url.replace("//", "//some:x@")
+        with pytest.raises(StartFailed, match=r"cannot be used\. Redis refuses: NOPERM "):
+            run_stack.check(Settings(redis_url=some))

@@ -30,6 +30,8 @@ class Site(ThreadingHTTPServer):
         self.elsewhere = list[str]()
         """States of workers of the same Redis that another stack has started."""
         self.flower, self.reason = 200, ""
+        self.error = ""
+        """What the API says when it does not list the models; empty: nothing that can be read."""
 
 
 class Page(BaseHTTPRequestHandler):
@@ -51,7 +53,8 @@ class Page(BaseHTTPRequestHandler):
             {"name": name, "workers": [*others, *([{"state": state, **own}] if state else [])]}
             for name, state in (models or {}).items()
         ]
-        self.wfile.write(json.dumps({"models": rows}).encode())
+        said = {"error": self.server.error} if models is None else {"models": rows}
+        self.wfile.write(json.dumps(said).encode() if said != {"error": ""} else b"")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Log nothing."""
@@ -111,6 +114,13 @@ def test_an_api_that_stays_silent_fails_the_start(watched: Watched) -> None:
     assert not watched.poll(2 * startup.API_SILENCE_S, None, answers=False)
     with pytest.raises(StartFailed, match="the API does not answer"):
         watched.poll(2 * startup.API_SILENCE_S + 1, None, answers=False)
+
+
+def test_what_the_api_says_in_place_of_the_models_is_the_reason(watched: Watched) -> None:
+    watched.site.error = "Redis refuses: CROSSSLOT"
+    assert not watched.poll(1, None, answers=False)
+    with pytest.raises(StartFailed, match=r"^the API answers only: Redis refuses: CROSSSLOT"):
+        watched.poll(startup.API_SILENCE_S + 1, None, answers=False)
 
 
 def test_a_worker_that_never_appears_fails_the_start(watched: Watched) -> None:
