@@ -12,11 +12,12 @@ import structlog
 
 from shared.redis.faults import describe, is_refusal, passes_by_itself
 from workers.consumer.acknowledging import QuietConsumer
+from workers.consumer.kombu_guard import RECONNECT_S
 
 log = structlog.get_logger(__name__)
 
 LASTS_S = 5.0
-"""How long a refusal counts. Celery tries again after a second at most, and is refused again."""
+"""How long a refusal counts. Celery tries again after a second, and is refused again."""
 
 
 class Refusal:
@@ -30,13 +31,14 @@ class Refusal:
         return self._told if time.monotonic() < self._until else ""
 
     def note(self, error: Exception) -> None:
-        """Note why Celery's consumer has ended."""
+        """Note why Celery's consumer has ended, and pause if that would happen again at once."""
         if not is_refusal(error) or passes_by_itself(error):
             return
         told = f"it cannot take requests off its queue. {describe(error)}"
         if str(self) != told:
             log.error("no requests are taken", error=describe(error))
         self._told, self._until = told, time.monotonic() + LASTS_S
+        time.sleep(RECONNECT_S)
 
 
 class CandidConsumer(QuietConsumer):

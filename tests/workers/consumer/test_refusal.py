@@ -1,7 +1,9 @@
 """A worker is ready only if its user of Redis may take requests off the queue, and says why not."""
 
+import json
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from shared.vocabulary import WorkerState
 from tests.integration.client import post
 from tests.stack import API, ROOT, Stack, end, running_stack, wait_for
+from workers.consumer.kombu_guard import RECONNECT_S
 
 MAY_NOT = {
     "the queue": "~vision:* &* +@all",
@@ -54,6 +57,22 @@ def test_a_worker_that_may_not_take_requests_is_failed_until_it_may(
         assert post(f"{stack.api()}{API}/caption/fake").status_code == 200
     finally:
         end(worker)
+
+
+def test_what_is_refused_is_tried_once_a_second(stack: Stack) -> None:
+    give(stack, "patient", "reset on >password ~vision:* &* +@all")
+    worker = stack.another_worker("unserved", VISION_REDIS_URL=url_of(stack, "patient"))
+
+    def tries() -> list[datetime] | None:
+        lines = map(
+            json.loads, re.findall(r"^{.*$", stack.processes.logs("worker-unserved"), re.MULTILINE)
+        )
+        at = [line["timestamp"] for line in lines if "to broker lost" in line["event"]]
+        return [datetime.fromisoformat(text) for text in at] if len(at) >= 4 else None
+
+    first, *_, last = found = wait_for("some tries", tries)
+    end(worker)
+    assert last - first > timedelta(seconds=0.9 * RECONNECT_S * (len(found) - 1))
 
 
 def test_the_rights_that_the_documentation_names_are_enough(stack: Stack) -> None:
