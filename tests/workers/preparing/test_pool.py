@@ -126,13 +126,17 @@ def test_a_picture_that_takes_long_to_decode_is_ended_in_the_middle_of_it() -> N
         pool.submit(slow.getvalue(), SQUASH).result(30)
 
 
-def test_a_process_that_is_stopped_or_killed_by_something_else_costs_no_image() -> None:
+def test_a_process_that_is_stopped_or_killed_by_something_else_costs_no_image(
+    tmp_path: Path,
+) -> None:
+    held = tmp_path / "held"
     with pool_of(1, timeout_s=3) as pool:
         for number in (signal.SIGKILL, signal.SIGSTOP):
-            wait_for("a process", lambda: pool.pids)
-            future = pool.submit(b"", step("sleep", seconds=0.3))
-            wait_for("a busy process", lambda: pool.is_busy)
+            held.mkdir()
+            future = pool.submit(b"", step("hold", folder=str(held)))
+            wait_for("it to be begun", lambda: list(held.iterdir()))
             os.kill(pool.pids[0], number)
+            held.rename(tmp_path / number.name)  # at once: the next process may look at it
             assert future.result(30).content == b""
 
 
@@ -260,5 +264,5 @@ def test_images_of_persons_are_prepared_before_those_of_bulk_work(
         future.add_done_callback(partial(lambda name, _: order.append(name), name))
         futures.append(future)
     shutil.rmtree(held)
-    wait(futures, 30)
+    wait_for("both", lambda: len(order) == len(futures))  # a result is there before it is told
     assert order == ["person", "bulk"]
