@@ -4,6 +4,7 @@ import base64
 import gc
 import io
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
 def pytest_configure() -> None:
     """Have stacks start quickly; benchmarks, which use them too, start each as its users do."""
     Processes.forks = True
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in the background of a script: commands that tests start would ignore it, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()  # while tests are collected, which makes no garbage to speak of
 
 
