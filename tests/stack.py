@@ -175,9 +175,10 @@ class Stack:
             self.wait_ready(model)
 
     def ready_workers(self, models: Collection[str]) -> None:
-        """Start a worker of each model, side by side, and wait until all are ready."""
+        """Start a worker of each model that has none, side by side, and wait for all of them."""
         for model in models:
-            self.another_worker(model)
+            if model not in self._workers:
+                self._workers[model] = self.another_worker(model)
         for model in models:
             self.wait_ready(model)
 

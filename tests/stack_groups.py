@@ -6,8 +6,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_BY_FIXTURE = {
-    "our own models beside Ollama": re.compile(r"\bstack_with_ollama: Stack\b"),
+    "our own models beside Ollama": re.compile(
+        r"\bstack_with_ollama: Stack\b|\bstandin: OllamaStandin\b"
+    ),
     "two servers of Ollama": re.compile(r"\bollama: Ollama\b"),
+    "the page's models": re.compile(r"\bpage_stack: Stack\b|\bpage_base: str\b"),
 }
 """Stacks other than the fixture ``stack``, and how a module asks for them."""
 USES_THE_STACK = re.compile(r"\bstack: Stack\b|\bapi: str\b")

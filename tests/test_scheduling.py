@@ -13,9 +13,13 @@ def test_modules_that_share_a_stack_run_in_one_process_by_the_models_they_need()
 def test_modules_that_share_a_stack_by_another_fixture_run_in_one_process() -> None:
     folder = "tests/integration"
     assert group_of(f"{folder}/test_ollama.py") == group_of(f"{folder}/test_ollama_faults.py")
-    assert group_of(f"{folder}/test_field_sweep.py") == group_of(f"{folder}/test_openai_compat.py")
+    door = f"{folder}/openai_door"
+    assert group_of(f"{door}/test_own_models.py") == group_of(f"{door}/test_models_of_ollama.py")
+    assert group_of(f"{folder}/test_field_sweep.py") == group_of(f"{door}/test_own_models.py")
+    assert group_of(f"{folder}/test_page.py") == group_of(f"{folder}/test_page_copies.py")
+    assert group_of(f"{folder}/test_page.py") == group_of(f"{folder}/test_page_for_everyone.py")
 
 
 def test_a_module_with_a_stack_of_its_own_or_none_is_a_group_of_its_own() -> None:
-    for module in ("tests/integration/test_page.py", "tests/shared/test_text.py"):
+    for module in ("tests/integration/test_page_faults.py", "tests/shared/test_text.py"):
         assert group_of(module) == module

@@ -6,9 +6,10 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
-from tests.browser import running_browser
+from tests.browser import opened, running_browser
+from tests.integration.page import MODELS as MODELS_OF_THE_PAGE
 from tests.ollama.service import MODELS, Ollama, reset, set_back
 from tests.ollama_standin import OllamaStandin
 from tests.stack import SAMPLES, Stack, running_stack
@@ -91,6 +92,27 @@ def photos() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         serving.join()
+
+
+@pytest.fixture(scope="session")
+def page_stack(
+    tmp_path_factory: pytest.TempPathFactory, shared_stacks: list[Stack]
+) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("page")) as running:
+        shared_stacks.append(running)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page_base(page_stack: Stack) -> str:
+    page_stack.ready_workers(MODELS_OF_THE_PAGE)
+    return page_stack.api(VISION_URL_ALLOW="127.0.0.0/8", VISION_FLOWER_URL="http://127.0.0.1:5555")
+
+
+@pytest.fixture
+def page(browser: Browser, page_base: str) -> Iterator[Page]:
+    with opened(browser, page_base, permissions=["clipboard-read", "clipboard-write"]) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")

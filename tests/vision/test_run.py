@@ -1,18 +1,13 @@
-"""``vision run`` against a running stack: whole, resumed after kills, failures, what it refuses."""
+"""``vision run`` against a running stack: whole, resumed after kills, what it asks about."""
 
 import collections
 import contextlib
-import csv
-import errno
-import fcntl
-import io
 import json
 import os
 import pty
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +18,8 @@ from PIL import Image
 
 from tests.integration.client import full_queue, post
 from tests.stack import API, ROOT, Stack, end, wait_for
-from tests.vision.command import VISION, Done, environment, succeeds, vision, vision_process
+from tests.vision.command import VISION, environment, succeeds, vision_process
+from tests.vision.running import answered, caption, in_journal, photos, rows, run
 from vision.runner.run import READ_AHEAD
 
 IN_FLIGHT = 4
@@ -35,27 +31,6 @@ def url(stack: Stack, api: str) -> str:
     return api
 
 
-def photos(folder: Path, count: int) -> list[Path]:
-    """Photos of different colours; the fake model answers the colour."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{number:03}.png" for number in range(count)]
-    for number, path in enumerate(paths):
-        Image.new("RGB", (8, 8), (number % 200, number // 200, 7)).save(path)
-    return paths
-
-
-def caption(number: int) -> str:
-    return f"rgb {number % 200} {number // 200} 7"
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-
-
-def run(url: str, home: Path, *words: object) -> Done:
-    return vision("run", *words, "--model", "fake", VISION_URL=url, XDG_STATE_HOME=str(home))
-
-
 def jobs(stack: Stack, model: str) -> collections.Counter[str]:
     """How often the model's workers did each request, by its id."""
     lines = stack.processes.logs(f"worker-{model}").splitlines()
@@ -63,17 +38,6 @@ def jobs(stack: Stack, model: str) -> collections.Counter[str]:
     return collections.Counter(
         line["request_id"] for line in found if line["event"] == "job" and line["status"] == "done"
     )
-
-
-def in_journal(home: Path, query: str) -> list[str]:
-    """What a query for one column of the journal finds."""
-    with contextlib.closing(sqlite3.connect(home / "vision-workers/journal.sqlite")) as journal:
-        return [row[0] for row in journal.execute(query)]
-
-
-def answered(home: Path) -> set[str]:
-    """The ids of the requests whose answers the journal has."""
-    return {key[:32] for key in in_journal(home, "SELECT key FROM answers")}
 
 
 @pytest.mark.parametrize(
@@ -158,24 +122,6 @@ def test_a_photo_that_changed_is_asked_about_again_and_another_prompt_too(
     assert texts == ["rgb 0 0 7", "rgb 0 0 7 look", "rgb 99 9 9"]
 
 
-def test_failures_are_listed_and_asked_again_only_on_demand(url: str, tmp_path: Path) -> None:
-    photos(tmp_path / "photos", 2)
-    (tmp_path / "photos" / "bad.jpg").write_text("no photo")
-    ask = (tmp_path / "photos", "--task", "caption", "--output", tmp_path / "out.csv")
-    first = run(url, tmp_path, *ask)
-    assert first.returncode == 1
-    assert "bad.jpg: The data is not an image" in first.stderr
-    assert first.stderr.endswith(
-        "Photos on which a model failed are asked about again only with --retry-failed.\n"
-    )
-    assert len(rows(tmp_path / "out.csv")) == 2
-    second = run(url, tmp_path, *ask)
-    assert (second.returncode, "(0 asked)" in second.stderr) == (1, True)
-    # Without paths, what failed is what the journal has.
-    third = run(url, tmp_path, "--retry-failed", *ask[1:])
-    assert (third.returncode, "(1 asked" in third.stderr) == (1, True)
-
-
 def test_a_photo_of_which_a_model_has_nothing_to_say_is_no_failure(
     stack: Stack, url: str, tmp_path: Path
 ) -> None:
@@ -239,134 +185,6 @@ def test_folders_are_searched_without_hidden_ones_and_those_of_thumbnails(
     (tmp_path / "a" / "notes.txt").write_text("none")
     said = run(url, tmp_path, tmp_path, tmp_path / "a", "--dry-run")
     assert said.stdout.splitlines() == [str(path) for path in wanted]
-
-
-def test_a_folder_that_cannot_be_read_is_a_failure_and_its_neighbours_are_asked_about(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photos(tmp_path / "photos" / "open", 2)
-    photos(tmp_path / "photos" / "closed", 2)
-    close(tmp_path / "photos" / "closed", monkeypatch)
-    said = run(url, tmp_path, tmp_path / "photos", "--task", "caption")
-    assert said.returncode == 1
-    assert f"{tmp_path}/photos/closed: The folder cannot be read: Permission denied." in said.stderr
-    assert "2 photos written to standard output, 0 were there already, 1 failed" in said.stderr
-    monkeypatch.undo()
-    assert "(2 asked" in run(url, tmp_path, tmp_path / "photos", "--task", "caption").stderr
-
-
-def close(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a folder be one that may not be read; nothing is forbidden to root."""
-    scan = os.scandir
-
-    def scandir(path: Any) -> Any:
-        if Path(path) == folder:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
-
-
-def test_what_failed_is_found_again_by_any_name_and_nothing_of_a_photoprism(
-    url: str, tmp_path: Path
-) -> None:
-    odd = tmp_path / os.fsdecode(b"M\xfcnchen.jpg")
-    odd.write_text("no photo")
-    ask = ("--task", "caption", "--output", tmp_path / "out.csv")
-    run(url, tmp_path, odd, *ask)
-    with contextlib.closing(sqlite3.connect(tmp_path / "vision-workers/journal.sqlite")) as journal:
-        journal.execute(
-            "INSERT INTO faults SELECT 'other', 'photoprism:ps1', task, model, version, prompt, "
-            "system, reason, at FROM faults"
-        )
-        journal.commit()
-    said = run(url, tmp_path, "--retry-failed", *ask)
-    assert "0 were there already, 1 failed (1 asked" in said.stderr
-    assert "M\\xfcnchen.jpg: The data is not an image" in said.stderr
-
-
-def test_photos_that_failed_and_were_deleted_are_no_failures_until_they_are_back(
-    url: str, tmp_path: Path
-) -> None:
-    bad = [tmp_path / "photos" / f"{name}.jpg" for name in ("one", "two", "three")]
-    photos(tmp_path / "photos", 0)
-    for path in bad:
-        path.write_text(f"no photo {path}")
-    ask = ("--task", "caption", "--output", tmp_path / "out.csv")
-    run(url, tmp_path, tmp_path / "photos", *ask)
-    bad[0].unlink()
-    said = run(url, tmp_path, "--retry-failed", *ask)
-    assert "1 of the photos that failed is no longer there, and left out." in said.stderr
-    assert "2 failed (2 asked" in said.stderr
-    (tmp_path / "photos").rename(tmp_path / "elsewhere")
-    said = run(url, tmp_path, "--retry-failed", *ask)
-    assert "3 of the photos that failed are no longer there, and left out." in said.stderr
-    assert ("0 failed (0 asked" in said.stderr, said.returncode) == (True, 0)
-    (tmp_path / "elsewhere").rename(tmp_path / "photos")  # as a disk that is there again
-    said = run(url, tmp_path, "--retry-failed", *ask)
-    assert (said.returncode, "2 failed (2 asked" in said.stderr) == (1, True)
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--task", "smell"], "There is no task 'smell'"),
-        (["--model", "opennsfw", "--task", "caption"], "opennsfw cannot do caption"),
-        (["--language", "German", "--model", "fake"], "knows one language only"),
-        (["--concurrency", "many"], "--concurrency is a number"),
-        (["--between", "dusk"], "--between is two different times"),
-        (["--out", "xmp", "--output", "x"], "Sidecars are written beside the photos"),
-        (["--out", "xmp", "--exiftool", "nowhere"], "There is no nowhere"),
-        (["/nowhere/at/all"], "There is no file or folder"),
-        (["/" + "x" * 300], "cannot be read: File name too long."),
-    ],
-    ids=["task", "model", "language", "concurrency", "hours", "output", "exiftool", "path", "long"],
-)
-def test_what_cannot_be_run_is_said_before_anything_is_asked(
-    url: str, tmp_path: Path, words: list[str], sentence: str
-) -> None:
-    said = vision("run", tmp_path, *words, VISION_URL=url, XDG_STATE_HOME=str(tmp_path))
-    assert said.returncode == 2
-    assert sentence in said.stderr
-    assert "Traceback" not in said.stderr
-
-
-def test_two_runs_do_not_write_one_file_and_a_foreign_file_is_kept(
-    url: str, tmp_path: Path
-) -> None:
-    photos(tmp_path / "photos", 1)
-    (tmp_path / "mine.jsonl").write_text("my own words\n")
-    said = run(url, tmp_path, tmp_path / "photos", "--output", tmp_path / "mine.jsonl")
-    assert said.returncode == 2
-    assert "cannot be continued" in said.stderr
-    assert (tmp_path / "mine.jsonl").read_text() == "my own words\n"
-    with (tmp_path / "taken.csv").open("a") as taken:
-        fcntl.flock(taken, fcntl.LOCK_EX)
-        said = run(url, tmp_path, tmp_path / "photos", "--output", tmp_path / "taken.csv")
-    assert said.returncode == 2
-    assert "Another run writes to" in said.stderr
-
-
-def test_a_journal_that_cannot_be_used_is_named(url: str, tmp_path: Path) -> None:
-    photos(tmp_path / "photos", 1)
-    (tmp_path / "journal").write_text("my own words, and no database")
-    said = run(url, tmp_path, tmp_path / "photos", "--journal", tmp_path / "journal")
-    assert said.returncode == 2
-    assert f"The journal {tmp_path / 'journal'} cannot be used" in said.stderr
-    assert (tmp_path / "journal").read_text() == "my own words, and no database"
-
-
-def test_a_service_that_answers_nobody_ends_the_run_with_its_reason(
-    url: str, tmp_path: Path
-) -> None:
-    photos(tmp_path / "photos", 2)
-    said = vision(
-        "run", tmp_path / "photos", "--task", "caption", "--model", "unserved", "--patience", "0",
-        VISION_URL=url, XDG_STATE_HOME=str(tmp_path),
-    )  # fmt: skip
-    assert said.returncode == 3
-    assert "No worker serves unserved" in said.stderr
-    assert "The same command continues from here." in said.stderr
 
 
 @pytest.mark.slow
