@@ -9,14 +9,25 @@ from typing import Any, TypeVar
 
 import requests
 
+from shared.vocabulary import WorkerState
 from tests.conftest import data_url, plain
-from tests.stack import Stack, wait_for
+from tests.stack import API, Stack, wait_for
 
 T = TypeVar("T")
 
 
 def post(path: str, /, red: int = 1, timeout: float = 60, **body: Any) -> requests.Response:
     return requests.post(path, json={"images": [data_url(plain(red))], **body}, timeout=timeout)
+
+
+def idle_worker(stack: Stack, model: str, task: str = "caption") -> None:
+    """Have a worker whose model is loaded, and that says so: that no request is under way.
+
+    A test before may have had the model unloaded, or used it: heartbeats are a second old.
+    """
+    stack.worker(model)
+    post(f"{stack.api()}{API}/{task}/{model}").raise_for_status()
+    wait_for("an idle worker", lambda: stack.status(model).state is WorkerState.READY)
 
 
 def job_statuses(stack: Stack, model: str, request_id: str) -> list[str]:

@@ -5,13 +5,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
 
 from launcher.ports import LOOPBACK, free_port
-from shared.vocabulary import WorkerState
+from tests.integration.client import idle_worker
 from tests.redis_faults import configured, read_only
 from tests.stack import Stack, wait_for
 from tests.vision.command import vision
@@ -23,16 +22,9 @@ from vision.schemas import Worker
 
 @pytest.fixture(scope="module")
 def url(stack: Stack, api: str) -> str:
-    for model in ("fake", "opennsfw"):
-        stack.worker(model)
-        # A test before may have used it, and what a heartbeat says is a second old.
-        wait_for("an idle worker", partial(is_idle, stack, model))
+    idle_worker(stack, "fake")
+    idle_worker(stack, "opennsfw", "nsfw")
     return api
-
-
-def is_idle(stack: Stack, model: str) -> bool:
-    # A test of `vision unload` may have left it without a process.
-    return stack.status(model).state in (WorkerState.READY, WorkerState.UNLOADED)
 
 
 def test_what_is_right_is_said_part_by_part(url: str) -> None:

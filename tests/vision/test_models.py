@@ -5,14 +5,15 @@ import json
 import pytest
 
 from launcher.ports import free_port
+from tests.integration.client import idle_worker
 from tests.stack import Stack, wait_for
 from tests.vision.command import succeeds, vision, vision_process
 
 
 @pytest.fixture(scope="module")
 def url(stack: Stack, api: str) -> str:
-    for model in ("fake", "broken"):
-        stack.worker(model)
+    stack.worker("broken")
+    idle_worker(stack, "fake")
     return api
 
 
