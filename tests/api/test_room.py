@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.limits import memory as limits
 from api.limits.memory import REMEMBERED_PART, Room
 from api.limits.shares import SHARES
 from shared.errors import Overloaded
@@ -43,6 +44,18 @@ def test_small_requests_do_not_ask_each_time(running: Stack) -> None:
     for _ in range(count):
         hold(room, 100_000)
     assert 1 <= asked(running) - before < count / 2
+
+
+def test_what_was_left_counts_for_a_moment_only(
+    running: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others take of it meanwhile."""
+    monkeypatch.setattr(limits, "REMEMBERED_S", 0.0)
+    room = Room(running.store.memory)
+    before = asked(running)
+    for _ in range(5):
+        hold(room, 100_000)
+    assert asked(running) - before == 5
 
 
 def test_large_requests_ask_each_time(running: Stack) -> None:

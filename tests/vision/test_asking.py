@@ -93,6 +93,14 @@ def test_a_service_with_too_much_to_do_is_asked_less_at_once(gate: Gate, status:
     assert gate.limit == MOST // 2
 
 
+def test_while_a_service_is_away_all_wait_and_that_is_told() -> None:
+    said = list[str]()
+    gate = Gate(MOST, tell=said.append)
+    ask(gate, error(503), times=1)
+    assert said == ["Waiting: No."]
+    assert gate.limit == MOST
+
+
 @pytest.mark.parametrize("status", [500, 502])
 def test_a_model_is_asked_a_few_times_before_a_photo_has_failed(gate: Gate, status: int) -> None:
     assert ask(gate, error(status), times=TRIES - 1).result == {"text": "a cat"}
@@ -124,6 +132,10 @@ def test_a_photo_that_is_late_for_hours_while_others_are_not_has_failed(
     monkeypatch.setattr(asking, "LATE_S", 0.0)
     with pytest.raises(Failed, match=r"No\. It was asked 1 times in 0 hours\."):
         ask(Lively(MOST), error(504))
+
+
+def test_a_photo_that_is_late_a_few_times_while_others_are_not_is_asked_about_again() -> None:
+    assert ask(Lively(MOST), error(504), times=5).result == {"text": "a cat"}
 
 
 def test_a_photo_that_is_late_as_all_are_is_asked_about_on_and_on(

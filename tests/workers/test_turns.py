@@ -73,6 +73,21 @@ def test_bulk_work_that_ran_while_nobody_waited_is_not_held_against_it() -> None
     assert [bulk_in([batch]) for batch in batches] == [*[0] * PERSONS_PER_BULK, 1]
 
 
+def test_bulk_work_that_comes_one_at_a_time_gets_no_more_than_its_share() -> None:
+    """It had a whole batch before persons; that none waits for a moment makes up for nothing."""
+    queue, batches = queue_of(), []
+    for _ in range(400):
+        for job in (*jobs(4, PERSON), *jobs(4 if not bulk_waits(queue) else 0, BULK, "other")):
+            queue.add(job)
+        batches.append(take(queue, 4))
+    share = bulk_in(batches) / (400 * 4)
+    assert abs(share - 1 / (PERSONS_PER_BULK + 1)) < 0.02
+
+
+def bulk_waits(queue: BatchQueue) -> bool:
+    return any(job.message.priority is BULK for job in queue.next_jobs(10_000))
+
+
 def test_persons_that_came_while_no_bulk_work_waited_owe_it_nothing() -> None:
     queue = queue_of(*jobs(100, PERSON))
     for _ in range(10):

@@ -44,6 +44,23 @@ def test_suspects_run_alone_and_take_turns_with_batches_of_others() -> None:
     assert take(waiting, 2) == []
 
 
+def test_a_batch_has_as_many_images_as_it_may_and_no_job_is_divided() -> None:
+    waiting = BatchQueue()
+    three, larger = [item(1, 2, 3) for _ in range(3)], item(*range(9))
+    for job in (*three, larger):
+        waiting.add(job)
+    assert [take(waiting, 8) for _ in range(3)] == [three[:2], three[2:], [larger]]
+
+
+def test_nobody_waits_for_a_job_whose_time_is_over() -> None:
+    waiting = BatchQueue()
+    late, cancelled, other = item(1, deadline_s=-1), item(2), item(3)
+    for job in (late, cancelled, other):
+        waiting.add(job)
+    assert waiting.drop_unwanted([cancelled.task_id]) == [late, cancelled]
+    assert take(waiting, 8) == [other]
+
+
 def test_after_a_death_others_are_first() -> None:
     waiting = BatchQueue()
     had, came = item(1), item(2)

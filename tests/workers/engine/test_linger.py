@@ -82,6 +82,19 @@ def test_a_full_batch_that_waits_is_begun_at_once() -> None:
     assert wait_s(fixed_s=FIXED_S, return_s=RETURN_S, waiting=8) == 0
 
 
+def test_clients_that_are_new_tell_nothing_of_those_that_come_back() -> None:
+    linger, now = Linger(), 100.0
+    for _ in range(9):
+        linger.start(4, 2, BATCH_S, now, fixed_s=FIXED_S, on_accelerator=True)
+        for _ in range(2):
+            linger.arrived(now + RETURN_S)
+        for _ in range(3):
+            linger.arrived(now + BATCH_S)
+        now += BATCH_S
+    linger.start(4, 2, BATCH_S, now, fixed_s=FIXED_S, on_accelerator=True)
+    assert linger.remaining(2, now) == pytest.approx(SPARE * RETURN_S)
+
+
 def test_clients_that_went_away_are_soon_not_waited_for() -> None:
     linger, now, waits = Linger(), 100.0, []
     for batch in range(20):

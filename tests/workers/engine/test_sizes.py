@@ -52,6 +52,12 @@ def test_the_time_of_a_slow_model_is_learnt_by_image() -> None:
     assert pace.timeout_s(CAPTIONS, 2) == FACTOR * 12.0
 
 
+def test_answers_without_an_image_tell_nothing_of_the_time_of_images() -> None:
+    pace = Pace(120.0)
+    pace.record(CAPTIONS, 0, 0.1)
+    assert pace.timeout_s(CAPTIONS, 1) == 120.0
+
+
 def test_a_single_slow_batch_changes_little() -> None:
     pace = Pace(120.0)
     for seconds in (4.0, 4.0, 100.0):
@@ -111,6 +117,16 @@ def test_batches_grow_again_after_pauses_that_get_longer_in_vain(clock: list[flo
     clock[0] += 2 * FIRST_PAUSE_S
     sizer.succeeded(8, 0.1, Memory())
     assert (sizer.most, sizer.is_reduced, sizer.reason) == (8, False, "max_batch of the row")
+    sizer.shrink(8, SizeCause.MEMORY)  # much later: the pauses begin anew
+    clock[0] += FIRST_PAUSE_S
+    sizer.succeeded(4, 0.1, Memory())
+    assert sizer.most == 8
+
+
+def test_a_batch_that_was_not_full_is_halved_too() -> None:
+    sizer = BatchSizer(EngineOptions(max_batch=64))
+    assert sizer.shrink(5, SizeCause.MEMORY)
+    assert (sizer.most, sizer.reason) == (2, "memory ran out with 5 images in a batch")
 
 
 # Divided jobs

@@ -41,6 +41,23 @@ def test_only_batches_of_one_kind_and_size_are_compared() -> None:
     assert wear.restart_reason() == RestartReason.SLOW
 
 
+def test_a_few_slow_batches_are_no_wear() -> None:
+    wear = WearMonitor(EngineOptions(slow_factor=2, slow_batches=3))
+    for seconds in [0.1] * BASELINE_BATCHES + [9.0] * 2:
+        wear.record("caption", BatchSize(1), seconds, Memory())
+        assert wear.restart_reason() is None
+    wear.record("caption", BatchSize(1), 9.0, Memory())
+    assert wear.restart_reason() == RestartReason.SLOW
+
+
+def test_a_process_is_replaced_after_as_many_images_as_the_row_says() -> None:
+    wear = WearMonitor(EngineOptions(recycle_images=10))
+    wear.record("caption", BatchSize(8), 0.1, Memory())
+    assert wear.restart_reason() is None
+    wear.record("caption", BatchSize(2), 0.1, Memory())
+    assert wear.restart_reason() == RestartReason.COUNT
+
+
 def test_longer_answers_are_not_slower() -> None:
     wear = WearMonitor(EngineOptions(slow_factor=3, slow_batches=20))
     for steps in [10] * 10 + [32] * 40:
