@@ -163,11 +163,11 @@ def test_half_sent_bodies_do_not_keep_other_addresses_from_connecting(stack: Sta
 
 
 def test_a_busy_connection_is_never_ended_for_another(stack: Stack) -> None:
-    stack.worker("slow")
     base = stack.api(VISION_MAX_CONNECTIONS="2")
     with connect(base) as line:
-        line.sendall(caption_request(f"{API}/caption/slow", "Connection: close"))
-        wait_for("it to be under way", lambda: total(base, "vision_requests_in_flight"))
-        with crowd(base, 5, b""), contextlib.suppress(requests.ConnectionError):
-            requests.get(f"{base}/livez", timeout=30)
+        with stack.suspended("slow"):
+            line.sendall(caption_request(f"{API}/caption/slow", "Connection: close"))
+            wait_for("it to be under way", lambda: total(base, "vision_requests_in_flight"))
+            with crowd(base, 5, b""), contextlib.suppress(requests.ConnectionError):
+                requests.get(f"{base}/livez", timeout=30)
         assert b"HTTP/1.1 200" in read_to_end(line)
