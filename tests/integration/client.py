@@ -41,7 +41,8 @@ def job_statuses(stack: Stack, model: str, request_id: str) -> list[str]:
 
 def api_events(stack: Stack, request_id: str) -> list[str]:
     """What the APIs logged about a request."""
-    return [line for line in stack.processes.logs("api").splitlines() if request_id in line]
+    whole_id = f'"{request_id}"'  # and not the beginning of another one
+    return [line for line in stack.processes.logs("api").splitlines() if whole_id in line]
 
 
 def wait_abandoned(stack: Stack, request_id: str) -> None:

@@ -12,8 +12,8 @@ from tests.vision.command import succeeds, vision, vision_process
 
 @pytest.fixture(scope="module")
 def url(stack: Stack, api: str) -> str:
-    stack.worker("broken")
-    idle_worker(stack, "fake")
+    for model in ("fake", "broken"):
+        stack.worker(model)
     return api
 
 
@@ -32,7 +32,8 @@ def table_with(url: str, word: str) -> str | None:
     return table if word in table else None
 
 
-def test_the_table_has_what_runs_with_the_reason_for_what_does_not(url: str) -> None:
+def test_the_table_has_what_runs_with_the_reason_for_what_does_not(stack: Stack, url: str) -> None:
+    idle_worker(stack, "fake")
     table = wait_for("the failure", lambda: table_with(url, "failed"))
     assert "ready" in row(table, "fake")
     assert "CPU" in row(table, "fake")
@@ -42,7 +43,8 @@ def test_the_table_has_what_runs_with_the_reason_for_what_does_not(url: str) -> 
     assert "not running" in row(succeeds("models", "--all", "--url", url), "unserved")
 
 
-def test_as_json_it_has_every_model(url: str) -> None:
+def test_as_json_it_has_every_model(stack: Stack, url: str) -> None:
+    idle_worker(stack, "fake")
     rows = {
         entry["name"]: entry for entry in json.loads(succeeds("models", "--json", "--url", url))
     }
@@ -83,6 +85,7 @@ def test_no_service_is_said_with_what_to_do() -> None:
 
 
 def test_a_key_is_asked_for_and_taken_from_flag_or_variable(stack: Stack) -> None:
+    stack.worker("fake")
     guarded = stack.api(VISION_API_KEYS="sesame,schlüssel-für-5-€")
     assert "needs a key" in vision("models", "--url", guarded).stderr
     assert "does not accept the key" in vision("models", "--url", guarded, "--key", "no").stderr
