@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from tests.conftest import data_url, plain
-from tests.integration.client import full_queue, job_statuses, post, posting, wait_abandoned
+from tests.integration.client import full_queue, job_statuses, post, wait_abandoned
 from tests.raw_http import caption_request, connect
 from tests.stack import API, Stack, wait_for
 
@@ -51,18 +51,20 @@ def test_options_that_only_ollama_knows_are_not_put_on_our_own_queues(
 
 
 def test_a_deadline_that_passes_is_504_and_its_task_is_dropped(stack: Stack, base: str) -> None:
-    stack.worker("brief")
-    with posting(f"{base}/caption/brief", id="first-in-line"):
-        stack.wait_held("brief", 1)
-        # The worker holds two tasks, of which one runs: the others wait too long.
-        with ThreadPoolExecutor(3) as pool:
-            late = list(pool.map(lambda n: post(f"{base}/caption/brief", id=f"late-{n}"), range(3)))
-    assert [reply.status_code for reply in late] == [504] * 3
+    hasty = f"{stack.api(VISION_TIMEOUT='1.5')}{API}/caption/steady"
+    with ThreadPoolExecutor(7) as pool:
+        with stack.suspended("steady"):
+            first = pool.submit(post, f"{base}/caption/steady")
+            stack.wait_held("steady", 1)
+            # The worker holds four tasks, of which one runs: the others wait too long.
+            late = list(pool.map(lambda n: post(hasty, id=f"late-{n}"), range(6)))
+        assert first.result().status_code == 200
+    assert [reply.status_code for reply in late] == [504] * 6
     assert "no result in time" in late[0].json()["error"]
-    wait_for("the queue to empty", lambda: stack.presence("brief").queued == 0)
+    wait_for("the queue to empty", lambda: stack.presence("steady").queued == 0)
     # When the worker is idle, each of them was taken off the queue, and none was run.
-    stack.wait_held("brief", 0)
-    done = [status for n in range(3) for status in job_statuses(stack, "brief", f"late-{n}")]
+    stack.wait_held("steady", 0)
+    done = [status for n in range(6) for status in job_statuses(stack, "steady", f"late-{n}")]
     assert "done" not in done
 
 
