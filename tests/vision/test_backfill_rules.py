@@ -199,6 +199,16 @@ def test_labels_that_a_person_gives_while_we_give_ours_are_the_persons(
     assert prism.labels(uid) == {"Boat": ("manual", 0), "Dog": ("manual", 0)}
 
 
+def test_of_labels_with_one_name_the_surest_counts_and_none_is_given_as_rejected(
+    prism: PhotoPrismStandIn, tmp_path: Path
+) -> None:
+    uid = prism.uids[0]
+    told = [*labels(cat=0.3), *labels(Cat=0.9), *labels(CAT=0.5), *labels(dog=0.0)]
+    with backfilling(prism, tmp_path) as run:
+        run.write(run.photo(uid), labels=told)
+    assert prism.labels(uid) == {"Cat": ("manual", 10), "Dog": ("manual", 99)}
+
+
 def test_a_label_that_is_a_persons_keyword_stays_with_it(
     prism: PhotoPrismStandIn, tmp_path: Path
 ) -> None:

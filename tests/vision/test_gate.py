@@ -123,6 +123,7 @@ def test_hours_of_a_night_reach_over_midnight() -> None:
     assert Window.parse("8:00 - 17:30").opens(at(18)) == at(8, day=2)
     # Ten hours of work: nine in the first night, one in the second.
     assert night.finish(at(12), timedelta(hours=10)) == at(23, day=2)
+    assert night.finish(at(12), timedelta(hours=9)) == at(7, day=2)
 
 
 @pytest.mark.parametrize("text", ["at night", "25:00-07:00", "22:00-22:00", "22:00"])

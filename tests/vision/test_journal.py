@@ -9,7 +9,7 @@ import pytest
 
 from tests.vision.test_wanted import CHAT
 from vision.runner.files import Photo
-from vision.runner.journal import Journal
+from vision.runner.journal import Journal, JournalError
 from vision.runner.progress import Report
 from vision.runner.work import Answer, Outcome, Question
 
@@ -34,6 +34,25 @@ def test_a_journal_keeps_answers_by_photo_content_and_question(tmp_path: Path) -
     ]  # fmt: skip
     assert [again.answer(other) for other in others] == [None] * 4
     again.close()
+
+
+def test_the_content_of_a_file_is_known_until_its_size_or_its_time_changes(tmp_path: Path) -> None:
+    with contextlib.closing(Journal(tmp_path / "journal.sqlite")) as journal:
+        journal.remember_digest("a.jpg", (10, 1), "d1")
+        assert journal.digest("a.jpg", (10, 1)) == "d1"
+        stamps = [("a.jpg", (10, 2)), ("a.jpg", (11, 1)), ("b.jpg", (10, 1))]
+        assert [journal.digest(*of) for of in stamps] == ["", "", ""]
+        journal.remember_digest("a.jpg", (10, 2), "d2")
+        assert [journal.digest("a.jpg", (10, at)) for at in (1, 2)] == ["", "d2"]
+
+
+def test_a_journal_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    Journal(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(JournalError, match="of another version of `vision`"):
+        Journal(path)
 
 
 def test_a_journal_of_an_earlier_version_goes_on(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from vision.runner.capacity import capacity
+from vision.runner.gate import MOST
 from vision.runner.wanted import CannotRun, Wanted
 from vision.runner.work import Question
 from vision.schemas import Model, Worker
@@ -73,3 +74,7 @@ def test_as_many_are_in_flight_as_all_workers_of_the_models_can_take() -> None:
     assert capacity(MODELS, wanted(tasks="caption")) == 8
     assert capacity(MODELS, wanted(tasks="nsfw")) == 16
     assert capacity(MODELS, wanted(tasks="caption", models="absent")) == 2
+    failed = UP.model_copy(update={"state": "failed"})
+    for workers, most in (((UP, failed), 8), ((UP,) * 99, MOST)):
+        models = [CHAT.model_copy(update={"workers": workers})]
+        assert capacity(models, wanted(tasks="caption")) == most

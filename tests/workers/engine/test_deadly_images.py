@@ -22,6 +22,7 @@ from tests.engines import (
     texts_of,
 )
 from tests.stack import wait_for
+from workers.engine import faults
 from workers.engine.faults import Quarantine
 
 CLIENTS = 8
@@ -126,6 +127,16 @@ def test_images_that_were_deadly_together_are_refused_together() -> None:
     assert item(2, 1, prompt="another") in quarantine
     assert item(1, 2, 3) in quarantine
     assert item(1) not in quarantine
+
+
+def test_of_too_many_deadly_images_the_oldest_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(faults, "MAX_CONVICTED", 2)
+    quarantine = Quarantine(60)
+    for red in range(3):
+        quarantine.add(item(red))
+    assert [item(red) in quarantine for red in range(3)] == [False, True, True]
 
 
 def test_nothing_is_kept_without_a_time_or_without_an_image() -> None:

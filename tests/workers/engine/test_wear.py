@@ -10,7 +10,7 @@ from shared.options import Options
 from shared.units import MEGA
 from tests.engines import item
 from workers.engine.batching import BatchQueue
-from workers.engine.faults import FIRST_PAUSE_S, FailureBackoff
+from workers.engine.faults import FIRST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_ROW, FailureBackoff
 from workers.engine.sizing import BatchSizer
 from workers.engine.status import StatusTracker
 from workers.engine.supervisor import wants_standby
@@ -107,6 +107,21 @@ def test_pauses_double_until_a_batch_succeeds() -> None:
     assert pauses == [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S]
     backoff.succeeded()
     assert backoff.begin_pause() == FIRST_PAUSE_S
+
+
+def test_no_pause_is_endless() -> None:
+    backoff = FailureBackoff(most=2)
+    assert max(backoff.begin_pause() for _ in range(20)) == LONGEST_PAUSE_S
+
+
+def test_only_very_many_deaths_in_a_row_mean_a_broken_model_without_a_probe() -> None:
+    backoff = FailureBackoff(most=2)
+    for _ in range(LONGEST_ROW):
+        assert not backoff.exhausted
+        backoff.record_failure()
+    assert backoff.exhausted
+    backoff.succeeded()
+    assert not backoff.exhausted
 
 
 def test_a_pause_is_as_long_as_the_failure_asks_for_and_the_next_one_is_not() -> None:

@@ -8,7 +8,7 @@ import pytest
 from shared.families import FAMILIES, OLLAMA
 from shared.tasks.registry import Task
 from workers.llm.defaults import LlmDefaults
-from workers.llm.lenient_parsing import UnusableAnswer
+from workers.llm.lenient_parsing import MAX_OPEN_BRACKETS, UnusableAnswer, read_json
 from workers.llm.tasks import LLM_TASKS, labels, nsfw
 
 TASKS = sorted(LLM_TASKS)
@@ -31,6 +31,11 @@ def test_the_second_prompt_keeps_the_first_and_adds_to_it(task: Task) -> None:
     assert second.startswith("Count the sheep.\n\n")
     assert len(second) > 100
     assert LLM_TASKS[task].second_prompt("").strip()
+
+
+def test_broken_json_is_repaired_unless_so_much_is_open_that_it_takes_long() -> None:
+    assert read_json('{"a": ' * MAX_OPEN_BRACKETS + "1") != ""
+    assert read_json('{"a": ' * (MAX_OPEN_BRACKETS + 1) + "1") == ""
 
 
 @pytest.mark.parametrize("filler", ["[", "{", '"', " ", "\n", "}\n", "9", "</think", "a: ", "**"])

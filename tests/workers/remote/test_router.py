@@ -161,8 +161,12 @@ def test_a_server_gets_as_many_parallel_requests_as_configured(
 
 
 def test_a_key_is_sent_and_a_server_that_rejects_it_is_no_longer_used(
-    stack: Stack, first: OllamaStandin, second: OllamaStandin
+    stack: Stack,
+    first: OllamaStandin,
+    second: OllamaStandin,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("workers.remote.router.FIRST_COOLDOWN_S", 0.0)  # that is not what does it
     first.knobs.key, second.knobs.key = "one", "two"
     configs = [{"key": "one"}, {"key": "two"}]
     with running_engine(stack, first, second, configs=configs, poll_s=30) as harness:
@@ -171,6 +175,9 @@ def test_a_key_is_sent_and_a_server_that_rejects_it_is_no_longer_used(
         first.knobs.key = "another"
         assert harness.caption() == "rgb 7 0 0"
         assert second.generates()[0].headers["Authorization"] == "Bearer two"
+        before = len(first.generates())
+        assert harness.captions(3, clients=1) == texts(3)
+        assert len(first.generates()) == before
 
 
 def test_a_request_that_ollama_rejects_is_not_tried_again(
