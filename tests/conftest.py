@@ -3,6 +3,7 @@
 import base64
 import gc
 import io
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # GPU machines often have no xdist
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
 
+OF_A_SERVICE = ("VISION_", "OLLAMA_", "PHOTOPRISM_")
+"""Variables of a service that runs beside the tests, such as one of ``make run``."""
 SHARED_STACKS = pytest.StashKey[list[Stack]]()
 
 
@@ -32,8 +35,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
 
 
 def pytest_configure() -> None:
-    """Have stacks start quickly; benchmarks, which use them too, start each as its users do."""
+    """Have all tests begin alike, whatever the shell has that starts them.
+
+    Their stacks start quickly; benchmarks, which use them too, start each as its users do.
+    """
     Processes.forks = True
+    for name in [name for name in os.environ if name.upper().startswith(OF_A_SERVICE)]:
+        del os.environ[name]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As in the background of a script: commands that tests start would ignore it, too.
         signal.signal(signal.SIGINT, signal.default_int_handler)

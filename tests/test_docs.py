@@ -1,7 +1,6 @@
 """The documents say what the code does: settings, models, routes, make targets, files."""
 
 import ast
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -182,9 +181,7 @@ def test_the_recycling_page_has_each_reason_and_option() -> None:
     assert named == {*RestartReason, *EngineOptions.model_fields}
 
 
-def test_the_http_page_has_each_route(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("VISION_")]:
-        monkeypatch.delenv(name)
+def test_the_http_page_has_each_route() -> None:
     app = create_app(Settings(redis_url="redis://127.0.0.1:1/0"))
     reply = app.test_client().get("/openapi.json").get_json()
     named = set(inline_code(read("docs/http-api.md")))

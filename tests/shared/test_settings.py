@@ -11,9 +11,7 @@ from shared.settings import CA_VARIABLES, ROOT, Settings, get_settings
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in [name for name in os.environ if name.upper().startswith("VISION_")]:
-        monkeypatch.delenv(name)
+def _no_settings_of_other_tests() -> Iterator[None]:
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
