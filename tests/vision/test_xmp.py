@@ -156,6 +156,8 @@ def after(sidecar: dict[str, Any], photo: dict[str, Any] | None = None) -> dict[
 def test_a_description_in_the_photo_keeps_ours_out_unless_its_camera_wrote_it() -> None:
     assert "XMP-dc:Description" not in after({}, {"IFD0:ImageDescription": "Tom"})
     assert after({}, {"IFD0:ImageDescription": "SONY DSC"})["XMP-dc:Description"] == ["a cat"]
+    ours = {"XMP-dc:Description": "a dog", "XMP-vision:WroteDescription": "a dog"}
+    assert after(ours, {"IFD0:ImageDescription": "Tom"})["XMP-dc:Description"] == ["a cat"]
 
 
 def test_ours_that_a_person_changed_or_deleted_stays_changed_or_deleted() -> None:

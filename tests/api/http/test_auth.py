@@ -74,6 +74,13 @@ def test_anything_else_is_401(client: FlaskClient, header: str | None) -> None:
     assert status(client, header) == 401
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/v1/vision/models", "/api/tags", "/v1/models", "/v1/nothing"]
+)
+def test_every_door_needs_a_key(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 401
+
+
 @pytest.mark.parametrize("header", ["Bearer", "Bearer wrong", "bearer wrong"])
 def test_to_a_wrong_bearer_no_browser_asks_for_a_password(client: FlaskClient, header: str) -> None:
     reply = client.post(PATH, headers={"Authorization": header})

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
+from shared.ollama_settings import OllamaSettings
 from tests.ollama.engine_harness import MODEL, running_engine
 from tests.ollama_standin import OllamaStandin
 from tests.stack import Stack, wait_for
+from workers.remote import healer
+from workers.remote.config import HealingOptions, ServerConfig
+from workers.remote.healer import MAX_PAUSE_S, Healer
+from workers.remote.pool import Pool
 
 WORDS = "one two three four"
 TOKEN_S = 0.004
@@ -25,6 +31,27 @@ def server() -> Iterator[OllamaStandin]:
 def other() -> Iterator[OllamaStandin]:
     with OllamaStandin((MODEL,), answer=WORDS, token_s=TOKEN_S) as standin:
         yield standin
+
+
+def test_attempts_that_fail_come_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(healer, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    options = HealingOptions(interval_s=600)
+    pool = Pool([ServerConfig(url="a")], options, poll_s=60, grace_s=60)
+    tested = Healer(pool, options, OllamaSettings(), never_claimed)
+    case = healer._Case(pool.servers[0], MODEL, "it is slow")
+
+    def pause_after(outcome: str) -> float:
+        tested._finish(case, outcome)
+        return tested._next_at[case.key]
+
+    assert [pause_after("failed") for _ in range(3)] == [600, 1200, 2400]
+    assert max(pause_after("failed") for _ in range(9)) == MAX_PAUSE_S
+    pause_after("healed")
+    assert pause_after("failed") == 600
+
+
+async def never_claimed(_: str, __: float) -> bool:
+    return True
 
 
 @pytest.mark.parametrize("fault", ["slow_after", pytest.param("cpu_after", marks=pytest.mark.slow)])
