@@ -24,6 +24,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def _no_runs(stack: Stack) -> None:
+    for key in stack.redis.scan_iter("vision:run*"):
+        stack.redis.delete(key)
+
+
 def put(base: str, run: uuid.UUID, key: str = "", **changes: object) -> None:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     path = f"{base}{API}/runs/{run}"
