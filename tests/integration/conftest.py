@@ -53,10 +53,10 @@ def _standin() -> Iterator[OllamaStandin]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def standin(_standin: OllamaStandin) -> OllamaStandin:
+@pytest.fixture
+def standin(_standin: OllamaStandin) -> Iterator[OllamaStandin]:
+    yield _standin
     set_back(_standin)
-    return _standin
 
 
 @pytest.fixture(scope="session")
@@ -70,9 +70,8 @@ def _stack_with_ollama(
 
 
 @pytest.fixture(scope="module")
-def stack_with_ollama(_stack_with_ollama: Stack, standin: OllamaStandin) -> Stack:
+def stack_with_ollama(_stack_with_ollama: Stack) -> Stack:
     """A model of our own beside those of a stand-in."""
-    del standin  # which is as new
     for model in ("ollama", "fake"):
         _stack_with_ollama.worker(model)
     return _stack_with_ollama
