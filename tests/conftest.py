@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # GPU machines often have no xdist
 
 OF_A_SERVICE = ("VISION_", "OLLAMA_", "PHOTOPRISM_")
 """Variables of a service that runs beside the tests, such as one of ``make run``."""
+OF_A_TERMINAL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR")
+"""Variables that say how text is shown there."""
 SHARED_STACKS = pytest.StashKey[list[Stack]]()
 
 
@@ -35,17 +37,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Load
 
 
 def pytest_configure() -> None:
-    """Have all tests begin alike, whatever the shell has that starts them.
-
-    Their stacks start quickly; benchmarks, which use them too, start each as its users do.
-    """
+    """Have stacks start quickly; benchmarks, which use them too, start each as its users do."""
     Processes.forks = True
-    for name in [name for name in os.environ if name.upper().startswith(OF_A_SERVICE)]:
-        del os.environ[name]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As in the background of a script: commands that tests start would ignore it, too.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()  # while tests are collected, which makes no garbage to speak of
+
+
+def pytest_sessionstart() -> None:
+    """Have tests begin alike, whatever the shell has that starts them; pytest has looked at it."""
+    for name in list(os.environ):
+        if name.upper().startswith(OF_A_SERVICE) or name in OF_A_TERMINAL:
+            del os.environ[name]
 
 
 def pytest_collection_finish() -> None:
