@@ -31,11 +31,9 @@ def check_queue(spec: ModelSpec, presence: Presence, priority: Priority) -> None
     """
     if queue_room(spec, presence, priority) <= 0:
         waiting = presence.waiting(priority)
-        if priority is Priority.BULK:
-            raise Overloaded(
-                f"{waiting} bulk requests are waiting for {spec.name}. Try again later."
-            )
-        raise Overloaded(f"{waiting} requests are waiting for {spec.name}. Try again later.")
+        kind = "bulk request" if priority is Priority.BULK else "request"
+        what = f"1 {kind} is" if waiting == 1 else f"{waiting} {kind}s are"
+        raise Overloaded(f"{what} waiting for {spec.name}. Try again later.")
 
 
 def queue_room(spec: ModelSpec, presence: Presence, priority: Priority) -> int:

@@ -186,7 +186,7 @@ def test_bulk_work_at_its_limits_is_429_and_keeps_no_person_out(stack: Stack) ->
             elsewhere = stack.api()  # whose slots are free
             refused = ask(f"{elsewhere}{API}/caption/narrow", "refused", "bulk")
             assert refused.status_code == 429
-            assert "1 bulk requests are waiting for narrow" in refused.json()["error"]
+            assert "1 bulk request is waiting for narrow" in refused.json()["error"]
             persons = []
             for held in (3, 4):
                 persons.append(pool.submit(ask, path, f"{held}"))

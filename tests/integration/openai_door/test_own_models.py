@@ -200,7 +200,7 @@ def test_a_full_queue_is_a_rate_limit(stack_with_ollama: Stack, client: openai.O
 
     with (
         full_queue(stack_with_ollama, ask) as waiting,
-        pytest.raises(openai.RateLimitError, match="wait for narrow") as refused,
+        pytest.raises(openai.RateLimitError, match="1 request is waiting for narrow") as refused,
     ):
         ask()
     assert [answer.result() for answer in waiting] == ["rgb 5 0 0"] * 3
