@@ -91,7 +91,7 @@ def test_a_queue_at_its_limit_is_429_with_retry_after(stack: Stack, base: str) -
         refused = ask()
     assert refused.status_code == 429
     assert int(refused.headers["Retry-After"]) > 0
-    assert "wait for narrow" in refused.json()["error"]
+    assert "waiting for narrow" in refused.json()["error"]
     assert [reply.result().status_code for reply in waiting] == [200] * 3
 
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,15 +80,6 @@ def test_a_reader_of_standard_output_may_leave(url: str, words: list[str]) -> No
     assert "roken" not in said
 
 
-@pytest.fixture
-def _ctrl_c_is_heard() -> Iterator[None]:
-    """By new processes, as in a terminal: what a script starts in the background ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_while_packages_are_imported_ends_the_command_without_a_word(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text(IMPORTED)
     with subprocess.Popen(
