@@ -86,7 +86,9 @@ def look_up(spec: ModelSpec) -> Repository:
     try:
         api = huggingface_hub.HfApi()
     except ValueError as err:  # it is read on import
-        raise LoadError("HF_ENDPOINT is no address. Write it as https://mirror.example.") from err
+        raise LoadError(
+            "HF_ENDPOINT is not an address. Write it as https://mirror.example."
+        ) from err
     try:
         info = api.model_info(source, revision=spec.revision, files_metadata=True)
     except HFValidationError as err:
@@ -123,7 +125,7 @@ def _check_proxies() -> None:
         ) from err
     except (ValueError, httpx2.InvalidURL) as err:
         raise LoadError(
-            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is no address of a proxy. Write it as "
+            "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY is not the address of a proxy. Write it as "
             "http://host:3128."
         ) from err
 

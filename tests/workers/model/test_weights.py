@@ -192,14 +192,14 @@ def test_an_address_of_the_hub_that_is_none_is_named(tmp_path: Path, address: st
     code, output = fetch(tmp_path, address, "tiny")
 
     assert code != 0
-    assert "HF_ENDPOINT is no address. Write it as https://" in output
+    assert "HF_ENDPOINT is not an address. Write it as https://" in output
 
 
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
-        ("ftp://u:secret@proxy", "HTTPS_PROXY or ALL_PROXY is no address of a proxy"),
-        ("http://u:sec/ret@proxy", "HTTPS_PROXY or ALL_PROXY is no address of a proxy"),
+        ("ftp://u:secret@proxy", "HTTPS_PROXY or ALL_PROXY is not the address of a proxy"),
+        ("http://u:sec/ret@proxy", "HTTPS_PROXY or ALL_PROXY is not the address of a proxy"),
         ("socks5://proxy", "names a SOCKS proxy, for which the Python package socksio is missing"),
     ],
 )
