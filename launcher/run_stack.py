@@ -67,10 +67,10 @@ def main() -> int:
             if supervisor is not None:
                 supervisor.terminate()
                 supervisor.wait()
+                _say("All stopped.")
             if folder is not None:
                 for name in TEMPORARY_FOLDERS:
                     shutil.rmtree(folder / name, ignore_errors=True)
-            _say("All stopped.")
     return 1
 
 

@@ -121,6 +121,7 @@ def test_an_invalid_setting_is_reported_before_anything_starts(
     )  # fmt: skip
     assert done.returncode == 1
     assert words in done.stdout
+    assert "stopped" not in done.stdout
     assert "Traceback" not in done.stderr
 
 
