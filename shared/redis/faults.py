@@ -27,7 +27,7 @@ def describe(error: BaseException) -> str:
     cause = _redis_error(error)
     if cause is None or (isinstance(cause, redis.ConnectionError) and not _answer(cause)):
         why = next(filter(None, map(_fault_of_tls, _chain(error))), "")
-        return f"Redis cannot be reached by TLS: {why}." if why else "Redis cannot be reached."
+        return f"Redis cannot be reached over TLS: {why}." if why else "Redis cannot be reached."
     if isinstance(cause, redis.TimeoutError):
         return "Redis does not answer."
     return f"Redis refuses: {_answer(cause).rstrip('.')}."

@@ -73,7 +73,7 @@ def test_celery_gives_no_password_to_a_server_whose_certificate_nobody_vouches_f
     ):
         pass
     assert re.fullmatch(
-        r"Redis cannot be reached by TLS: [^.]*certificate[^.]*\.", describe(refused.value)
+        r"Redis cannot be reached over TLS: [^.]*certificate[^.]*\.", describe(refused.value)
     )
 
 

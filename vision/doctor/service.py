@@ -66,7 +66,7 @@ def check_redis(said: dict[str, Any]) -> Findings:
         yield good(REDIS, f"{name} answers.")
     if refuses := said.get("refuses"):
         yield wrong(
-            REDIS, refuses, "Mend that, or name a Redis in VISION_REDIS_URL that takes writes."
+            REDIS, refuses, "Correct that, or name a Redis that accepts writes in VISION_REDIS_URL."
         )
     policy = said.get("eviction_policy")
     if policy not in (None, "noeviction"):
@@ -78,8 +78,8 @@ def check_redis(said: dict[str, Any]) -> Findings:
     if most := said.get("most_sent_mb"):
         yield doubtful(
             REDIS,
-            f"It closes a connection to which it has to send over {megabytes(most)}, as of photos.",
-            "Lift that: redis-cli CONFIG SET client-output-buffer-limit 'normal 0 0 0'",
+            f"It closes a connection that has over {megabytes(most)} to send, as with photos.",
+            "Remove the limit: redis-cli CONFIG SET client-output-buffer-limit 'normal 0 0 0'",
         )
     yield from _check_memory(said.get("memory_mb"), said.get("memory_limit_mb"))
     if said.get("saves_snapshots") or said.get("saves_log"):
