@@ -59,7 +59,7 @@ def test_weights_and_licences_are_looked_at_on_the_services_machine(
     _, variables = weights
     found = doctor(f"http://{LOOPBACK}:{free_port()}", **variables)
     assert has(found, "✔", "Weights", "there")
-    assert has(found, "⚠", "Weights", "absent", "the hub gives them", "vision pull absent")
+    assert has(found, "⚠", "Weights", "absent", "the hub has them", "vision pull absent")
     assert has(found, "✘", "Weights", "licensed", "licence", "HF_TOKEN")
     assert has(found, "", "Disk", "GB are free")
     done = vision_process("pull", "absent", **variables)

@@ -100,7 +100,7 @@ def test_out_of_memory_halves_the_batch_and_serves_all() -> None:
 
 def test_an_image_that_never_fits_is_refused_after_a_fresh_process_was_tried() -> None:
     with running(out_of_memory_on_red=9) as engine:
-        with pytest.raises(ModelFailed, match="not enough memory"):
+        with pytest.raises(ModelFailed, match="does not have enough memory"):
             engine.submit(item(9)).result(30)
         assert engine.status.recycles == {"out_of_memory": 1}
         assert engine.status.max_batch == 8  # smaller batches would not have helped

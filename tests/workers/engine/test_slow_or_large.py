@@ -89,7 +89,7 @@ def test_an_image_that_never_fits_does_not_make_the_model_fail_however_often_it_
         for _ in range(5):
             asked = engine.submit(item(9))
             assert caption(engine, 1)
-            with pytest.raises(ModelFailed, match="not enough memory"):
+            with pytest.raises(ModelFailed, match="does not have enough memory"):
                 asked.result(30)
         assert scores(engine, nsfw(1, 9, 3))[::2] == [1, 3]
         assert engine.status.last_error == ""
