@@ -34,7 +34,7 @@ from workers.remote.config import check_rows
 
 MAX_PORT = 65535
 REDIS_S = 2
-"""How long a Redis that is named may take to answer."""
+"""How long a Redis that is named may take for each answer."""
 
 
 class Stopped(Exception):
@@ -147,11 +147,12 @@ def _check_redis(url: str, specs: Iterable[ModelSpec]) -> None:
         ValueError: its URL cannot be used.
     """
     deadline.install()
+    store = Store(connect(url))
     try:
         with redis_within(REDIS_S):
-            store = Store(connect(url))
             store.check_writable()
-            for spec in specs:
+        for spec in specs:
+            with redis_within(REDIS_S):
                 store.presence.of(spec)
     except redis.RedisError as err:
         if is_refusal(err):

@@ -2,13 +2,18 @@
 
 import errno
 import socket
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from launcher import run_stack
 from launcher.errors import StartFailed
 from launcher.ports import LOOPBACK, free_port
+from shared.model_spec import ModelSpec
+from shared.redis import deadline
+from shared.redis.presence import Presence, Presences
 from shared.settings import Settings
 from shared.start import check_files
 from tests.stack import Stack
@@ -75,6 +80,29 @@ def test_a_redis_that_does_not_answer_is_not_waited_for() -> None:
         url = f"redis://{LOOPBACK}:{silent.getsockname()[1]}/0"
         with pytest.raises(StartFailed, match="names a Redis that does not answer"):
             run_stack.check(Settings(redis_url=url))
+
+
+def test_a_redis_that_is_far_away_may_take_its_time_for_each_model(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late_s, ask = 0.0, Presences.of
+
+    def slowly(presences: Presences, spec: ModelSpec) -> Presence:
+        nonlocal late_s
+        presence = ask(presences, spec)
+        late_s += 0.4 * run_stack.REDIS_S
+        return presence
+
+    monkeypatch.setattr(Presences, "of", slowly)
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_s)
+    monkeypatch.setattr(deadline, "time", clock)
+
+    models = ("efficientnet-lite0", "opennsfw", "smolvlm2", "blip", "kosmos-2")
+    run_stack.check(
+        Settings(
+            redis_url=stack.redis_url, models=models, port=free_port(), flower_port=free_port()
+        )
+    )
 
 
 @pytest.mark.parametrize(
