@@ -102,7 +102,7 @@ def _connect(app: Celery, settings: Settings, spec: ModelSpec, worker: Worker) -
         lambda: engine.concurrency,
         settings.restart_grace_s,
     )
-    metrics = WorkerMetrics(spec.name, lambda: engine.status)
+    metrics = WorkerMetrics(spec.name, lambda: heartbeat.status)
     engine.on_batch = metrics.batch_done
     served_elsewhere = partial(store.presence.is_served, spec, besides=name)
     stopping = Stopping()

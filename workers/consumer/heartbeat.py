@@ -225,14 +225,24 @@ class Heartbeat:
         self._leave()
         os._exit(EXIT_STALLED)
 
-    def _current(self, held: int) -> WorkerStatus:
-        status, consuming = self._status(), self._consumes()
+    @property
+    def status(self) -> EngineStatus:
+        """The engine's status, with the state that this worker has for those who ask it."""
+        return self._judged(consuming=self._consumes())
+
+    def _judged(self, *, consuming: bool) -> EngineStatus:
+        status = self._status()
         # Who is up takes requests, but for one that ends and finishes what it holds.
-        if status.state.is_up and not self._draining:
-            if refusal := str(self.refusal):
-                status = status.model_copy(update={"state": WorkerState.FAILED, "reason": refusal})
-            elif not consuming:
-                status = status.model_copy(update={"state": WorkerState.LOADING, "reason": ""})
+        if not status.state.is_up or self._draining:
+            return status
+        if refusal := str(self.refusal):
+            return status.model_copy(update={"state": WorkerState.FAILED, "reason": refusal})
+        if not consuming:
+            return status.model_copy(update={"state": WorkerState.LOADING, "reason": ""})
+        return status
+
+    def _current(self, held: int) -> WorkerStatus:
+        consuming = self._consumes()
         return WorkerStatus(
             worker=self._worker,
             model=self._spec.name,
@@ -240,5 +250,5 @@ class Heartbeat:
             consuming=consuming,
             started_at=self._started_at,
             beat_at=time.time(),
-            **status.model_dump(),
+            **self._judged(consuming=consuming).model_dump(),
         )

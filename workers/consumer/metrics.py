@@ -1,6 +1,6 @@
 """Metrics of a worker for Prometheus, on a port of their own.
 
-They are read from the engine's status at each scrape. Only the durations of batches are counted
+They are read from the worker's status at each scrape. Only the durations of batches are counted
 here: the engine reports each by one call.
 """
 
@@ -62,7 +62,7 @@ class WorkerMetrics(Collector):
         self._seconds.observe(seconds)
 
     def collect(self) -> Iterable[Metric]:
-        """Read the engine's status."""
+        """Read the worker's status."""
         status = self._status()
         yield self._gauge(
             "model_memory_bytes", "Memory of the model process.", MEGA * status.memory_mb

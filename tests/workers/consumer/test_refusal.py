@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from launcher.ports import LOOPBACK, free_port
 from shared.vocabulary import WorkerState
 from tests.integration.client import post
+from tests.scrape import total
 from tests.stack import API, ROOT, Stack, end, running_stack, wait_for
 from workers.consumer.kombu_guard import RECONNECT_S
 
@@ -44,16 +46,23 @@ def test_a_worker_that_may_not_take_requests_is_failed_until_it_may(
     stack: Stack, missing: str
 ) -> None:
     give(stack, "worker", f"reset on >password {MAY_NOT[missing]}")
-    worker = stack.another_worker("fake", VISION_REDIS_URL=url_of(stack, "worker"))
+    port, url = free_port(), url_of(stack, "worker")
+    worker = stack.another_worker("fake", VISION_REDIS_URL=url, VISION_METRICS_PORT=str(port))
+
+    def exports(state: WorkerState) -> bool:
+        return total(f"http://{LOOPBACK}:{port}", "vision_worker_state", state=state) == 1
+
     try:
         wait_for("the refusal", lambda: stack.status("fake").state == WorkerState.FAILED)
         assert "Redis refuses: NOPERM" in stack.status("fake").reason
+        wait_for("its metric", lambda: exports(WorkerState.FAILED))
         reply = post(f"{stack.api()}{API}/caption/fake")
         assert reply.status_code == 503
         assert "cannot take requests off its queue. Redis refuses: NOPERM" in reply.json()["error"]
 
         give(stack, "worker", "~* &* +@all")
         wait_for("the worker", lambda: stack.status("fake").state == WorkerState.READY)
+        wait_for("its metric", lambda: exports(WorkerState.READY))
         assert post(f"{stack.api()}{API}/caption/fake").status_code == 200
     finally:
         end(worker)
