@@ -113,7 +113,8 @@ class VisionService:
             if presence.workers:
                 self._seen_at[spec.queue_owner] = time.monotonic()
             elif not presence.seen:
-                self.store.check_writable()  # else no heartbeat arrives: that is the cause to name
+                # If it takes no writes, no heartbeat arrives: that is the cause to name.
+                self.store.server.check_writable()
             self._publisher.is_watched = presence.watched
         except redis.RedisError:
             self._without_redis_at = time.monotonic()

@@ -150,7 +150,7 @@ def _check_redis(url: str, specs: Iterable[ModelSpec]) -> None:
     store = Store(connect(url))
     try:
         with redis_within(REDIS_S):
-            store.check_writable()
+            store.server.check_writable()
         for spec in specs:
             with redis_within(REDIS_S):
                 store.presence.of(spec)

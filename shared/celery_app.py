@@ -8,9 +8,6 @@ from shared.broker import use_redis
 from shared.settings import Settings
 from shared.vocabulary import Priority
 
-MAX_DEADLINE_S = 600
-"""PhotoPrism's own limit; no request takes longer."""
-
 # Celery's time limits are not set, as our pool ignores them: the engine enforces deadlines.
 SETTINGS: dict[str, Any] = {
     "accept_content": ["json"],

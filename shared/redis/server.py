@@ -53,9 +53,17 @@ class Server:
             most_sent_mb=_megabytes(_limit_of_clients(*buffers.values()) if buffers else None),
         )
 
+    def check_writable(self) -> None:
+        """Check that it takes writes: heartbeats of workers, images and messages.
+
+        Raises:
+            redis.RedisError: it does not.
+        """
+        self._redis.set("vision:writable", 1, px=1000)
+
     def _refusal(self) -> str:
         try:
-            self._redis.set("vision:writable", 1, px=1000)
+            self.check_writable()
         except redis.ResponseError as err:
             return describe(err)
         return ""

@@ -40,19 +40,3 @@ class Store:
             task_id: Celery's id of the task.
         """
         self.client.delete(*inputs, lease_key(task_id), reply_key(task_id))
-
-    def ping(self) -> None:
-        """Check that Redis answers.
-
-        Raises:
-            redis.RedisError: it does not.
-        """
-        self.client.ping()
-
-    def check_writable(self) -> None:
-        """Check that Redis takes writes: heartbeats of workers, images and messages.
-
-        Raises:
-            redis.RedisError: it does not.
-        """
-        self.client.set("vision:writable", 1, px=1000)

@@ -81,7 +81,7 @@ def test_a_configured_redis_is_used_and_sigterm_stops_only_the_rest(
     assert f"Redis: {stack.redis_url}" in launched.log.read_text()
     assert launched.stop(signal.SIGTERM) == 0
     assert not any(map(alive, family))
-    stack.store.ping()
+    assert stack.redis.ping()
 
 
 @pytest.mark.slow
