@@ -3,7 +3,6 @@
 import re
 import ssl
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from shared.catalog import Catalog
 from shared.errors import NotOffered
@@ -27,8 +26,6 @@ def check_files(settings: Settings) -> Catalog:
             msg = f"VISION_MODELS: {err.message}"
             raise ValueError(msg) from err
     check_ca_certificates(*settings.extra_ca_certificates)
-    for path in parse_qs(urlsplit(settings.redis_url or "").query).get("ssl_ca_certs", ()):
-        check_ca_certificates("VISION_REDIS_URL", path)
     return catalog
 
 

@@ -1,6 +1,8 @@
 """The connection to Redis."""
 
 import os
+import ssl
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -28,8 +30,20 @@ def connect(url: str) -> "redis.Redis":
         pool.connection_class(**pool.connection_kwargs)  # which is made, but not opened
     except (TypeError, ValueError, redis.RedisError) as err:
         raise ValueError(f"VISION_REDIS_URL cannot be used: {err}") from err
+    _check_files(pool.connection_kwargs)
+    return client
+
+
+def _check_files(options: dict[str, Any]) -> None:
     for name in FILES:
-        path = pool.connection_kwargs.get(name)
+        path = options.get(name)
         if path and not os.access(path, os.R_OK):
             raise ValueError(f"VISION_REDIS_URL names a file in {name} that cannot be read: {path}")
-    return client
+    if path := options.get("ssl_ca_certs"):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        except OSError as err:
+            msg = (
+                f"VISION_REDIS_URL names no file with certificates in ssl_ca_certs: {path} ({err})"
+            )
+            raise ValueError(msg) from err

@@ -53,6 +53,9 @@ def test_a_host_that_is_not_here_is_no_port_that_is_taken(host: str) -> None:
         ("ssl_cert_reqs=CERT_REQUIRED", "VISION_REDIS_URL cannot be used: .*CERT_REQUIRED"),
         ("ssl_min_version=new", "VISION_REDIS_URL cannot be used: .*ssl_min_version"),
         ("ssl_certfile=missing.crt", "names a file in ssl_certfile that cannot be read: missing"),
+        ("ssl_ca_certs=missing.crt", "names a file in ssl_ca_certs that cannot be read: missing"),
+        ("ssl_ca_certs=/dev/null", "no file with certificates in ssl_ca_certs: /dev/null"),
+        ("ssl_ca_certs=/dev", "no file with certificates in ssl_ca_certs: /dev .* a directory"),
     ],
 )
 def test_what_is_wrong_with_the_options_of_the_url_of_redis_is_said(
@@ -106,17 +109,12 @@ def test_a_redis_that_is_far_away_may_take_its_time_for_each_model(
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("VISION_CA_BUNDLE", "/nowhere"),
-        ("VISION_MODELS", "nobody"),
-        ("VISION_REDIS_URL", "rediss://nas:6380/0?ssl_ca_certs=/nowhere"),
-    ],
+    ("setting", "value"), [("VISION_CA_BUNDLE", "/nowhere"), ("VISION_MODELS", "nobody")]
 )
 def test_what_settings_name_is_looked_for_before_anything_starts(setting: str, value: str) -> None:
     settings = Settings.model_validate({setting.removeprefix("VISION_").lower(): value})
 
-    with pytest.raises(ValueError, match=f"^{setting}: .*{value.rpartition('=')[2]}"):
+    with pytest.raises(ValueError, match=f"^{setting}: .*{value}"):
         run_stack.check(settings)
 
 

@@ -15,6 +15,7 @@ from tests.stack import ROOT, child_environment
         ("VISION_MODELS", "nobody", "There is no model 'nobody'"),
         ("VISION_MODELS", "fake,slow", "A worker serves one model"),
         ("VISION_REDIS_URL", "", "VISION_REDIS_URL is not set: name the Redis to use"),
+        ("VISION_REDIS_URL", "rediss://nas/0?ssl_ca_certs=/dev/null", "no file with certificates"),
     ],
 )
 def test_a_worker_says_in_one_line_what_is_wrong(setting: str, value: str, words: str) -> None:
