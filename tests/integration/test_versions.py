@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from shared.messages import JsonObject
+from shared.vocabulary import WorkerState
 from tests.conftest import data_url, plain
 from tests.integration.client import post
 from tests.stack import API, UP_S, Stack, running_stack
@@ -148,6 +149,13 @@ def test_a_worker_in_a_state_that_the_api_does_not_know_serves_if_it_takes_reque
 def test_the_command_line_counts_a_worker_in_a_state_that_it_does_not_know() -> None:
     drowsy = Worker.model_validate({"worker": "w", "state": "drowsy", "consuming": True, "more": 1})
     assert drowsy.is_up
+
+
+@pytest.mark.parametrize("state", WorkerState)
+def test_the_command_line_counts_a_worker_in_any_other_state_as_the_api_does(
+    state: WorkerState,
+) -> None:
+    assert Worker(worker="w", state=state, consuming=True).is_up == state.is_up
 
 
 def test_a_run_that_the_api_cannot_read_hides_no_other(stack: Stack, base: str) -> None:
