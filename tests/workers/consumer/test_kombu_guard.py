@@ -16,7 +16,7 @@ CLOSED: Any = SimpleNamespace(connection=SimpleNamespace(client=None))
 
 
 def test_kombu_itself_still_fails_with_an_error_that_ends_the_worker() -> None:
-    # When this fails, kombu has been mended: remove workers/consumer/kombu_guard.py.
+    # When this fails, kombu has been mended: remove `_guarded`, and what is said of it.
     with pytest.raises(AttributeError):
         kombu_guard._original(CLOSED)
 
