@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from shared.messages import JsonObject
 from shared.redis.ollama import OllamaHost
@@ -51,8 +52,9 @@ class Server:
 
     @property
     def name(self) -> str:
-        """Its URL, by which logs and operators name it."""
-        return self.config.url
+        """Its URL without a password, by which logs, replies and operators name it."""
+        url = urlsplit(self.config.url)
+        return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
 
     def has(self, model: str) -> bool:
         """Return whether the model is installed."""

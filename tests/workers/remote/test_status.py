@@ -31,3 +31,20 @@ def test_that_no_server_answers_is_said_once_all_have_been_asked() -> None:
         (WorkerState.LOADING, reason),
         (WorkerState.DEGRADED, "http://gpu:11434 is down"),
     ]
+
+
+def test_the_password_in_a_servers_address_is_not_told() -> None:
+    async def told() -> str:
+        pool = Pool(
+            [ServerConfig(url="https://me:secret@gpu:11434/ollama")],
+            HealingOptions(),
+            poll_s=60,
+            grace_s=60,
+        )
+        await _answers(pool, "refused")
+        (server,) = pool.servers
+        return f"{worker_state(pool)} {server.status()}"
+
+    said = asyncio.run(told())
+    assert "https://gpu:11434/ollama: refused" in said
+    assert "secret" not in said
