@@ -104,8 +104,11 @@ def _not_open_by_mistake(value: object) -> object:
 
 
 def _an_ollama_server(url: str) -> str:
-    """Accept what Ollama's own OLLAMA_HOST accepts: scheme, host and port may be left out."""
-    given = url
+    """Accept what Ollama's own OLLAMA_HOST accepts: scheme, host and port may be left out.
+
+    Ollama takes off quotes, too, which files of variables leave around a value.
+    """
+    given = url = url.strip().strip("\"'")
     try:
         if "://" not in url:
             host, slash, path = url.partition("/")

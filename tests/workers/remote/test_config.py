@@ -30,6 +30,7 @@ HOSTS = (ServerConfig(url="http://a:11434", key="row", parallel=3), ServerConfig
         ("[::1]:80", "http://[::1]:80"),
         ("https://gpu.example/", "https://gpu.example"),
         ("http://[::1]:11434", "http://[::1]:11434"),
+        ('"0.0.0.0:11434"', "http://0.0.0.0:11434"),
     ],
 )
 def test_an_address_may_be_as_short_as_ollama_accepts_it(written: str, complete: str) -> None:
