@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from flask import Request
 
+from api.openai_compat import OPENAI_BASE
 from shared.errors import Unauthorized
 from shared.settings import Settings
 
-GUARDED = ("/api/", "/v1/")
+GUARDED = ("/api/", OPENAI_BASE)
 """Paths below which a request needs a key."""
 
 
