@@ -28,7 +28,7 @@ MODELS = ("smolvlm", "blip", "untrained", "shapes", "siglip2")
 PHOTOS = 48
 UNTRAINED = {
     "name": "untrained", "family": "image_text_to_text", "source": "none/needed",
-    "tasks": ["answer", "caption"], "parameters": {"max_new_tokens": 16},
+    "tasks": ["answer", "caption"], "parameters": {"max_new_tokens": 48},
 }  # fmt: skip
 
 
